@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/rng.h"
+#include "base/check.h"
+
+uint64_t sh_mix64(uint64_t x)
+{
+    x += UINT64_C(0x9e3779b97f4a7c15);
+    x = (x ^ (x >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    x = (x ^ (x >> 27)) * UINT64_C(0x94d049bb133111eb);
+    return x ^ (x >> 31);
+}
+
+uint64_t sh_hash64(uint64_t seed, const void *bytes, uint64_t size)
+{
+    const uint8_t *at = bytes;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ sh_mix64(seed);
+    for (uint64_t i = 0; i < size; i++) {
+        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+    }
+    return sh_mix64(hash ^ size);
+}
+
+void sh_rng_init(struct sh_rng *rng, uint64_t seed)
+{
+    for (int i = 0; i < 4; i++) {
+        rng->s[i] = sh_mix64(seed);
+        seed += UINT64_C(0x9e3779b97f4a7c15);
+    }
+}
+
+static uint64_t rotl(uint64_t x, int k)
+{
+    return x << k | x >> (64 - k);
+}
+
+uint64_t sh_rng_u64(struct sh_rng *rng)
+{
+    uint64_t *s = rng->s;
+    uint64_t result = rotl(s[0] + s[3], 23) + s[0];
+    uint64_t t = s[1] << 17;
+    s[2] ^= s[0];
+    s[3] ^= s[1];
+    s[1] ^= s[2];
+    s[0] ^= s[3];
+    s[2] ^= t;
+    s[3] = rotl(s[3], 45);
+    return result;
+}
+
+uint64_t sh_rng_below(struct sh_rng *rng, uint64_t bound)
+{
+    SH_CHECK(bound > 0);
+    uint64_t threshold = (0 - bound) % bound; /* 2^64 mod bound: values below it would be biased */
+    uint64_t x = sh_rng_u64(rng);
+    while (x < threshold) {
+        x = sh_rng_u64(rng);
+    }
+    return x % bound;
+}
+
+uint64_t sh_rng_between(struct sh_rng *rng, uint64_t low, uint64_t high)
+{
+    SH_CHECK_CMP(low, <=, high);
+    uint64_t span = high - low;
+    return span == UINT64_MAX ? sh_rng_u64(rng) : low + sh_rng_below(rng, span + 1);
+}
+
+bool sh_rng_chance(struct sh_rng *rng, uint64_t numerator, uint64_t denominator)
+{
+    return sh_rng_below(rng, denominator) < numerator;
+}
