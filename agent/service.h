@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What an edge (HTTP API) or a training session may ask of the running agent. agent/loop implements
+ * it; tests implement it over in-memory tables.
+ *
+ * Rules for all calls: any thread but the loop's own; synchronous with a deadline in microseconds;
+ * on TIMEOUT the outcome is unknown and the call may be repeated where it is idempotent. Pointers
+ * given to a call are borrowed until it returns. */
+#ifndef AGENT_SERVICE_H
+#define AGENT_SERVICE_H
+
+#include "base/bytes.h"
+#include "base/limits.h"
+#include "base/table.h"
+#include "jobs/jobs.h"
+#include "wire/node.h"
+
+struct service;      /* the agent as seen from here */
+struct service_view; /* one consistent state of the replicated tables */
+
+enum service_role { SERVICE_FOLLOWER, SERVICE_LEARNER, SERVICE_CANDIDATE, SERVICE_LEADER };
+enum service_liveness { SERVICE_ALIVE, SERVICE_SUSPECT, SERVICE_DEAD, SERVICE_LEFT };
+
+struct service_status {
+    uint8_t cluster_id[SH_CLUSTER_ID_BYTES];
+    uint8_t node_id[SH_NODE_ID_BYTES];
+    char name[SH_NAME_MAX + 1];
+    enum service_role role;
+    uint64_t raft_handle; /* 0: not admitted yet */
+    uint64_t term;
+    bool leader_known;
+    uint8_t leader_id[SH_NODE_ID_BYTES];
+    uint64_t commit_index;
+    uint64_t applied_index;
+    uint64_t state_digest; /* of the tables at applied_index */
+    uint64_t leaderless_us; /* length of the newest gap without a known leader, 0: none yet */
+    uint64_t uptime_us;
+};
+
+struct service_member {
+    struct wire_node node; /* identity, addresses, inventory as last gossiped */
+    enum service_liveness liveness;
+    bool voter;
+    bool one_way; /* heard from, but not reachable, or the reverse */
+};
+
+void service_status(struct service *s, struct service_status *out);
+/* Known members, dead ones included, sorted by node id; returns how many were written. */
+size_t service_members(struct service *s, struct service_member *out, size_t capacity);
+
+/* Replicates one encoded jobs command through the coordinator, wherever it is, and waits until this
+ * agent has applied it too, so that the caller reads its own write. The command must be idempotent
+ * (an idempotency key, a fence): it is sent again when the coordinator changes.
+ * NO_QUORUM: no coordinator within the deadline. Other codes are those of the command. */
+SH_MUST_USE enum sh_err service_propose(struct service *s, const void *command, size_t size,
+                                        uint64_t timeout_us, struct jobs_result *out);
+
+/* A read-only view of the tables as applied here; local, so it works without a quorum. Close it
+ * soon: it pins a store snapshot. */
+SH_MUST_USE enum sh_err service_view_open(struct service *s, struct service_view **out);
+const struct sh_table *service_view_table(const struct service_view *view);
+void service_view_close(struct service_view *view);
+/* Waits until something was applied after index; returns the applied index (unchanged on timeout). */
+uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeout_us);
+
+/* Why a unit is where it is, from the coordinator's newest placement pass, as UTF-8 lines. */
+SH_MUST_USE enum sh_err service_why(struct service *s, uint64_t job, char *out, size_t size,
+                                    uint64_t timeout_us);
+
+/* One question to one agent (this one too): the handler registered for that kind runs there on a
+ * service thread. A reply is at most SH_CONTROL_BYTES_MAX / 2 bytes. */
+typedef enum sh_err (*service_call_fn)(void *ctx, struct sh_span request, uint8_t *reply,
+                                       size_t capacity, size_t *reply_size);
+enum service_call_kind {
+    SERVICE_CALL_SERIES = 1,
+    SERVICE_CALL_LOGS = 2,
+    SERVICE_CALL_DATASET = 3,
+    SERVICE_CALL_BLOB = 4,  /* agent/blobs: does it hold, read a chunk, pull from me */
+    SERVICE_CALL_TRAIN = 5, /* agent/train: state of a session */
+    SERVICE_CALL_WHY = 6,
+    SERVICE_CALL_KIND_COUNT = 16
+};
+void service_on_call(struct service *s, enum service_call_kind kind, service_call_fn fn, void *ctx);
+SH_MUST_USE enum sh_err service_call(struct service *s, const uint8_t node[SH_NODE_ID_BYTES],
+                                     enum service_call_kind kind, const void *request, size_t size,
+                                     uint8_t *reply, size_t capacity, size_t *reply_size,
+                                     uint64_t timeout_us);
+
+/* Blobs. put returns when copies agents (or all live ones, if fewer) have it durable. fetch makes it
+ * local, from any holder, verified; NOT_FOUND when no live agent has it. read needs it local. */
+SH_MUST_USE enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size,
+                                         unsigned copies, uint8_t digest[SH_DIGEST_BYTES],
+                                         uint64_t timeout_us);
+SH_MUST_USE enum sh_err service_blob_fetch(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
+                                           uint64_t *size, uint64_t timeout_us);
+SH_MUST_USE enum sh_err service_blob_read(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
+                                          uint64_t offset, void *out, size_t capacity,
+                                          size_t *read_size);
+
+/* Series and logs written by this agent's own work; replicated to two others every 500 ms. */
+struct service_point {
+    uint64_t step;
+    uint64_t wall_us;
+    double value;
+};
+void service_series_append(struct service *s, uint64_t job, const char *name,
+                           const struct service_point *points, size_t count);
+void service_log_append(struct service *s, uint64_t job, const char *line);
+/* Points with step >= from in step order, merged from the agents that hold some. */
+SH_MUST_USE enum sh_err service_series_read(struct service *s, uint64_t job, const char *name,
+                                            uint64_t from, struct service_point *out,
+                                            size_t capacity, size_t *count, uint64_t timeout_us);
+struct service_log_line {
+    uint64_t sequence; /* grows per job; unique together with the writing node */
+    uint64_t wall_us;
+    char text[240];
+};
+SH_MUST_USE enum sh_err service_log_read(struct service *s, uint64_t job, uint64_t from,
+                                         struct service_log_line *out, size_t capacity,
+                                         size_t *count, uint64_t timeout_us);
+
+/* Data sets that live on this agent only (`shoal dataset add`): name -> path. */
+SH_MUST_USE enum sh_err service_dataset_path(struct service *s, const char *name, char *path,
+                                             size_t size);
+SH_MUST_USE enum sh_err service_dataset_keep(struct service *s, const char *name, const char *path);
+
+#endif
