@@ -32,7 +32,7 @@ struct service_status {
     uint8_t leader_id[SH_NODE_ID_BYTES];
     uint64_t commit_index;
     uint64_t applied_index;
-    uint64_t state_digest; /* of the tables at applied_index */
+    uint64_t state_digest;  /* of the tables at applied_index */
     uint64_t leaderless_us; /* length of the newest gap without a known leader, 0: none yet */
     uint64_t uptime_us;
 };
@@ -60,7 +60,8 @@ SH_MUST_USE enum sh_err service_propose(struct service *s, const void *command, 
 SH_MUST_USE enum sh_err service_view_open(struct service *s, struct service_view **out);
 const struct sh_table *service_view_table(const struct service_view *view);
 void service_view_close(struct service_view *view);
-/* Waits until something was applied after index; returns the applied index (unchanged on timeout). */
+/* Waits until something was applied after index; returns the applied index (unchanged on timeout).
+ */
 uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeout_us);
 
 /* Why a unit is where it is, from the coordinator's newest placement pass, as UTF-8 lines. */
@@ -86,8 +87,8 @@ SH_MUST_USE enum sh_err service_call(struct service *s, const uint8_t node[SH_NO
                                      uint8_t *reply, size_t capacity, size_t *reply_size,
                                      uint64_t timeout_us);
 
-/* Blobs. put returns when copies agents (or all live ones, if fewer) have it durable. fetch makes it
- * local, from any holder, verified; NOT_FOUND when no live agent has it. read needs it local. */
+/* Blobs. put returns when copies agents (or all live ones, if fewer) have it durable. fetch makes
+ * it local, from any holder, verified; NOT_FOUND when no live agent has it. read needs it local. */
 SH_MUST_USE enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size,
                                          unsigned copies, uint8_t digest[SH_DIGEST_BYTES],
                                          uint64_t timeout_us);

@@ -52,7 +52,7 @@ uint32_t sh_get_u32(struct sh_reader *r);
 uint64_t sh_get_u64(struct sh_reader *r);
 float sh_get_f32(struct sh_reader *r);
 double sh_get_f64(struct sh_reader *r);
-bool sh_get_bool(struct sh_reader *r); /* anything but 0 and 1 is bad */
+bool sh_get_bool(struct sh_reader *r);                          /* anything but 0 and 1 is bad */
 void sh_get_bytes(struct sh_reader *r, void *out, size_t size); /* zero-filled when bad */
 /* u32 length, then the bytes; longer than max is bad. The span borrows the reader's buffer. */
 struct sh_span sh_get_blob(struct sh_reader *r, size_t max);

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Always-on assertions. A failed check is a bug in this program: it prints, dumps what the panic hook
- * knows, and aborts. Never check bytes that came from a wire, a disk or a user: those get an sh_err.
- * One condition per check, so that the message names it. */
+ * Always-on assertions. A failed check is a bug in this program: it prints, dumps what the panic
+ * hook knows, and aborts. Never check bytes that came from a wire, a disk or a user: those get an
+ * sh_err. One condition per check, so that the message names it. */
 #ifndef SH_BASE_CHECK_H
 #define SH_BASE_CHECK_H
 
@@ -24,7 +24,7 @@ _Noreturn void sh_panic_cmp(const char *file, int line, const char *what, uint64
 #define SH_IMPLIES(p, q) (!(p) || (q))
 #define SH_UNREACHABLE() sh_panic(__FILE__, __LINE__, "unreachable")
 
-#define SH_MUST_USE __attribute__((warn_unused_result))
+#define SH_MUST_USE     __attribute__((warn_unused_result))
 #define SH_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define SH_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

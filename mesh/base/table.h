@@ -1,18 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Ordered byte-string tables as a pure core sees them. A replicated state machine reads and writes
- * through this interface only; its host binds it to a kv transaction (store/kv.h) whose writes become
- * visible to the reads of the same transaction and durable together with the applied index.
+ * through this interface only; its host binds it to a kv transaction (store/kv.h) whose writes
+ * become visible to the reads of the same transaction and durable together with the applied index.
  *
  * Keys are at most SH_TABLE_KEY_MAX bytes and compare as unsigned bytes. Values returned by get and
  * scan are borrowed until the next call on the same table. Calls cannot fail: a host whose disk
- * fails abandons the whole transaction and stops the agent; it never shows the core half a state. */
+ * fails abandons the whole transaction and stops the agent; it never shows the core half a state.
+ */
 #ifndef SH_BASE_TABLE_H
 #define SH_BASE_TABLE_H
 
 #include "base/bytes.h"
 
-#define SH_TABLE_KEY_MAX 256u
+#define SH_TABLE_KEY_MAX   256u
 #define SH_TABLE_VALUE_MAX (1u << 20)
 
 struct sh_table {

@@ -6,7 +6,8 @@
  *   TEST(name) { EXPECT(x == 1); }
  *   TEST_ROWS(name, rows) { EXPECT(rows[tst_row].in == ...); }     one process per row
  *   TEST_DIES(name, "part of the panic message") { ... }           must abort with that on stderr
- *   SKIP("why")                                                    inside a test: counted as skipped
+ *   SKIP("why")                                                    inside a test: counted as
+ * skipped
  *
  * Usage: test_x [FILTER] [--list]. Output: "ok NAME", "not ok NAME", "skip NAME # why" lines, then
  * "N passed, N failed, N skipped". TST_SEED seeds tst_seed() (default 1); TST_TIMEOUT is the limit
@@ -21,9 +22,9 @@
 struct tst_case {
     const char *name;
     void (*run)(void);
-    size_t rows;          /* 0: one run */
-    const char *dies;     /* not NULL: must abort with this text on stderr */
-    unsigned timeout_s;   /* 0: the default */
+    size_t rows;        /* 0: one run */
+    const char *dies;   /* not NULL: must abort with this text on stderr */
+    unsigned timeout_s; /* 0: the default */
     struct tst_case *next;
 };
 
@@ -52,11 +53,11 @@ const char *tst_shared(const char *relative);
     }                                                                                              \
     static void tst_run_##id(void)
 
-#define TEST(id) TST_DEFINE(id, 0, NULL, 0)
+#define TEST(id)               TST_DEFINE(id, 0, NULL, 0)
 #define TEST_LONG(id, limit_s) TST_DEFINE(id, 0, NULL, limit_s)
-#define TEST_ROWS(id, array) TST_DEFINE(id, sizeof(array) / sizeof((array)[0]), NULL, 0)
-#define TEST_DIES(id, text) TST_DEFINE(id, 0, text, 0)
-#define SKIP(why) tst_skip(why)
+#define TEST_ROWS(id, array)   TST_DEFINE(id, sizeof(array) / sizeof((array)[0]), NULL, 0)
+#define TEST_DIES(id, text)    TST_DEFINE(id, 0, text, 0)
+#define SKIP(why)              tst_skip(why)
 
 #define EXPECT(e) ((e) ? (void)0 : tst_fail(__FILE__, __LINE__, "%s", #e))
 #define EXPECT_EQ(a, b)                                                                            \
@@ -67,7 +68,7 @@ const char *tst_shared(const char *relative);
             tst_fail(__FILE__, __LINE__, "%s == %s: %llu, %llu", #a, #b, tst_a, tst_b);            \
         }                                                                                          \
     } while (0)
-#define EXPECT_STR(a, b) tst_expect_str(__FILE__, __LINE__, #a, (a), (b))
+#define EXPECT_STR(a, b)       tst_expect_str(__FILE__, __LINE__, #a, (a), (b))
 #define EXPECT_MEM(a, b, size) tst_expect_mem(__FILE__, __LINE__, #a, (a), (b), (size))
 /* |a - b| <= tolerance * max(1, |b|) */
 #define EXPECT_NEAR(a, b, tolerance) tst_expect_near(__FILE__, __LINE__, #a, (a), (b), (tolerance))

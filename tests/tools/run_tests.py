@@ -1,0 +1,101 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Runs what build/<preset>/tests.list names: fast entries first, two at a time.
+
+A line of the list is "fast|slow tst|check NAME COMMAND...". A tst program reports its own cases and
+ends with "N passed, N failed, N skipped"; a check counts as one: exit status 0 passed, 77 skipped.
+Output of what failed is printed in full. The last line is the sum.
+"""
+import argparse
+import concurrent.futures
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+TALLY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.M)
+FAST_LIMIT_S = 180
+SLOW_LIMIT_S = 900
+
+
+def entries(path):
+    with open(path, encoding="utf-8") as lines:
+        for line in lines:
+            words = shlex.split(line)
+            if words:
+                yield words[0], words[1], words[2], words[3:]
+
+
+def run(entry, environment):
+    speed, kind, name, command = entry
+    limit = FAST_LIMIT_S if speed == "fast" else SLOW_LIMIT_S
+    start = time.monotonic()
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                          stderr=subprocess.STDOUT, env=environment, text=True,
+                          errors="replace", start_new_session=True) as child:
+        try:
+            output, _ = child.communicate(timeout=limit)
+            status = child.returncode
+        except subprocess.TimeoutExpired:
+            os.killpg(child.pid, signal.SIGKILL)
+            output, _ = child.communicate()
+            output += f"\n{name}: ran past {limit} s\n"
+            status = -1
+    return name, kind, status, output, time.monotonic() - start
+
+
+def tally(kind, status, output):
+    found = TALLY.findall(output)
+    if kind == "tst" or found:
+        if not found:
+            return 0, 1, 0
+        passed, failed, skipped = (int(n) for n in found[-1])
+        return passed, max(failed, 0 if status == 0 else 1), skipped
+    if status == 77:
+        return 0, 0, 1
+    return (1, 0, 0) if status == 0 else (0, 1, 0)
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--build", required=True)
+    parser.add_argument("--release", default="")
+    parser.add_argument("--fast", action="store_true", help="leave out what is listed as slow")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("filter", nargs="?", default="")
+    args = parser.parse_args()
+    environment = dict(os.environ, SHOAL_BUILD=os.path.abspath(args.build),
+                       SHOAL_RELEASE=os.path.abspath(args.release or args.build))
+    todo = [e for e in entries(os.path.join(args.build, "tests.list")) if args.filter in e[2]]
+    total = [0, 0, 0]
+    failed_names = []
+    # Slow entries start clusters and measure: they run alone, after the fast ones.
+    for speed, jobs in (("fast", args.jobs), ("slow", 1)):
+        if speed == "slow" and args.fast:
+            continue
+        chosen = [e for e in todo if e[0] == speed]
+        with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+            for name, kind, status, output, seconds in pool.map(
+                    lambda e: run(e, environment), chosen):
+                counts = tally(kind, status, output)
+                total = [a + b for a, b in zip(total, counts)]
+                word = "FAIL" if counts[1] else "ok"
+                print(f"{word:4} {name:32} {counts[0]:5} passed {counts[2]:3} skipped {seconds:7.1f} s",
+                      flush=True)
+                for line in output.splitlines():
+                    if line.startswith("skip ") or "SKIP" in line:
+                        print("     " + line)
+                if counts[1]:
+                    failed_names.append(name)
+                    print(output, flush=True)
+    if failed_names:
+        print("failed: " + " ".join(failed_names))
+    print(f"{total[0]} passed, {total[1]} failed, {total[2]} skipped")
+    return 1 if total[1] or total[0] == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,122 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""The checkers must catch what they are for, and let clean code pass."""
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import includes  # noqa: E402
+import pure  # noqa: E402
+import run_tests  # noqa: E402
+import tidy  # noqa: E402
+
+SPDX = "/* SPDX-License-Identifier: Apache-2.0 */\n"
+
+
+class Tidy(unittest.TestCase):
+    def rules(self, text, path="mesh/x/x.c"):
+        return sorted({rule for _, rule, _ in tidy.judge(path, text)})
+
+    def test_clean_code_passes(self):
+        self.assertEqual(self.rules(SPDX + "int x_f(void)\n{\n    return 0;\n}\n"), [])
+
+    def test_each_rule_fires(self):
+        cases = {
+            "licence": "int x;\n",
+            "function": SPDX + "void f(void)\n{\n" + "    g();\n" * 70 + "}\n",
+            "length": SPDX + "int x;\n" * 800,
+            "width": SPDX + "int " + "x" * 100 + ";\n",
+            "space": SPDX + "int x; \n",
+            "tab": SPDX + "\tint x;\n",
+            "banned": SPDX + "void f(void)\n{\n    sprintf(a, b);\n}\n",
+            "typedef": SPDX + "typedef struct a a_t;\n",
+            "mark": SPDX + "/* TODO later */\n",
+            "word": SPDX + "/* a robust thing */\n",
+            "ascii": SPDX + "/* \u00e9 */\n",
+        }
+        for rule, text in cases.items():
+            self.assertIn(rule, self.rules(text), rule)
+        self.assertIn("name", self.rules(SPDX, "mesh/x/utils.c"))
+
+    def test_code_rules_ignore_comments_and_strings(self):
+        self.assertEqual(self.rules(SPDX + '/* sprintf(x) */ const char *a = "sleep(1)";\n'), [])
+
+    def test_a_waiver_suppresses_one_rule_and_expires(self):
+        waived = SPDX + "/* tidy: allow banned the libc of the test double */\nvoid f(void) { sleep(1); }\n"
+        self.assertEqual(self.rules(waived), [])
+        self.assertEqual(self.rules(SPDX + "/* tidy: allow banned why */\nint x;\n"), ["waiver"])
+
+
+class Includes(unittest.TestCase):
+    def test_a_core_may_not_include_another(self):
+        self.assertEqual(list(includes.judge("mesh/swim/swim.c", '#include "base/err.h"\n')), [])
+        self.assertTrue(list(includes.judge("mesh/swim/swim.c", '#include "raft/raft.h"\n')))
+        self.assertTrue(list(includes.judge("consensus/raft/a.c", '#include "base/host/host.h"\n')))
+
+    def test_foreign_headers_have_one_home(self):
+        self.assertTrue(list(includes.judge("agent/loop.c", "#include <zmq.h>\n")))
+        self.assertEqual(list(includes.judge("mesh/link/link.c", "#include <zmq.h>\n")), [])
+
+
+class Pure(unittest.TestCase):
+    def build(self, folder, name, code):
+        source = os.path.join(folder, name + ".c")
+        with open(source, "w", encoding="utf-8") as out:
+            out.write(code)
+        subprocess.run(["gcc", "-O0", "-c", source, "-o", source + ".o"], check=True)
+        archive = os.path.join(folder, f"lib{name}.a")
+        subprocess.run(["ar", "rcs", archive, source + ".o"], check=True)
+        return archive
+
+    def test_clock_and_heap_are_caught_and_clean_code_is_not(self):
+        with tempfile.TemporaryDirectory() as folder:
+            good = self.build(folder, "good", "int good_f(int x) { return x + 1; }")
+            bad = self.build(folder, "bad", "#include <stdlib.h>\n#include <time.h>\n"
+                             "void *bad_f(void) { return malloc((size_t)time(0)); }")
+            stray = self.build(folder, "stray", "int helper(void) { return 1; }")
+            self.assertEqual(pure.audit([("good", True, good)]), [])
+            self.assertEqual(len(pure.audit([("bad", True, bad)])), 2)
+            self.assertEqual(pure.audit([("bad", False, bad)]), [])
+            self.assertEqual(len(pure.audit([("stray", False, stray)])), 1)
+
+
+class Runner(unittest.TestCase):
+    def test_counts(self):
+        self.assertEqual(run_tests.tally("tst", 0, "ok a\n3 passed, 0 failed, 1 skipped\n"), (3, 0, 1))
+        self.assertEqual(run_tests.tally("tst", 1, "2 passed, 1 failed, 0 skipped\n"), (2, 1, 0))
+        self.assertEqual(run_tests.tally("tst", -11, ""), (0, 1, 0))
+        self.assertEqual(run_tests.tally("tst", 1, "2 passed, 0 failed, 0 skipped\n"), (2, 1, 0))
+        self.assertEqual(run_tests.tally("check", 0, ""), (1, 0, 0))
+        self.assertEqual(run_tests.tally("check", 77, ""), (0, 0, 1))
+        self.assertEqual(run_tests.tally("check", 3, ""), (0, 1, 0))
+
+
+class Harness(unittest.TestCase):
+    """tests/lib/tst.c must report a crash, a hang, a wrong death and a leak of expectations."""
+
+    def test_bad_tests_are_reported(self):
+        root = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..")
+        code = ('#include "tst.h"\n#include <stdlib.h>\n'
+                "TEST(passes) { EXPECT(1 == 1); }\nTEST(fails) { EXPECT_EQ(1, 2); }\n"
+                "TEST(crashes) { abort(); }\nTEST_LONG(hangs, 1) { for (;;) { } }\n"
+                'TEST_DIES(lives, "x") { }\nTEST_DIES(wrong_words, "x") { abort(); }\n'
+                'TEST(skips) { SKIP("no such thing here"); }\n')
+        with tempfile.TemporaryDirectory() as folder:
+            source = os.path.join(folder, "t.c")
+            with open(source, "w", encoding="utf-8") as out:
+                out.write(code)
+            program = os.path.join(folder, "t")
+            lib = os.path.join(root, "tests", "lib")
+            subprocess.run(["gcc", "-D_GNU_SOURCE", '-DTST_SOURCE_DIR="/"', "-I", lib, source,
+                            os.path.join(lib, "tst.c"), "-o", program, "-lm"], check=True)
+            done = subprocess.run([program], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 1)
+        self.assertTrue(done.stdout.endswith("1 passed, 5 failed, 1 skipped\n"), done.stdout)
+        self.assertIn("skip skips # no such thing here", done.stdout)
+
+
+if __name__ == "__main__":
+    unittest.main()
