@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the command line hands to the long-running programs behind `shoal agent` and `shoal demo`.
+ * The parser is agent/cli; strings are borrowed from it for the life of the process. */
+#ifndef AGENT_AGENT_H
+#define AGENT_AGENT_H
+
+#include "base/limits.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define AGENT_JOIN_MAX    16u
+#define AGENT_LISTEN_PORT 7711u /* tcp + udp; bulk on the next port */
+#define AGENT_API_PORT    8711u
+#define AGENT_PATH_MAX    1023u
+
+struct agent_options {
+    bool new_cluster;                           /* --new */
+    char join[AGENT_JOIN_MAX][SH_ADDR_MAX + 1]; /* --join HOST:PORT, repeatable */
+    size_t join_count;
+    char secret_file[AGENT_PATH_MAX + 1];    /* --secret; empty: DATA/secret */
+    char data_dir[AGENT_PATH_MAX + 1];       /* --data; never empty */
+    char listen[SH_ADDR_MAX + 1];            /* --listen; "0.0.0.0:7711" */
+    char advertise[SH_ADDR_MAX + 1];         /* --advertise; empty: found out */
+    char api[SH_ADDR_MAX + 1];               /* --api; "127.0.0.1:8711" */
+    char api_token_file[AGENT_PATH_MAX + 1]; /* --api-token; required when --api is not loopback */
+    char name[SH_NAME_MAX + 1];              /* --name; the host name */
+    uint32_t threads;                        /* --threads; 0: all cores */
+};
+
+/* Runs until SIGTERM or SIGINT (leaves gracefully). Returns the exit status of the process
+ * (cli/exit.h). */
+int agent_main(const struct agent_options *options);
+
+struct demo_options {
+    bool json;                    /* one JSON object at the end instead of lines */
+    bool terminal;                /* draw: standard output is a terminal */
+    bool keep;                    /* --keep: leave the directories behind */
+    char dir[AGENT_PATH_MAX + 1]; /* --dir; empty: a fresh temporary directory */
+};
+
+/* Exit status 0 only where every promise of the demonstration held. */
+int demo_main(const struct demo_options *options);
+
+#endif
