@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * kv on RocksDB, one directory per store. Tuned for an agent beside a training job: two background
+ * threads for all stores of the process, an 8 MiB block cache and about 8 MiB of write buffers
+ * each.
+ *
+ * The write-ahead log is recovered with kTolerateCorruptedTailRecords: a record cut off at the very
+ * end (a power cut) is dropped, any other damage refuses the store with CORRUPT. RocksDB's default
+ * would open such a store silently without all that follows the damage. */
+#ifndef SH_STORE_KV_ROCKS_H
+#define SH_STORE_KV_ROCKS_H
+
+#include "store/kv.h"
+
+struct kv_rocks_options {
+    const char *path; /* directory; its parent must exist */
+    const struct kv_cf *cfs;
+    uint32_t cf_count;
+    bool create; /* false: a directory without a store is NOT_FOUND */
+};
+
+/* why (KV_TEXT_BYTES) receives one line for the operator on failure. Errors: NOT_FOUND; CORRUPT
+ * (damaged, or files of a store without its head: never created anew over them); VERSION (it has a
+ * column family that this program does not know); IN_USE (open elsewhere); DENIED; NO_SPACE; IO. On
+ * failure the files are as they were. */
+SH_MUST_USE enum sh_err kv_rocks_open(const struct kv_rocks_options *options, struct kv **out,
+                                      char *why);
+
+#endif
