@@ -27,14 +27,13 @@ struct spec_meta {
     enum spec_loss loss;
     bool reproducible;
     uint8_t spec[SH_DIGEST_BYTES];
-    float scale;
-    uint32_t norm_count; /* 1, channels, or features */
-    float mean[SPEC_NORM_MAX];
-    float std[SPEC_NORM_MAX]; /* > 0 */
+    uint32_t channel_count; /* model.input[0] */
+    float mean[SPEC_CHANNELS_MAX];
+    float std[SPEC_CHANNELS_MAX]; /* > 0 */
     uint32_t class_count;
     char classes[SPEC_CLASSES_MAX][SPEC_CLASS_NAME_MAX + 1];
-    uint32_t feature_count; /* 0, or input features */
-    char features[SPEC_NORM_MAX][SPEC_CLASS_NAME_MAX + 1];
+    uint32_t feature_count; /* 0, or model.input[0] */
+    char features[SPEC_CHANNELS_MAX][SPEC_CLASS_NAME_MAX + 1];
 };
 
 struct spec_meta_pair {

@@ -28,45 +28,35 @@
 #define SPEC_UNITS_MAX      1024u
 #define SPEC_EPOCHS_MAX     100000u
 #define SPEC_BATCH_MAX      1048576u
-#define SPEC_NORM_MAX       1024u /* means and deviations: one, one a channel, or one a column */
+#define SPEC_CHANNELS_MAX   1024u /* channels of an image, columns of a table */
 
 enum spec_kind { SPEC_TRAIN = 1, SPEC_NOOP = 2 };
 
 enum spec_source_kind {
     SPEC_SOURCE_NONE,
-    SPEC_SOURCE_BUILTIN, /* name */
-    SPEC_SOURCE_DATASET, /* name: lives on some agents only */
-    SPEC_SOURCE_FILES,   /* digest of a file set blob (spec/fileset.h), format */
-    SPEC_SOURCE_PATH     /* path: known to the submitter only; never replicated */
+    SPEC_SOURCE_BUILTIN, /* name: "digits", "digits-test" */
+    SPEC_SOURCE_DATASET, /* name: lives on some agents only, service_dataset_path() */
+    SPEC_SOURCE_FILES,   /* digest of a file set blob (spec/fileset.h) */
+    SPEC_SOURCE_PATH     /* path: known to the submitter only; a replicated job has none */
 };
 
-enum spec_format {
-    SPEC_FORMAT_NONE,
-    SPEC_FORMAT_IDX,   /* files "images" and "labels", either may be gzip */
-    SPEC_FORMAT_CSV,   /* file "table.csv" */
-    SPEC_FORMAT_IMAGES /* files CLASS/NAME.{png,jpg,jpeg,pgm} */
-};
-
-struct spec_source {
+struct spec_source { /* written builtin:NAME, dataset:NAME, files:HEX, else a path */
     enum spec_source_kind kind;
-    enum spec_format format; /* FILES only */
     char name[SH_NAME_MAX + 1];
     char path[SPEC_PATH_MAX + 1];
     uint8_t digest[SH_DIGEST_BYTES];
 };
 
 enum spec_normalize {
-    SPEC_NORMALIZE_AUTO,    /* pixels: UNIT, table columns: STANDARD */
-    SPEC_NORMALIZE_NONE,    /* as read: pixels 0..255 */
-    SPEC_NORMALIZE_UNIT,    /* pixels 0..1 */
-    SPEC_NORMALIZE_STANDARD /* mean 0, deviation 1 over the training part: a channel or a column */
+    SPEC_NORMALIZE_STANDARD = 1, /* mean 0, deviation 1 a channel, measured on data.train */
+    SPEC_NORMALIZE_NONE          /* pixels 0..1, table columns as they are */
 };
 
 struct spec_data {
     struct spec_source train;
-    struct spec_source validation; /* NONE: validation_fraction of train */
+    struct spec_source validation; /* NONE: validation_fraction of train is held out */
     struct spec_source test;
-    double validation_fraction;  /* the last floor(n * f) samples of the training set, [0, 0.5] */
+    double validation_fraction;  /* [0, 0.5] */
     char label[SH_NAME_MAX + 1]; /* CSV column; empty: the last one */
     enum spec_normalize normalize;
 };
@@ -84,15 +74,13 @@ enum spec_layer_kind {
     SPEC_ADD
 };
 
-#define SPEC_PADDING_SAME UINT32_MAX /* output height = ceil(input height / stride) */
-
 struct spec_layer {
     enum spec_layer_kind kind;
     char name[SH_NAME_MAX + 1]; /* empty: unnamed */
     uint32_t units;             /* dense: units; conv2d: filters */
     uint32_t kernel;            /* conv2d, pools: square window */
     uint32_t stride;
-    uint32_t padding; /* pixels on every side, or SPEC_PADDING_SAME */
+    uint32_t padding; /* pixels on every side ("same": (kernel - 1) / 2) */
     bool bias;        /* conv2d, dense */
     double rate;      /* dropout */
     double momentum;  /* batchnorm: weight of the new batch in the running statistics */
@@ -140,7 +128,7 @@ struct spec_train {
     uint32_t epochs;
     uint64_t seed;
     enum spec_loss loss;
-    uint32_t class_count; /* outputs of the last layer */
+    uint32_t class_count; /* cross_entropy: outputs of the last layer; mse: 0 */
     bool classes_named;   /* else the data names them, or they are "0", "1", ... */
     char classes[SPEC_CLASSES_MAX][SPEC_CLASS_NAME_MAX + 1];
 };
@@ -202,6 +190,5 @@ SH_MUST_USE enum sh_err spec_model_parse(const char *text, size_t size, struct s
 
 const char *spec_kind_name(enum spec_kind kind);
 const char *spec_layer_kind_name(enum spec_layer_kind kind);
-const char *spec_format_name(enum spec_format format);
 
 #endif
