@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The commands of the jobs core, as they stand in the log. Byte 0 is the encoding's version, byte 1
+ * the type, bytes 2 to 9 the leader's time stamp. Fields are append-only and excess bytes are
+ * ignored; a type, kind or mode that this program does not know answers VERSION, and the host must
+ * then stop applying: skipping it would let replicas differ. */
+#ifndef SH_JOBS_CMD_H
+#define SH_JOBS_CMD_H
+
+#include "wire/job.h"
+
+#define JOBS_KEY_MAX       127u   /* characters of an idempotency key */
+#define JOBS_UNITS_MAX     10000u /* units of one job */
+#define JOBS_BLOBS_MAX     16u    /* blobs one job needs before it can start */
+#define JOBS_HOLDERS_MAX   8u     /* agents named as holders of one checkpoint or model */
+#define JOBS_TEXT_MAX      256u   /* bytes of a failure's text */
+#define JOBS_PATH_MAX      511u   /* bytes of a data set's path */
+#define JOBS_SUMMARY_MAX   1023u  /* bytes of a data set's summary */
+#define JOBS_RETRIES_MAX   100u
+#define JOBS_PRIORITY_MAX  100u
+#define JOBS_KEEP_MAX      8u /* checkpoints kept per unit */
+#define JOBS_CMD_BYTES_MAX (SH_SPEC_BYTES_MAX + 4096u)
+
+enum jobs_cmd_type {
+    JOBS_NODE_ADMIT = 1,
+    JOBS_NODE_REMOVE = 2,
+    JOBS_SUBMIT = 3,
+    JOBS_PLACE = 4,
+    JOBS_CHECKPOINT = 5,
+    JOBS_COMMIT = 6,
+    JOBS_FAIL = 7,
+    JOBS_EXPIRE = 8,
+    JOBS_STOP = 9,
+    JOBS_DATASET_ADD = 10,
+    JOBS_DATASET_REMOVE = 11,
+    JOBS_CMD_TYPE_COUNT = 12
+};
+
+/* Adds an agent, or updates the name and addresses of one that is in; its raft handle (the index of
+ * the entry that admitted it) stays. A name that another agent has is refused with EXISTS. */
+struct jobs_node_admit {
+    uint8_t node[SH_NODE_ID_BYTES];
+    char name[SH_NAME_MAX + 1];
+    char addr[SH_ADDR_MAX + 1];
+    char api[SH_ADDR_MAX + 1]; /* "" when it has none */
+    uint16_t bulk_port;
+};
+
+/* Frees its name; admitted again it gets a new handle. Its data sets stay listed. */
+struct jobs_node_remove {
+    uint8_t node[SH_NODE_ID_BYTES];
+};
+
+struct jobs_submit {
+    char key[JOBS_KEY_MAX + 1]; /* "": none. Same key: the same job, never a second */
+    enum wire_kind kind;
+    char name[SH_NAME_MAX + 1]; /* of the job and of the model it makes */
+    char owner[SH_NAME_MAX + 1];
+    struct sh_span spec; /* canonical JSON; decode borrows it from the command's bytes */
+    uint8_t spec_digest[SH_DIGEST_BYTES];
+    struct wire_need need; /* of each unit */
+    bool reproducible;
+    uint8_t priority;        /* 0 to JOBS_PRIORITY_MAX, higher first */
+    uint8_t retries;         /* failures of a unit that are tried again; node loss uses up none */
+    uint8_t checkpoint_keep; /* 1 to JOBS_KEEP_MAX */
+    uint32_t units;          /* 1 to JOBS_UNITS_MAX; 1 for kind TRAIN */
+    uint32_t blob_count;
+    uint8_t blobs[JOBS_BLOBS_MAX]
+                 [SH_DIGEST_BYTES]; /* what it uploads; an agent fetches them first */
+};
+
+/* Gives a waiting unit a gang, or a running one a new gang. Applies only where the unit's latest
+ * fence is previous ({0, 0} when it never had one); the entry's (term, index) is the new fence. */
+struct jobs_place {
+    struct wire_unit unit;
+    struct wire_fence previous;
+    enum wire_cause cause; /* PLACED, MEMBER_*, GROWN or RENEWED; for the history */
+    uint8_t class[WIRE_CLASS_BYTES];
+    bool mixed; /* members differ in class; refused when the job wants one class */
+    uint32_t member_count;
+    struct wire_member members[WIRE_MEMBERS_MAX];
+};
+
+struct jobs_checkpoint_add {
+    struct wire_unit unit;
+    struct wire_fence fence;
+    uint64_t step;
+    uint8_t manifest[SH_DIGEST_BYTES];
+    uint32_t holder_count;
+    uint8_t holders[JOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+};
+
+struct jobs_metrics {
+    uint64_t test_correct;
+    uint64_t test_total; /* 0: not measured */
+    uint64_t val_correct;
+    uint64_t val_total;
+    double
+        train_loss; /* mean over the last epoch; kept bit for bit, may be NaN when not measured */
+    double val_loss;
+};
+
+/* What a unit leaves behind. All digests zero for a unit without output (noop). */
+struct jobs_outcome {
+    uint8_t file[SH_DIGEST_BYTES];  /* blob of model.safetensors */
+    uint8_t model[SH_DIGEST_BYTES]; /* digest of parameters and buffers */
+    uint8_t state[SH_DIGEST_BYTES]; /* with optimiser and cursor */
+    struct jobs_metrics metrics;
+    uint64_t steps;
+};
+
+struct jobs_commit {
+    struct wire_unit unit;
+    struct wire_fence fence;
+    bool partial; /* ended early on request; refused while the unit is not stopping */
+    struct jobs_outcome outcome;
+    uint32_t holder_count;
+    uint8_t holders[JOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+};
+
+struct jobs_fail {
+    struct wire_unit unit;
+    struct wire_fence fence;
+    enum sh_err reason;
+    bool final; /* trying again cannot help: retries are not used */
+    char text[JOBS_TEXT_MAX + 1];
+};
+
+struct jobs_expire {
+    struct wire_unit unit;
+    struct wire_fence fence;
+    enum wire_cause cause; /* TOO_FEW_AGENTS, for the history */
+};
+
+struct jobs_stop {
+    uint64_t job;
+};
+
+/* Says that an agent holds a data set. The same name with another digest is refused with EXISTS. */
+struct jobs_dataset_add {
+    char name[SH_NAME_MAX + 1];
+    uint8_t digest[SH_DIGEST_BYTES];
+    uint8_t node[SH_NODE_ID_BYTES];
+    char path[JOBS_PATH_MAX + 1];
+    char summary[JOBS_SUMMARY_MAX + 1]; /* text for people and for job checks, JSON */
+};
+
+/* The name is free again once no agent holds the set. */
+struct jobs_dataset_remove {
+    char name[SH_NAME_MAX + 1];
+    uint8_t node[SH_NODE_ID_BYTES];
+};
+
+struct jobs_cmd {
+    enum jobs_cmd_type type;
+    uint64_t stamp_us; /* leader's wall clock; applied as max(previous, stamp) */
+    union {
+        struct jobs_node_admit node_admit;
+        struct jobs_node_remove node_remove;
+        struct jobs_submit submit;
+        struct jobs_place place;
+        struct jobs_checkpoint_add checkpoint;
+        struct jobs_commit commit;
+        struct jobs_fail fail;
+        struct jobs_expire expire;
+        struct jobs_stop stop;
+        struct jobs_dataset_add dataset_add;
+        struct jobs_dataset_remove dataset_remove;
+    } u;
+};
+
+/* Appends the command. INVALID: a field breaks the rules above (nothing is written); LIMIT: no room
+ * (never with JOBS_CMD_BYTES_MAX). */
+SH_MUST_USE enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w);
+/* VERSION: a type, kind or mode this program does not know; CORRUPT: truncated or damaged; INVALID:
+ * a field breaks the rules. Spans of cmd borrow bytes. */
+SH_MUST_USE enum sh_err jobs_cmd_decode(const void *bytes, size_t size, struct jobs_cmd *cmd);
+/* Writes the stamp into an encoded command: the leader does so just before it proposes what another
+ * agent encoded. False when bytes are too short to be a command. */
+bool jobs_cmd_stamp(void *bytes, size_t size, uint64_t stamp_us);
+
+#endif

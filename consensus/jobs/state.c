@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/state.h"
+
+#define S(state) SH_FSM_BIT(JOBS_##state)
+
+static const struct sh_fsm_state unit_states[JOBS_STATE_COUNT] = {
+    [JOBS_WAITING] = {"waiting", S(RUNNING) | S(STOPPED)},
+    [JOBS_RUNNING] = {"running", S(RUNNING) | S(WAITING) | S(STOPPING) | S(COMPLETED) | S(FAILED)},
+    [JOBS_STOPPING] = {"stopping", S(COMPLETED) | S(FAILED) | S(STOPPED)},
+    [JOBS_COMPLETED] = {"completed", 0},
+    [JOBS_FAILED] = {"failed", 0},
+    [JOBS_STOPPED] = {"stopped", 0},
+};
+
+static const struct sh_fsm_state job_states[JOBS_STATE_COUNT] = {
+    [JOBS_WAITING] = {"waiting", S(RUNNING) | S(STOPPED)},
+    [JOBS_RUNNING] = {"running", S(WAITING) | S(STOPPING) | S(COMPLETED) | S(FAILED)},
+    [JOBS_STOPPING] = {"stopping", S(COMPLETED) | S(FAILED) | S(STOPPED)},
+    [JOBS_COMPLETED] = {"completed", 0},
+    [JOBS_FAILED] = {"failed", 0},
+    [JOBS_STOPPED] = {"stopped", 0},
+};
+
+#undef S
+
+const struct sh_fsm jobs_unit_fsm = {"unit", unit_states, JOBS_STATE_COUNT};
+const struct sh_fsm jobs_job_fsm = {"job", job_states, JOBS_STATE_COUNT};
+
+const char *jobs_state_name(uint32_t state)
+{
+    return sh_fsm_name(&jobs_unit_fsm, state);
+}
+
+bool jobs_state_final(enum jobs_state state)
+{
+    return sh_fsm_is_final(&jobs_unit_fsm, state);
+}

@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading the tables of the jobs core. Every function is pure over a struct sh_table, needs no
+ * core, and may run on a snapshot in any thread. Views are copies. NOT_FOUND: no such row. CORRUPT:
+ * a row that does not decode (the host should treat it like a failed disk). Lists fill out[0 ..
+ * *count) with count at most max; they cost O(max log n) unless said otherwise. */
+#ifndef SH_JOBS_VIEW_H
+#define SH_JOBS_VIEW_H
+
+#include "base/table.h"
+#include "jobs/cmd.h"
+#include "jobs/state.h"
+
+#define JOBS_SCAN_MAX 4096u /* rows one filtered page looks at */
+
+struct jobs_node {
+    uint8_t id[SH_NODE_ID_BYTES];
+    uint64_t handle; /* raft id: index of the entry that admitted it */
+    char name[SH_NAME_MAX + 1];
+    char addr[SH_ADDR_MAX + 1];
+    char api[SH_ADDR_MAX + 1];
+    uint16_t bulk_port;
+    uint64_t admitted_us;
+};
+
+struct jobs_job {
+    uint64_t id;
+    enum jobs_state state;
+    enum wire_cause cause; /* why it is stopping or ended: STOP_ASKED, FAILED, else NONE */
+    enum wire_kind kind;
+    char name[SH_NAME_MAX + 1];
+    char owner[SH_NAME_MAX + 1];
+    char key[JOBS_KEY_MAX + 1];
+    uint8_t spec_digest[SH_DIGEST_BYTES];
+    struct wire_need need;
+    bool reproducible; /* as asked; the outcome also needs !mixed */
+    bool mixed;        /* members of more than one arithmetic class took part */
+    bool pinned;       /* class is that of the first placement */
+    uint8_t class[WIRE_CLASS_BYTES];
+    uint8_t priority;
+    uint8_t retries;
+    uint8_t checkpoint_keep;
+    uint64_t submit_us;
+    uint64_t start_us; /* first placement; 0: never placed */
+    uint64_t end_us;   /* 0: not ended */
+    uint32_t units;    /* = waiting + running + stopping + completed + failed + stopped */
+    uint32_t units_in[JOBS_STATE_COUNT];
+    uint32_t event_next; /* sequence number of the next history event */
+    uint32_t fail_unit;  /* the unit that failed for good, when cause is FAILED */
+    enum sh_err fail_reason;
+    char fail_text[JOBS_TEXT_MAX + 1];
+    uint32_t blob_count;
+    uint8_t blobs[JOBS_BLOBS_MAX][SH_DIGEST_BYTES];
+};
+
+struct jobs_checkpoint {
+    struct wire_fence fence;
+    uint64_t step;
+    uint64_t index; /* of its entry; the newest has the largest */
+    uint64_t stamp_us;
+    uint8_t manifest[SH_DIGEST_BYTES];
+    uint32_t holder_count;
+    uint8_t holders[JOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+};
+
+struct jobs_unit {
+    struct wire_unit id;
+    enum jobs_state state;
+    /* The latest gang. It is in force while the state is RUNNING or STOPPING; in other states its
+     * fence still is what the next PLACE must name as previous. */
+    struct wire_placement placement;
+    uint64_t placed_us; /* stamp of the latest PLACE */
+    uint64_t since_us;  /* of the present state */
+    uint32_t placements;
+    uint32_t failures;
+    uint32_t checkpoints;     /* kept */
+    uint64_t checkpoint_step; /* of the newest; 0 when none */
+    enum sh_err fail_reason;  /* of the last FAIL */
+    bool committed;           /* outcome is set; at most once in a unit's life */
+    bool partial;
+    struct jobs_outcome outcome;
+    uint32_t model_version; /* 0: it made no model */
+};
+
+struct jobs_event {
+    uint32_t seq; /* from 0, per job */
+    uint32_t unit;
+    uint64_t stamp_us;
+    uint64_t index; /* of the log entry */
+    enum wire_cause cause;
+    enum jobs_state unit_state; /* after it */
+    enum jobs_state job_state;
+    enum sh_err reason; /* of a failure, else OK */
+    char text[JOBS_TEXT_MAX + 1];
+    uint32_t node_count; /* members of the gang it is about */
+    uint8_t nodes[WIRE_MEMBERS_MAX][SH_NODE_ID_BYTES];
+};
+
+struct jobs_model {
+    char name[SH_NAME_MAX + 1];
+    uint32_t version;      /* from 1, per name */
+    struct wire_unit unit; /* lineage: what made it */
+    uint8_t spec_digest[SH_DIGEST_BYTES];
+    uint8_t class[WIRE_CLASS_BYTES];
+    bool reproducible;
+    bool mixed;
+    bool partial;
+    uint64_t created_us;
+    struct jobs_outcome outcome;
+    uint32_t holder_count;
+    uint8_t holders[JOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+};
+
+struct jobs_dataset {
+    char name[SH_NAME_MAX + 1];
+    uint8_t digest[SH_DIGEST_BYTES];
+    uint32_t holders; /* agents that hold it */
+    uint64_t created_us;
+    char summary[JOBS_SUMMARY_MAX + 1]; /* of the newest declaration */
+};
+
+struct jobs_dataset_holder {
+    uint8_t node[SH_NODE_ID_BYTES];
+    uint64_t added_us;
+    char path[JOBS_PATH_MAX + 1];
+};
+
+struct jobs_counts {
+    uint64_t applied;      /* index */
+    uint64_t applied_term; /* of that entry */
+    uint64_t stamp_us;
+    uint64_t digest;
+    uint32_t nodes;
+    uint32_t jobs;
+    uint32_t jobs_in[JOBS_STATE_COUNT];
+    uint32_t open_units;
+    uint32_t models;
+    uint32_t datasets;
+};
+
+SH_MUST_USE enum sh_err jobs_counts_get(const struct sh_table *t, struct jobs_counts *out);
+
+SH_MUST_USE enum sh_err jobs_node_get(const struct sh_table *t,
+                                      const uint8_t id[static SH_NODE_ID_BYTES],
+                                      struct jobs_node *out);
+SH_MUST_USE enum sh_err jobs_node_by_name(const struct sh_table *t, const char *name,
+                                          struct jobs_node *out);
+SH_MUST_USE enum sh_err jobs_node_by_handle(const struct sh_table *t, uint64_t handle,
+                                            struct jobs_node *out);
+/* By id, ascending, after an id (NULL: from the first). */
+SH_MUST_USE enum sh_err jobs_node_list(const struct sh_table *t, const uint8_t *after,
+                                       struct jobs_node *out, uint32_t max, uint32_t *count);
+
+SH_MUST_USE enum sh_err jobs_job_get(const struct sh_table *t, uint64_t job, struct jobs_job *out);
+/* The job submitted under an idempotency key. */
+SH_MUST_USE enum sh_err jobs_job_by_key(const struct sh_table *t, const char *key,
+                                        struct jobs_job *out);
+/* Newest first, ids below *before (0: from the newest), of the states in the bit set (SH_FSM_BIT;
+ * 0: all). *before becomes the cursor of the next page, 0 at the end; a page may be short of max
+ * without being the last (JOBS_SCAN_MAX rows are looked at). */
+SH_MUST_USE enum sh_err jobs_job_list(const struct sh_table *t, uint64_t *before, uint32_t states,
+                                      struct jobs_job *out, uint32_t max, uint32_t *count);
+/* The canonical spec; borrowed until the next call on the table. */
+SH_MUST_USE enum sh_err jobs_spec_get(const struct sh_table *t, uint64_t job, struct sh_span *out);
+
+SH_MUST_USE enum sh_err jobs_unit_get(const struct sh_table *t, struct wire_unit id,
+                                      struct jobs_unit *out);
+/* The gang in force: NOT_FOUND unless the unit is running or stopping. */
+SH_MUST_USE enum sh_err jobs_placement_get(const struct sh_table *t, struct wire_unit id,
+                                           struct wire_placement *out);
+/* Units of one job from number `from`, ascending. */
+SH_MUST_USE enum sh_err jobs_unit_list(const struct sh_table *t, uint64_t job, uint32_t from,
+                                       struct jobs_unit *out, uint32_t max, uint32_t *count);
+/* Units that have not ended, over all jobs, by (job, unit), after *after ({0, 0}: from the first).
+ * What planner and agents walk; costs nothing for jobs that ended. */
+SH_MUST_USE enum sh_err jobs_open_list(const struct sh_table *t, struct wire_unit after,
+                                       struct jobs_unit *out, uint32_t max, uint32_t *count);
+/* Kept checkpoints, newest first; the holders of the newest may be gone, so try the next. */
+SH_MUST_USE enum sh_err jobs_checkpoint_list(const struct sh_table *t, struct wire_unit id,
+                                             struct jobs_checkpoint *out, uint32_t max,
+                                             uint32_t *count);
+/* Events of a job with seq >= from, oldest first. */
+SH_MUST_USE enum sh_err jobs_history_list(const struct sh_table *t, uint64_t job, uint32_t from,
+                                          struct jobs_event *out, uint32_t max, uint32_t *count);
+
+/* version 0: the newest. */
+SH_MUST_USE enum sh_err jobs_model_get(const struct sh_table *t, const char *name, uint32_t version,
+                                       struct jobs_model *out);
+/* By (name, version), ascending, after that pair ("" and 0: from the first). */
+SH_MUST_USE enum sh_err jobs_model_list(const struct sh_table *t, const char *after_name,
+                                        uint32_t after_version, struct jobs_model *out,
+                                        uint32_t max, uint32_t *count);
+
+SH_MUST_USE enum sh_err jobs_dataset_get(const struct sh_table *t, const char *name,
+                                         struct jobs_dataset *out);
+/* By name, ascending, after a name ("": from the first). */
+SH_MUST_USE enum sh_err jobs_dataset_list(const struct sh_table *t, const char *after,
+                                          struct jobs_dataset *out, uint32_t max, uint32_t *count);
+/* NOT_FOUND: that agent does not hold it. */
+SH_MUST_USE enum sh_err jobs_dataset_holder_get(const struct sh_table *t, const char *name,
+                                                const uint8_t node[static SH_NODE_ID_BYTES],
+                                                struct jobs_dataset_holder *out);
+SH_MUST_USE enum sh_err jobs_dataset_holder_list(const struct sh_table *t, const char *name,
+                                                 const uint8_t *after,
+                                                 struct jobs_dataset_holder *out, uint32_t max,
+                                                 uint32_t *count);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What an agent says about itself: who it is, where it listens and what it can do. The record rides
+ * as the opaque metadata of a gossip member, so its encoding never exceeds WIRE_NODE_BYTES_MAX.
+ * Facts that must be agreed on (admission, which data set lies on which agent) are rows of the jobs
+ * core; this record is an agent's own, possibly old, statement. */
+#ifndef SH_WIRE_NODE_H
+#define SH_WIRE_NODE_H
+
+#include "base/bytes.h"
+#include "base/limits.h"
+
+#define WIRE_NODE_BYTES_MAX    512u
+#define WIRE_CLASS_BYTES       16u /* arithmetic class: digest of everything that decides bits */
+#define WIRE_ISA_MAX           15u /* characters, "avx512" */
+#define WIRE_VERSION_MAX       15u /* characters, "0.1.0" */
+#define WIRE_GPU_NAME_MAX      23u /* characters; longer names are cut by the agent */
+#define WIRE_NODE_DATASETS_MAX 8u  /* tags told by gossip; the tables hold the full list */
+
+struct wire_node {
+    uint8_t id[SH_NODE_ID_BYTES];
+    char name[SH_NAME_MAX + 1]; /* wire_name_ok */
+    char addr[SH_ADDR_MAX + 1]; /* HOST:PORT of gossip (udp) and control (tcp) */
+    char api[SH_ADDR_MAX + 1];  /* HOST:PORT of the HTTP API; "" when it has none */
+    uint16_t bulk_port;         /* tcp, on the host of addr */
+    uint8_t class[WIRE_CLASS_BYTES];
+    char version[WIRE_VERSION_MAX + 1]; /* of the program */
+    char isa[WIRE_ISA_MAX + 1];         /* best instruction set the kernels use here */
+    char gpu[WIRE_GPU_NAME_MAX + 1];    /* "" when gpus is 0 */
+    uint8_t gpus;
+    uint64_t gpu_bytes; /* memory of one GPU */
+    uint16_t cpus;      /* cores that training may use; at least 1 */
+    uint64_t ram_bytes;
+    uint16_t slots; /* units it may run at a time; those in use follow from the placements */
+    uint16_t
+        speed;     /* measured training speed, per mille of the cluster's usual agent; 0: unknown */
+    uint16_t load; /* per mille of its cores that others use */
+    bool draining; /* finishes what it has, wants nothing new */
+    uint8_t dataset_count;
+    uint64_t datasets[WIRE_NODE_DATASETS_MAX]; /* wire_dataset_tag of each set it holds */
+};
+
+/* Appends the record. The writer turns full when it lacks room; never with WIRE_NODE_BYTES_MAX. */
+void wire_node_encode(const struct wire_node *node, struct sh_writer *w);
+/* Errors: CORRUPT (truncated, bad name or address, a count past its limit), VERSION. On an error
+ * the contents of node are undefined. Bytes after the record are left in the reader. */
+SH_MUST_USE enum sh_err wire_node_decode(struct sh_reader *r, struct wire_node *node);
+
+/* First eight bytes of a data set's digest, as a little-endian number. */
+uint64_t wire_dataset_tag(const uint8_t digest[static SH_DIGEST_BYTES]);
+
+/* 1 to SH_NAME_MAX of [A-Za-z0-9._-], the first a letter or digit: safe in paths, URLs and keys. */
+bool wire_name_ok(const char *name);
+/* 1 to SH_ADDR_MAX printable ASCII characters without a blank, with a ':' that is not the first. */
+bool wire_addr_ok(const char *addr);
+
+/* Strings of records: u8 length, then the bytes. A getter turns the reader bad on an embedded NUL
+ * or when the text does not fit in size bytes with its terminator. text is at most 255 long. */
+void wire_str_put(struct sh_writer *w, const char *text);
+void wire_str_get(struct sh_reader *r, char *out, size_t size);
+
+#endif
