@@ -25,7 +25,8 @@
 #define SPEC_ERRORS_MAX     16u
 #define SPEC_DEPTH_MAX      16u   /* nesting of a job file */
 #define SPEC_NODES_MAX      8192u /* scalars, maps and lists of a job file */
-#define SPEC_UNITS_MAX      1024u
+#define SPEC_UNITS_MAX      10000u
+#define SPEC_AGENTS_MAX     32u /* of one job */
 #define SPEC_EPOCHS_MAX     100000u
 #define SPEC_BATCH_MAX      1048576u
 #define SPEC_CHANNELS_MAX   1024u /* channels of an image, columns of a table */
@@ -74,13 +75,15 @@ enum spec_layer_kind {
     SPEC_ADD
 };
 
+#define SPEC_PADDING_SAME UINT32_MAX /* output side = input side / stride, rounded up */
+
 struct spec_layer {
     enum spec_layer_kind kind;
     char name[SH_NAME_MAX + 1]; /* empty: unnamed */
     uint32_t units;             /* dense: units; conv2d: filters */
     uint32_t kernel;            /* conv2d, pools: square window */
     uint32_t stride;
-    uint32_t padding; /* pixels on every side ("same": (kernel - 1) / 2) */
+    uint32_t padding; /* pixels on every side, or SPEC_PADDING_SAME */
     bool bias;        /* conv2d, dense */
     double rate;      /* dropout */
     double momentum;  /* batchnorm: weight of the new batch in the running statistics */
@@ -144,7 +147,8 @@ struct spec_job {
     struct spec_train train; /* train */
     uint32_t agents_min;
     uint32_t agents_max;
-    double cpus; /* a member */
+    uint32_t cpus;    /* a member; 0: any */
+    uint32_t retries; /* failures of a unit that are tried again; node loss uses up none */
     uint32_t checkpoint_every_steps;
     uint32_t checkpoint_keep;
     enum spec_arithmetic arithmetic;

@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/host/host.h"
+#include "spec/json.h"
+#include "spec/schema.h"
+#include "spec/source.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HEX_BYTES_MAX 64u
+
+enum sh_err spec_json_print(json_t *value, char *out, size_t size, size_t *length)
+{
+    size_t n = value != NULL ? json_dumpb(value, out, size, SPEC_JSON_PRINT) : 0;
+    json_decref(value);
+    if (n == 0) {
+        return SH_ERR_NO_MEMORY;
+    }
+    if (n >= size) {
+        return SH_ERR_LIMIT;
+    }
+    out[n] = '\0';
+    *length = n;
+    return SH_OK;
+}
+
+json_t *spec_json_hex(const void *bytes, size_t size)
+{
+    char hex[2 * HEX_BYTES_MAX + 1];
+    SH_CHECK_CMP(size, <=, HEX_BYTES_MAX);
+    sh_hex(hex, bytes, size);
+    return json_string(hex);
+}
+
+json_t *spec_json_number(double value)
+{
+    return isfinite(value) ? json_real(value) : json_null();
+}
+
+static json_t *padding_json(uint32_t padding)
+{
+    return padding == SPEC_PADDING_SAME ? json_string("same") : json_integer(padding);
+}
+
+static json_t *layer_params(const struct spec_model *model, const struct spec_layer *layer)
+{
+    switch (layer->kind) {
+    case SPEC_CONV2D:
+        return json_pack("{s:i, s:i, s:i, s:o, s:b}", "filters", (int)layer->units, "kernel",
+                         (int)layer->kernel, "stride", (int)layer->stride, "padding",
+                         padding_json(layer->padding), "bias", layer->bias);
+    case SPEC_MAXPOOL:
+    case SPEC_AVGPOOL:
+        return json_pack("{s:i, s:i, s:o}", "kernel", (int)layer->kernel, "stride",
+                         (int)layer->stride, "padding", padding_json(layer->padding));
+    case SPEC_BATCHNORM:
+        return json_pack("{s:f, s:f}", "momentum", layer->momentum, "epsilon", layer->epsilon);
+    case SPEC_DROPOUT:
+        return json_pack("{s:f}", "rate", layer->rate);
+    case SPEC_DENSE:
+        return json_pack("{s:i, s:b}", "units", (int)layer->units, "bias", layer->bias);
+    case SPEC_ADD:
+        return json_pack("{s:s}", "from", model->layers[layer->from].name);
+    case SPEC_RELU:
+    case SPEC_GELU:
+    case SPEC_FLATTEN:
+        return json_object();
+    }
+    SH_UNREACHABLE();
+}
+
+static json_t *layer_json(const struct spec_model *model, const struct spec_layer *layer)
+{
+    json_t *out = json_pack("{s:o}", spec_layer_kind_name(layer->kind), layer_params(model, layer));
+    if (layer->name[0] != '\0') {
+        (void)json_object_set_new(out, "name", json_string(layer->name));
+    }
+    return out;
+}
+
+static json_t *model_json(const struct spec_model *model)
+{
+    json_t *input = json_array();
+    for (uint32_t i = 0; i < model->input_dims; i++) {
+        (void)json_array_append_new(input, json_integer(model->input[i]));
+    }
+    json_t *layers = json_array();
+    for (uint32_t i = 0; i < model->layer_count; i++) {
+        (void)json_array_append_new(layers, layer_json(model, &model->layers[i]));
+    }
+    return json_pack("{s:o, s:o}", "input", input, "layers", layers);
+}
+
+static json_t *source_json(const struct spec_source *source)
+{
+    char text[SPEC_SOURCE_BYTES];
+    spec_source_write(source, text);
+    return json_string(text);
+}
+
+static json_t *data_json(const struct spec_data *data)
+{
+    json_t *out = json_pack("{s:o, s:s}", "train", source_json(&data->train), "normalize",
+                            spec_choice_name(SPEC_NORMALIZES, (int)data->normalize));
+    if (data->validation.kind == SPEC_SOURCE_NONE) {
+        (void)json_object_set_new(out, "validation", json_real(data->validation_fraction));
+    } else {
+        (void)json_object_set_new(out, "validation", source_json(&data->validation));
+    }
+    if (data->test.kind != SPEC_SOURCE_NONE) {
+        (void)json_object_set_new(out, "test", source_json(&data->test));
+    }
+    if (data->label[0] != '\0') {
+        (void)json_object_set_new(out, "label", json_string(data->label));
+    }
+    return out;
+}
+
+static json_t *optimizer_json(const struct spec_optimizer *o)
+{
+    json_t *params = json_pack("{s:f, s:f}", "lr", o->lr, "weight_decay", o->weight_decay);
+    if (o->kind == SPEC_SGD) {
+        (void)json_object_set_new(params, "momentum", json_real(o->momentum));
+        (void)json_object_set_new(params, "nesterov", json_boolean(o->nesterov));
+    } else {
+        (void)json_object_set_new(params, "beta1", json_real(o->beta1));
+        (void)json_object_set_new(params, "beta2", json_real(o->beta2));
+        (void)json_object_set_new(params, "epsilon", json_real(o->epsilon));
+    }
+    return json_pack("{s:o}", spec_choice_name(SPEC_OPTIMIZERS, (int)o->kind), params);
+}
+
+static json_t *schedule_json(const struct spec_schedule *s)
+{
+    json_t *params = json_pack("{s:I}", "warmup_steps", (json_int_t)s->warmup_steps);
+    if (s->kind == SPEC_LINEAR || s->kind == SPEC_COSINE) {
+        (void)json_object_set_new(params, "final", json_real(s->final_factor));
+    } else if (s->kind == SPEC_STEP) {
+        (void)json_object_set_new(params, "every_epochs", json_integer(s->every_epochs));
+        (void)json_object_set_new(params, "factor", json_real(s->factor));
+    }
+    return json_pack("{s:o}", spec_choice_name(SPEC_SCHEDULES, (int)s->kind), params);
+}
+
+static json_t *train_json(const struct spec_train *t)
+{
+    json_t *out =
+        json_pack("{s:o, s:o, s:i, s:i, s:i, s:I, s:s}", "optimizer", optimizer_json(&t->optimizer),
+                  "schedule", schedule_json(&t->schedule), "batch", (int)t->batch, "ranks",
+                  (int)t->ranks, "epochs", (int)t->epochs, "seed", (json_int_t)t->seed, "loss",
+                  spec_choice_name(SPEC_LOSSES, (int)t->loss));
+    if (t->classes_named) {
+        json_t *names = json_array();
+        for (uint32_t i = 0; i < t->class_count; i++) {
+            (void)json_array_append_new(names, json_string(t->classes[i]));
+        }
+        (void)json_object_set_new(out, "classes", names);
+    } else if (t->class_count > 0) {
+        (void)json_object_set_new(out, "classes", json_integer(t->class_count));
+    }
+    return out;
+}
+
+static json_t *job_json(const struct spec_job *job)
+{
+    json_t *out =
+        json_pack("{s:s, s:s, s:s, s:i, s:i}", "api", "shoal/v1", "kind", spec_kind_name(job->kind),
+                  "name", job->name, "priority", (int)job->priority, "retries", (int)job->retries);
+    if (job->kind == SPEC_NOOP) {
+        (void)json_object_set_new(out, "units", json_integer(job->units));
+        return out;
+    }
+    (void)json_object_set_new(out, "data", data_json(&job->data));
+    (void)json_object_set_new(out, "model", model_json(&job->model));
+    (void)json_object_set_new(out, "train", train_json(&job->train));
+    (void)json_object_set_new(out, "resources",
+                              json_pack("{s:{s:i, s:i}, s:i}", "agents", "min",
+                                        (int)job->agents_min, "max", (int)job->agents_max, "cpus",
+                                        (int)job->cpus));
+    (void)json_object_set_new(out, "checkpoint",
+                              json_pack("{s:i, s:i}", "every_steps",
+                                        (int)job->checkpoint_every_steps, "keep",
+                                        (int)job->checkpoint_keep));
+    (void)json_object_set_new(
+        out, "arithmetic", json_string(spec_choice_name(SPEC_ARITHMETICS, (int)job->arithmetic)));
+    (void)json_object_set_new(out, "reproducible", json_boolean(job->reproducible));
+    return out;
+}
+
+enum sh_err spec_canonical(const struct spec_job *job, char *out, size_t size, size_t *length)
+{
+    return spec_json_print(job_json(job), out, size, length);
+}
+
+enum sh_err spec_model_canonical(const struct spec_model *model, char *out, size_t size,
+                                 size_t *length)
+{
+    return spec_json_print(model_json(model), out, size, length);
+}
+
+void spec_digest(const struct spec_job *job, uint8_t digest[static SH_DIGEST_BYTES])
+{
+    char *text = malloc(SH_SPEC_BYTES_MAX);
+    SH_CHECK(text != NULL);
+    size_t length = 0;
+    enum sh_err err = spec_canonical(job, text, SH_SPEC_BYTES_MAX, &length);
+    SH_CHECK(err == SH_OK);
+    sh_blake2b(digest, SH_DIGEST_BYTES, text, length);
+    free(text);
+}

@@ -1,0 +1,245 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What no field can say alone. Each check is skipped where a field it reads has an error already,
+ * so that one mistake is reported once. */
+#include "spec/graph.h"
+#include "spec/schema.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define DIGITS_SIDE    28u
+#define DIGITS_CLASSES 10u
+
+static bool is_clean(const struct spec_decode *d, const char *field)
+{
+    size_t n = strlen(field);
+    for (size_t i = 0; i < d->errors->count; i++) {
+        if (strncmp(d->errors->at[i].field, field, n) == 0) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* The node at a path of keys, or the nearest map above it that stands in the file; *full tells
+ * which. */
+static const struct spec_node *at_path(const struct spec_tree *tree, const char *path, bool *full)
+{
+    const struct spec_node *node = &tree->nodes[SPEC_ROOT];
+    *full = false;
+    while (*path != '\0') {
+        char key[SH_NAME_MAX + 1];
+        size_t n = strcspn(path, ".");
+        SH_CHECK_CMP(n, <, sizeof key);
+        memcpy(key, path, n);
+        key[n] = '\0';
+        const struct spec_node *next = spec_tree_member(tree, node, key);
+        if (next == NULL) {
+            return node;
+        }
+        node = next;
+        path += n + (path[n] == '.' ? 1 : 0);
+    }
+    *full = true;
+    return node;
+}
+
+/* An error about a field that may be a default: then the value is given. */
+static void wrong_value(struct spec_decode *d, const char *field, const char *value,
+                        const char *message)
+{
+    bool full = false;
+    const struct spec_node *node = at_path(d->tree, field, &full);
+    spec_note(d->errors, node->at, field, value, "%s%s", message,
+              full ? "" : " (the value is the default)");
+}
+
+static void wrong_number(struct spec_decode *d, const char *field, uint64_t value,
+                         const char *message)
+{
+    char text[24];
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)value);
+    wrong_value(d, field, text, message);
+}
+
+static void check_ranks(struct spec_decode *d, const struct spec_job *job)
+{
+    const struct spec_train *t = &job->train;
+    if (!is_clean(d, "train.ranks")) {
+        return;
+    }
+    if ((t->ranks & (t->ranks - 1)) != 0) {
+        wrong_number(d, "train.ranks", t->ranks,
+                     "must be a power of two: 1, 2, 4, 8, 16, 32, 64, 128 or 256");
+        return;
+    }
+    if (is_clean(d, "train.batch") && t->batch % t->ranks != 0) {
+        char message[96];
+        uint32_t up = (t->batch / t->ranks + 1) * t->ranks;
+        (void)snprintf(message, sizeof message, "must be divisible by train.ranks (%u), such as %u",
+                       t->ranks, up);
+        wrong_number(d, "train.batch", t->batch, message);
+    }
+}
+
+static void check_agents(struct spec_decode *d, struct spec_job *job)
+{
+    if (!is_clean(d, "resources.agents") || !is_clean(d, "train.ranks")) {
+        return;
+    }
+    uint32_t ranks = job->train.ranks;
+    if (job->agents_max == 0) {
+        job->agents_max = ranks < SPEC_AGENTS_MAX ? ranks : SPEC_AGENTS_MAX;
+        if (job->agents_max < job->agents_min) {
+            job->agents_max = job->agents_min; /* judged against ranks below */
+        }
+    }
+    bool full = false;
+    const struct spec_node *agents = at_path(d->tree, "resources.agents", &full);
+    bool map = full && agents->kind == SPEC_NODE_MAP;
+    char message[96];
+    if (job->agents_min > job->agents_max) {
+        (void)snprintf(message, sizeof message, "must not exceed resources.agents.max (%u)",
+                       job->agents_max);
+        wrong_number(d, "resources.agents.min", job->agents_min, message);
+    } else if (job->agents_min > ranks) {
+        (void)snprintf(message, sizeof message,
+                       "must not exceed train.ranks (%u): an agent computes at least one rank",
+                       ranks);
+        wrong_number(d, map ? "resources.agents.min" : "resources.agents", job->agents_min,
+                     message);
+    } else if (job->agents_max > ranks) {
+        job->agents_max = ranks; /* more could never take part */
+    }
+}
+
+static void check_reproducible(struct spec_decode *d, const struct spec_job *job)
+{
+    if (is_clean(d, "arithmetic") && is_clean(d, "reproducible") && job->reproducible &&
+        job->arithmetic == SPEC_ARITHMETIC_ANY) {
+        wrong_value(d, "reproducible", "true",
+                    "not possible with arithmetic: any, which mixes arithmetic classes");
+    }
+}
+
+static void check_one_dataset(struct spec_decode *d, const struct spec_job *job)
+{
+    static const char *const FIELDS[] = {"data.train", "data.validation", "data.test"};
+    const struct spec_source *sources[] = {&job->data.train, &job->data.validation,
+                                           &job->data.test};
+    const char *first = NULL;
+    for (size_t i = 0; i < SH_COUNT(sources); i++) {
+        if (!is_clean(d, FIELDS[i]) || sources[i]->kind != SPEC_SOURCE_DATASET) {
+            continue;
+        }
+        if (first == NULL) {
+            first = sources[i]->name;
+        } else if (strcmp(first, sources[i]->name) != 0) {
+            char message[160];
+            char value[SH_NAME_MAX + 16];
+            (void)snprintf(value, sizeof value, "dataset:%s", sources[i]->name);
+            (void)snprintf(message, sizeof message,
+                           "a job reads one node-local data set, and dataset:%s is one already",
+                           first);
+            wrong_value(d, FIELDS[i], value, message);
+        }
+    }
+}
+
+static void check_digits(struct spec_decode *d, const struct spec_job *job)
+{
+    const struct spec_model *m = &job->model;
+    bool digits = job->data.train.kind == SPEC_SOURCE_BUILTIN;
+    if (!digits || !is_clean(d, "data") || !is_clean(d, "model.input")) {
+        return;
+    }
+    if (m->input_dims != 3 || m->input[0] != 1 || m->input[1] != DIGITS_SIDE ||
+        m->input[2] != DIGITS_SIDE) {
+        wrong_value(d, "model.input", "", "must be [1, 28, 28], the shape of builtin:digits");
+    }
+}
+
+static void note_fault(struct spec_decode *d, const struct spec_model *model,
+                       const struct spec_graph_fault *fault)
+{
+    char field[96];
+    bool full = false;
+    const struct spec_node *node = at_path(d->tree, "model.layers", &full);
+    (void)snprintf(field, sizeof field, "model.layers");
+    if (fault->layer < model->layer_count) {
+        const struct spec_node *n = spec_tree_first(d->tree, node);
+        for (uint32_t i = 0; i < fault->layer && n != NULL; i++) {
+            n = spec_tree_next(d->tree, n);
+        }
+        SH_CHECK(n != NULL);
+        node = n;
+        (void)snprintf(field, sizeof field, "model.layers[%u].%s", fault->layer,
+                       spec_layer_kind_name(model->layers[fault->layer].kind));
+    }
+    spec_note(d->errors, node->at, field, NULL, "%s", fault->diag.text);
+}
+
+static void check_outputs(struct spec_decode *d, struct spec_job *job, uint32_t outputs)
+{
+    struct spec_train *t = &job->train;
+    char message[128];
+    if (t->loss == SPEC_MSE) {
+        if (t->class_count > 0) {
+            wrong_value(d, "train.classes", "", "not possible with loss: mse");
+        } else if (outputs != 1) {
+            (void)snprintf(message, sizeof message,
+                           "with loss: mse the last layer must have 1 output, not %u", outputs);
+            wrong_value(d, "model.layers", "", message);
+        }
+        return;
+    }
+    if (outputs > SPEC_CLASSES_MAX) {
+        (void)snprintf(message, sizeof message, "%u outputs are more than the %u classes allowed",
+                       outputs, SPEC_CLASSES_MAX);
+        wrong_value(d, "model.layers", "", message);
+    } else if (t->class_count == 0) {
+        t->class_count = outputs;
+    } else if (t->class_count != outputs) {
+        (void)snprintf(message, sizeof message, "must be %u, the outputs of the last layer",
+                       outputs);
+        wrong_number(d, "train.classes", t->class_count, message);
+    }
+    if (job->data.train.kind == SPEC_SOURCE_BUILTIN && outputs < DIGITS_CLASSES) {
+        (void)snprintf(message, sizeof message,
+                       "the last layer has %u outputs; builtin:digits needs %u", outputs,
+                       DIGITS_CLASSES);
+        wrong_value(d, "model.layers", "", message);
+    }
+}
+
+static void check_model(struct spec_decode *d, struct spec_job *job)
+{
+    if (!is_clean(d, "model") || !is_clean(d, "train.loss") || !is_clean(d, "train.classes") ||
+        !is_clean(d, "data")) {
+        return;
+    }
+    struct spec_graph_fault fault;
+    struct kn_model *m = NULL;
+    enum sh_err err = spec_graph_build(&job->model, job->train.loss, &m, &fault);
+    if (err != SH_OK) {
+        note_fault(d, &job->model, &fault);
+        return;
+    }
+    struct kn_shape output = kn_model_output_shape(m);
+    check_outputs(d, job, (uint32_t)kn_shape_count(&output));
+    kn_model_close(m);
+}
+
+void spec_check_job(struct spec_decode *d, struct spec_job *job)
+{
+    if (job->kind != SPEC_TRAIN) {
+        return;
+    }
+    check_ranks(d, job);
+    check_agents(d, job);
+    check_reproducible(d, job);
+    check_one_dataset(d, job);
+    check_digits(d, job);
+    check_model(d, job);
+}

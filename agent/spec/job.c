@@ -1,0 +1,267 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "spec/graph.h"
+#include "spec/schema.h"
+#include "spec/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define KEEP_MAX 8.0
+
+static void take_api(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    (void)base;
+    if (node->kind != SPEC_NODE_SCALAR || strcmp(node->text, "shoal/v1") != 0) {
+        spec_decode_wrong(d, node, "must be shoal/v1");
+    }
+}
+
+/* The kind was read before the table was chosen. */
+static void take_kind(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    (void)d;
+    (void)node;
+    (void)base;
+}
+
+static void take_model_section(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    spec_take_model(d, node, &((struct spec_job *)base)->model);
+}
+
+static void take_data_section(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    spec_take_data(d, node, &((struct spec_job *)base)->data);
+}
+
+static void take_train_section(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    spec_take_train(d, node, &((struct spec_job *)base)->train);
+}
+
+#define JOB_U32(name, member, least, most)                                                         \
+    {                                                                                              \
+        .key = (name), .type = SPEC_FIELD_U32, .offset = offsetof(struct spec_job, member),        \
+        .low = (least), .high = (most)                                                             \
+    }
+
+static const struct spec_field AGENTS[] = {JOB_U32("min", agents_min, 1, SPEC_AGENTS_MAX),
+                                           JOB_U32("max", agents_max, 1, SPEC_AGENTS_MAX)};
+
+/* {min: 1, max: 8}, or a number that is both. */
+static void take_agents(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    struct spec_job *job = base;
+    if (node->kind == SPEC_NODE_SCALAR) {
+        spec_decode_field(d, node, &AGENTS[0], job);
+        job->agents_max = job->agents_min;
+    } else {
+        spec_decode_map(d, node, AGENTS, SH_COUNT(AGENTS), job);
+    }
+}
+
+static const struct spec_field RESOURCES[] = {
+    {.key = "agents", .type = SPEC_FIELD_CUSTOM, .take = take_agents},
+    JOB_U32("cpus", cpus, 0, 1024)};
+
+static void take_resources(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    spec_decode_map(d, node, RESOURCES, SH_COUNT(RESOURCES), base);
+}
+
+static const struct spec_field CHECKPOINT[] = {
+    JOB_U32("every_steps", checkpoint_every_steps, 1, 1e9),
+    JOB_U32("keep", checkpoint_keep, 1, KEEP_MAX)};
+
+static void take_checkpoint(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    spec_decode_map(d, node, CHECKPOINT, SH_COUNT(CHECKPOINT), base);
+}
+
+#define API                                                                                        \
+    {                                                                                              \
+        .key = "api", .type = SPEC_FIELD_CUSTOM, .take = take_api, .required = true                \
+    }
+#define KIND                                                                                       \
+    {                                                                                              \
+        .key = "kind", .type = SPEC_FIELD_CUSTOM, .take = take_kind                                \
+    }
+#define NAME                                                                                       \
+    {                                                                                              \
+        .key = "name", .type = SPEC_FIELD_NAME, .offset = offsetof(struct spec_job, name),         \
+        .required = true                                                                           \
+    }
+#define PRIORITY JOB_U32("priority", priority, 0, 100)
+#define RETRIES  JOB_U32("retries", retries, 0, 100)
+
+static const struct spec_field TRAIN_JOB[] = {
+    API,
+    KIND,
+    NAME,
+    PRIORITY,
+    RETRIES,
+    {.key = "data", .type = SPEC_FIELD_CUSTOM, .take = take_data_section, .required = true},
+    {.key = "model", .type = SPEC_FIELD_CUSTOM, .take = take_model_section, .required = true},
+    {.key = "train", .type = SPEC_FIELD_CUSTOM, .take = take_train_section},
+    {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = take_resources},
+    {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_checkpoint},
+    {.key = "arithmetic",
+     .type = SPEC_FIELD_CHOICE,
+     .offset = offsetof(struct spec_job, arithmetic),
+     .choices = SPEC_ARITHMETICS},
+    {.key = "reproducible",
+     .type = SPEC_FIELD_BOOL,
+     .offset = offsetof(struct spec_job, reproducible)}};
+
+static const struct spec_field NOOP_JOB[] = {
+    API, KIND, NAME, PRIORITY, RETRIES, JOB_U32("units", units, 1, SPEC_UNITS_MAX)};
+
+static void job_defaults(struct spec_job *job, enum spec_kind kind)
+{
+    memset(job, 0, sizeof *job);
+    job->kind = kind;
+    job->priority = 50;
+    job->retries = 2;
+    job->agents_min = 1;
+    job->agents_max = 1;
+    job->arithmetic = SPEC_ARITHMETIC_SAME;
+    job->reproducible = true;
+    if (kind == SPEC_NOOP) {
+        job->units = 1;
+        return;
+    }
+    job->agents_max = 0; /* as many as there are ranks; set by the checks */
+    job->cpus = 1;
+    job->checkpoint_every_steps = 50;
+    job->checkpoint_keep = 3;
+    spec_data_defaults(&job->data);
+    spec_train_defaults(&job->train);
+}
+
+/* 0 when the kind is missing or not known; an error was noted then. */
+static enum spec_kind read_kind(struct spec_decode *d, const struct spec_node *root)
+{
+    if (root->kind != SPEC_NODE_MAP) {
+        spec_decode_wrong(d, root, "must be a map, such as {api: shoal/v1, kind: train, ...}");
+        return 0;
+    }
+    const struct spec_node *node = spec_tree_member(d->tree, root, "kind");
+    size_t mark = spec_decode_enter(d, "kind", 0);
+    const struct spec_choice *found = NULL;
+    if (node == NULL) {
+        spec_note(d->errors, root->at, d->path, NULL, "is missing; there are: train, noop");
+    } else if (node->kind == SPEC_NODE_SCALAR) {
+        found = spec_choice_find(SPEC_KINDS, node->text);
+    }
+    if (node != NULL && found == NULL) {
+        spec_decode_wrong(d, node, "no such kind of job; there are: train, noop");
+    }
+    spec_decode_leave(d, mark);
+    return found != NULL ? (enum spec_kind)found->value : 0;
+}
+
+/* Names, classes and layers each within bounds can still be too much together. */
+static void check_size(struct spec_decode *d, const struct spec_job *job)
+{
+    if (d->errors->count > 0) {
+        return;
+    }
+    char *text = malloc(SH_SPEC_BYTES_MAX);
+    size_t length = 0;
+    if (text == NULL || spec_canonical(job, text, SH_SPEC_BYTES_MAX, &length) != SH_OK) {
+        spec_note(d->errors, (struct spec_place){0}, "", NULL,
+                  "with all defaults the job is larger than %u bytes", SH_SPEC_BYTES_MAX);
+    }
+    free(text);
+}
+
+static void decode(struct spec_decode *d, struct spec_job *job)
+{
+    const struct spec_node *root = &d->tree->nodes[SPEC_ROOT];
+    enum spec_kind kind = read_kind(d, root);
+    if (kind == 0) {
+        return;
+    }
+    job_defaults(job, kind);
+    if (kind == SPEC_TRAIN) {
+        const struct spec_node *any = spec_tree_member(d->tree, root, "arithmetic");
+        /* Mixed classes never give the same bytes: the default follows, so that only a file that
+         * asks for both is refused. */
+        bool mixes = any != NULL && any->kind == SPEC_NODE_SCALAR && strcmp(any->text, "any") == 0;
+        job->reproducible = !mixes;
+        spec_decode_map(d, root, TRAIN_JOB, SH_COUNT(TRAIN_JOB), job);
+    } else {
+        spec_decode_map(d, root, NOOP_JOB, SH_COUNT(NOOP_JOB), job);
+    }
+    spec_check_job(d, job);
+    check_size(d, job);
+}
+
+/* Allocates and fills a tree; NULL with an error noted where the text is not one. Given. */
+static struct spec_tree *read_tree(const char *text, size_t size, struct spec_errors *errors)
+{
+    struct spec_tree *tree = calloc(1, sizeof *tree);
+    if (tree == NULL) {
+        spec_note(errors, (struct spec_place){0}, "", NULL, "out of memory");
+        return NULL;
+    }
+    struct spec_builder b = {.tree = tree, .errors = errors};
+    size_t first = 0;
+    while (first < size && strchr(" \t\r\n", text[first]) != NULL && text[first] != '\0') {
+        first++;
+    }
+    bool good = first < size && text[first] == '{' ? spec_read_json(text, size, &b)
+                                                   : spec_read_yaml(text, size, &b);
+    if (good && tree->count == 0) {
+        spec_note(errors, (struct spec_place){0}, "", NULL, "the file is empty");
+        good = false;
+    }
+    if (!good) {
+        free(tree);
+        return NULL;
+    }
+    return tree;
+}
+
+static enum sh_err too_large(size_t size, struct spec_errors *errors)
+{
+    spec_note(errors, (struct spec_place){0}, "", NULL,
+              "%zu bytes are more than the %u that a job file may have", size, SH_SPEC_BYTES_MAX);
+    return SH_ERR_LIMIT;
+}
+
+enum sh_err spec_parse(const char *text, size_t size, struct spec_job *job,
+                       struct spec_errors *errors)
+{
+    errors->count = 0;
+    if (size > SH_SPEC_BYTES_MAX) {
+        return too_large(size, errors);
+    }
+    struct spec_tree *tree = read_tree(text, size, errors);
+    if (tree == NULL) {
+        return SH_ERR_INVALID;
+    }
+    struct spec_decode d = {.tree = tree, .errors = errors};
+    decode(&d, job);
+    free(tree);
+    return errors->count == 0 ? SH_OK : SH_ERR_INVALID;
+}
+
+enum sh_err spec_model_parse(const char *text, size_t size, struct spec_model *model,
+                             struct spec_errors *errors)
+{
+    errors->count = 0;
+    if (size > SH_SPEC_BYTES_MAX) {
+        return too_large(size, errors);
+    }
+    struct spec_tree *tree = read_tree(text, size, errors);
+    if (tree == NULL) {
+        return SH_ERR_INVALID;
+    }
+    struct spec_decode d = {.tree = tree, .errors = errors};
+    memset(model, 0, sizeof *model);
+    spec_take_model(&d, &tree->nodes[SPEC_ROOT], model);
+    free(tree);
+    return errors->count == 0 ? SH_OK : SH_ERR_INVALID;
+}

@@ -1,0 +1,39 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Private to agent/spec: the tables of the schema that more than one file reads. */
+#ifndef SPEC_SCHEMA_H
+#define SPEC_SCHEMA_H
+
+#include "spec/decode.h"
+
+/* Each ends with a NULL name. */
+extern const struct spec_choice SPEC_KINDS[];
+extern const struct spec_choice SPEC_LAYER_KINDS[];
+extern const struct spec_choice SPEC_LOSSES[];
+extern const struct spec_choice SPEC_NORMALIZES[];
+extern const struct spec_choice SPEC_ARITHMETICS[];
+extern const struct spec_choice SPEC_OPTIMIZERS[];
+extern const struct spec_choice SPEC_SCHEDULES[];
+
+/* The name of a value that is in the table. */
+const char *spec_choice_name(const struct spec_choice *choices, int value);
+/* The entry with that name, or NULL. */
+const struct spec_choice *spec_choice_find(const struct spec_choice *choices, const char *name);
+
+/* Decode the sections; base is a struct spec_model, spec_data, spec_train. */
+void spec_take_model(struct spec_decode *d, const struct spec_node *node, void *base);
+void spec_take_data(struct spec_decode *d, const struct spec_node *node, void *base);
+void spec_take_train(struct spec_decode *d, const struct spec_node *node, void *base);
+
+/* A map of one key, or a bare word: {sgd: {...}} or sgd. Finds the word among choices; *params is
+ * the value, or NULL for a bare word. Keys named in `extra` may stand beside it. */
+const struct spec_choice *spec_take_word(struct spec_decode *d, const struct spec_node *node,
+                                         const struct spec_choice *choices, const char *what,
+                                         const char *extra, const struct spec_node **params);
+
+void spec_train_defaults(struct spec_train *train);
+void spec_data_defaults(struct spec_data *data);
+/* Checks between fields of a job that was decoded; skips what has an error already. */
+void spec_check_job(struct spec_decode *d, struct spec_job *job);
+
+#endif
