@@ -13,7 +13,8 @@ enum { KN_PERMUTATION_ROUNDS = 8 };
 /* What a permutation is for; with the seed and the number it selects one permutation. */
 enum kn_permutation_use {
     KN_PERMUTATION_EPOCH = 1, /* number: the epoch; the order of samples in it */
-    KN_PERMUTATION_SPLIT = 2  /* number: 0; which samples are held out for validation */
+    KN_PERMUTATION_SPLIT = 2, /* number: 0; which samples are held out for validation */
+    KN_PERMUTATION_DIGITS = 3 /* number: the part; the classes of builtin:digits */
 };
 
 struct kn_permutation {
