@@ -55,6 +55,9 @@ void kv_error_text(struct kv *kv, char *out);
 /* OK, or the error that every write answers since. */
 enum sh_err kv_health(const struct kv *kv);
 
+/* The order of keys: as memcmp; a shorter key sorts before its extensions. */
+int kv_compare(struct sh_span a, struct sh_span b);
+
 /* ---- reading; snap NULL reads the present state ---- */
 
 struct kv_value { /* at is borrowed from the value until kv_value_free */

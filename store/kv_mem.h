@@ -8,8 +8,9 @@
 
 #include "store/kv.h"
 
-#define KV_MEM_UNSYNCED_MAX 1024u /* batches; past it the oldest counts as durable, as if flushed  \
-                                   */
+#define KV_MEM_UNSYNCED_MAX                                                                        \
+    1024u /* batches; past it the oldest counts as durable, as if flushed                          \
+           */
 
 /* cf_count 1..KV_CFS_MAX; the kinds are ignored. */
 SH_MUST_USE enum sh_err kv_mem_open(const struct kv_cf *cfs, uint32_t cf_count, struct kv **out);
