@@ -157,8 +157,9 @@ void kv_tree_put(struct kv_node **root, struct sh_span key, struct sh_span value
         struct kv_node *node = own(slot);
         int order = kv_compare(key, kv_pair_key(node->pair));
         if (order == 0) {
-            drop_pair(node->pair);
+            struct kv_pair *old = node->pair; /* key and value may lie in it */
             node->pair = make_pair(key, value, gone);
+            drop_pair(old);
             return;
         }
         slot = order < 0 ? &node->left : &node->right;

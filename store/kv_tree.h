@@ -36,7 +36,7 @@ static inline struct sh_span kv_pair_value(const struct kv_pair *pair)
 struct kv_node *kv_tree_hold(struct kv_node *root); /* returns root; NULL is the empty tree */
 void kv_tree_drop(struct kv_node *root);            /* O(nodes that nobody else holds) */
 
-/* Each takes the version *root and leaves the new one there. */
+/* Each takes the version *root and leaves the new one there. key and value may borrow from it. */
 void kv_tree_put(struct kv_node **root, struct sh_span key, struct sh_span value, bool gone);
 void kv_tree_del(struct kv_node **root, struct sh_span key);
 /* low <= key < high; size 0: no bound. */

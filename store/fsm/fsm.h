@@ -68,12 +68,13 @@ uint64_t fsm_view_index(const struct fsm_view *view); /* applied index that it s
 SH_MUST_USE enum sh_err fsm_view_applied(struct fsm_view *view, struct fsm_applied *out);
 
 /* Rows in key order as a stream of chunks: the body of a snapshot. Fills out (size >=
- * FSM_CHUNK_BYTES_MIN) with as many whole rows as fit, beginning after the rows given before; *used
- * 0: all rows have been given. A row: u32 key size, u32 value size, key, value. */
-SH_MUST_USE enum sh_err fsm_view_scan(struct fsm_view *view, uint8_t *out, size_t size,
-                                      size_t *used);
+ * FSM_CHUNK_BYTES_MIN) with as many whole rows as fit, beginning after the rows given before;
+ * returns the bytes used, 0 when all rows have been given. A row: u32 key size, u32 value size,
+ * key, value. */
+size_t fsm_view_scan(struct fsm_view *view, uint8_t *out, size_t size);
 
-/* Takes the next row of a chunk; false at its end. CORRUPT rows set chunk->bad and end it. */
+/* Takes the next row of a chunk; the spans borrow it. False at its end; where the bytes are damaged
+ * chunk->bad is set then (sh_reader_end answers CORRUPT). */
 bool fsm_chunk_row(struct sh_reader *chunk, struct sh_span *key, struct sh_span *value);
 
 #endif

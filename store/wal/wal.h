@@ -92,7 +92,7 @@ SH_MUST_USE enum sh_err wal_term(const struct wal *wal, uint64_t index, uint64_t
 /* Terms of the log, oldest first; borrowed until the next wal_save or wal_compact. */
 const struct wal_run *wal_runs(const struct wal *wal, uint32_t *count);
 
-/* Forgets entries up to and including upto (compacted <= upto <= last, CHECKed). The caller makes
+/* Forgets entries up to and including upto (compacted <= upto <= commit, CHECKed). The caller makes
  * sure that they are applied. Durable, and so is every batch written to this store before. */
 SH_MUST_USE enum sh_err wal_compact(struct wal *wal, uint64_t upto);
 

@@ -1,0 +1,408 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "store/fsm/fsm.h"
+
+#include "store/fsm/rows.h"
+
+#include "base/rng.h"
+
+#include <stdlib.h>
+
+enum { VERSION = 1, APPLIED_BYTES = 1 + 8 + 8 + 8, CONF_HEAD_BYTES = 1 + 8 + 8 };
+
+#define KEY_APPLIED KV_SPAN("a", 1)
+#define KEY_CONF    KV_SPAN("c", 1)
+
+struct fsm {
+    struct fsm_rows rows; /* of the open transaction */
+    struct sh_table table;
+    bool open;
+    uint64_t index;
+    uint64_t term;
+    struct kv_batch batch;
+};
+
+struct fsm_view {
+    struct fsm_rows rows;
+    struct sh_table table;
+    struct kv_snap *snap;
+    uint64_t index;
+    struct fsm_key next; /* scan: where it goes on, a zero byte past the last key given */
+};
+
+/* ---- records ---- */
+
+static uint64_t record_hash(struct sh_span key, const void *bytes, size_t size)
+{
+    return sh_hash64(sh_hash64(0, key.at, key.size), bytes, size);
+}
+
+static enum sh_err get_record(const struct fsm_rows *rows, struct sh_span name,
+                              struct kv_value *value)
+{
+    struct fsm_key key;
+    fsm_key_make(&key, rows->generation, FSM_KIND_RECORD, name);
+    return kv_get(rows->kv, rows->snap, rows->cf, fsm_key_span(&key), value);
+}
+
+static enum sh_err read_applied(const struct fsm_rows *rows, uint64_t *index, uint64_t *term)
+{
+    struct kv_value value;
+    *index = 0;
+    *term = 0;
+    enum sh_err err = get_record(rows, KEY_APPLIED, &value);
+    if (err != SH_OK) {
+        return err == SH_ERR_NOT_FOUND ? SH_OK : err;
+    }
+    struct sh_reader r = sh_reader_over(value.bytes.at, value.bytes.size);
+    uint8_t version = sh_get_u8(&r);
+    *index = sh_get_u64(&r);
+    *term = sh_get_u64(&r);
+    size_t size = r.used;
+    uint64_t hash = sh_get_u64(&r);
+    err = sh_reader_end(&r);
+    if (err == SH_OK && hash != record_hash(KEY_APPLIED, value.bytes.at, size)) {
+        err = SH_ERR_CORRUPT;
+    }
+    kv_value_free(&value);
+    return err == SH_OK && version != VERSION ? SH_ERR_VERSION : err;
+}
+
+/* version, hash over what follows, index, bytes */
+static enum sh_err decode_conf(struct sh_span bytes, struct fsm_applied *out)
+{
+    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
+    uint8_t version = sh_get_u8(&r);
+    uint64_t hash = sh_get_u64(&r);
+    size_t start = r.used;
+    out->conf_index = sh_get_u64(&r);
+    size_t size = sh_reader_left(&r);
+    if (sh_reader_end(&r) != SH_OK || size > FSM_CONF_BYTES_MAX ||
+        hash != record_hash(KEY_CONF, bytes.at + start, bytes.size - start)) {
+        return SH_ERR_CORRUPT;
+    }
+    out->conf_size = size;
+    sh_get_bytes(&r, out->conf, size);
+    return version == VERSION ? SH_OK : SH_ERR_VERSION;
+}
+
+static enum sh_err read_conf(const struct fsm_rows *rows, struct fsm_applied *out)
+{
+    struct kv_value value;
+    out->conf_index = 0;
+    out->conf_size = 0;
+    enum sh_err err = get_record(rows, KEY_CONF, &value);
+    if (err == SH_OK) {
+        err = decode_conf(value.bytes, out);
+        kv_value_free(&value);
+    }
+    return err == SH_ERR_NOT_FOUND ? SH_OK : err;
+}
+
+static enum sh_err read_generation(struct fsm_rows *rows)
+{
+    struct fsm_key key;
+    struct kv_value value;
+    fsm_key_make(&key, 0, FSM_KIND_RECORD, KV_SPAN("g", 1));
+    rows->generation = 1;
+    enum sh_err err = kv_get(rows->kv, NULL, rows->cf, fsm_key_span(&key), &value);
+    if (err != SH_OK) {
+        return err == SH_ERR_NOT_FOUND ? SH_OK : err;
+    }
+    struct sh_reader r = sh_reader_over(value.bytes.at, value.bytes.size);
+    rows->generation = sh_get_u32(&r);
+    err = sh_reader_end(&r);
+    kv_value_free(&value);
+    return err == SH_OK && rows->generation == 0 ? SH_ERR_CORRUPT : err;
+}
+
+static void put_applied(struct fsm *fsm, uint64_t index, uint64_t term)
+{
+    uint8_t record[APPLIED_BYTES];
+    struct sh_writer w = sh_writer_over(record, sizeof record);
+    struct fsm_key key;
+    sh_put_u8(&w, VERSION);
+    sh_put_u64(&w, index);
+    sh_put_u64(&w, term);
+    sh_put_u64(&w, record_hash(KEY_APPLIED, record, w.used));
+    SH_CHECK_CMP(w.used, ==, sizeof record);
+    fsm_key_make(&key, fsm->rows.generation, FSM_KIND_RECORD, KEY_APPLIED);
+    kv_batch_put(&fsm->batch, fsm->rows.cf, fsm_key_span(&key), KV_SPAN(record, w.used));
+}
+
+static enum sh_err put_conf(struct fsm *fsm, uint64_t conf_index, struct sh_span conf)
+{
+    struct fsm_key key;
+    uint8_t *record = malloc(CONF_HEAD_BYTES + conf.size);
+    if (record == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    struct sh_writer w = sh_writer_over(record + 9, 8 + conf.size);
+    sh_put_u64(&w, conf_index);
+    sh_put_bytes(&w, conf.at, conf.size);
+    SH_CHECK(!w.full);
+    struct sh_writer head = sh_writer_over(record, 9);
+    sh_put_u8(&head, VERSION);
+    sh_put_u64(&head, record_hash(KEY_CONF, record + 9, w.used));
+    fsm_key_make(&key, fsm->rows.generation, FSM_KIND_RECORD, KEY_CONF);
+    kv_batch_put(&fsm->batch, fsm->rows.cf, fsm_key_span(&key),
+                 KV_SPAN(record, CONF_HEAD_BYTES + conf.size));
+    free(record);
+    return SH_OK;
+}
+
+/* ---- the table of a transaction ---- */
+
+static struct fsm *fsm_of(void *ctx)
+{
+    struct fsm *fsm = ctx;
+    SH_CHECK(fsm->open);
+    return fsm;
+}
+
+static bool table_get(void *ctx, struct sh_span key, struct sh_span *value)
+{
+    return fsm_rows_get(&fsm_of(ctx)->rows, key, value);
+}
+
+static void table_put(void *ctx, struct sh_span key, struct sh_span value)
+{
+    SH_CHECK_CMP(key.size, <=, SH_TABLE_KEY_MAX);
+    SH_CHECK_CMP(value.size, <=, SH_TABLE_VALUE_MAX);
+    kv_tree_put(&fsm_of(ctx)->rows.overlay, key, value, false);
+}
+
+static void table_del(void *ctx, struct sh_span key)
+{
+    SH_CHECK_CMP(key.size, <=, SH_TABLE_KEY_MAX);
+    kv_tree_put(&fsm_of(ctx)->rows.overlay, key, KV_ALL, true);
+}
+
+static bool table_seek(void *ctx, struct sh_span low, struct sh_span high, bool reverse,
+                       struct sh_span *key, struct sh_span *value)
+{
+    return fsm_rows_seek(&fsm_of(ctx)->rows, low, high, reverse, key, value);
+}
+
+enum sh_err fsm_open(struct kv *kv, uint32_t cf, const struct fsm_fault *fault, struct fsm **out,
+                     struct fsm_applied *applied)
+{
+    *out = NULL;
+    struct fsm *fsm = calloc(1, sizeof *fsm);
+    if (fsm == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    fsm->rows.kv = kv;
+    fsm->rows.cf = cf;
+    fsm->rows.fault = fault != NULL ? *fault : (struct fsm_fault){0};
+    kv_batch_init(&fsm->batch);
+    fsm->table = (struct sh_table){
+        .ctx = fsm, .get = table_get, .put = table_put, .del = table_del, .seek = table_seek};
+    enum sh_err err = read_generation(&fsm->rows);
+    if (err == SH_OK) {
+        err = read_applied(&fsm->rows, &fsm->index, &fsm->term);
+    }
+    if (err == SH_OK && applied != NULL) {
+        applied->index = fsm->index;
+        applied->term = fsm->term;
+        err = read_conf(&fsm->rows, applied);
+    }
+    if (err != SH_OK) {
+        fsm_close(fsm);
+        return err;
+    }
+    *out = fsm;
+    return SH_OK;
+}
+
+void fsm_close(struct fsm *fsm)
+{
+    if (fsm != NULL) {
+        fsm_rows_reset(&fsm->rows);
+        kv_batch_fini(&fsm->batch);
+        free(fsm);
+    }
+}
+
+const struct sh_table *fsm_begin(struct fsm *fsm)
+{
+    SH_CHECK(!fsm->open);
+    fsm->open = true;
+    return &fsm->table;
+}
+
+static void put_rows(struct fsm *fsm)
+{
+    const struct kv_node *root = fsm->rows.overlay;
+    const struct kv_pair *pair = kv_tree_from(root, KV_ALL);
+    while (pair != NULL) {
+        struct sh_span name = kv_pair_key(pair);
+        struct fsm_key key;
+        fsm_key_make(&key, fsm->rows.generation, FSM_KIND_ROW, name);
+        if (pair->gone) {
+            kv_batch_del(&fsm->batch, fsm->rows.cf, fsm_key_span(&key));
+        } else {
+            kv_batch_put(&fsm->batch, fsm->rows.cf, fsm_key_span(&key), kv_pair_value(pair));
+        }
+        pair = kv_tree_after(root, name);
+    }
+}
+
+enum sh_err fsm_commit(struct fsm *fsm, uint64_t index, uint64_t term, uint64_t conf_index,
+                       struct sh_span conf, bool sync)
+{
+    SH_CHECK(fsm->open);
+    SH_CHECK_CMP(index, >=, fsm->index);
+    SH_CHECK_CMP(term, >=, fsm->term);
+    SH_CHECK_CMP(conf.size, <=, FSM_CONF_BYTES_MAX);
+    SH_CHECK_CMP(conf_index, <=, index);
+    kv_batch_clear(&fsm->batch);
+    put_rows(fsm);
+    put_applied(fsm, index, term);
+    enum sh_err err = conf.size > 0 ? put_conf(fsm, conf_index, conf) : SH_OK;
+    if (err == SH_OK) {
+        err = kv_write(fsm->rows.kv, &fsm->batch, sync);
+    }
+    fsm_abort(fsm);
+    if (err == SH_OK) {
+        fsm->index = index;
+        fsm->term = term;
+    }
+    return err;
+}
+
+void fsm_abort(struct fsm *fsm)
+{
+    SH_CHECK(fsm->open);
+    fsm_rows_reset(&fsm->rows);
+    fsm->open = false;
+}
+
+uint64_t fsm_applied_index(const struct fsm *fsm)
+{
+    return fsm->index;
+}
+
+/* ---- views ---- */
+
+static bool view_get(void *ctx, struct sh_span key, struct sh_span *value)
+{
+    struct fsm_view *view = ctx;
+    return fsm_rows_get(&view->rows, key, value);
+}
+
+static void view_put(void *ctx, struct sh_span key, struct sh_span value)
+{
+    (void)ctx;
+    (void)key;
+    (void)value;
+    sh_panic(__FILE__, __LINE__, "a view is read-only");
+}
+
+static void view_del(void *ctx, struct sh_span key)
+{
+    view_put(ctx, key, KV_ALL);
+}
+
+static bool view_seek(void *ctx, struct sh_span low, struct sh_span high, bool reverse,
+                      struct sh_span *key, struct sh_span *value)
+{
+    struct fsm_view *view = ctx;
+    return fsm_rows_seek(&view->rows, low, high, reverse, key, value);
+}
+
+enum sh_err fsm_view_open(struct fsm *fsm, struct fsm_view **out)
+{
+    uint64_t term = 0;
+    *out = NULL;
+    struct fsm_view *view = calloc(1, sizeof *view);
+    if (view == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    view->rows = (struct fsm_rows){.kv = fsm->rows.kv,
+                                   .cf = fsm->rows.cf,
+                                   .generation = fsm->rows.generation,
+                                   .fault = fsm->rows.fault};
+    view->table = (struct sh_table){
+        .ctx = view, .get = view_get, .put = view_put, .del = view_del, .seek = view_seek};
+    fsm_key_make(&view->next, view->rows.generation, FSM_KIND_ROW, KV_ALL);
+    enum sh_err err = kv_snap_open(fsm->rows.kv, &view->snap);
+    view->rows.snap = view->snap;
+    if (err == SH_OK) {
+        err = read_applied(&view->rows, &view->index, &term);
+    }
+    if (err != SH_OK) {
+        fsm_view_close(view);
+        return err;
+    }
+    *out = view;
+    return SH_OK;
+}
+
+void fsm_view_close(struct fsm_view *view)
+{
+    if (view != NULL) {
+        fsm_rows_reset(&view->rows);
+        kv_snap_close(view->rows.kv, view->snap);
+        free(view);
+    }
+}
+
+const struct sh_table *fsm_view_table(struct fsm_view *view)
+{
+    return &view->table;
+}
+
+uint64_t fsm_view_index(const struct fsm_view *view)
+{
+    return view->index;
+}
+
+enum sh_err fsm_view_applied(struct fsm_view *view, struct fsm_applied *out)
+{
+    enum sh_err err = read_applied(&view->rows, &out->index, &out->term);
+    return err == SH_OK ? read_conf(&view->rows, out) : err;
+}
+
+size_t fsm_view_scan(struct fsm_view *view, uint8_t *out, size_t size)
+{
+    struct sh_writer w = sh_writer_over(out, size);
+    struct sh_span key;
+    struct sh_span value;
+    SH_CHECK_CMP(size, >=, FSM_CHUNK_BYTES_MIN);
+    struct sh_span from = fsm_key_name(&view->next);
+    bool more = fsm_rows_seek(&view->rows, from, KV_ALL, false, &key, &value);
+    while (more && 8 + key.size + value.size <= w.size - w.used) {
+        sh_put_u32(&w, (uint32_t)key.size);
+        sh_put_u32(&w, (uint32_t)value.size);
+        sh_put_bytes(&w, key.at, key.size);
+        sh_put_bytes(&w, value.at, value.size);
+        fsm_key_make(&view->next, view->rows.generation, FSM_KIND_ROW, key);
+        view->next.bytes[view->next.size++] = 0;
+        from = fsm_key_name(&view->next);
+        more = fsm_rows_seek(&view->rows, from, KV_ALL, false, &key, &value);
+    }
+    SH_CHECK(!w.full);
+    return w.used;
+}
+
+bool fsm_chunk_row(struct sh_reader *chunk, struct sh_span *key, struct sh_span *value)
+{
+    *key = KV_ALL;
+    *value = KV_ALL;
+    if (chunk->bad || sh_reader_left(chunk) == 0) {
+        return false;
+    }
+    uint32_t key_size = sh_get_u32(chunk);
+    uint32_t value_size = sh_get_u32(chunk);
+    size_t left = sh_reader_left(chunk);
+    if (chunk->bad || key_size > SH_TABLE_KEY_MAX || value_size > SH_TABLE_VALUE_MAX ||
+        key_size > left || value_size > left - key_size) {
+        chunk->bad = true;
+        return false;
+    }
+    const uint8_t *at = chunk->at + chunk->used;
+    *key = KV_SPAN(at, key_size);
+    *value = KV_SPAN(at + key_size, value_size);
+    chunk->used += (size_t)key_size + value_size;
+    return true;
+}

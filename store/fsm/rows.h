@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Reading the rows of one generation: a kv state (the present one or a snapshot) under an overlay
+ * of writes that are not committed yet. Private to store/fsm. */
+#ifndef SH_STORE_FSM_ROWS_H
+#define SH_STORE_FSM_ROWS_H
+
+#include "store/fsm/fsm.h"
+#include "store/kv_tree.h"
+
+#define FSM_PREFIX_BYTES 5u /* generation (big-endian), kind */
+
+enum fsm_kind { FSM_KIND_RECORD = 0, FSM_KIND_ROW = 1, FSM_KIND_END = 2 };
+
+struct fsm_key { /* room for a bound just past the longest key */
+    uint8_t bytes[FSM_PREFIX_BYTES + SH_TABLE_KEY_MAX + 1];
+    size_t size;
+};
+
+struct fsm_rows {
+    struct kv *kv;
+    const struct kv_snap *snap; /* NULL: the present state */
+    uint32_t cf;
+    uint32_t generation;
+    struct fsm_fault fault;
+    struct kv_node *overlay;
+    struct kv_iter *iter;  /* over the committed rows, opened by the first seek */
+    struct kv_value value; /* what the last get lent */
+};
+
+/* key.size <= SH_TABLE_KEY_MAX + 1, CHECKed. */
+void fsm_key_make(struct fsm_key *out, uint32_t generation, enum fsm_kind kind, struct sh_span key);
+struct sh_span fsm_key_span(const struct fsm_key *key);
+struct sh_span fsm_key_name(const struct fsm_key *key); /* without its prefix */
+
+/* Drops the overlay and whatever is lent or open. */
+void fsm_rows_reset(struct fsm_rows *rows);
+/* As in base/table.h; key, low and high may borrow from what an earlier call gave. */
+bool fsm_rows_get(struct fsm_rows *rows, struct sh_span key, struct sh_span *value);
+bool fsm_rows_seek(struct fsm_rows *rows, struct sh_span low, struct sh_span high, bool reverse,
+                   struct sh_span *key, struct sh_span *value);
+
+#endif
