@@ -61,18 +61,20 @@ struct jobs_entry {
     X(22, STEP_OLD, "a checkpoint of this gang at the same or a later step exists")                \
     X(23, DATASET_DIFFERS, "another agent holds other contents under this name")                   \
     X(24, DATASETS_FULL, "too many data sets are listed")                                          \
-    X(25, DATASET_UNKNOWN, "this agent holds no such data set")
+    X(25, DATASET_UNKNOWN, "this agent holds no such data set")                                    \
+    X(26, ROW_DAMAGED, "a row of the tables does not decode")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 26
+        JOBS_CODE_COUNT = 27
 };
 
 /* What the host answers to the proposer and whom it wakes. */
 struct jobs_result {
-    enum sh_err err;         /* VERSION: nothing was applied and the host must stop applying */
+    enum sh_err err;
+    bool halt; /* VERSION or a damaged row: abandon the transaction and stop applying for good */
     enum jobs_code code;     /* NONE when err is OK */
     uint32_t type;           /* enum jobs_cmd_type; 0 when the bytes are no command */
     bool duplicate;          /* OK, but an earlier entry had done it already */

@@ -11,7 +11,8 @@
 #include "jobs/cmd.h"
 #include "jobs/state.h"
 
-#define JOBS_SCAN_MAX 4096u /* rows one filtered page looks at */
+#define JOBS_SCAN_MAX        4096u      /* rows one filtered page looks at */
+#define JOBS_EVENT_ALL_UNITS UINT32_MAX /* unit of an event that concerns the whole job */
 
 struct jobs_node {
     uint8_t id[SH_NODE_ID_BYTES];
@@ -83,12 +84,12 @@ struct jobs_unit {
 };
 
 struct jobs_event {
-    uint32_t seq; /* from 0, per job */
-    uint32_t unit;
+    uint32_t seq;  /* from 0, per job */
+    uint32_t unit; /* or JOBS_EVENT_ALL_UNITS: submitted, asked to stop */
     uint64_t stamp_us;
     uint64_t index; /* of the log entry */
     enum wire_cause cause;
-    enum jobs_state unit_state; /* after it */
+    enum jobs_state unit_state; /* after it; the job's own when it concerns all units */
     enum jobs_state job_state;
     enum sh_err reason; /* of a failure, else OK */
     char text[JOBS_TEXT_MAX + 1];

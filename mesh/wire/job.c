@@ -112,7 +112,6 @@ void wire_need_get(struct sh_reader *r, struct wire_need *need)
     need->ram_bytes = sh_get_u64(r);
     need->arithmetic = (enum wire_arithmetic)sh_get_u8(r);
     wire_str_get(r, need->dataset, sizeof need->dataset);
-    r->bad = r->bad || !wire_need_ok(need);
 }
 
 void wire_members_put(struct sh_writer *w, const struct wire_member *members, uint32_t count)

@@ -131,7 +131,8 @@ struct wire_unit wire_unit_get(struct sh_reader *r);
 void wire_fence_put(struct sh_writer *w, struct wire_fence fence);
 struct wire_fence wire_fence_get(struct sh_reader *r);
 void wire_need_put(struct sh_writer *w, const struct wire_need *need);
-void wire_need_get(struct sh_reader *r, struct wire_need *need); /* bad unless wire_need_ok */
+/* Any values: the caller judges them with wire_need_ok. */
+void wire_need_get(struct sh_reader *r, struct wire_need *need);
 void wire_members_put(struct sh_writer *w, const struct wire_member *members, uint32_t count);
 /* out holds WIRE_MEMBERS_MAX; gives the count. Empty ranges are bad. */
 uint32_t wire_members_get(struct sh_reader *r, struct wire_member *out);

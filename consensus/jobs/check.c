@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/jobs.h"
+#include "jobs/tx.h"
+
+static void check_job(struct jobs_tx *tx, struct jobs_counts *sum)
+{
+    const struct jobs_job *job = &tx->core->job;
+    struct jobs_unit *unit = &tx->core->unit;
+    uint32_t in[JOBS_STATE_COUNT] = {0};
+    uint32_t open = 0;
+    for (uint32_t i = 0; i < job->units; i++) {
+        struct wire_unit id = {.job = job->id, .unit = i};
+        SH_CHECK_CMP(jobs_unit_get(tx->table, id, unit), ==, SH_OK);
+        SH_CHECK(wire_unit_equal(unit->id, id));
+        in[unit->state]++;
+        bool ended = jobs_state_final(unit->state);
+        open += !ended;
+        SH_CHECK(jobs_tx_has(tx, jobs_row_unit('a', id)) == !ended);
+        SH_CHECK_CMP(unit->placement.fence.index, <=, tx->meta.applied);
+        bool gang = unit->state == JOBS_RUNNING || unit->state == JOBS_STOPPING;
+        SH_CHECK(
+            SH_IMPLIES(gang, wire_members_cover(unit->placement.members,
+                                                unit->placement.member_count, job->need.ranks)));
+        SH_CHECK(SH_IMPLIES(unit->state == JOBS_COMPLETED, unit->committed));
+        SH_CHECK(SH_IMPLIES(unit->committed, ended));
+        SH_CHECK_CMP(unit->checkpoints, <=, job->checkpoint_keep);
+    }
+    for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
+        SH_CHECK_CMP(in[i], ==, job->units_in[i]);
+    }
+    bool ended = jobs_state_final(job->state);
+    SH_CHECK((open == 0) == ended);
+    SH_CHECK(SH_IMPLIES(!ended, job->end_us == 0));
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED, in[JOBS_COMPLETED] == job->units));
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_WAITING, in[JOBS_RUNNING] == 0));
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_RUNNING, in[JOBS_RUNNING] > 0));
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_STOPPING, in[JOBS_WAITING] + in[JOBS_RUNNING] == 0));
+    SH_CHECK(jobs_tx_has(tx, jobs_row_u64('s', job->id)));
+    sum->jobs++;
+    sum->jobs_in[job->state]++;
+    sum->open_units += open;
+}
+
+static void check_node(struct jobs_tx *tx, struct sh_span value, struct jobs_counts *sum)
+{
+    struct jobs_node node;
+    struct jobs_node same;
+    SH_CHECK_CMP(jobs_row_get_node(value, &node), ==, SH_OK);
+    SH_CHECK_CMP(jobs_node_by_name(tx->table, node.name, &same), ==, SH_OK);
+    SH_CHECK_CMP(same.handle, ==, node.handle);
+    SH_CHECK_CMP(jobs_node_by_handle(tx->table, node.handle, &same), ==, SH_OK);
+    SH_CHECK_CMP(memcmp(same.id, node.id, SH_NODE_ID_BYTES), ==, 0);
+    sum->nodes++;
+}
+
+static void check_model(struct jobs_tx *tx, struct sh_span value, struct jobs_counts *sum)
+{
+    struct jobs_model *model = &tx->core->model;
+    SH_CHECK_CMP(jobs_row_get_model(value, model), ==, SH_OK);
+    SH_CHECK_CMP(jobs_unit_get(tx->table, model->unit, &tx->core->unit), ==, SH_OK);
+    SH_CHECK(tx->core->unit.committed);
+    SH_CHECK_CMP(tx->core->unit.model_version, ==, model->version);
+    sum->models++;
+}
+
+/* value is borrowed from the table, so each row is decoded before anything else is looked up. */
+static void check_row(struct jobs_tx *tx, char letter, struct sh_span value,
+                      struct jobs_counts *sum)
+{
+    if (letter == 'j') {
+        SH_CHECK_CMP(jobs_row_get_job(value, &tx->core->job), ==, SH_OK);
+        check_job(tx, sum);
+    } else if (letter == 'n') {
+        check_node(tx, value, sum);
+    } else if (letter == 'o') {
+        check_model(tx, value, sum);
+    } else if (letter == 'd') {
+        SH_CHECK_CMP(jobs_row_get_dataset(value, &tx->core->dataset), ==, SH_OK);
+        SH_CHECK_CMP(tx->core->dataset.holders, >, 0);
+        sum->datasets++;
+    }
+}
+
+void jobs_check(struct jobs *core, const struct sh_table *table)
+{
+    struct jobs_tx tx = {.core = core, .table = table};
+    struct jobs_counts sum = {0};
+    struct jobs_row_key low = {.size = 0};
+    struct sh_span key;
+    struct sh_span value;
+    SH_CHECK_CMP(jobs_counts_get(table, &tx.meta), ==, SH_OK);
+    while (table->seek(table->ctx, jobs_row_span(&low), (struct sh_span){0}, false, &key, &value)) {
+        char letter = (char)key.at[0];
+        sum.digest += letter == 'M' ? 0 : jobs_tx_row_hash(key, value);
+        low = jobs_row_past(key);
+        check_row(&tx, letter, value, &sum);
+    }
+    SH_CHECK_CMP(sum.digest, ==, tx.meta.digest);
+    SH_CHECK_CMP(sum.nodes, ==, tx.meta.nodes);
+    SH_CHECK_CMP(sum.jobs, ==, tx.meta.jobs);
+    SH_CHECK_CMP(sum.open_units, ==, tx.meta.open_units);
+    SH_CHECK_CMP(sum.models, ==, tx.meta.models);
+    SH_CHECK_CMP(sum.datasets, ==, tx.meta.datasets);
+    for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
+        SH_CHECK_CMP(sum.jobs_in[i], ==, tx.meta.jobs_in[i]);
+    }
+}

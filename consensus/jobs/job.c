@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/tx.h"
+
+static uint32_t live_jobs(const struct jobs_counts *meta)
+{
+    return meta->jobs_in[JOBS_WAITING] + meta->jobs_in[JOBS_RUNNING] + meta->jobs_in[JOBS_STOPPING];
+}
+
+static void fill_job(struct jobs_tx *tx, const struct jobs_submit *c)
+{
+    struct jobs_job *job = &tx->core->job;
+    *job = (struct jobs_job){.id = tx->entry->index,
+                             .state = JOBS_WAITING,
+                             .kind = c->kind,
+                             .need = c->need,
+                             .reproducible = c->reproducible,
+                             .priority = c->priority,
+                             .retries = c->retries,
+                             .checkpoint_keep = c->checkpoint_keep,
+                             .submit_us = tx->meta.stamp_us,
+                             .units = c->units,
+                             .blob_count = c->blob_count};
+    memcpy(job->name, c->name, sizeof job->name);
+    memcpy(job->owner, c->owner, sizeof job->owner);
+    memcpy(job->key, c->key, sizeof job->key);
+    memcpy(job->spec_digest, c->spec_digest, sizeof job->spec_digest);
+    memcpy(job->blobs, c->blobs, sizeof job->blobs);
+    job->units_in[JOBS_WAITING] = c->units;
+}
+
+static void write_units(struct jobs_tx *tx)
+{
+    const struct jobs_job *job = &tx->core->job;
+    struct jobs_unit *unit = &tx->core->unit;
+    uint8_t present = 1;
+    for (uint32_t i = 0; i < job->units; i++) {
+        *unit = (struct jobs_unit){.id = {.job = job->id, .unit = i},
+                                   .state = JOBS_WAITING,
+                                   .since_us = tx->meta.stamp_us};
+        jobs_tx_put(tx, jobs_row_unit('u', unit->id), jobs_row_put_unit(tx->core->buffer, unit));
+        jobs_tx_put(tx, jobs_row_unit('a', unit->id), (struct sh_span){&present, 1});
+        jobs_life_touch(tx, unit->id);
+    }
+    tx->meta.open_units += job->units;
+}
+
+/* The job that this key made already, if any: the caller asked twice and gets one job. */
+static enum jobs_code seen_before(struct jobs_tx *tx, const struct jobs_submit *c, bool *seen)
+{
+    struct jobs_row_key key = jobs_row_name('i', c->key);
+    struct jobs_row_idem idem;
+    struct sh_span value;
+    *seen = c->key[0] != '\0' && tx->table->get(tx->table->ctx, jobs_row_span(&key), &value) &&
+            jobs_tx_found(tx, jobs_row_get_idem(value, &idem));
+    if (!*seen) {
+        return JOBS_CODE_NONE;
+    }
+    tx->result->unit.job = idem.job;
+    if (memcmp(idem.spec_digest, c->spec_digest, SH_DIGEST_BYTES) != 0) {
+        return JOBS_CODE_KEY_REUSED;
+    }
+    tx->result->duplicate = true;
+    return JOBS_CODE_NONE;
+}
+
+enum jobs_code jobs_do_submit(struct jobs_tx *tx, const struct jobs_submit *c)
+{
+    bool seen = false;
+    enum jobs_code code = seen_before(tx, c, &seen);
+    if (seen) {
+        return code;
+    }
+    if (live_jobs(&tx->meta) >= JOBS_LIVE_MAX || tx->meta.open_units + c->units > JOBS_OPEN_MAX) {
+        return JOBS_CODE_LIVE_FULL;
+    }
+    if (tx->meta.jobs >= JOBS_TOTAL_MAX) {
+        return JOBS_CODE_TOTAL_FULL;
+    }
+    struct jobs *core = tx->core;
+    fill_job(tx, c);
+    tx->result->unit.job = core->job.id;
+    jobs_tx_put(tx, jobs_row_u64('s', core->job.id), jobs_row_put_spec(core->buffer, c->spec));
+    if (c->key[0] != '\0') {
+        struct jobs_row_idem idem = {.job = core->job.id};
+        memcpy(idem.spec_digest, c->spec_digest, sizeof idem.spec_digest);
+        jobs_tx_put(tx, jobs_row_name('i', c->key), jobs_row_put_idem(core->buffer, &idem));
+    }
+    write_units(tx);
+    tx->meta.jobs++;
+    tx->meta.jobs_in[JOBS_WAITING]++;
+    core->event = (struct jobs_event){.cause = WIRE_CAUSE_SUBMITTED};
+    jobs_life_settle(tx, NULL);
+    return JOBS_CODE_NONE;
+}
+
+enum jobs_code jobs_do_stop(struct jobs_tx *tx, const struct jobs_stop *c)
+{
+    struct jobs_job *job = &tx->core->job;
+    if (!jobs_tx_found(tx, jobs_job_get(tx->table, c->job, job))) {
+        return JOBS_CODE_JOB_UNKNOWN;
+    }
+    tx->result->unit.job = job->id;
+    if (job->state == JOBS_STOPPING || job->state == JOBS_STOPPED) {
+        tx->result->duplicate = true;
+        return JOBS_CODE_NONE;
+    }
+    if (jobs_state_final(job->state)) {
+        return JOBS_CODE_JOB_FINISHED;
+    }
+    job->cause = WIRE_CAUSE_STOP_ASKED;
+    jobs_life_stop_open(tx);
+    tx->core->event = (struct jobs_event){.cause = WIRE_CAUSE_STOP_ASKED};
+    jobs_life_settle(tx, NULL);
+    return JOBS_CODE_NONE;
+}

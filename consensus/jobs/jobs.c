@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/jobs.h"
+#include "jobs/tx.h"
+
+static const char *const code_names[JOBS_CODE_COUNT] = {
+#define X(number, name, text) [number] = #name,
+    JOBS_CODE_MAP(X)
+#undef X
+};
+
+static const char *const code_texts[JOBS_CODE_COUNT] = {
+#define X(number, name, text) [number] = text,
+    JOBS_CODE_MAP(X)
+#undef X
+};
+
+static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
+    [JOBS_CODE_NONE] = SH_OK,
+    [JOBS_CODE_BAD_COMMAND] = SH_ERR_INVALID,
+    [JOBS_CODE_UNKNOWN_COMMAND] = SH_ERR_VERSION,
+    [JOBS_CODE_NODE_NAME_TAKEN] = SH_ERR_EXISTS,
+    [JOBS_CODE_NODE_UNKNOWN] = SH_ERR_NOT_FOUND,
+    [JOBS_CODE_NODES_FULL] = SH_ERR_FULL,
+    [JOBS_CODE_JOB_UNKNOWN] = SH_ERR_NOT_FOUND,
+    [JOBS_CODE_KEY_REUSED] = SH_ERR_EXISTS,
+    [JOBS_CODE_LIVE_FULL] = SH_ERR_FULL,
+    [JOBS_CODE_TOTAL_FULL] = SH_ERR_FULL,
+    [JOBS_CODE_UNIT_UNKNOWN] = SH_ERR_NOT_FOUND,
+    [JOBS_CODE_FENCE_STALE] = SH_ERR_STALE,
+    [JOBS_CODE_UNIT_CLOSED] = SH_ERR_CONFLICT,
+    [JOBS_CODE_UNIT_STOPPING] = SH_ERR_CONFLICT,
+    [JOBS_CODE_JOB_FINISHED] = SH_ERR_CONFLICT,
+    [JOBS_CODE_RESULT_DIFFERS] = SH_ERR_CONFLICT,
+    [JOBS_CODE_NOT_STOPPING] = SH_ERR_CONFLICT,
+    [JOBS_CODE_RANKS_UNCOVERED] = SH_ERR_INVALID,
+    [JOBS_CODE_MEMBER_COUNT] = SH_ERR_INVALID,
+    [JOBS_CODE_MEMBER_UNKNOWN] = SH_ERR_NOT_FOUND,
+    [JOBS_CODE_MEMBER_TWICE] = SH_ERR_INVALID,
+    [JOBS_CODE_CLASS_DIFFERS] = SH_ERR_CONFLICT,
+    [JOBS_CODE_STEP_OLD] = SH_ERR_CONFLICT,
+    [JOBS_CODE_DATASET_DIFFERS] = SH_ERR_EXISTS,
+    [JOBS_CODE_DATASETS_FULL] = SH_ERR_FULL,
+    [JOBS_CODE_DATASET_UNKNOWN] = SH_ERR_NOT_FOUND,
+    [JOBS_CODE_ROW_DAMAGED] = SH_ERR_CORRUPT,
+};
+
+const char *jobs_code_name(uint32_t code)
+{
+    return code < JOBS_CODE_COUNT ? code_names[code] : "UNKNOWN";
+}
+
+const char *jobs_code_text(uint32_t code)
+{
+    return code < JOBS_CODE_COUNT ? code_texts[code] : "?";
+}
+
+size_t jobs_bytes(void)
+{
+    return sizeof(struct jobs) + _Alignof(struct jobs);
+}
+
+struct jobs *jobs_init(struct sh_arena *arena)
+{
+    return SH_ARENA_TAKE(arena, struct jobs, 1);
+}
+
+static enum jobs_code dispatch(struct jobs_tx *tx)
+{
+    const struct jobs_cmd *cmd = &tx->core->cmd;
+    switch (cmd->type) {
+    case JOBS_NODE_ADMIT:
+        return jobs_do_node_admit(tx, &cmd->u.node_admit);
+    case JOBS_NODE_REMOVE:
+        return jobs_do_node_remove(tx, &cmd->u.node_remove);
+    case JOBS_SUBMIT:
+        return jobs_do_submit(tx, &cmd->u.submit);
+    case JOBS_PLACE:
+        return jobs_do_place(tx, &cmd->u.place);
+    case JOBS_CHECKPOINT:
+        return jobs_do_checkpoint(tx, &cmd->u.checkpoint);
+    case JOBS_COMMIT:
+        return jobs_do_commit(tx, &cmd->u.commit);
+    case JOBS_FAIL:
+        return jobs_do_fail(tx, &cmd->u.fail);
+    case JOBS_EXPIRE:
+        return jobs_do_expire(tx, &cmd->u.expire);
+    case JOBS_STOP:
+        return jobs_do_stop(tx, &cmd->u.stop);
+    case JOBS_DATASET_ADD:
+        return jobs_do_dataset_add(tx, &cmd->u.dataset_add);
+    case JOBS_DATASET_REMOVE:
+        return jobs_do_dataset_remove(tx, &cmd->u.dataset_remove);
+    case JOBS_CMD_TYPE_COUNT:
+        break;
+    }
+    SH_UNREACHABLE();
+}
+
+static void answer(struct jobs_result *result, enum jobs_code code, bool halt)
+{
+    result->code = code;
+    result->err = code_errs[code];
+    result->halt = halt;
+    SH_CHECK(SH_IMPLIES(code != JOBS_CODE_NONE, result->err != SH_OK));
+}
+
+void jobs_apply(struct jobs *core, const struct sh_table *table, const struct jobs_entry *entry,
+                struct jobs_result *result)
+{
+    struct jobs_tx tx = {.core = core, .table = table, .entry = entry, .result = result};
+    *result = (struct jobs_result){.err = SH_OK};
+    if (jobs_counts_get(table, &tx.meta) != SH_OK) {
+        answer(result, JOBS_CODE_ROW_DAMAGED, true);
+        return;
+    }
+    SH_CHECK_CMP(entry->index, >, tx.meta.applied);
+    SH_CHECK_CMP(entry->term, >=, tx.meta.applied_term);
+    enum sh_err err = jobs_cmd_decode(entry->bytes.at, entry->bytes.size, &core->cmd);
+    if (err == SH_ERR_VERSION) {
+        answer(result, JOBS_CODE_UNKNOWN_COMMAND, true);
+        return;
+    }
+    enum jobs_code code = JOBS_CODE_BAD_COMMAND;
+    if (err == SH_OK) {
+        result->type = (uint32_t)core->cmd.type;
+        tx.meta.stamp_us =
+            core->cmd.stamp_us > tx.meta.stamp_us ? core->cmd.stamp_us : tx.meta.stamp_us;
+        code = dispatch(&tx);
+    }
+    if (tx.broken) {
+        answer(result, JOBS_CODE_ROW_DAMAGED, true);
+        return;
+    }
+    answer(result, code, false);
+    result->stamp_us = tx.meta.stamp_us;
+    tx.meta.applied = entry->index;
+    tx.meta.applied_term = entry->term;
+    struct jobs_row_key key = jobs_row_letter('M');
+    table->put(table->ctx, jobs_row_span(&key), jobs_row_put_meta(core->buffer, &tx.meta));
+}

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/tx.h"
+
+void jobs_life_touch(struct jobs_tx *tx, struct wire_unit unit)
+{
+    struct jobs_result *result = tx->result;
+    if (result->touched_count < JOBS_TOUCHED_MAX) {
+        result->touched[result->touched_count++] = unit;
+    } else {
+        result->touched_more = true;
+    }
+}
+
+void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state to)
+{
+    struct jobs_job *job = &tx->core->job;
+    SH_CHECK_CMP(job->id, ==, unit->id.job);
+    SH_CHECK_CMP(job->units_in[unit->state], >, 0);
+    bool stays = unit->state == to;
+    job->units_in[unit->state]--;
+    unit->state = (enum jobs_state)sh_fsm_move(&jobs_unit_fsm, unit->state, to);
+    job->units_in[to]++;
+    unit->since_us = stays ? unit->since_us : tx->meta.stamp_us;
+    if (jobs_state_final(to)) {
+        SH_CHECK_CMP(tx->meta.open_units, >, 0);
+        tx->meta.open_units--;
+        jobs_tx_del(tx, jobs_row_unit('a', unit->id));
+    }
+    jobs_tx_put(tx, jobs_row_unit('u', unit->id), jobs_row_put_unit(tx->core->buffer, unit));
+    jobs_life_touch(tx, unit->id);
+}
+
+void jobs_life_stop_open(struct jobs_tx *tx)
+{
+    const struct jobs_job *job = &tx->core->job;
+    struct jobs_unit *unit = &tx->core->sibling;
+    struct wire_unit at = {.job = job->id, .unit = 0};
+    struct jobs_row_key low = jobs_row_unit('a', at);
+    struct jobs_row_key prefix = jobs_row_u64('a', job->id);
+    struct jobs_row_key high = jobs_row_beyond(&prefix);
+    struct sh_span key;
+    struct sh_span value;
+    while (!tx->broken && tx->table->seek(tx->table->ctx, jobs_row_span(&low), jobs_row_span(&high),
+                                          false, &key, &value)) {
+        low = jobs_row_past(key);
+        at.unit = (uint32_t)(sh_key_u64_get(low.at + 5) & UINT32_MAX);
+        if (!jobs_tx_found(tx, jobs_unit_get(tx->table, at, unit))) {
+            tx->broken = true;
+        } else if (unit->state == JOBS_WAITING) {
+            jobs_life_move(tx, unit, JOBS_STOPPED);
+        } else if (unit->state == JOBS_RUNNING) {
+            jobs_life_move(tx, unit, JOBS_STOPPING);
+        }
+    }
+}
+
+static uint32_t open_count(const struct jobs_job *job)
+{
+    return job->units_in[JOBS_WAITING] + job->units_in[JOBS_RUNNING] + job->units_in[JOBS_STOPPING];
+}
+
+static enum jobs_state state_of(const struct jobs_job *job)
+{
+    if (job->cause == WIRE_CAUSE_NONE) {
+        if (open_count(job) == 0) {
+            return JOBS_COMPLETED;
+        }
+        return job->units_in[JOBS_RUNNING] > 0 ? JOBS_RUNNING : JOBS_WAITING;
+    }
+    if (open_count(job) > 0) {
+        return JOBS_STOPPING;
+    }
+    if (job->cause == WIRE_CAUSE_FAILED) {
+        return JOBS_FAILED;
+    }
+    return job->units_in[JOBS_COMPLETED] == job->units ? JOBS_COMPLETED : JOBS_STOPPED;
+}
+
+static void append_event(struct jobs_tx *tx, const struct jobs_unit *unit)
+{
+    struct jobs_job *job = &tx->core->job;
+    struct jobs_event *event = &tx->core->event;
+    event->seq = job->event_next++;
+    event->stamp_us = tx->meta.stamp_us;
+    event->index = tx->entry->index;
+    event->job_state = job->state;
+    event->unit = unit == NULL ? JOBS_EVENT_ALL_UNITS : unit->id.unit;
+    event->unit_state = unit == NULL ? job->state : unit->state;
+    jobs_tx_put(tx, jobs_row_event(job->id, event->seq),
+                jobs_row_put_event(tx->core->buffer, event));
+    if (event->seq >= JOBS_HISTORY_MAX) {
+        jobs_tx_del(tx, jobs_row_event(job->id, event->seq - JOBS_HISTORY_MAX));
+    }
+}
+
+void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
+{
+    struct jobs_job *job = &tx->core->job;
+    enum jobs_state to = state_of(job);
+    if (to != job->state) {
+        SH_CHECK_CMP(tx->meta.jobs_in[job->state], >, 0);
+        tx->meta.jobs_in[job->state]--;
+        job->state = (enum jobs_state)sh_fsm_move(&jobs_job_fsm, job->state, to);
+        tx->meta.jobs_in[to]++;
+        job->end_us = jobs_state_final(to) ? tx->meta.stamp_us : 0;
+    }
+    append_event(tx, unit);
+    jobs_tx_put(tx, jobs_row_u64('j', job->id), jobs_row_put_job(tx->core->buffer, job));
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Private to the jobs core: the application of one entry. Handlers check everything before their
+ * first write, so a refused command leaves the rows as they were. A row that does not decode sets
+ * broken; the entry is then abandoned as a whole. */
+#ifndef SH_JOBS_TX_H
+#define SH_JOBS_TX_H
+
+#include "jobs/row.h"
+
+struct jobs { /* working memory of one application; no state */
+    struct jobs_cmd cmd;
+    struct jobs_job job;
+    struct jobs_unit unit;
+    struct jobs_unit sibling;
+    struct jobs_event event;
+    struct jobs_model model;
+    struct jobs_dataset dataset;
+    struct jobs_dataset_holder holder;
+    struct jobs_checkpoint checkpoint;
+    uint8_t buffer[JOBS_ROW_BYTES_MAX];
+};
+
+struct jobs_tx {
+    struct jobs *core;
+    const struct sh_table *table;
+    const struct jobs_entry *entry;
+    struct jobs_result *result;
+    struct jobs_counts meta;
+    bool broken;
+};
+
+/* Rows, with the digest kept. */
+void jobs_tx_put(struct jobs_tx *tx, struct jobs_row_key key, struct sh_span value);
+void jobs_tx_del(struct jobs_tx *tx, struct jobs_row_key key);
+bool jobs_tx_has(struct jobs_tx *tx, struct jobs_row_key key);
+/* What one row adds to the digest. */
+uint64_t jobs_tx_row_hash(struct sh_span key, struct sh_span value);
+/* True for OK, false for NOT_FOUND; anything else breaks the transaction. */
+bool jobs_tx_found(struct jobs_tx *tx, enum sh_err err);
+struct wire_fence jobs_tx_fence(const struct jobs_tx *tx); /* of this entry */
+
+/* Moves, in life.c. Each keeps the counts of the job row in core->job, which the caller writes with
+ * jobs_life_settle once the whole command is done. */
+void jobs_life_touch(struct jobs_tx *tx, struct wire_unit unit);
+void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state to);
+/* Stops every other open unit of the job: waiting ones at once, running ones by asking. */
+void jobs_life_stop_open(struct jobs_tx *tx);
+/* Derives the job's state from its units, appends the history event in core->event (its cause,
+ * unit, reason, text and nodes are set by the caller) and writes the job row. */
+void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit);
+
+enum jobs_code jobs_do_node_admit(struct jobs_tx *tx, const struct jobs_node_admit *c);
+enum jobs_code jobs_do_node_remove(struct jobs_tx *tx, const struct jobs_node_remove *c);
+enum jobs_code jobs_do_submit(struct jobs_tx *tx, const struct jobs_submit *c);
+enum jobs_code jobs_do_place(struct jobs_tx *tx, const struct jobs_place *c);
+enum jobs_code jobs_do_checkpoint(struct jobs_tx *tx, const struct jobs_checkpoint_add *c);
+enum jobs_code jobs_do_commit(struct jobs_tx *tx, const struct jobs_commit *c);
+enum jobs_code jobs_do_fail(struct jobs_tx *tx, const struct jobs_fail *c);
+enum jobs_code jobs_do_expire(struct jobs_tx *tx, const struct jobs_expire *c);
+enum jobs_code jobs_do_stop(struct jobs_tx *tx, const struct jobs_stop *c);
+enum jobs_code jobs_do_dataset_add(struct jobs_tx *tx, const struct jobs_dataset_add *c);
+enum jobs_code jobs_do_dataset_remove(struct jobs_tx *tx, const struct jobs_dataset_remove *c);
+
+#endif

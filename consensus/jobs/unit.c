@@ -1,0 +1,289 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/tx.h"
+
+static enum jobs_code load(struct jobs_tx *tx, struct wire_unit id)
+{
+    tx->result->unit = id;
+    if (!jobs_tx_found(tx, jobs_job_get(tx->table, id.job, &tx->core->job))) {
+        return JOBS_CODE_JOB_UNKNOWN;
+    }
+    if (!jobs_tx_found(tx, jobs_unit_get(tx->table, id, &tx->core->unit))) {
+        return JOBS_CODE_UNIT_UNKNOWN;
+    }
+    tx->result->fence = tx->core->unit.placement.fence;
+    return JOBS_CODE_NONE;
+}
+
+/* Loads job and unit, and lets only the gang in force speak for the unit. */
+static enum jobs_code load_fenced(struct jobs_tx *tx, struct wire_unit id, struct wire_fence fence)
+{
+    enum jobs_code code = load(tx, id);
+    if (code != JOBS_CODE_NONE) {
+        return code;
+    }
+    const struct jobs_unit *unit = &tx->core->unit;
+    if (unit->state == JOBS_WAITING || !wire_fence_equal(unit->placement.fence, fence)) {
+        return JOBS_CODE_FENCE_STALE;
+    }
+    return jobs_state_final(unit->state) ? JOBS_CODE_UNIT_CLOSED : JOBS_CODE_NONE;
+}
+
+static void event_of_gang(struct jobs_tx *tx, enum wire_cause cause)
+{
+    const struct wire_placement *gang = &tx->core->unit.placement;
+    struct jobs_event *event = &tx->core->event;
+    *event = (struct jobs_event){.cause = cause, .node_count = gang->member_count};
+    for (uint32_t i = 0; i < gang->member_count; i++) {
+        memcpy(event->nodes[i], gang->members[i].node, SH_NODE_ID_BYTES);
+    }
+}
+
+static enum jobs_code check_members(struct jobs_tx *tx, const struct jobs_place *c)
+{
+    const struct wire_need *need = &tx->core->job.need;
+    if (c->member_count < need->agents_min || c->member_count > need->agents_max) {
+        return JOBS_CODE_MEMBER_COUNT;
+    }
+    if (!wire_members_cover(c->members, c->member_count, need->ranks)) {
+        return JOBS_CODE_RANKS_UNCOVERED;
+    }
+    for (uint32_t i = 0; i < c->member_count; i++) {
+        if (!jobs_tx_has(tx, jobs_row_id('n', c->members[i].node))) {
+            return JOBS_CODE_MEMBER_UNKNOWN;
+        }
+        if (wire_member_find(c->members, i, c->members[i].node) < i) {
+            return JOBS_CODE_MEMBER_TWICE;
+        }
+    }
+    return JOBS_CODE_NONE;
+}
+
+/* Pins the class with the first gang; later gangs must match it, or mark the job as mixed. */
+static enum jobs_code check_class(struct jobs_tx *tx, const struct jobs_place *c)
+{
+    const struct jobs_job *job = &tx->core->job;
+    bool differs = c->mixed || (job->pinned && memcmp(job->class, c->class, WIRE_CLASS_BYTES) != 0);
+    bool refused = differs && job->need.arithmetic == WIRE_ARITHMETIC_SAME;
+    return refused ? JOBS_CODE_CLASS_DIFFERS : JOBS_CODE_NONE;
+}
+
+static void pin_class(struct jobs_job *job, const struct jobs_place *c)
+{
+    if (job->pinned) {
+        job->mixed = job->mixed || c->mixed || memcmp(job->class, c->class, WIRE_CLASS_BYTES) != 0;
+    } else {
+        job->pinned = true;
+        job->mixed = c->mixed;
+        memcpy(job->class, c->class, WIRE_CLASS_BYTES);
+    }
+}
+
+enum jobs_code jobs_do_place(struct jobs_tx *tx, const struct jobs_place *c)
+{
+    struct jobs_job *job = &tx->core->job;
+    struct jobs_unit *unit = &tx->core->unit;
+    enum jobs_code code = load(tx, c->unit);
+    if (code != JOBS_CODE_NONE) {
+        return code;
+    }
+    if (!wire_fence_equal(unit->placement.fence, c->previous)) {
+        return JOBS_CODE_FENCE_STALE;
+    }
+    if (!sh_fsm_allows(&jobs_unit_fsm, unit->state, JOBS_RUNNING)) {
+        return unit->state == JOBS_STOPPING ? JOBS_CODE_UNIT_STOPPING : JOBS_CODE_UNIT_CLOSED;
+    }
+    code = check_members(tx, c);
+    if (code == JOBS_CODE_NONE) {
+        code = check_class(tx, c);
+    }
+    if (code != JOBS_CODE_NONE) {
+        return code;
+    }
+    SH_CHECK_CMP(wire_fence_cmp(unit->placement.fence, jobs_tx_fence(tx)) < 0, ==, 1);
+    pin_class(job, c);
+    job->start_us = job->start_us == 0 ? tx->meta.stamp_us : job->start_us;
+    unit->placement = (struct wire_placement){
+        .fence = jobs_tx_fence(tx), .mixed = c->mixed, .member_count = c->member_count};
+    memcpy(unit->placement.class, c->class, WIRE_CLASS_BYTES);
+    memcpy(unit->placement.members, c->members, sizeof c->members);
+    unit->placed_us = tx->meta.stamp_us;
+    unit->placements++;
+    tx->result->fence = unit->placement.fence;
+    jobs_life_move(tx, unit, JOBS_RUNNING);
+    event_of_gang(tx, c->cause);
+    jobs_life_settle(tx, unit);
+    return JOBS_CODE_NONE;
+}
+
+/* Deletes the oldest checkpoints of core->unit until as many are left as the job keeps. */
+static void prune_checkpoints(struct jobs_tx *tx)
+{
+    struct jobs_unit *unit = &tx->core->unit;
+    struct jobs_row_key prefix = jobs_row_unit('c', unit->id);
+    struct jobs_row_key high = jobs_row_beyond(&prefix);
+    struct sh_span key;
+    struct sh_span value;
+    while (unit->checkpoints > tx->core->job.checkpoint_keep) {
+        bool found = tx->table->seek(tx->table->ctx, jobs_row_span(&prefix), jobs_row_span(&high),
+                                     false, &key, &value);
+        SH_CHECK(found);
+        SH_CHECK_CMP(key.size, ==, 21);
+        jobs_tx_del(tx, jobs_row_checkpoint(unit->id, sh_key_u64_get(key.at + 13)));
+        unit->checkpoints--;
+    }
+}
+
+enum jobs_code jobs_do_checkpoint(struct jobs_tx *tx, const struct jobs_checkpoint_add *c)
+{
+    enum jobs_code code = load_fenced(tx, c->unit, c->fence);
+    if (code != JOBS_CODE_NONE) {
+        return code;
+    }
+    struct jobs_unit *unit = &tx->core->unit;
+    struct jobs_checkpoint *row = &tx->core->checkpoint;
+    uint32_t count = 0;
+    enum sh_err err = jobs_checkpoint_list(tx->table, c->unit, row, 1, &count);
+    tx->broken = tx->broken || err != SH_OK;
+    /* A later gang may start over from an older step when the newest checkpoint is gone. */
+    if (count > 0 && wire_fence_equal(row->fence, c->fence) && c->step <= row->step) {
+        bool same =
+            c->step == row->step && memcmp(c->manifest, row->manifest, SH_DIGEST_BYTES) == 0;
+        tx->result->duplicate = same;
+        return same ? JOBS_CODE_NONE : JOBS_CODE_STEP_OLD;
+    }
+    *row = (struct jobs_checkpoint){.fence = c->fence,
+                                    .step = c->step,
+                                    .index = tx->entry->index,
+                                    .stamp_us = tx->meta.stamp_us,
+                                    .holder_count = c->holder_count};
+    memcpy(row->manifest, c->manifest, sizeof row->manifest);
+    memcpy(row->holders, c->holders, sizeof row->holders);
+    jobs_tx_put(tx, jobs_row_checkpoint(c->unit, row->index),
+                jobs_row_put_checkpoint(tx->core->buffer, row));
+    unit->checkpoints++;
+    unit->checkpoint_step = c->step;
+    prune_checkpoints(tx);
+    jobs_tx_put(tx, jobs_row_unit('u', unit->id), jobs_row_put_unit(tx->core->buffer, unit));
+    jobs_life_touch(tx, unit->id);
+    return JOBS_CODE_NONE;
+}
+
+static uint32_t make_model(struct jobs_tx *tx, const struct jobs_commit *c)
+{
+    const struct jobs_job *job = &tx->core->job;
+    struct jobs_model *model = &tx->core->model;
+    struct jobs_row_key newest = jobs_row_name('l', job->name);
+    struct sh_span value;
+    uint32_t version = 0;
+    if (tx->table->get(tx->table->ctx, jobs_row_span(&newest), &value)) {
+        (void)jobs_tx_found(tx, jobs_row_get_number(value, &version));
+    }
+    version++;
+    *model = (struct jobs_model){.version = version,
+                                 .unit = c->unit,
+                                 .reproducible = job->reproducible && !job->mixed,
+                                 .mixed = job->mixed,
+                                 .partial = c->partial,
+                                 .created_us = tx->meta.stamp_us,
+                                 .outcome = c->outcome,
+                                 .holder_count = c->holder_count};
+    memcpy(model->name, job->name, sizeof model->name);
+    memcpy(model->spec_digest, job->spec_digest, sizeof model->spec_digest);
+    memcpy(model->class, job->class, sizeof model->class);
+    memcpy(model->holders, c->holders, sizeof model->holders);
+    jobs_tx_put(tx, newest, jobs_row_put_number(tx->core->buffer, version));
+    jobs_tx_put(tx, jobs_row_model(model->name, version),
+                jobs_row_put_model(tx->core->buffer, model));
+    tx->meta.models++;
+    return version;
+}
+
+static bool same_result(const struct jobs_unit *unit, const struct jobs_commit *c)
+{
+    const struct jobs_outcome *a = &unit->outcome;
+    const struct jobs_outcome *b = &c->outcome;
+    return unit->partial == c->partial && memcmp(a->file, b->file, SH_DIGEST_BYTES) == 0 &&
+           memcmp(a->model, b->model, SH_DIGEST_BYTES) == 0 &&
+           memcmp(a->state, b->state, SH_DIGEST_BYTES) == 0;
+}
+
+enum jobs_code jobs_do_commit(struct jobs_tx *tx, const struct jobs_commit *c)
+{
+    struct jobs_unit *unit = &tx->core->unit;
+    enum jobs_code code = load_fenced(tx, c->unit, c->fence);
+    if (code == JOBS_CODE_UNIT_CLOSED && unit->committed) {
+        /* Its first COMMIT was applied but the answer got lost. */
+        tx->result->duplicate = same_result(unit, c);
+        tx->result->model_version = unit->model_version;
+        return tx->result->duplicate ? JOBS_CODE_NONE : JOBS_CODE_RESULT_DIFFERS;
+    }
+    if (code != JOBS_CODE_NONE) {
+        return code;
+    }
+    if (c->partial && unit->state != JOBS_STOPPING) {
+        return JOBS_CODE_NOT_STOPPING;
+    }
+    SH_CHECK(!unit->committed);
+    unit->committed = true;
+    unit->partial = c->partial;
+    unit->outcome = c->outcome;
+    if (tx->core->job.kind == WIRE_KIND_TRAIN) {
+        unit->model_version = make_model(tx, c);
+    }
+    tx->result->model_version = unit->model_version;
+    jobs_life_move(tx, unit, c->partial ? JOBS_STOPPED : JOBS_COMPLETED);
+    event_of_gang(tx, c->partial ? WIRE_CAUSE_KEPT : WIRE_CAUSE_COMMITTED);
+    jobs_life_settle(tx, unit);
+    return JOBS_CODE_NONE;
+}
+
+static void fail_job(struct jobs_tx *tx, const struct jobs_fail *c)
+{
+    struct jobs_job *job = &tx->core->job;
+    bool first = job->fail_reason == SH_OK;
+    if (first) {
+        job->fail_unit = c->unit.unit;
+        job->fail_reason = c->reason;
+        memcpy(job->fail_text, c->text, sizeof job->fail_text);
+    }
+    if (job->cause == WIRE_CAUSE_NONE) {
+        job->cause = WIRE_CAUSE_FAILED;
+        jobs_life_stop_open(tx);
+    }
+}
+
+enum jobs_code jobs_do_fail(struct jobs_tx *tx, const struct jobs_fail *c)
+{
+    struct jobs_unit *unit = &tx->core->unit;
+    enum jobs_code code = load_fenced(tx, c->unit, c->fence);
+    if (code != JOBS_CODE_NONE) {
+        return code;
+    }
+    unit->failures++;
+    unit->fail_reason = c->reason;
+    bool again =
+        unit->state == JOBS_RUNNING && !c->final && unit->failures <= tx->core->job.retries;
+    event_of_gang(tx, again ? WIRE_CAUSE_RETRIED : WIRE_CAUSE_FAILED);
+    tx->core->event.reason = c->reason;
+    memcpy(tx->core->event.text, c->text, sizeof c->text);
+    jobs_life_move(tx, unit, again ? JOBS_WAITING : JOBS_FAILED);
+    if (!again) {
+        fail_job(tx, c);
+    }
+    jobs_life_settle(tx, unit);
+    return JOBS_CODE_NONE;
+}
+
+enum jobs_code jobs_do_expire(struct jobs_tx *tx, const struct jobs_expire *c)
+{
+    struct jobs_unit *unit = &tx->core->unit;
+    enum jobs_code code = load_fenced(tx, c->unit, c->fence);
+    if (code != JOBS_CODE_NONE) {
+        return code;
+    }
+    bool stops = unit->state == JOBS_STOPPING;
+    event_of_gang(tx, stops ? WIRE_CAUSE_STOPPED : c->cause);
+    jobs_life_move(tx, unit, stops ? JOBS_STOPPED : JOBS_WAITING);
+    jobs_life_settle(tx, unit);
+    return JOBS_CODE_NONE;
+}

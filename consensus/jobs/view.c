@@ -1,0 +1,331 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/view.h"
+#include "jobs/row.h"
+
+static bool row_get(const struct sh_table *t, struct jobs_row_key key, struct sh_span *value)
+{
+    return t->get(t->ctx, jobs_row_span(&key), value);
+}
+
+enum sh_err jobs_counts_get(const struct sh_table *t, struct jobs_counts *out)
+{
+    struct sh_span value;
+    *out = (struct jobs_counts){0};
+    return row_get(t, jobs_row_letter('M'), &value) ? jobs_row_get_meta(value, out) : SH_OK;
+}
+
+uint64_t jobs_digest(const struct sh_table *table)
+{
+    struct jobs_counts counts;
+    enum sh_err err = jobs_counts_get(table, &counts);
+    return err == SH_OK ? counts.digest : 0;
+}
+
+uint64_t jobs_applied(const struct sh_table *table)
+{
+    struct jobs_counts counts;
+    enum sh_err err = jobs_counts_get(table, &counts);
+    return err == SH_OK ? counts.applied : 0;
+}
+
+enum sh_err jobs_node_get(const struct sh_table *t, const uint8_t id[static SH_NODE_ID_BYTES],
+                          struct jobs_node *out)
+{
+    struct sh_span value;
+    bool found = row_get(t, jobs_row_id('n', id), &value);
+    return found ? jobs_row_get_node(value, out) : SH_ERR_NOT_FOUND;
+}
+
+static enum sh_err node_through(const struct sh_table *t, struct jobs_row_key key,
+                                struct jobs_node *out)
+{
+    struct sh_span value;
+    uint8_t id[SH_NODE_ID_BYTES];
+    if (!row_get(t, key, &value)) {
+        return SH_ERR_NOT_FOUND;
+    }
+    enum sh_err err = jobs_row_get_node_id(value, id);
+    return err == SH_OK ? jobs_node_get(t, id, out) : err;
+}
+
+enum sh_err jobs_node_by_name(const struct sh_table *t, const char *name, struct jobs_node *out)
+{
+    return wire_name_ok(name) ? node_through(t, jobs_row_name('m', name), out) : SH_ERR_NOT_FOUND;
+}
+
+enum sh_err jobs_node_by_handle(const struct sh_table *t, uint64_t handle, struct jobs_node *out)
+{
+    return node_through(t, jobs_row_u64('h', handle), out);
+}
+
+/* The first row at or behind *low within the prefix; moves *low past it. */
+static bool walk(const struct sh_table *t, const struct jobs_row_key *prefix,
+                 struct jobs_row_key *low, struct sh_span *key, struct sh_span *value)
+{
+    struct jobs_row_key high = jobs_row_beyond(prefix);
+    if (!t->seek(t->ctx, jobs_row_span(low), jobs_row_span(&high), false, key, value)) {
+        return false;
+    }
+    *low = jobs_row_past(*key);
+    return true;
+}
+
+enum sh_err jobs_node_list(const struct sh_table *t, const uint8_t *after, struct jobs_node *out,
+                           uint32_t max, uint32_t *count)
+{
+    struct jobs_row_key prefix = jobs_row_letter('n');
+    struct jobs_row_key low = prefix;
+    struct sh_span key;
+    struct sh_span value;
+    if (after != NULL) {
+        struct jobs_row_key last = jobs_row_id('n', after);
+        low = jobs_row_past(jobs_row_span(&last));
+    }
+    enum sh_err err = SH_OK;
+    *count = 0;
+    while (err == SH_OK && *count < max && walk(t, &prefix, &low, &key, &value)) {
+        err = jobs_row_get_node(value, &out[*count]);
+        *count += err == SH_OK;
+    }
+    return err;
+}
+
+enum sh_err jobs_job_get(const struct sh_table *t, uint64_t job, struct jobs_job *out)
+{
+    struct sh_span value;
+    bool found = row_get(t, jobs_row_u64('j', job), &value);
+    return found ? jobs_row_get_job(value, out) : SH_ERR_NOT_FOUND;
+}
+
+enum sh_err jobs_job_by_key(const struct sh_table *t, const char *key, struct jobs_job *out)
+{
+    struct sh_span value;
+    struct jobs_row_idem idem;
+    if (strnlen(key, JOBS_KEY_MAX + 1) > JOBS_KEY_MAX ||
+        !row_get(t, jobs_row_name('i', key), &value)) {
+        return SH_ERR_NOT_FOUND;
+    }
+    enum sh_err err = jobs_row_get_idem(value, &idem);
+    return err == SH_OK ? jobs_job_get(t, idem.job, out) : err;
+}
+
+enum sh_err jobs_job_list(const struct sh_table *t, uint64_t *before, uint32_t states,
+                          struct jobs_job *out, uint32_t max, uint32_t *count)
+{
+    struct jobs_row_key low = jobs_row_letter('j');
+    struct jobs_row_key high = *before == 0 ? jobs_row_beyond(&low) : jobs_row_u64('j', *before);
+    struct sh_span key;
+    struct sh_span value;
+    enum sh_err err = SH_OK;
+    bool more = true;
+    *count = 0;
+    for (uint32_t i = 0; i < JOBS_SCAN_MAX && *count < max && err == SH_OK; i++) {
+        more = t->seek(t->ctx, jobs_row_span(&low), jobs_row_span(&high), true, &key, &value);
+        if (!more) {
+            break;
+        }
+        err = jobs_row_get_job(value, &out[*count]);
+        if (err == SH_OK) {
+            const struct jobs_job *job = &out[*count];
+            *before = job->id;
+            high = jobs_row_u64('j', job->id);
+            *count += states == 0 || (states & SH_FSM_BIT(job->state)) != 0;
+        }
+    }
+    *before = more && err == SH_OK ? *before : 0;
+    return err;
+}
+
+enum sh_err jobs_spec_get(const struct sh_table *t, uint64_t job, struct sh_span *out)
+{
+    struct sh_span value;
+    bool found = row_get(t, jobs_row_u64('s', job), &value);
+    return found ? jobs_row_get_spec(value, out) : SH_ERR_NOT_FOUND;
+}
+
+enum sh_err jobs_unit_get(const struct sh_table *t, struct wire_unit id, struct jobs_unit *out)
+{
+    struct sh_span value;
+    bool found = row_get(t, jobs_row_unit('u', id), &value);
+    return found ? jobs_row_get_unit(value, out) : SH_ERR_NOT_FOUND;
+}
+
+enum sh_err jobs_placement_get(const struct sh_table *t, struct wire_unit id,
+                               struct wire_placement *out)
+{
+    struct jobs_unit unit;
+    enum sh_err err = jobs_unit_get(t, id, &unit);
+    if (err == SH_OK && unit.state != JOBS_RUNNING && unit.state != JOBS_STOPPING) {
+        err = SH_ERR_NOT_FOUND;
+    }
+    if (err == SH_OK) {
+        *out = unit.placement;
+    }
+    return err;
+}
+
+enum sh_err jobs_unit_list(const struct sh_table *t, uint64_t job, uint32_t from,
+                           struct jobs_unit *out, uint32_t max, uint32_t *count)
+{
+    struct jobs_row_key prefix = jobs_row_u64('u', job);
+    struct jobs_row_key low = jobs_row_unit('u', (struct wire_unit){job, from});
+    struct sh_span key;
+    struct sh_span value;
+    enum sh_err err = SH_OK;
+    *count = 0;
+    while (err == SH_OK && *count < max && walk(t, &prefix, &low, &key, &value)) {
+        err = jobs_row_get_unit(value, &out[*count]);
+        *count += err == SH_OK;
+    }
+    return err;
+}
+
+enum sh_err jobs_open_list(const struct sh_table *t, struct wire_unit after, struct jobs_unit *out,
+                           uint32_t max, uint32_t *count)
+{
+    struct jobs_row_key prefix = jobs_row_letter('a');
+    struct jobs_row_key last = jobs_row_unit('a', after);
+    struct jobs_row_key low = jobs_row_past(jobs_row_span(&last));
+    struct sh_span key;
+    struct sh_span value;
+    enum sh_err err = SH_OK;
+    *count = 0;
+    while (err == SH_OK && *count < max && walk(t, &prefix, &low, &key, &value)) {
+        struct wire_unit id = {.job = sh_key_u64_get(low.at + 1)};
+        id.unit = (uint32_t)(sh_key_u64_get(low.at + 5) & UINT32_MAX);
+        err = jobs_unit_get(t, id, &out[*count]);
+        *count += err == SH_OK;
+    }
+    return err;
+}
+
+enum sh_err jobs_checkpoint_list(const struct sh_table *t, struct wire_unit id,
+                                 struct jobs_checkpoint *out, uint32_t max, uint32_t *count)
+{
+    struct jobs_row_key low = jobs_row_unit('c', id);
+    struct jobs_row_key high = jobs_row_beyond(&low);
+    struct sh_span key;
+    struct sh_span value;
+    enum sh_err err = SH_OK;
+    *count = 0;
+    while (err == SH_OK && *count < max &&
+           t->seek(t->ctx, jobs_row_span(&low), jobs_row_span(&high), true, &key, &value)) {
+        err = jobs_row_get_checkpoint(value, &out[*count]);
+        high = jobs_row_checkpoint(id, out[*count].index);
+        *count += err == SH_OK;
+    }
+    return err;
+}
+
+enum sh_err jobs_history_list(const struct sh_table *t, uint64_t job, uint32_t from,
+                              struct jobs_event *out, uint32_t max, uint32_t *count)
+{
+    struct jobs_row_key prefix = jobs_row_u64('e', job);
+    struct jobs_row_key low = jobs_row_event(job, from);
+    struct sh_span key;
+    struct sh_span value;
+    enum sh_err err = SH_OK;
+    *count = 0;
+    while (err == SH_OK && *count < max && walk(t, &prefix, &low, &key, &value)) {
+        err = jobs_row_get_event(value, &out[*count]);
+        *count += err == SH_OK;
+    }
+    return err;
+}
+
+enum sh_err jobs_model_get(const struct sh_table *t, const char *name, uint32_t version,
+                           struct jobs_model *out)
+{
+    struct sh_span value;
+    enum sh_err err = wire_name_ok(name) ? SH_OK : SH_ERR_NOT_FOUND;
+    if (err == SH_OK && version == 0) {
+        bool found = row_get(t, jobs_row_name('l', name), &value);
+        err = found ? jobs_row_get_number(value, &version) : SH_ERR_NOT_FOUND;
+    }
+    if (err == SH_OK) {
+        bool found = row_get(t, jobs_row_model(name, version), &value);
+        err = found ? jobs_row_get_model(value, out) : SH_ERR_NOT_FOUND;
+    }
+    return err;
+}
+
+enum sh_err jobs_model_list(const struct sh_table *t, const char *after_name,
+                            uint32_t after_version, struct jobs_model *out, uint32_t max,
+                            uint32_t *count)
+{
+    struct jobs_row_key prefix = jobs_row_letter('o');
+    struct jobs_row_key low = prefix;
+    struct sh_span key;
+    struct sh_span value;
+    if (wire_name_ok(after_name)) {
+        struct jobs_row_key last = jobs_row_model(after_name, after_version);
+        low = jobs_row_past(jobs_row_span(&last));
+    }
+    enum sh_err err = SH_OK;
+    *count = 0;
+    while (err == SH_OK && *count < max && walk(t, &prefix, &low, &key, &value)) {
+        err = jobs_row_get_model(value, &out[*count]);
+        *count += err == SH_OK;
+    }
+    return err;
+}
+
+enum sh_err jobs_dataset_get(const struct sh_table *t, const char *name, struct jobs_dataset *out)
+{
+    struct sh_span value;
+    bool found = wire_name_ok(name) && row_get(t, jobs_row_name('d', name), &value);
+    return found ? jobs_row_get_dataset(value, out) : SH_ERR_NOT_FOUND;
+}
+
+enum sh_err jobs_dataset_list(const struct sh_table *t, const char *after, struct jobs_dataset *out,
+                              uint32_t max, uint32_t *count)
+{
+    struct jobs_row_key prefix = jobs_row_letter('d');
+    struct jobs_row_key low = prefix;
+    struct sh_span key;
+    struct sh_span value;
+    if (wire_name_ok(after)) {
+        struct jobs_row_key last = jobs_row_name('d', after);
+        low = jobs_row_past(jobs_row_span(&last));
+    }
+    enum sh_err err = SH_OK;
+    *count = 0;
+    while (err == SH_OK && *count < max && walk(t, &prefix, &low, &key, &value)) {
+        err = jobs_row_get_dataset(value, &out[*count]);
+        *count += err == SH_OK;
+    }
+    return err;
+}
+
+enum sh_err jobs_dataset_holder_get(const struct sh_table *t, const char *name,
+                                    const uint8_t node[static SH_NODE_ID_BYTES],
+                                    struct jobs_dataset_holder *out)
+{
+    struct sh_span value;
+    bool found = wire_name_ok(name) && row_get(t, jobs_row_holder(name, node), &value);
+    return found ? jobs_row_get_holder(value, out) : SH_ERR_NOT_FOUND;
+}
+
+enum sh_err jobs_dataset_holder_list(const struct sh_table *t, const char *name,
+                                     const uint8_t *after, struct jobs_dataset_holder *out,
+                                     uint32_t max, uint32_t *count)
+{
+    struct sh_span key;
+    struct sh_span value;
+    enum sh_err err = SH_OK;
+    *count = 0;
+    if (!wire_name_ok(name)) {
+        return SH_OK;
+    }
+    struct jobs_row_key prefix = jobs_row_holder(name, NULL);
+    struct jobs_row_key low = prefix;
+    if (after != NULL) {
+        struct jobs_row_key last = jobs_row_holder(name, after);
+        low = jobs_row_past(jobs_row_span(&last));
+    }
+    while (err == SH_OK && *count < max && walk(t, &prefix, &low, &key, &value)) {
+        err = jobs_row_get_holder(value, &out[*count]);
+        *count += err == SH_OK;
+    }
+    return err;
+}
