@@ -74,16 +74,26 @@ static bool take(struct spec_builder *b, const yaml_event_t *event, unsigned *do
     return true;
 }
 
-static void note_syntax(struct spec_builder *b, const yaml_parser_t *parser)
+static struct spec_place place_at(const char *text, size_t offset)
 {
-    struct spec_place at = place_of(parser->problem_mark);
-    const char *problem = parser->problem != NULL ? parser->problem : "not YAML";
+    struct spec_place at = {.line = 1, .column = 1};
+    for (size_t i = 0; i < offset; i++) {
+        at.line += text[i] == '\n' ? 1 : 0;
+        at.column = text[i] == '\n' ? 1 : at.column + 1;
+    }
+    return at;
+}
+
+static void note_syntax(struct spec_builder *b, const yaml_parser_t *parser, const char *text,
+                        size_t size)
+{
+    const char *problem = parser->problem != NULL ? parser->problem : "no reason given";
     if (parser->error == YAML_READER_ERROR) {
         /* The reader knows an offset only, and fails on bytes that are not UTF-8 text. */
-        spec_note(b->errors, at, "", NULL, "not UTF-8 text: %s at byte %zu", problem,
-                  parser->problem_offset);
+        size_t offset = parser->problem_offset < size ? parser->problem_offset : size;
+        spec_note(b->errors, place_at(text, offset), "", NULL, "not UTF-8 text: %s", problem);
     } else {
-        spec_note(b->errors, at, "", NULL, "not YAML: %s", problem);
+        spec_note(b->errors, place_of(parser->problem_mark), "", NULL, "not YAML: %s", problem);
     }
 }
 
@@ -102,7 +112,7 @@ bool spec_read_yaml(const char *text, size_t size, struct spec_builder *b)
     while (good && !end) {
         yaml_event_t event;
         if (yaml_parser_parse(&parser, &event) == 0) {
-            note_syntax(b, &parser);
+            note_syntax(b, &parser, text, size);
             good = false;
             break;
         }

@@ -26,8 +26,10 @@
  * is dead is not this core's business: that is a new generation.
  *
  * Host duties: one step at a time; perform the actions of an update in order, before the next step;
- * answer every REDUCE with REDUCED and every SEND_* with SEND_DONE (when the transport no longer
- * reads the buffer, or has given up); call TIMER at the deadline. Pure: see DESIGN section 3. */
+ * answer every REDUCE with REDUCED and every SEND with SEND_DONE (when the transport no longer
+ * reads the buffer, or has given up); call TIMER at the deadline. START and ABORT forget sends
+ * still in the transport: a host that sends without copying waits for them before it reuses a
+ * buffer. Pure: see DESIGN section 3. */
 #ifndef ROUND_ROUND_H
 #define ROUND_ROUND_H
 
@@ -42,7 +44,7 @@
 struct round_config {
     uint64_t elements_max;   /* longest vector of any round */
     uint32_t chunk_elements; /* at most SH_BULK_CHUNK_BYTES / 4; multiple of 16 */
-    uint32_t window;         /* SEND_* actions outstanding at a time, 1..4096 */
+    uint32_t window;         /* SEND actions outstanding at a time, 1..4096 */
     uint64_t retry_us;       /* pause without progress before the first ASK */
     uint64_t stall_us;       /* pause without progress before STALLED, and between STALLEDs */
 };
@@ -66,7 +68,7 @@ enum round_event_kind {
     ROUND_EV_LOCAL_READY, /* local[subtree] of the running round is filled (index among my own) */
     ROUND_EV_FRAME,       /* a frame whose payload matched its sum; from is who really sent it */
     ROUND_EV_REDUCED,     /* the host has done REDUCE of this chunk */
-    ROUND_EV_SEND_DONE,   /* one SEND_* of that generation and sequence needs its buffer no more */
+    ROUND_EV_SEND_DONE,   /* one SEND of that generation and sequence needs its buffer no more */
     ROUND_EV_ABORT,       /* stop: nothing more is sent or accepted until START */
     ROUND_EV_TIMER,
 };
@@ -99,25 +101,28 @@ struct round_event {
 };
 
 enum round_action_kind {
-    /* Copy the payload of the frame of this event to part[subtree], at offset - own segment's
-     * offset. */
+    /* Copy the payload of the frame of this event to part[header.subtree] at part_offset. */
     ROUND_KEEP_PART = 1,
-    ROUND_KEEP_RESULT, /* the same, to result[sequence & 1] at offset */
-    /* Add the count elements from offset of all subtrees in tree order, own ones from local,
-     * foreign ones from part, into result[sequence & 1]; then answer REDUCED. */
+    ROUND_KEEP_RESULT, /* the same, to result[sequence & 1] at header.offset */
+    /* Add header.count elements of all subtrees in tree order, own ones from local at
+     * header.offset, foreign ones from part at part_offset, into result[sequence & 1] at
+     * header.offset; then answer REDUCED. */
     ROUND_REDUCE,
-    ROUND_SEND,    /* send header (complete but for sum) to member `to`, with the payload its kind
-                    * names:    PART: local[own index of subtree] at offset; RESULT: result[sequence & 1]
-                    * at    offset; ASK_*: none. Then answer SEND_DONE. */
-    ROUND_DONE,    /* result[sequence & 1] is complete and no local buffer is read any more */
+    /* Send header (complete but for sum) to member `to`, then answer SEND_DONE. Payload by
+     * header.kind: PART: local[own] at header.offset; RESULT: result[sequence & 1] at
+     * header.offset; ASK_*: none. */
+    ROUND_SEND,
+    ROUND_DONE,    /* result[sequence & 1] is complete and no local buffer is read any more; always
+                    * the last action of its update */
     ROUND_STALLED, /* no progress for stall_us: see waiting_parts and waiting_results */
 };
 
 struct round_action {
     enum round_action_kind kind;
     uint16_t to;               /* SEND */
-    struct round_frame header; /* KEEP_*: of the frame; REDUCE: chunk, segment, offset, count;
-                                * all kinds: generation and sequence */
+    uint16_t own;              /* SEND of a PART: which of the own subtrees */
+    struct round_frame header; /* names generation and sequence for every kind of action */
+    uint64_t part_offset;      /* KEEP_PART, REDUCE: elements from the start of the own segment */
     uint64_t waiting_parts;    /* STALLED: bit m: member m owes me subtree sums */
     uint64_t waiting_results;  /* STALLED: bit m: member m, an owner, owes me results (it may itself
                                 * wait for others) */
@@ -144,6 +149,7 @@ struct round_counters {
     uint64_t frames[6]; /* by verdict */
     uint64_t asks_sent;
     uint64_t asks_answered; /* chunks put up for sending again */
+    uint64_t sends;         /* all kinds */
     uint64_t stalls;
 };
 
@@ -163,7 +169,7 @@ void round_check(const struct round *r);
  * until the next START. The own ones are [own_first, own_first + own_count). */
 const struct round_subtree *round_subtrees(const struct round *r, uint32_t *count);
 void round_own_subtrees(const struct round *r, uint32_t *own_first, uint32_t *own_count);
-/* The plan of the running or last round (to find the own segment); NULL before the first BEGIN. */
+/* The plan of the running or last round; NULL before the first BEGIN. */
 const struct round_plan *round_plan(const struct round *r);
 bool round_is_running(const struct round *r); /* begun and not DONE */
 struct round_counters round_counters(const struct round *r);

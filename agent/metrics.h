@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Names of the series that training writes (service_series_append) and that the API, `shoal watch`
+ * and the demo read. The step of a point is the number of completed steps of the job, from 1. */
+#ifndef AGENT_METRICS_H
+#define AGENT_METRICS_H
+
+#define METRIC_LOSS          "loss"          /* mean over the samples of the step */
+#define METRIC_ACCURACY      "accuracy"      /* part of the samples of the step, 0..1 */
+#define METRIC_EPOCH         "epoch"         /* completed steps / steps of an epoch */
+#define METRIC_LR            "lr"            /* of the step, schedule included */
+#define METRIC_SPEED         "samples_per_s" /* of the whole gang, lately */
+#define METRIC_AGENTS        "agents"        /* members of the gang */
+#define METRIC_VAL_LOSS      "val_loss"      /* after an epoch */
+#define METRIC_VAL_ACCURACY  "val_accuracy"
+#define METRIC_TEST_LOSS     "test_loss" /* once, after the last step */
+#define METRIC_TEST_ACCURACY "test_accuracy"
+
+/* In the order of the columns of `shoal metrics --csv`. */
+#define METRIC_MAP(X)                                                                              \
+    X(METRIC_LOSS)                                                                                 \
+    X(METRIC_ACCURACY)                                                                             \
+    X(METRIC_VAL_LOSS)                                                                             \
+    X(METRIC_VAL_ACCURACY)                                                                         \
+    X(METRIC_TEST_LOSS)                                                                            \
+    X(METRIC_TEST_ACCURACY)                                                                        \
+    X(METRIC_EPOCH)                                                                                \
+    X(METRIC_LR)                                                                                   \
+    X(METRIC_SPEED)                                                                                \
+    X(METRIC_AGENTS)
+
+#define METRIC_COUNT 10u
+
+#endif
