@@ -7,8 +7,9 @@
 
 #include "link/link.h"
 
-#define LINK_GOSSIP_BYTES_MAX 1400u /* payload; sealed it still fits an Ethernet frame over IPv4   \
-                                     */
+#define LINK_GOSSIP_BYTES_MAX                                                                      \
+    1400u /* payload; sealed it still fits an Ethernet frame over IPv4                             \
+           */
 
 struct link_gossip;
 
