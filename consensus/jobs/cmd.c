@@ -254,6 +254,7 @@ static void unit_cmd_get(struct sh_reader *r, struct jobs_cmd *cmd)
 static void node_admit_put(struct sh_writer *w, const struct jobs_node_admit *c)
 {
     sh_put_bytes(w, c->node, SH_NODE_ID_BYTES);
+    sh_put_u64(w, c->handle);
     wire_str_put(w, c->name);
     wire_str_put(w, c->addr);
     wire_str_put(w, c->api);
@@ -263,6 +264,7 @@ static void node_admit_put(struct sh_writer *w, const struct jobs_node_admit *c)
 static void node_admit_get(struct sh_reader *r, struct jobs_node_admit *c)
 {
     sh_get_bytes(r, c->node, SH_NODE_ID_BYTES);
+    c->handle = sh_get_u64(r);
     wire_str_get(r, c->name, sizeof c->name);
     wire_str_get(r, c->addr, sizeof c->addr);
     wire_str_get(r, c->api, sizeof c->api);

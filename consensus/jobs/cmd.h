@@ -36,10 +36,13 @@ enum jobs_cmd_type {
     JOBS_CMD_TYPE_COUNT = 12
 };
 
-/* Adds an agent, or updates the name and addresses of one that is in; its raft handle (the index of
- * the entry that admitted it) stays. A name that another agent has is refused with EXISTS. */
+/* Adds an agent, or updates the name and addresses of one that is in; its raft handle stays. A name
+ * that another agent has is refused with EXISTS. */
 struct jobs_node_admit {
     uint8_t node[SH_NODE_ID_BYTES];
+    /* 0: its handle is the index of this entry. The founder of a cluster has a handle before there
+     * is a log, and names it: larger than every handle before, at most the index of the entry. */
+    uint64_t handle;
     char name[SH_NAME_MAX + 1];
     char addr[SH_ADDR_MAX + 1];
     char api[SH_ADDR_MAX + 1]; /* "" when it has none */

@@ -42,6 +42,7 @@ static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
     [JOBS_CODE_DATASETS_FULL] = SH_ERR_FULL,
     [JOBS_CODE_DATASET_UNKNOWN] = SH_ERR_NOT_FOUND,
     [JOBS_CODE_ROW_DAMAGED] = SH_ERR_CORRUPT,
+    [JOBS_CODE_HANDLE_USED] = SH_ERR_CONFLICT,
 };
 
 const char *jobs_code_name(uint32_t code)

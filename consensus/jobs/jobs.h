@@ -62,13 +62,14 @@ struct jobs_entry {
     X(23, DATASET_DIFFERS, "another agent holds other contents under this name")                   \
     X(24, DATASETS_FULL, "too many data sets are listed")                                          \
     X(25, DATASET_UNKNOWN, "this agent holds no such data set")                                    \
-    X(26, ROW_DAMAGED, "a row of the tables does not decode")
+    X(26, ROW_DAMAGED, "a row of the tables does not decode")                                      \
+    X(27, HANDLE_USED, "this handle was given out before, or is none yet")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 27
+        JOBS_CODE_COUNT = 28
 };
 
 /* What the host answers to the proposer and whom it wakes. */

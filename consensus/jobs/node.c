@@ -24,6 +24,10 @@ enum jobs_code jobs_do_node_admit(struct jobs_tx *tx, const struct jobs_node_adm
     if (!known && tx->meta.nodes >= JOBS_NODES_MAX) {
         return JOBS_CODE_NODES_FULL;
     }
+    uint64_t handle = c->handle == 0 ? tx->entry->index : c->handle;
+    if (!known && (handle <= tx->meta.handle_last || handle > tx->entry->index)) {
+        return JOBS_CODE_HANDLE_USED;
+    }
     if (known && says_the_same(&node, c)) {
         tx->result->duplicate = true;
         tx->result->handle = node.handle;
@@ -34,10 +38,11 @@ enum jobs_code jobs_do_node_admit(struct jobs_tx *tx, const struct jobs_node_adm
         jobs_tx_del(tx, jobs_row_name('m', node.name));
     }
     if (!known) {
-        node = (struct jobs_node){.handle = tx->entry->index, .admitted_us = tx->meta.stamp_us};
+        node = (struct jobs_node){.handle = handle, .admitted_us = tx->meta.stamp_us};
         memcpy(node.id, c->node, sizeof node.id);
         jobs_tx_put(tx, jobs_row_u64('h', node.handle), jobs_row_put_node_id(buffer, node.id));
         tx->meta.nodes++;
+        tx->meta.handle_last = handle;
     }
     memcpy(node.name, c->name, sizeof node.name);
     memcpy(node.addr, c->addr, sizeof node.addr);

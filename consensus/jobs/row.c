@@ -45,6 +45,7 @@ struct sh_span jobs_row_put_meta(uint8_t *buffer, const struct jobs_counts *row)
     sh_put_u64(&w, row->applied_term);
     sh_put_u64(&w, row->stamp_us);
     sh_put_u64(&w, row->digest);
+    sh_put_u64(&w, row->handle_last);
     sh_put_u32(&w, row->nodes);
     sh_put_u32(&w, row->jobs);
     for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
@@ -63,6 +64,7 @@ enum sh_err jobs_row_get_meta(struct sh_span value, struct jobs_counts *row)
     row->applied_term = sh_get_u64(&r);
     row->stamp_us = sh_get_u64(&r);
     row->digest = sh_get_u64(&r);
+    row->handle_last = sh_get_u64(&r);
     row->nodes = sh_get_u32(&r);
     row->jobs = sh_get_u32(&r);
     for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {

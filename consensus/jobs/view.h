@@ -16,7 +16,7 @@
 
 struct jobs_node {
     uint8_t id[SH_NODE_ID_BYTES];
-    uint64_t handle; /* raft id: index of the entry that admitted it */
+    uint64_t handle; /* raft id: index of the entry that admitted it; the founder's is given */
     char name[SH_NAME_MAX + 1];
     char addr[SH_ADDR_MAX + 1];
     char api[SH_ADDR_MAX + 1];
@@ -131,6 +131,7 @@ struct jobs_counts {
     uint64_t applied_term; /* of that entry */
     uint64_t stamp_us;
     uint64_t digest;
+    uint64_t handle_last; /* newest handle given out; never one twice */
     uint32_t nodes;
     uint32_t jobs;
     uint32_t jobs_in[JOBS_STATE_COUNT];

@@ -6,13 +6,16 @@
  * one that is overtaken is refused when applied and simply planned again.
  *
  * Policies. A unit is placed as a whole gang of at least agents_min members or not at all. Units
- * come by priority (higher first), then job id, then unit number. A running gang is placed anew
- * when a member is DEAD or LEFT, or when a co-member reports it lost and it is not ALIVE; and with
- * the same members when one reports that it lost its session (restarted). When fewer than
- * agents_min are left and no other node fits, the unit expires: it waits again. A gang grows when
- * more nodes fit and agents_max allows, and gives up draining members when enough others are there;
- * both at the earliest change_min_us after the unit's last placement. Members keep their order over
- * all of this; new ones come behind, by id. */
+ * come by priority (higher first), then job id, then unit number; waiting units before running ones
+ * grow. A running gang is placed anew when a member is DEAD or LEFT, or is not ALIVE and a
+ * co-member reports it lost, or no longer has the pinned class; and with the same members when one
+ * reports that it lost its session (restarted), at the earliest renew_min_us after the last
+ * placement. When fewer than agents_min are left and no other node fits, the unit expires: it waits
+ * again. A gang grows when more nodes fit and agents_max allows, and gives up draining members when
+ * enough others are there; both at the earliest change_min_us after its last placement. A stopping
+ * gang is never changed; it expires when its first member, which writes the result, is gone.
+ * Members keep their order over all of this; new ones come behind, by id. Among nodes that fit,
+ * those ready for the unit come first, then the less used, then the faster, then by id. */
 #ifndef SH_PLACE_H
 #define SH_PLACE_H
 
@@ -115,10 +118,9 @@ struct place_refusal {
 
 struct place_work { /* scratch of one pass; contents mean nothing between calls */
     uint32_t unit_order[PLACE_UNITS_MAX];
-    uint16_t node_order[PLACE_NODES_MAX];
-    uint16_t rank[PLACE_NODES_MAX];
-    uint16_t chosen[PLACE_NODES_MAX];
-    uint16_t slots_used[PLACE_NODES_MAX];
+    uint32_t node_order[PLACE_NODES_MAX]; /* node indices by id */
+    uint32_t fit[PLACE_NODES_MAX];        /* those that could take the unit at hand */
+    uint32_t slots_used[PLACE_NODES_MAX];
     uint32_t cpus_used[PLACE_NODES_MAX];
     uint64_t ram_used[PLACE_NODES_MAX];
     uint64_t holder[PLACE_NODES_MAX];

@@ -210,7 +210,7 @@ struct kn_update {
 
 /* One step of training from the vector summed over all ranks (its gradient part is overwritten by
  * the mean): running statistics first (mean += momentum * (batch mean - mean); variance likewise
- * from mean of squares - mean^2, times N / (N - 1) for N = batch / ranks * area as torch), then the
+ * from mean of squares - mean^2, times N / (N - 1) for N = batch * area as torch), then the
  * optimiser. `state` has kn_optim_state_count floats. Element-wise, one thread, float only.
  * NOT_FINITE names the first parameter whose gradient is not finite (or the loss); nothing is then
  * changed but the vector. */

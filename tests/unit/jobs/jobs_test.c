@@ -53,6 +53,33 @@ TEST(an_admitted_agent_has_the_index_of_its_entry_as_its_handle)
     world_free(&w);
 }
 
+/* Admits node 1 with a handle of its choice. */
+static enum sh_err admit_as(uint64_t handle)
+{
+    w.cmd = (struct jobs_cmd){.type = JOBS_NODE_ADMIT};
+    struct jobs_node_admit *c = &w.cmd.u.node_admit;
+    world_node(c->node, 1);
+    c->handle = handle;
+    memcpy(c->name, "founder", 8);
+    memcpy(c->addr, "h:1", 4);
+    return world_apply(&w);
+}
+
+TEST(the_founder_names_its_handle_and_no_handle_is_given_twice)
+{
+    world_init(&w);
+    w.index = 4; /* entries of the log itself came before */
+    EXPECT_DONE(admit_as(1));
+    EXPECT_EQ(w.result.handle, 1);
+    EXPECT_DONE(world_remove(&w, 1));
+    EXPECT_CODE(admit_as(1), JOBS_CODE_HANDLE_USED);
+    EXPECT_EQ(w.result.err, SH_ERR_CONFLICT);
+    EXPECT_CODE(admit_as(w.index + 2), JOBS_CODE_HANDLE_USED);
+    EXPECT_DONE(admit_as(0));
+    EXPECT_EQ(w.result.handle, w.index);
+    world_free(&w);
+}
+
 TEST(an_agent_admitted_again_keeps_its_handle_and_takes_its_new_name)
 {
     cluster(2);

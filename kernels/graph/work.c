@@ -1,0 +1,448 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/graph/plan.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct kn_work {
+    const struct kn_model *model;
+    const struct kn_ops *ops;
+    uint32_t n_max;
+    bool train;
+    unsigned char *arena;
+    struct kn_plan plan;
+};
+
+/* One pass over the graph. */
+struct pass {
+    struct kn_work *w;
+    const unsigned char *params;
+    const unsigned char *buffers;  /* evaluation only */
+    unsigned char *out;            /* training only */
+    const struct kn_step_key *key; /* training only */
+    uint32_t n;
+    uint32_t bad; /* task whose output is the first that is not finite, when looked for */
+};
+
+size_t kn_work_bytes(const struct kn_model *m, const struct kn_ops *ops, uint32_t n_max, bool train)
+{
+    struct kn_plan *plan = malloc(sizeof *plan);
+    if (plan == NULL) {
+        return SIZE_MAX;
+    }
+    kn_plan_make(plan, m, ops, n_max, train);
+    const size_t bytes = plan->bytes + sizeof(struct kn_work);
+    free(plan);
+    return bytes;
+}
+
+enum kn_err kn_work_open(struct kn_work **out, const struct kn_model *m, const struct kn_ops *ops,
+                         uint32_t n_max, bool train)
+{
+    KN_CHECK(n_max >= 1);
+    KN_CHECK(n_max <= KN_SAMPLES_MAX);
+    struct kn_work *w = calloc(1, sizeof *w);
+    if (w == NULL) {
+        return KN_ERR_MEMORY;
+    }
+    *w = (struct kn_work){.model = m, .ops = ops, .n_max = n_max, .train = train};
+    kn_plan_make(&w->plan, m, ops, n_max, train);
+    w->arena = aligned_alloc(KN_ALIGN, w->plan.bytes);
+    if (w->arena == NULL) {
+        free(w);
+        return KN_ERR_MEMORY;
+    }
+    memset(w->arena, 0, w->plan.bytes);
+    *out = w;
+    return KN_OK;
+}
+
+void kn_work_close(struct kn_work *w)
+{
+    if (w != NULL) {
+        free(w->arena);
+        free(w);
+    }
+}
+
+static void *slot_at(const struct kn_work *w, uint32_t slot)
+{
+    return slot == KN_NO_SLOT ? NULL : w->arena + w->plan.slots[slot].offset;
+}
+
+static const void *weight_at(const struct pass *p, const struct kn_node *node)
+{
+    return p->params + kn_node_weight(p->w->model, node) * p->w->ops->elem_size;
+}
+
+static const void *bias_at(const struct pass *p, const struct kn_node *node)
+{
+    return node->param_count < 2
+               ? NULL
+               : p->params + kn_node_bias(p->w->model, node) * p->w->ops->elem_size;
+}
+
+static struct kn_bn_shape bn_shape(const struct kn_node *node)
+{
+    return (struct kn_bn_shape){.channels = node->shape.dim[0],
+                                .area = node->shape.dim[1] * node->shape.dim[2],
+                                .eps = (double)node->eps};
+}
+
+static void forward_bn(const struct pass *p, const struct kn_task *t, void *y, const void *x)
+{
+    const struct kn_work *w = p->w;
+    const struct kn_node *node = t->node;
+    const struct kn_bn_shape shape = bn_shape(node);
+    const size_t mean = w->model->buffers[node->buffer].offset;
+    const size_t var = w->model->buffers[node->buffer + 1].offset;
+    const size_t size = w->ops->elem_size;
+    if (p->out != NULL) {
+        w->ops->bn(y, p->out + (w->model->param_count + mean) * size, slot_at(w, t->extra), x,
+                   weight_at(p, node), bias_at(p, node), &shape, p->n);
+    } else {
+        w->ops->bn_eval(y, x, weight_at(p, node), bias_at(p, node), p->buffers + mean * size,
+                        p->buffers + var * size, &shape, p->n);
+    }
+}
+
+static void forward_dropout(const struct pass *p, const struct kn_task *t, uint32_t task, void *y,
+                            const void *x)
+{
+    const struct kn_ops *ops = p->w->ops;
+    if (p->out != NULL) {
+        const struct kn_dropout_key key = {
+            .seed = p->key->seed, .step = p->key->step, .rank = p->key->rank, .node = task};
+        ops->dropout(y, slot_at(p->w, t->extra), x, (double)t->node->rate, &key, p->n, t->count);
+    } else if (y != x) {
+        memcpy(y, x, kn_layout_count(ops, p->n, t->count) * ops->elem_size);
+    }
+}
+
+static void forward_task(const struct pass *p, uint32_t task)
+{
+    const struct kn_work *w = p->w;
+    const struct kn_ops *ops = w->ops;
+    const struct kn_task *t = &w->plan.tasks[task];
+    const struct kn_node *node = t->node;
+    const struct kn_task *source = &w->plan.tasks[t->src[0]];
+    const void *x = slot_at(w, source->value);
+    void *y = slot_at(w, t->value);
+    void *scratch = slot_at(w, w->plan.scratch);
+    switch (node->op) {
+    case KN_OP_INPUT: /* loaded by the caller */
+    case KN_OP_FLATTEN:
+    case KN_OP_COUNT:
+        break;
+    case KN_OP_DENSE:
+        ops->dense(y, x, weight_at(p, node), bias_at(p, node), p->n, (uint32_t)source->count,
+                   node->shape.dim[0], scratch);
+        break;
+    case KN_OP_CONV2D:
+        ops->conv(y, x, weight_at(p, node), bias_at(p, node), &node->conv, p->n, scratch);
+        break;
+    case KN_OP_MAXPOOL:
+        ops->maxpool(y, p->out != NULL ? slot_at(w, t->extra) : NULL, x, &node->pool, p->n);
+        break;
+    case KN_OP_AVGPOOL:
+        ops->avgpool(y, x, &node->pool, p->n);
+        break;
+    case KN_OP_RELU:
+        ops->relu(y, x, p->n, t->count);
+        break;
+    case KN_OP_GELU:
+        ops->gelu(y, x, p->n, t->count);
+        break;
+    case KN_OP_BATCHNORM:
+        forward_bn(p, t, y, x);
+        break;
+    case KN_OP_DROPOUT:
+        forward_dropout(p, t, task, y, x);
+        break;
+    case KN_OP_ADD:
+        ops->add(y, x, slot_at(w, w->plan.tasks[t->src[1]].value), p->n, t->count);
+        break;
+    }
+}
+
+static bool value_finite(const struct kn_ops *ops, const void *at, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const bool good = ops->elem_size == sizeof(double) ? isfinite(((const double *)at)[i])
+                                                           : isfinite(((const float *)at)[i]);
+        if (!good) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Runs every task; with `look` stops at the first output that is not finite and notes it. */
+static void forward(struct pass *p, const float *x, bool look)
+{
+    const struct kn_work *w = p->w;
+    p->bad = UINT32_MAX;
+    w->ops->load(slot_at(w, w->plan.tasks[0].value), x, p->n, w->plan.tasks[0].count);
+    for (uint32_t i = 0; i < w->plan.count; i++) {
+        const struct kn_task *t = &w->plan.tasks[i];
+        forward_task(p, i);
+        if (look &&
+            !value_finite(w->ops, slot_at(w, t->value), kn_layout_count(w->ops, p->n, t->count))) {
+            p->bad = i;
+            return;
+        }
+    }
+}
+
+/* Text of a loss that is not finite: the first bad tensor. */
+static enum kn_err diagnose(struct pass *p, const float *x, struct kn_diag *diag)
+{
+    const struct kn_work *w = p->w;
+    const struct kn_model *m = w->model;
+    for (size_t i = 0; i < p->n * w->plan.tasks[0].count; i++) {
+        if (!isfinite(x[i])) {
+            return kn_fail(diag, KN_ERR_NOT_FINITE, "input of sample %zu is not finite",
+                           i / w->plan.tasks[0].count);
+        }
+    }
+    for (uint32_t i = 0; i < m->param_tensors; i++) {
+        const struct kn_tensor_info *t = &m->params[i];
+        if (!value_finite(w->ops, p->params + t->offset * w->ops->elem_size, t->count)) {
+            return kn_fail(diag, KN_ERR_NOT_FINITE, "%s is not finite", t->name);
+        }
+    }
+    forward(p, x, true);
+    if (p->bad != UINT32_MAX) {
+        return kn_fail(diag, KN_ERR_NOT_FINITE, "the output of layer \"%s\" is not finite",
+                       w->plan.tasks[p->bad].node->name);
+    }
+    return kn_fail(diag, KN_ERR_NOT_FINITE, "the loss is not finite");
+}
+
+static enum kn_err batch_verify(const struct kn_work *w, const struct kn_batch *b,
+                                struct kn_diag *diag)
+{
+    KN_CHECK(b->n >= 1);
+    KN_CHECK(b->x != NULL);
+    const size_t outputs = w->plan.tasks[w->plan.count - 1].count;
+    if (w->model->loss == KN_LOSS_MSE) {
+        KN_CHECK(b->targets != NULL);
+        return KN_OK;
+    }
+    KN_CHECK(b->labels != NULL);
+    for (uint32_t i = 0; i < b->n; i++) {
+        if (b->labels[i] < 0 || (size_t)b->labels[i] >= outputs) {
+            return kn_fail(diag, KN_ERR_INVALID, "sample %u: label %d, expected 0 to %zu", i,
+                           b->labels[i], outputs - 1);
+        }
+    }
+    return KN_OK;
+}
+
+static struct kn_loss_sum loss_of(const struct pass *p, const struct kn_batch *b, void *dx)
+{
+    const struct kn_work *w = p->w;
+    const struct kn_task *last = &w->plan.tasks[w->plan.count - 1];
+    const void *x = slot_at(w, last->value);
+    struct kn_loss_sum sum;
+    if (w->model->loss == KN_LOSS_MSE) {
+        w->ops->mse(&sum, dx, x, b->targets, p->n, (uint32_t)last->count);
+    } else {
+        w->ops->cross_entropy(&sum, dx, x, b->labels, p->n, (uint32_t)last->count);
+    }
+    return sum;
+}
+
+static void *grad_weight(const struct pass *p, const struct kn_node *node)
+{
+    return p->out + kn_node_weight(p->w->model, node) * p->w->ops->elem_size;
+}
+
+static void *grad_bias(const struct pass *p, const struct kn_node *node)
+{
+    return node->param_count < 2 ? NULL
+                                 : p->out + kn_node_bias(p->w->model, node) * p->w->ops->elem_size;
+}
+
+/* The derivative with respect to the first source, and to the parameters. dx NULL: not wanted. */
+static void backward_task(const struct pass *p, const struct kn_task *t, void *dx)
+{
+    const struct kn_work *w = p->w;
+    const struct kn_ops *ops = w->ops;
+    const struct kn_node *node = t->node;
+    const struct kn_task *source = &w->plan.tasks[t->src[0]];
+    const void *dy = slot_at(w, t->gradient);
+    const void *x = slot_at(w, source->value);
+    void *scratch = slot_at(w, w->plan.scratch);
+    const struct kn_bn_shape shape = bn_shape(node);
+    switch (node->op) {
+    case KN_OP_DENSE:
+        ops->dense_grad(dx, grad_weight(p, node), grad_bias(p, node), dy, x, weight_at(p, node),
+                        p->n, (uint32_t)source->count, node->shape.dim[0], scratch);
+        break;
+    case KN_OP_CONV2D:
+        ops->conv_grad(dx, grad_weight(p, node), grad_bias(p, node), dy, x, weight_at(p, node),
+                       &node->conv, p->n, scratch);
+        break;
+    case KN_OP_MAXPOOL:
+        ops->maxpool_grad(dx, dy, slot_at(w, t->extra), &node->pool, p->n);
+        break;
+    case KN_OP_AVGPOOL:
+        ops->avgpool_grad(dx, dy, &node->pool, p->n);
+        break;
+    case KN_OP_RELU:
+        ops->relu_grad(dx, dy, slot_at(w, t->value), p->n, t->count);
+        break;
+    case KN_OP_GELU:
+        ops->gelu_grad(dx, dy, x, p->n, t->count);
+        break;
+    case KN_OP_BATCHNORM:
+        ops->bn_grad(dx, grad_weight(p, node), grad_bias(p, node), dy, x, weight_at(p, node),
+                     slot_at(w, t->extra), &shape, p->n);
+        break;
+    case KN_OP_DROPOUT:
+        ops->dropout_grad(dx, dy, slot_at(w, t->extra), (double)node->rate, p->n, t->count);
+        break;
+    case KN_OP_FLATTEN:
+        if (dx != dy) {
+            memcpy(dx, dy, kn_layout_count(ops, p->n, t->count) * ops->elem_size);
+        }
+        break;
+    case KN_OP_INPUT:
+    case KN_OP_ADD:
+    case KN_OP_COUNT:
+        break;
+    }
+}
+
+/* add hands its derivative to both sources. */
+static void backward_add(const struct pass *p, const struct kn_task *t)
+{
+    const struct kn_work *w = p->w;
+    const void *dy = slot_at(w, t->gradient);
+    const bool first[2] = {t->first, t->first2};
+    for (uint32_t k = 0; k < 2; k++) {
+        const struct kn_task *source = &w->plan.tasks[t->src[k]];
+        if (!source->grad) {
+            continue;
+        }
+        void *dx = slot_at(w, source->gradient);
+        if (first[k]) {
+            memcpy(dx, dy, kn_layout_count(w->ops, p->n, t->count) * w->ops->elem_size);
+        } else {
+            w->ops->add(dx, dx, dy, p->n, t->count);
+        }
+    }
+}
+
+static void backward(const struct pass *p)
+{
+    const struct kn_work *w = p->w;
+    for (uint32_t i = w->plan.count; i-- > 1;) {
+        const struct kn_task *t = &w->plan.tasks[i];
+        if (!t->grad) {
+            continue;
+        }
+        if (t->node->op == KN_OP_ADD) {
+            backward_add(p, t);
+            continue;
+        }
+        const struct kn_task *source = &w->plan.tasks[t->src[0]];
+        void *dx = source->grad ? slot_at(w, source->gradient) : NULL;
+        if (source->grad && !t->first) {
+            void *spare = slot_at(w, w->plan.spare);
+            backward_task(p, t, spare);
+            w->ops->add(dx, dx, spare, p->n, source->count);
+        } else if (dx != NULL || t->node->param_count > 0) {
+            backward_task(p, t, dx);
+        }
+    }
+}
+
+static void scalar_store(const struct kn_ops *ops, void *at, size_t index, double value)
+{
+    if (ops->elem_size == sizeof(double)) {
+        ((double *)at)[index] = value;
+    } else {
+        ((float *)at)[index] = (float)value;
+    }
+}
+
+enum kn_err kn_model_step(struct kn_work *w, const void *params, const struct kn_batch *batch,
+                          const struct kn_step_key *key, void *out, struct kn_diag *diag)
+{
+    KN_CHECK(w->train);
+    KN_CHECK(batch->n <= w->n_max);
+    const enum kn_err err = batch_verify(w, batch, diag);
+    if (err != KN_OK) {
+        return err;
+    }
+    kn_fp_enter();
+    struct pass p = {.w = w, .params = params, .out = out, .key = key, .n = batch->n};
+    forward(&p, batch->x, false);
+    const struct kn_task *last = &w->plan.tasks[w->plan.count - 1];
+    const struct kn_loss_sum sum = loss_of(&p, batch, slot_at(w, last->gradient));
+    if (!isfinite(sum.loss)) {
+        return diagnose(&p, batch->x, diag);
+    }
+    backward(&p);
+    const size_t tail = w->model->param_count + w->model->buffer_count;
+    scalar_store(w->ops, out, tail, sum.loss);
+    scalar_store(w->ops, out, tail + 1, (double)sum.correct);
+    return KN_OK;
+}
+
+enum kn_err kn_model_eval(struct kn_work *w, const void *params, const void *buffers,
+                          const struct kn_batch *batch, double *loss_sum, uint64_t *correct,
+                          struct kn_diag *diag)
+{
+    const enum kn_err err = batch_verify(w, batch, diag);
+    if (err != KN_OK) {
+        return err;
+    }
+    kn_fp_enter();
+    const size_t inputs = w->plan.tasks[0].count;
+    const size_t outputs = w->plan.tasks[w->plan.count - 1].count;
+    *loss_sum = 0.0;
+    *correct = 0;
+    for (uint32_t at = 0; at < batch->n; at += w->n_max) {
+        const uint32_t left = batch->n - at;
+        struct kn_batch piece = *batch;
+        piece.n = left < w->n_max ? left : w->n_max;
+        piece.x = batch->x + at * inputs;
+        piece.labels = batch->labels == NULL ? NULL : batch->labels + at;
+        piece.targets = batch->targets == NULL ? NULL : batch->targets + at * outputs;
+        struct pass p = {.w = w, .params = params, .buffers = buffers, .n = piece.n};
+        forward(&p, piece.x, false);
+        const struct kn_loss_sum sum = loss_of(&p, &piece, NULL);
+        if (!isfinite(sum.loss)) {
+            return diagnose(&p, piece.x, diag);
+        }
+        *loss_sum += sum.loss;
+        *correct += sum.correct;
+    }
+    return KN_OK;
+}
+
+enum kn_err kn_model_predict(struct kn_work *w, const void *params, const void *buffers,
+                             const float *x, uint32_t n, float *y, struct kn_diag *diag)
+{
+    KN_CHECK(n >= 1);
+    KN_CHECK(n <= w->n_max);
+    kn_fp_enter();
+    struct pass p = {.w = w, .params = params, .buffers = buffers, .n = n};
+    forward(&p, x, false);
+    const struct kn_task *last = &w->plan.tasks[w->plan.count - 1];
+    void *out = slot_at(w, last->value);
+    if (w->model->loss == KN_LOSS_CROSS_ENTROPY) {
+        w->ops->softmax(out, out, n, (uint32_t)last->count);
+    }
+    w->ops->store(y, out, n, last->count);
+    for (size_t i = 0; i < n * last->count; i++) {
+        if (!isfinite(y[i])) {
+            return diagnose(&p, x, diag);
+        }
+    }
+    return KN_OK;
+}

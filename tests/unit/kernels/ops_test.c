@@ -1,0 +1,592 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Every operation twice: the derivatives of ref against central differences in double, and each cpu
+ * table against ref over many shapes with poisoned outputs. */
+#include "kernels/kn.h"
+#include "kernels/philox.h"
+#include "tst.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* --- Values. ---------------------------------------------------------------------------------- */
+
+static double *values(size_t count, uint32_t purpose, double from, double to)
+{
+    double *at = malloc(count * sizeof *at + 8);
+    EXPECT(at != NULL);
+    const struct kn_stream s = kn_stream_make(tst_seed(), 77, purpose, (uint32_t)tst_row);
+    for (size_t i = 0; i < count; i++) {
+        /* Rounded to float, so that both tables start from the same numbers. */
+        at[i] = (double)(float)(from + (to - from) *
+                                           (double)kn_unit_float(kn_stream_u32(s, 0, (uint32_t)i)));
+    }
+    return at;
+}
+
+static double *zeros(size_t count)
+{
+    double *at = calloc(count + 1, sizeof *at);
+    EXPECT(at != NULL);
+    return at;
+}
+
+static double dot(const double *a, const double *b, size_t count)
+{
+    double sum = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += a[i] * b[i];
+    }
+    return sum;
+}
+
+/* --- One description for all operations. ------------------------------------------------------ */
+
+enum what { DENSE, CONV, MAXPOOL, AVGPOOL, RELU, GELU, BN, DROPOUT, XENT, MSE, ADD };
+
+static const struct shape {
+    enum what op;
+    uint32_t n;
+    uint32_t c, h, w;    /* input; dense, losses: c features */
+    uint32_t out;        /* filters, units */
+    uint32_t kh, kw;     /* kernel */
+    uint32_t sh, sw;     /* stride */
+    uint32_t t, l, b, r; /* padding */
+} shapes[] = {
+    {DENSE, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+    {DENSE, 3, 7, 1, 1, 5, 0, 0, 0, 0, 0, 0, 0, 0},
+    {DENSE, 16, 33, 1, 1, 10, 0, 0, 0, 0, 0, 0, 0, 0},
+    {DENSE, 17, 40, 1, 1, 19, 0, 0, 0, 0, 0, 0, 0, 0},
+    {DENSE, 16, 100, 1, 1, 33, 0, 0, 0, 0, 0, 0, 0, 0},
+    {DENSE, 5, 97, 1, 1, 8, 0, 0, 0, 0, 0, 0, 0, 0},
+    {DENSE, 50, 12, 1, 1, 3, 0, 0, 0, 0, 0, 0, 0, 0},
+    {CONV, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0},
+    {CONV, 2, 1, 7, 7, 8, 5, 5, 1, 1, 2, 2, 2, 2},
+    {CONV, 3, 8, 6, 5, 9, 5, 5, 1, 1, 2, 2, 2, 2},
+    {CONV, 17, 3, 5, 6, 4, 3, 3, 1, 1, 1, 1, 1, 1},
+    {CONV, 2, 2, 9, 8, 3, 3, 3, 2, 2, 1, 1, 1, 1},
+    {CONV, 2, 2, 9, 8, 3, 3, 2, 2, 3, 0, 1, 1, 0},
+    {CONV, 1, 3, 7, 11, 5, 1, 7, 1, 2, 0, 3, 0, 3},
+    {CONV, 1, 2, 11, 7, 2, 7, 1, 3, 1, 6, 0, 0, 0},
+    {CONV, 2, 4, 4, 4, 17, 1, 1, 1, 1, 0, 0, 0, 0},
+    {CONV, 2, 4, 7, 7, 3, 1, 1, 2, 2, 0, 0, 0, 0},
+    {CONV, 2, 2, 7, 8, 3, 2, 2, 3, 3, 0, 0, 0, 0},
+    {CONV, 2, 1, 3, 3, 2, 5, 5, 1, 1, 4, 4, 4, 4},
+    {CONV, 1, 1, 2, 2, 1, 5, 6, 1, 1, 2, 3, 2, 2},
+    {CONV, 1, 2, 5, 5, 11, 4, 4, 1, 1, 1, 2, 2, 1},
+    {CONV, 33, 2, 4, 6, 3, 3, 3, 1, 1, 1, 1, 1, 1},
+    {CONV, 1, 1, 12, 13, 2, 11, 11, 1, 1, 5, 5, 5, 5},
+    {MAXPOOL, 2, 3, 6, 6, 0, 2, 2, 2, 2, 0, 0, 0, 0},
+    {MAXPOOL, 17, 2, 7, 5, 0, 2, 2, 2, 2, 0, 0, 0, 0},
+    {MAXPOOL, 2, 2, 7, 7, 0, 3, 3, 2, 2, 1, 1, 1, 1},
+    {MAXPOOL, 2, 2, 5, 8, 0, 3, 2, 1, 3, 0, 1, 0, 0},
+    {MAXPOOL, 1, 1, 5, 5, 0, 2, 2, 3, 3, 0, 0, 0, 0},
+    {AVGPOOL, 2, 3, 6, 6, 0, 2, 2, 2, 2, 0, 0, 0, 0},
+    {AVGPOOL, 17, 2, 7, 7, 0, 3, 3, 2, 2, 1, 1, 1, 1},
+    {AVGPOOL, 2, 2, 5, 8, 0, 3, 2, 1, 3, 0, 1, 0, 0},
+    {AVGPOOL, 3, 2, 4, 4, 0, 4, 4, 4, 4, 0, 0, 0, 0},
+    {RELU, 5, 7, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {RELU, 19, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {GELU, 5, 7, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {GELU, 19, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {BN, 4, 3, 5, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {BN, 18, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {BN, 33, 3, 2, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {BN, 16, 2, 14, 14, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {DROPOUT, 5, 7, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {DROPOUT, 19, 6, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {XENT, 1, 2, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {XENT, 19, 10, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {MSE, 3, 4, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {MSE, 19, 5, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {ADD, 19, 5, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+};
+
+struct run {
+    const struct kn_ops *ops;
+    const struct shape *s;
+    struct kn_conv_shape conv;
+    struct kn_pool_shape pool;
+    struct kn_bn_shape bn;
+    struct kn_dropout_key key;
+    size_t in, out, params, biases; /* per sample; parameters */
+    double *x, *w, *b, *dy;         /* row-major, double: what both tables are given */
+    int32_t *labels;
+    float *targets;
+};
+
+static uint32_t extent(uint32_t in, uint32_t before, uint32_t after, uint32_t kernel,
+                       uint32_t stride)
+{
+    return (in + before + after - kernel) / stride + 1;
+}
+
+static struct run run_of(const struct shape *s)
+{
+    struct run r = {.s = s, .in = (size_t)s->c * s->h * s->w, .key = {3, 9, 2, 5}};
+    r.out = r.in;
+    if (s->kh > 0) {
+        const struct kn_window win = {.in_h = s->h,
+                                      .in_w = s->w,
+                                      .out_h = extent(s->h, s->t, s->b, s->kh, s->sh),
+                                      .out_w = extent(s->w, s->l, s->r, s->kw, s->sw),
+                                      .kernel_h = s->kh,
+                                      .kernel_w = s->kw,
+                                      .stride_h = s->sh,
+                                      .stride_w = s->sw,
+                                      .pad_top = s->t,
+                                      .pad_left = s->l};
+        r.conv = (struct kn_conv_shape){.win = win, .in_c = s->c, .out_c = s->out};
+        r.pool = (struct kn_pool_shape){.win = win, .channels = s->c};
+        r.out = (size_t)(s->op == CONV ? s->out : s->c) * win.out_h * win.out_w;
+    }
+    if (s->op == CONV) {
+        r.params = (size_t)s->out * s->c * s->kh * s->kw;
+        r.biases = s->out;
+    } else if (s->op == DENSE) {
+        r.params = (size_t)s->out * s->c;
+        r.biases = s->out;
+        r.out = s->out;
+    } else if (s->op == BN) {
+        r.bn = (struct kn_bn_shape){.channels = s->c, .area = s->h * s->w, .eps = 1e-3};
+        r.params = s->c;
+        r.biases = s->c;
+    } else if (s->op == XENT || s->op == MSE) {
+        r.out = 1;
+    }
+    r.x = values(s->n * r.in, 1, -1, 1);
+    r.w = values(r.params, 2, s->op == BN ? 0.5 : -1, 1);
+    r.b = values(r.biases, 3, -1, 1);
+    r.dy = values(s->n * r.out, 4, -1, 1);
+    r.labels = calloc(s->n, sizeof *r.labels);
+    r.targets = calloc(s->n * r.in, sizeof *r.targets);
+    const double *targets = values(s->n * r.in, 5, -1, 1);
+    EXPECT(r.labels != NULL && r.targets != NULL);
+    for (uint32_t i = 0; i < s->n; i++) {
+        r.labels[i] = (int32_t)(i * 7 % s->c);
+    }
+    for (size_t i = 0; i < s->n * r.in; i++) {
+        r.targets[i] = (float)targets[i];
+    }
+    return r;
+}
+
+/* A buffer of the table's type and layout, from row-major doubles; padding lanes zero. */
+static void *encode(const struct kn_ops *ops, const double *x, uint32_t n, size_t count)
+{
+    const size_t elements = kn_layout_count(ops, n, count);
+    void *at = aligned_alloc(64, (elements * ops->elem_size + 64 + 63) / 64 * 64);
+    EXPECT(at != NULL);
+    memset(at, 0, elements * ops->elem_size);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t e = 0; e < count; e++) {
+            const size_t to = (i / ops->lanes * count + e) * ops->lanes + i % ops->lanes;
+            if (ops->elem_size == 8) {
+                ((double *)at)[to] = x[i * count + e];
+            } else {
+                ((float *)at)[to] = (float)x[i * count + e];
+            }
+        }
+    }
+    return at;
+}
+
+static double *decode(const struct kn_ops *ops, const void *x, uint32_t n, size_t count)
+{
+    double *at = zeros(n * count);
+    for (size_t i = 0; i < n; i++) {
+        for (size_t e = 0; e < count; e++) {
+            const size_t from = (i / ops->lanes * count + e) * ops->lanes + i % ops->lanes;
+            at[i * count + e] =
+                ops->elem_size == 8 ? ((const double *)x)[from] : (double)((const float *)x)[from];
+        }
+    }
+    return at;
+}
+
+/* Plain vectors: parameters. */
+static void *encode_flat(const struct kn_ops *ops, const double *x, size_t count)
+{
+    /* One element past an aligned address: the tables promise to take any alignment. */
+    unsigned char *at = malloc((count + 2) * ops->elem_size);
+    EXPECT(at != NULL);
+    at += ops->elem_size;
+    for (size_t i = 0; i < count; i++) {
+        if (ops->elem_size == 8) {
+            ((double *)(void *)at)[i] = x[i];
+        } else {
+            ((float *)(void *)at)[i] = (float)x[i];
+        }
+    }
+    return at;
+}
+
+static double *decode_flat(const struct kn_ops *ops, const void *x, size_t count)
+{
+    double *at = zeros(count);
+    for (size_t i = 0; i < count; i++) {
+        at[i] = ops->elem_size == 8 ? ((const double *)x)[i] : (double)((const float *)x)[i];
+    }
+    return at;
+}
+
+static void *poison(const struct kn_ops *ops, uint32_t n, size_t count)
+{
+    const size_t elements = kn_layout_count(ops, n, count);
+    void *at = aligned_alloc(64, (elements * ops->elem_size + 64 + 63) / 64 * 64);
+    EXPECT(at != NULL);
+    memset(at, 0xFF, elements * ops->elem_size); /* not-a-number in float and in double */
+    return at;
+}
+
+struct result {
+    double *y, *dx, *dw, *db, *stats;
+    uint32_t correct;
+};
+
+/* Padding lanes of a derivative are zero. */
+static void expect_padding_zero(const struct kn_ops *ops, const void *x, uint32_t n, size_t count)
+{
+    const uint32_t blocks = (n + ops->lanes - 1) / ops->lanes;
+    const double *all = decode(ops, x, blocks * ops->lanes, count);
+    for (size_t i = n * count; i < blocks * ops->lanes * count; i++) {
+        EXPECT(all[i] >= 0 && all[i] <= 0);
+    }
+}
+
+static void run_windows(const struct run *r, const void *x, const void *w, const void *b,
+                        const void *dy, void *y, void *dx, void *dw, void *db)
+{
+    const struct kn_ops *ops = r->ops;
+    const uint32_t n = r->s->n;
+    const size_t bytes = r->s->op == CONV    ? ops->conv_scratch(&r->conv, n)
+                         : r->s->op == DENSE ? ops->dense_scratch(n, r->s->c, r->s->out)
+                                             : 0;
+    void *scratch = aligned_alloc(64, (bytes + 64) / 64 * 64);
+    uint8_t *which = malloc(kn_layout_count(ops, n, r->out) + 1);
+    EXPECT(scratch != NULL && which != NULL);
+    memset(scratch, 0xFF, bytes);
+    switch (r->s->op) {
+    case DENSE:
+        ops->dense(y, x, w, b, n, r->s->c, r->s->out, scratch);
+        memset(scratch, 0xFF, bytes);
+        ops->dense_grad(dx, dw, db, dy, x, w, n, r->s->c, r->s->out, scratch);
+        break;
+    case CONV:
+        ops->conv(y, x, w, b, &r->conv, n, scratch);
+        memset(scratch, 0xFF, bytes);
+        ops->conv_grad(dx, dw, db, dy, x, w, &r->conv, n, scratch);
+        break;
+    case MAXPOOL:
+        ops->maxpool(y, which, x, &r->pool, n);
+        ops->maxpool_grad(dx, dy, which, &r->pool, n);
+        break;
+    case AVGPOOL:
+        ops->avgpool(y, x, &r->pool, n);
+        ops->avgpool_grad(dx, dy, &r->pool, n);
+        break;
+    case RELU:
+    case GELU:
+    case BN:
+    case DROPOUT:
+    case XENT:
+    case MSE:
+    case ADD:
+        EXPECT(false);
+    }
+    free(scratch);
+    free(which);
+}
+
+static struct result run_op(const struct run *r)
+{
+    const struct kn_ops *ops = r->ops;
+    const uint32_t n = r->s->n;
+    void *x = encode(ops, r->x, n, r->in);
+    void *dy = encode(ops, r->dy, n, r->out);
+    void *w = encode_flat(ops, r->w, r->params);
+    void *b = encode_flat(ops, r->b, r->biases);
+    void *y = poison(ops, n, r->out);
+    void *dx = poison(ops, n, r->in);
+    void *dw = encode_flat(ops, r->w, r->params);
+    void *db = encode_flat(ops, r->b, r->biases);
+    double *none = zeros(4 * (size_t)r->s->c);
+    void *stats = encode_flat(ops, none, 2 * (size_t)r->s->c);
+    void *saved = encode_flat(ops, none, 2 * (size_t)r->s->c);
+    uint8_t *keep = malloc(kn_layout_count(ops, n, r->in) + 1);
+    struct kn_loss_sum sum = {0, 0};
+    EXPECT(keep != NULL);
+    switch (r->s->op) {
+    case DENSE:
+    case CONV:
+    case MAXPOOL:
+    case AVGPOOL:
+        run_windows(r, x, w, b, dy, y, dx, dw, db);
+        break;
+    case RELU:
+        ops->relu(y, x, n, r->in);
+        ops->relu_grad(dx, dy, y, n, r->in);
+        break;
+    case GELU:
+        ops->gelu(y, x, n, r->in);
+        ops->gelu_grad(dx, dy, x, n, r->in);
+        break;
+    case BN:
+        ops->bn(y, stats, saved, x, w, b, &r->bn, n);
+        ops->bn_grad(dx, dw, db, dy, x, w, saved, &r->bn, n);
+        break;
+    case DROPOUT:
+        ops->dropout(y, keep, x, 0.3, &r->key, n, r->in);
+        ops->dropout_grad(dx, dy, keep, 0.3, n, r->in);
+        break;
+    case XENT:
+        ops->cross_entropy(&sum, dx, x, r->labels, n, r->s->c);
+        break;
+    case MSE:
+        ops->mse(&sum, dx, x, r->targets, n, r->s->c);
+        break;
+    case ADD:
+        ops->add(y, x, dy, n, r->in);
+        ops->add(dx, dy, dy, n, r->in);
+        break;
+    }
+    struct result result = {.dx = decode(ops, dx, n, r->in),
+                            .dw = decode_flat(ops, dw, r->params),
+                            .db = decode_flat(ops, db, r->biases),
+                            .stats = decode_flat(ops, stats, 2 * (size_t)r->s->c),
+                            .correct = sum.correct};
+    expect_padding_zero(ops, dx, n, r->in);
+    if (r->s->op == XENT || r->s->op == MSE) {
+        result.y = zeros(n);
+        result.y[0] = sum.loss;
+    } else {
+        result.y = decode(ops, y, n, r->out);
+    }
+    return result;
+}
+
+/* --- Derivatives. ----------------------------------------------------------------------------- */
+
+/* What the derivatives are of: sum of dy * y; the loss itself. */
+static double objective(const struct run *r)
+{
+    const struct result result = run_op(r);
+    const bool loss = r->s->op == XENT || r->s->op == MSE;
+    const double total = loss ? result.y[0] : dot(result.y, r->dy, r->s->n * r->out);
+    free(result.y);
+    free(result.dx);
+    free(result.dw);
+    free(result.db);
+    free(result.stats);
+    return total;
+}
+
+static double worst_difference(const struct run *r, double *at, const double *derivative,
+                               size_t count)
+{
+    const double h = 1e-5;
+    double largest = 1e-3;
+    double worst = 0;
+    for (size_t i = 0; i < count; i++) {
+        largest = fabs(derivative[i]) > largest ? fabs(derivative[i]) : largest;
+    }
+    const size_t step = count > 40 ? count / 37 : 1; /* 37 or more of them */
+    for (size_t i = 0; i < count; i += step) {
+        const double kept = at[i];
+        at[i] = kept + h;
+        const double above = objective(r);
+        at[i] = kept - h;
+        const double below = objective(r);
+        at[i] = kept;
+        const double error = fabs((above - below) / (2 * h) - derivative[i]) / largest;
+        worst = error > worst ? error : worst;
+    }
+    return worst;
+}
+
+TEST_ROWS(derivatives_of_the_reference_match_central_differences, shapes)
+{
+    const struct shape *s = &shapes[tst_row];
+    if (s->op == ADD) {
+        SKIP("the derivative of a sum is the caller's");
+    }
+    struct run r = run_of(s);
+    r.ops = kn_ops_ref();
+    const struct result result = run_op(&r);
+    EXPECT(worst_difference(&r, r.x, result.dx, s->n * r.in) < 1e-6);
+    EXPECT(worst_difference(&r, r.w, result.dw, r.params) < 1e-6);
+    EXPECT(worst_difference(&r, r.b, result.db, r.biases) < 1e-6);
+}
+
+/* --- cpu against ref. ------------------------------------------------------------------------- */
+
+/* ||a - b|| / ||b||, infinite when a holds what is not a number. */
+static double distance(const double *a, const double *b, size_t count)
+{
+    double apart = 0;
+    double size = 1e-30;
+    for (size_t i = 0; i < count; i++) {
+        if (!isfinite(a[i])) {
+            return INFINITY;
+        }
+        apart += (a[i] - b[i]) * (a[i] - b[i]);
+        size += b[i] * b[i];
+    }
+    return count == 0 ? 0 : sqrt(apart / size);
+}
+
+static void compare_with_reference(const char *isa)
+{
+    const struct shape *s = &shapes[tst_row];
+    struct run r = run_of(s);
+    r.ops = kn_ops_cpu_isa(isa);
+    if (r.ops == NULL) {
+        SKIP("this machine lacks the instruction set");
+    }
+    EXPECT(kn_open(NULL) == KN_OK);
+    const struct result got = run_op(&r);
+    const struct result again = run_op(&r);
+    r.ops = kn_ops_ref();
+    const struct result want = run_op(&r);
+    const bool loss = s->op == XENT || s->op == MSE;
+    const size_t outputs = loss ? 1 : s->n * r.out;
+    const double limit = s->op == BN ? 1e-5 : s->op == GELU || s->op == XENT ? 2e-6 : 1e-6;
+    const double errors[] = {
+        distance(got.y, want.y, outputs), distance(got.dx, want.dx, s->n * r.in),
+        distance(got.dw, want.dw, r.params), distance(got.db, want.db, r.biases),
+        distance(got.stats, want.stats, 2 * (size_t)s->c)};
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        printf("# %zu: %.3g\n", i, errors[i]);
+    }
+    for (size_t i = 0; i < sizeof errors / sizeof errors[0]; i++) {
+        EXPECT(errors[i] < limit);
+    }
+    EXPECT_EQ(got.correct, want.correct);
+    EXPECT_MEM(got.y, again.y, outputs * sizeof(double));
+    EXPECT_MEM(got.dx, again.dx, s->n * r.in * sizeof(double));
+    EXPECT_MEM(got.dw, again.dw, r.params * sizeof(double));
+    EXPECT_MEM(got.db, again.db, r.biases * sizeof(double));
+}
+
+TEST_ROWS(avx512_agrees_with_the_reference_and_with_itself, shapes)
+{
+    compare_with_reference("v4");
+}
+
+TEST_ROWS(avx2_agrees_with_the_reference_and_with_itself, shapes)
+{
+    compare_with_reference("v3");
+}
+
+TEST_ROWS(base_agrees_with_the_reference_and_with_itself, shapes)
+{
+    compare_with_reference("base");
+}
+
+/* --- What the rows cannot say. ---------------------------------------------------------------- */
+
+TEST(batch_normalisation_evaluates_with_running_statistics)
+{
+    const struct kn_ops *tables[] = {kn_ops_ref(), kn_ops_cpu()};
+    const struct kn_bn_shape shape = {.channels = 3, .area = 4, .eps = 1e-5};
+    double *x = values(5 * 12, 1, -2, 2);
+    double *y[2];
+    for (size_t i = 0; i < 2; i++) {
+        void *at = encode(tables[i], x, 5, 12);
+        void *gamma = encode_flat(tables[i], (const double[]){1, 2, -0.5}, 3);
+        void *beta = encode_flat(tables[i], (const double[]){0, 1, 2}, 3);
+        void *mean = encode_flat(tables[i], (const double[]){0.25, -1, 0}, 3);
+        void *var = encode_flat(tables[i], (const double[]){1, 4, 0.25}, 3);
+        tables[i]->bn_eval(at, at, gamma, beta, mean, var, &shape, 5);
+        y[i] = decode(tables[i], at, 5, 12);
+    }
+    EXPECT(distance(y[1], y[0], 60) < 1e-6);
+    EXPECT_NEAR(y[0][4], (x[4] + 1) / sqrt(4 + 1e-5) * 2 + 1, 1e-12);
+}
+
+TEST(softmax_sums_to_one_and_survives_large_logits)
+{
+    const struct kn_ops *ops = kn_ops_cpu();
+    const double logits[] = {1000, 999, -1000, 3, 3, 3};
+    void *x = encode(ops, logits, 2, 3);
+    ops->softmax(x, x, 2, 3);
+    const double *y = decode(ops, x, 2, 3);
+    EXPECT_NEAR(y[0], 1 / (1 + exp(-1)), 1e-6);
+    EXPECT_NEAR(y[0] + y[1] + y[2], 1, 1e-6);
+    EXPECT_NEAR(y[4], 1.0 / 3, 1e-6);
+}
+
+TEST(equal_logits_count_as_the_first_class)
+{
+    const struct kn_ops *tables[] = {kn_ops_ref(), kn_ops_cpu()};
+    const double logits[] = {5, 5, 5, 5};
+    for (size_t i = 0; i < 2; i++) {
+        void *x = encode(tables[i], logits, 2, 2);
+        struct kn_loss_sum sum;
+        tables[i]->cross_entropy(&sum, NULL, x, (const int32_t[]){0, 1}, 2, 2);
+        EXPECT_EQ(sum.correct, 1);
+        EXPECT_NEAR(sum.loss, 2 * log(2), 1e-6);
+    }
+}
+
+TEST(dropout_keeps_the_same_values_in_both_tables_and_the_stated_share)
+{
+    const struct kn_ops *tables[] = {kn_ops_ref(), kn_ops_cpu()};
+    const struct kn_dropout_key key = {.seed = 5, .step = 6, .rank = 7, .node = 8};
+    double *x = values(20 * 500, 1, 1, 2);
+    double *y[2];
+    for (size_t i = 0; i < 2; i++) {
+        void *at = encode(tables[i], x, 20, 500);
+        uint8_t *keep = malloc(kn_layout_count(tables[i], 20, 500));
+        tables[i]->dropout(at, keep, at, 0.25, &key, 20, 500);
+        y[i] = decode(tables[i], at, 20, 500);
+    }
+    size_t kept = 0;
+    for (size_t i = 0; i < 10000; i++) {
+        EXPECT((y[0][i] > 0) == (y[1][i] > 0));
+        kept += y[0][i] > 0 ? 1 : 0;
+    }
+    EXPECT(kept > 7300 && kept < 7700);
+}
+
+TEST(not_a_number_passes_through_relu_and_maxpool)
+{
+    const struct kn_ops *tables[] = {kn_ops_ref(), kn_ops_cpu()};
+    const struct kn_pool_shape pool = {.win = {2, 2, 1, 1, 2, 2, 2, 2, 0, 0}, .channels = 1};
+    for (size_t i = 0; i < 2; i++) {
+        void *x = encode(tables[i], (const double[]){1, NAN, 3, 2}, 1, 4);
+        void *y = poison(tables[i], 1, 4);
+        tables[i]->relu(y, x, 1, 4);
+        EXPECT(isnan(decode(tables[i], y, 1, 4)[1]));
+        tables[i]->maxpool(y, NULL, x, &pool, 1);
+        EXPECT(isnan(decode(tables[i], y, 1, 1)[0]));
+    }
+}
+
+TEST(samples_survive_the_way_into_a_layout_and_back)
+{
+    const struct kn_ops *tables[] = {kn_ops_ref(), kn_ops_cpu()};
+    float x[37 * 5];
+    float y[37 * 5];
+    for (size_t i = 0; i < 37 * 5; i++) {
+        x[i] = (float)i;
+    }
+    for (size_t i = 0; i < 2; i++) {
+        void *at = poison(tables[i], 37, 5);
+        memset(y, 0, sizeof y);
+        tables[i]->load(at, x, 37, 5);
+        expect_padding_zero(tables[i], at, 37, 5);
+        tables[i]->store(y, at, 37, 5);
+        EXPECT_MEM(x, y, sizeof x);
+    }
+}
+
+TEST_DIES(a_label_out_of_range_is_a_bug_of_the_caller, "(uint32_t)label < classes")
+{
+    const struct kn_ops *ops = kn_ops_cpu();
+    void *x = encode(ops, (const double[]){1, 2}, 1, 2);
+    struct kn_loss_sum sum;
+    ops->cross_entropy(&sum, NULL, x, (const int32_t[]){2}, 1, 2);
+}

@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "base/rng.h"
+#include "roles/roles.h"
+#include "tst.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NOW UINT64_C(100000000)
+
+/* A situation in words: handles with a letter for what is special about them.
+ *   d dead for long   D dead for a moment   l alive and behind   n alive for a moment
+ *   g leaving         x left                (none) alive, in sync, for long
+ * and the change that follows: +promoted ~learner -removed >leadership. */
+struct situation {
+    const char *what;
+    const char *voters;
+    const char *learners;
+    const char *nodes; /* the first is the leader */
+    const char *change;
+};
+
+static const struct situation situations[] = {
+    {"alone", "1", "", "1", "NONE"},
+    {"a second agent follows", "1", "", "1 2", "JOIN ~2"},
+    {"two agents: one votes", "1", "2", "1 2", "NONE"},
+    {"the oldest newcomer first", "1", "2", "1 2 4 3", "JOIN ~3"},
+    {"a third: two learners vote in one change", "1", "2 3", "1 2 3", "PROMOTE +2 +3"},
+    {"not before both caught up", "1", "2 3", "1 2 3l", "NONE"},
+    {"nor before they are stable", "1", "2 3", "1 2 3n", "NONE"},
+    {"never to two voters", "1", "2 3", "1 2 3d", "NONE"},
+    {"joining goes on while one is behind", "1", "2 3", "1 2 3l 4", "JOIN ~4"},
+    {"three of four vote", "1 2 3", "4", "1 2 3 4", "NONE"},
+    {"a dead voter is waited for", "1 2 3", "4", "1 2 3D 4", "NONE"},
+    {"then replaced in one change", "1 2 3", "4", "1 2 3d 4", "REPLACE +4 ~3"},
+    {"not by one that is behind", "1 2 3", "4", "1 2 3d 4l", "NONE"},
+    {"not by one that is dead", "1 2 3", "4", "1 2 3d 4d", "NONE"},
+    {"not by one that is leaving", "1 2 3", "4", "1 2 3d 4g", "NONE"},
+    {"the oldest that may", "1 2 3", "4 5", "1 2 3d 5 4", "REPLACE +4 ~3"},
+    {"one dead of three and nobody else: stays", "1 2 3", "", "1 2 3d", "NONE"},
+    {"a dead learner stays", "1 2 3", "4", "1 2 3 4d", "NONE"},
+    {"a voter that left is replaced", "1 2 3", "4", "1 2 3x 4", "REPLACE +4 -3"},
+    {"a voter taken from the tables too", "1 2 3", "4", "1 2 4", "REPLACE +4 -3"},
+    {"it stays while the next is behind", "1 2 3", "4", "1 2 3x 4l", "NONE"},
+    {"three to two: one votes", "1 2 3", "", "1 2 3x", "SHRINK ~2 -3"},
+    {"the leader is the one that stays", "1 2 3", "", "2 1 3x", "SHRINK ~1 -3"},
+    {"a leaving voter becomes a learner", "1 2 3", "4", "1 2 3g 4", "REPLACE +4 ~3"},
+    {"a learner that left goes", "1 2 3", "4", "1 2 3 4x", "LEAVE -4"},
+    {"and so does one that the tables forgot", "1 2 3", "4", "1 2 3", "LEAVE -4"},
+    {"five of seven", "1 2 3", "4 5 6 7", "1 2 3 4 5 6 7", "PROMOTE +4 +5"},
+    {"never to four", "1 2 3", "4 5 6 7", "1 2 3 4l 5 6l 7l", "NONE"},
+    {"replace and grow at once", "1 2 3", "4 5 6 7", "1 2 3d 4 5 6 7", "REPLACE +4 +5 +6 ~3"},
+    {"replace, but do not grow to four", "1 2 3", "4 5 6 7", "1 2 3d 4 5l 6l 7l", "REPLACE +4 ~3"},
+    {"seven to six: three vote", "1 2 3 4 5", "6", "1 2 3 4 5 6", "SHRINK ~4 ~5"},
+    {"the dead go first", "1 2 3 4 5", "6", "1 2d 3 4 5 6", "SHRINK ~2 ~5"},
+    {"no majority: nothing", "1 2 3", "4", "1 2d 3d 4", "NO_MAJORITY"},
+    {"a majority that is behind is none", "1 2 3", "4", "1 2l 3l 4", "NO_MAJORITY"},
+    {"a leaving leader hands over", "1 2 3", "", "1g 2 3", "TRANSFER >2"},
+    {"not to one that is dead", "1 2 3", "", "1g 2d 3", "TRANSFER >3"},
+    {"voting alone it makes an heir", "1", "2", "1g 2", "HAND_OVER +2"},
+    {"then hands over", "1 2", "", "1g 2", "TRANSFER >2"},
+    {"and the heir lets it go", "1 2", "", "2 1g", "SHRINK ~1"},
+    {"a last agent just goes", "1", "", "1g", "NONE"},
+    {"an heir that is behind is none yet", "1", "2", "1g 2l", "NONE"},
+};
+
+static uint32_t handles(const char *text, uint64_t *out)
+{
+    uint32_t count = 0;
+    char *end = NULL;
+    for (const char *at = text; *at != '\0'; at = end) {
+        out[count++] = strtoull(at, &end, 10);
+        end += strspn(end, " ");
+    }
+    return count;
+}
+
+static struct roles_node node_of(uint64_t handle, char mark)
+{
+    struct roles_node node = {.handle = handle, .presence = ROLES_ALIVE, .match = 1000};
+    node.presence = mark == 'd' || mark == 'D' ? ROLES_DEAD : node.presence;
+    node.presence = mark == 'g' ? ROLES_LEAVING : node.presence;
+    node.presence = mark == 'x' ? ROLES_LEFT : node.presence;
+    node.match = mark == 'l' ? 10 : node.match;
+    node.since_us = mark == 'n' || mark == 'D' ? NOW - 1000 : 0;
+    return node;
+}
+
+static uint32_t nodes_of(const char *text, struct roles_node *out)
+{
+    uint32_t count = 0;
+    char *end = NULL;
+    for (const char *at = text; *at != '\0'; at = end) {
+        uint64_t handle = strtoull(at, &end, 10);
+        char mark = *end == ' ' ? '\0' : *end;
+        out[count++] = node_of(handle, mark);
+        end += strcspn(end, " ");
+        end += strspn(end, " ");
+    }
+    return count;
+}
+
+static const char *const cause_names[ROLES_CAUSE_COUNT] = {
+#define X(number, name, text) [number] = #name,
+    ROLES_CAUSE_MAP(X)
+#undef X
+};
+
+static void print(const struct roles_change *change, char *out, size_t size)
+{
+    static const char marks[] = {'+', '~', '-'};
+    int used = snprintf(out, size, "%s", cause_names[change->cause]);
+    for (uint32_t i = 0; i < change->op_count; i++) {
+        used += snprintf(out + used, size - (size_t)used, " %c%llu", marks[change->ops[i].type],
+                         (unsigned long long)change->ops[i].handle);
+    }
+    if (change->transfer_to != 0) {
+        (void)snprintf(out + used, size - (size_t)used, " >%llu",
+                       (unsigned long long)change->transfer_to);
+    }
+}
+
+TEST_ROWS(each_situation_has_its_change, situations)
+{
+    const struct situation *s = &situations[tst_row];
+    struct roles_node nodes[16];
+    struct roles_input in = {.now_us = NOW, .last_index = 1000, .nodes = nodes};
+    in.node_count = nodes_of(s->nodes, nodes);
+    in.leader = nodes[0].handle;
+    in.voter_count = handles(s->voters, in.voters);
+    in.learner_count = handles(s->learners, in.learners);
+    struct roles_limits limits = roles_limits_default();
+    struct roles_change change;
+    char text[128];
+    roles_plan(&in, &limits, &change);
+    print(&change, text, sizeof text);
+    EXPECT_STR(text, s->change);
+    in.in_flight = true;
+    roles_plan(&in, &limits, &change);
+    EXPECT_EQ(change.cause, ROLES_CAUSE_IN_FLIGHT);
+    EXPECT_EQ(change.op_count, 0);
+}
+
+TEST(the_number_of_voters_is_odd_and_bounded)
+{
+    static const uint32_t targets[] = {1, 1, 1, 3, 3, 3, 3, 5, 5};
+    for (uint32_t n = 0; n < 9; n++) {
+        EXPECT_EQ(roles_voters_target(n, 5), targets[n]);
+    }
+    EXPECT_EQ(roles_voters_target(1000, 5), 5);
+    EXPECT_EQ(roles_voters_target(1000, 3), 3);
+    EXPECT_STR(roles_cause_text(ROLES_CAUSE_NONE), "nothing to change");
+    EXPECT_STR(roles_cause_text(99), "?");
+}
+
+TEST(a_full_group_takes_nobody_in)
+{
+    struct roles_node nodes[ROLES_MEMBERS_MAX + 1];
+    struct roles_input in = {.now_us = NOW, .leader = 1, .last_index = 1000, .nodes = nodes};
+    for (uint32_t i = 0; i <= ROLES_MEMBERS_MAX; i++) {
+        nodes[i] = node_of(i + 1, '\0');
+    }
+    in.node_count = ROLES_MEMBERS_MAX + 1;
+    in.voter_count = 5;
+    for (uint32_t i = 0; i < 5; i++) {
+        in.voters[i] = i + 1;
+    }
+    in.learner_count = ROLES_MEMBERS_MAX - 5;
+    for (uint32_t i = 0; i < in.learner_count; i++) {
+        in.learners[i] = i + 6;
+    }
+    struct roles_limits limits = roles_limits_default();
+    struct roles_change change;
+    roles_plan(&in, &limits, &change);
+    EXPECT_EQ(change.cause, ROLES_CAUSE_MEMBERS_FULL);
+    EXPECT_EQ(change.op_count, 0);
+}
+
+/* A cluster whose agents come, go and die; every change proposed is applied at once. */
+struct fleet {
+    struct roles_node nodes[12];
+    struct roles_input in;
+    uint64_t next;
+};
+
+static void drop(uint64_t *at, uint32_t *count, uint64_t handle)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < *count; i++) {
+        if (at[i] != handle) {
+            at[kept++] = at[i];
+        }
+    }
+    *count = kept;
+}
+
+static void apply(struct fleet *f, const struct roles_change *change)
+{
+    for (uint32_t i = 0; i < change->op_count; i++) {
+        uint64_t handle = change->ops[i].handle;
+        drop(f->in.voters, &f->in.voter_count, handle);
+        drop(f->in.learners, &f->in.learner_count, handle);
+        if (change->ops[i].type == ROLES_ADD_VOTER) {
+            EXPECT(f->in.voter_count < SH_VOTERS_MAX);
+            f->in.voters[f->in.voter_count++] = handle;
+        } else if (change->ops[i].type == ROLES_ADD_LEARNER) {
+            f->in.learners[f->in.learner_count++] = handle;
+        }
+    }
+}
+
+static uint32_t good_voters(const struct fleet *f)
+{
+    uint32_t good = 0;
+    for (uint32_t i = 0; i < f->in.voter_count; i++) {
+        for (uint32_t j = 0; j < f->in.node_count; j++) {
+            bool same = f->nodes[j].handle == f->in.voters[i];
+            good += same && f->nodes[j].presence == ROLES_ALIVE && f->nodes[j].match == 1000;
+        }
+    }
+    return good;
+}
+
+/* Something happens to one agent, never to the leader, never so that the majority is lost. */
+static void stir(struct fleet *f, struct sh_rng *rng)
+{
+    static const char marks[] = {'\0', '\0', 'd', 'l', 'x'};
+    uint32_t at = (uint32_t)sh_rng_below(rng, f->in.node_count);
+    struct roles_node before = f->nodes[at];
+    if (before.handle == f->in.leader) {
+        return;
+    }
+    if (before.presence == ROLES_LEFT) {
+        f->nodes[at] = node_of(f->next++, '\0'); /* a new agent on the machine */
+    } else {
+        f->nodes[at] = node_of(before.handle, marks[sh_rng_below(rng, sizeof marks)]);
+    }
+    if (good_voters(f) <= f->in.voter_count / 2) {
+        f->nodes[at] = before;
+    }
+}
+
+TEST(any_churn_keeps_a_working_majority_and_settles)
+{
+    struct roles_limits limits = roles_limits_default();
+    for (uint64_t seed = 1; seed <= 200; seed++) {
+        struct sh_rng rng;
+        sh_rng_init(&rng, seed);
+        struct fleet f = {.next = 100};
+        uint32_t size = (uint32_t)sh_rng_between(&rng, 1, 12);
+        f.in = (struct roles_input){.now_us = NOW, .leader = 1, .last_index = 1000};
+        f.in.nodes = f.nodes;
+        f.in.node_count = size;
+        f.in.voters[0] = 1;
+        f.in.voter_count = 1;
+        for (uint32_t i = 0; i < size; i++) {
+            f.nodes[i] = node_of(i + 1, '\0');
+        }
+        struct roles_change change;
+        for (uint32_t step = 0; step < 300; step++) {
+            if (sh_rng_chance(&rng, 1, 3)) {
+                stir(&f, &rng);
+            }
+            roles_plan(&f.in, &limits, &change);
+            apply(&f, &change);
+            EXPECT(good_voters(&f) > f.in.voter_count / 2);
+            EXPECT(f.in.voter_count % 2 == 1);
+        }
+        uint32_t steps = 0;
+        do {
+            roles_plan(&f.in, &limits, &change);
+            apply(&f, &change);
+        } while (change.op_count > 0 && ++steps < 50);
+        EXPECT_EQ(change.op_count, 0);
+    }
+}
+
+TEST_DIES(a_leader_that_is_no_agent_panics, "find(in, in->leader)")
+{
+    struct roles_node node = node_of(1, '\0');
+    struct roles_input in = {.leader = 2, .nodes = &node, .node_count = 1, .voter_count = 1};
+    struct roles_limits limits = roles_limits_default();
+    struct roles_change change;
+    roles_plan(&in, &limits, &change);
+}
