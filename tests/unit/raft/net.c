@@ -244,7 +244,6 @@ static void queue_messages(struct net *net, struct net_node *n, const struct raf
         struct net_msg *m = zeroed(1, sizeof *m);
         if (out.type == RAFT_MSG_SNAP) {
             /* The host sends the state it has, not what the core guessed. */
-            EXPECT(n->applied <= out.snapshot.index || n->applied >= out.snapshot.index);
             out.snapshot.index = n->applied;
             out.snapshot.term = net->term_at[n->applied];
             uint64_t at = n->applied;
@@ -253,6 +252,7 @@ static void queue_messages(struct net *net, struct net_node *n, const struct raf
             }
             out.snapshot.conf = net->conf_at[at];
         }
+        m->snapshot = out.type == RAFT_MSG_SNAP;
         m->from = out.from;
         m->to = out.to;
         m->after = out.after;
@@ -468,7 +468,9 @@ void net_apply(struct net *net, uint64_t id)
     }
     struct raft_event event = {.type = RAFT_APPLIED};
     event.index = n->applied;
-    n->applied_durable = n->applied;
+    if (sh_rng_chance(&net->rng, 1, 2)) { /* else a restart applies some of it again */
+        n->applied_durable = n->applied;
+    }
     net_step(net, id, event);
 }
 
@@ -482,13 +484,26 @@ static struct net_msg **pool_at(struct net *net, uint32_t at)
     return p;
 }
 
+static void tell_transfer(struct net *net, uint64_t from, uint64_t to, bool ok)
+{
+    if (net->nodes[from].up) {
+        struct raft_event event = {.type = RAFT_SNAPSHOT_STATUS};
+        event.snapshot.peer = to;
+        event.snapshot.ok = ok;
+        net_step(net, from, event);
+    }
+}
+
 static void drop(struct net *net, struct net_msg **p)
 {
-    struct net_msg *m = *p;
-    *p = m->next;
+    struct net_msg m = **p;
+    free(*p);
+    *p = m.next;
     net->pool_count--;
-    free(m->bytes);
-    free(m);
+    free(m.bytes);
+    if (m.snapshot) {
+        tell_transfer(net, m.from, m.to, false);
+    }
 }
 
 void net_drop_at(struct net *net, uint32_t at)
@@ -511,13 +526,18 @@ bool net_deliver_at(struct net *net, uint32_t at, bool keep)
     uint8_t *bytes = zeroed(1, m->size);
     memcpy(bytes, m->bytes, m->size);
     EXPECT_EQ(raft_msg_decode(bytes, m->size, entries, 64, &msg), SH_OK);
+    bool arrived = m->snapshot && !keep;
     if (!keep) {
+        m->snapshot = false;
         drop(net, p);
     }
     struct raft_event event = {.type = RAFT_RECEIVE};
     event.message = &msg;
     net_step(net, msg.to, event);
     free(bytes);
+    if (arrived) {
+        tell_transfer(net, msg.from, msg.to, true);
+    }
     return true;
 }
 
@@ -551,12 +571,13 @@ void net_settle(struct net *net)
 
 void net_drop_to(struct net *net, uint64_t id)
 {
-    struct net_msg **p = &net->pool;
-    while (*p != NULL) {
-        if (id == 0 || (*p)->to == id) {
-            drop(net, p);
+    uint32_t at = 0;
+    while (at < net->pool_count) { /* a drop may put a message in front: begin again */
+        if (id == 0 || (*pool_at(net, at))->to == id) {
+            net_drop_at(net, at);
+            at = 0;
         } else {
-            p = &(*p)->next;
+            at++;
         }
     }
 }

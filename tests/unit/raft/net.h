@@ -48,7 +48,7 @@ struct net_msg {
     uint64_t from;
     uint64_t to;
     uint64_t after; /* held by the sender's disk until then; 0: on the way */
-    uint64_t chain; /* SNAP: state it carries */
+    bool snapshot;  /* its sender is told how the transfer ended */
     size_t size;
     uint8_t *bytes;
     struct net_msg *next;
