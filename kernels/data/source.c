@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "kernels/data/source.h"
+#include "kernels/data/dataset_internal.h"
+#include "kernels/data/gunzip.h"
+#include "kernels/data/image.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { HEAD_BYTES = 64, READ_PIECE_BYTES = 1 << 30 };
+
+#define MNIST_FILES                                                                                \
+    "train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, "                   \
+    "t10k-labels-idx1-ubyte (.gz or not)"
+
+static enum kn_err open_fail(const char *path, struct kn_diag *diag)
+{
+    enum kn_err err = errno == ENOENT || errno == ENOTDIR ? KN_ERR_NOT_FOUND : KN_ERR_IO;
+    return kn_fail(diag, err, "%s: %s", kn_path_tail(path), strerror(errno));
+}
+
+void kn_file_close(struct kn_file *file)
+{
+    free(file->bytes);
+    *file = (struct kn_file){0};
+}
+
+/* At most `most` bytes from the beginning of a regular file. */
+static enum kn_err read_head(struct kn_file *file, const char *path, uint64_t most,
+                             struct kn_diag *diag)
+{
+    *file = (struct kn_file){0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat st;
+    if (fd < 0) {
+        return open_fail(path, diag);
+    }
+    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
+        (void)close(fd); /* read only: nothing can be lost */
+        return kn_fail(diag, KN_ERR_IO, "%s: not a regular file", kn_path_tail(path));
+    }
+    size_t want = (uint64_t)st.st_size < most ? (size_t)st.st_size : (size_t)most;
+    file->bytes = malloc(want + 1);
+    ssize_t got = file->bytes != NULL ? 1 : -1;
+    while (got > 0 && file->size < want) {
+        size_t left = want - file->size;
+        got = read(fd, file->bytes + file->size, left < READ_PIECE_BYTES ? left : READ_PIECE_BYTES);
+        if (got < 0 && errno == EINTR) {
+            got = 1;
+            continue;
+        }
+        file->size += got > 0 ? (size_t)got : 0;
+    }
+    int reason = errno;
+    (void)close(fd);
+    if (file->bytes == NULL) {
+        return kn_fail(diag, KN_ERR_MEMORY, "%s: no memory for %zu bytes", kn_path_tail(path),
+                       want);
+    }
+    if (file->size < want) {
+        kn_file_close(file);
+        return kn_fail(diag, KN_ERR_IO, "%s: %s", kn_path_tail(path),
+                       got < 0 ? strerror(reason) : "it shrank while it was read");
+    }
+    return KN_OK;
+}
+
+enum kn_err kn_file_read(struct kn_file *file, const char *path, struct kn_diag *diag)
+{
+    enum kn_err err = read_head(file, path, KN_DATA_BYTES_MAX + 1, diag);
+    if (err == KN_OK && file->size > KN_DATA_BYTES_MAX) {
+        kn_file_close(file);
+        return kn_fail(diag, KN_ERR_LIMIT, "%s: larger than 4 GiB", kn_path_tail(path));
+    }
+    return err;
+}
+
+static bool is_file(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool ends(const char *text, const char *end)
+{
+    size_t n = strlen(text);
+    size_t m = strlen(end);
+    return n >= m && strcasecmp(text + n - m, end) == 0;
+}
+
+static bool picture_name(const char *name)
+{
+    return ends(name, ".png") || ends(name, ".jpg") || ends(name, ".jpeg") || ends(name, ".pgm");
+}
+
+static bool join(char out[KN_SOURCE_PATH_BYTES], const char *folder, const char *name)
+{
+    int n = snprintf(out, KN_SOURCE_PATH_BYTES, "%s/%s", folder, name);
+    return n > 0 && n < KN_SOURCE_PATH_BYTES;
+}
+
+/* One of the four MNIST files under any of its usual names; out is "" where it is absent. */
+static bool mnist_find(char out[KN_SOURCE_PATH_BYTES], const char *folder, enum kn_part part,
+                       const char *kind, char digit)
+{
+    static const char *const endings[] = {"", ".gz"};
+    static const char separators[] = {'-', '.'};
+    for (size_t i = 0; i < KN_COUNT(endings) * KN_COUNT(separators); i++) {
+        char name[64];
+        (void)snprintf(name, sizeof name, "%s-%s%cidx%c-ubyte%s",
+                       part == KN_PART_TRAIN ? "train" : "t10k", kind, separators[i / 2], digit,
+                       endings[i % 2]);
+        if (join(out, folder, name) && is_file(out)) {
+            return true;
+        }
+    }
+    out[0] = '\0';
+    return false;
+}
+
+/* Whether a folder holds a folder that holds a picture. */
+static bool has_classes(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    bool found = false;
+    if (dir == NULL) {
+        return false;
+    }
+    for (const struct dirent *e = readdir(dir); e != NULL && !found; e = readdir(dir)) {
+        char path[KN_SOURCE_PATH_BYTES];
+        DIR *class = NULL;
+        if (e->d_name[0] != '.' && join(path, folder, e->d_name)) {
+            class = opendir(path);
+        }
+        if (class == NULL) {
+            continue;
+        }
+        for (const struct dirent *f = readdir(class); f != NULL && !found; f = readdir(class)) {
+            found = picture_name(f->d_name);
+        }
+        (void)closedir(class);
+    }
+    (void)closedir(dir);
+    return found;
+}
+
+static enum kn_err folder_find(struct kn_source *s, const char *path, const struct kn_open *options,
+                               struct kn_diag *diag)
+{
+    bool images = mnist_find(s->file, path, s->part, "images", '3');
+    bool labels = mnist_find(s->labels, path, s->part, "labels", '1');
+    if (images && (labels || options->unlabelled)) {
+        s->kind = KN_SOURCE_IDX;
+        s->labels[0] = options->unlabelled ? '\0' : s->labels[0];
+        return KN_OK;
+    }
+    if (images || labels) {
+        return kn_fail(diag, KN_ERR_NOT_FOUND, "%s: %s-%s-ubyte (.gz or not) is missing",
+                       kn_path_tail(path), s->part == KN_PART_TRAIN ? "train" : "t10k",
+                       images ? "labels-idx1" : "images-idx3");
+    }
+    if (has_classes(path)) {
+        s->kind = KN_SOURCE_FOLDER;
+        (void)snprintf(s->file, sizeof s->file, "%s", path);
+        return KN_OK;
+    }
+    return kn_fail(diag, KN_ERR_NOT_FOUND,
+                   "%s: expected " MNIST_FILES ", or one folder of pictures per class",
+                   kn_path_tail(path));
+}
+
+/* The labels beside a file of images: the same name with "labels" for "images", "idx1" for "idx3".
+ */
+static bool labels_beside(char out[KN_SOURCE_PATH_BYTES], const char *images)
+{
+    static const char *const words[][2] = {{"images", "labels"}, {"idx3", "idx1"}};
+    (void)snprintf(out, KN_SOURCE_PATH_BYTES, "%s", images);
+    char *base = strrchr(out, '/');
+    base = base != NULL ? base + 1 : out;
+    bool changed = false;
+    for (size_t i = 0; i < KN_COUNT(words); i++) {
+        char *at = strstr(base, words[i][0]);
+        if (at != NULL) {
+            memcpy(at, words[i][1], strlen(words[i][1]));
+            changed = true;
+        }
+    }
+    return changed;
+}
+
+static enum kn_err file_find(struct kn_source *s, const char *path, const struct kn_open *options,
+                             struct kn_diag *diag)
+{
+    struct kn_file head;
+    enum kn_err err = read_head(&head, path, HEAD_BYTES, diag);
+    if (err != KN_OK) {
+        return err;
+    }
+    bool idx = kn_gunzip_known(head.bytes, head.size) ||
+               (head.size >= 4 && head.bytes[0] == 0 && head.bytes[1] == 0) ||
+               strstr(path, "-ubyte") != NULL;
+    bool picture = kn_image_known(head.bytes, head.size);
+    kn_file_close(&head);
+    (void)snprintf(s->file, sizeof s->file, "%s", path);
+    s->kind = picture ? KN_SOURCE_PICTURE : (idx ? KN_SOURCE_IDX : KN_SOURCE_CSV);
+    if (s->kind != KN_SOURCE_IDX || options->unlabelled) {
+        return KN_OK;
+    }
+    if (!labels_beside(s->labels, path) || !is_file(s->labels)) {
+        return kn_fail(diag, KN_ERR_NOT_FOUND,
+                       "%s: its labels are expected beside it, named labels-idx1 for images-idx3",
+                       kn_path_tail(path));
+    }
+    return KN_OK;
+}
+
+enum kn_err kn_source_find(struct kn_source *source, const char *path,
+                           const struct kn_open *options, struct kn_diag *diag)
+{
+    *source = (struct kn_source){.part = options->part};
+    if (strncmp(path, "builtin:", 8) == 0) {
+        bool test = strcmp(path, "builtin:digits-test") == 0;
+        if (!test && strcmp(path, "builtin:digits") != 0) {
+            struct kn_quote quote = kn_quote_make(path, strlen(path));
+            return kn_fail(diag, KN_ERR_NOT_FOUND,
+                           "\"%s\" is not built in; there are builtin:digits and "
+                           "builtin:digits-test",
+                           quote.text);
+        }
+        source->kind = KN_SOURCE_DIGITS;
+        source->part = test ? KN_PART_TEST : KN_PART_TRAIN;
+        return KN_OK;
+    }
+    if (strlen(path) >= KN_SOURCE_PATH_BYTES) {
+        return kn_fail(diag, KN_ERR_LIMIT, "%s: a path of %zu bytes, at most %d",
+                       kn_path_tail(path), strlen(path), KN_SOURCE_PATH_BYTES - 1);
+    }
+    if (is_folder(path)) {
+        return folder_find(source, path, options, diag);
+    }
+    const char *base = strrchr(path, '/');
+    if (access(path, F_OK) != 0 && strchr(base != NULL ? base : path, '.') == NULL) {
+        return kn_fail(diag, KN_ERR_NOT_FOUND,
+                       "%s: no such folder; for MNIST it holds " MNIST_FILES, kn_path_tail(path));
+    }
+    return file_find(source, path, options, diag);
+}
+
+static int visible(const struct dirent *e)
+{
+    return e->d_name[0] != '.';
+}
+
+static int in_byte_order(const struct dirent **a, const struct dirent **b)
+{
+    return strcmp((*a)->d_name, (*b)->d_name);
+}
+
+static void list_free(struct dirent **list, int count)
+{
+    for (int i = 0; i < count; i++) {
+        free(list[i]);
+    }
+    free((void *)list);
+}
+
+/* The pictures of one class. */
+static enum kn_err class_walk(const char *folder, const char *class_name,
+                              enum kn_err (*each)(void *context, const char *class_name,
+                                                  const char *file),
+                              void *context, struct kn_diag *diag)
+{
+    struct dirent **list = NULL;
+    int count = scandir(folder, &list, visible, in_byte_order);
+    if (count < 0) {
+        return open_fail(folder, diag);
+    }
+    enum kn_err err = KN_OK;
+    uint32_t pictures = 0;
+    for (int i = 0; i < count && err == KN_OK; i++) {
+        char path[KN_SOURCE_PATH_BYTES];
+        if (picture_name(list[i]->d_name) && join(path, folder, list[i]->d_name)) {
+            err = each(context, class_name, path);
+            pictures++;
+        }
+    }
+    list_free(list, count);
+    if (err == KN_OK && pictures == 0) {
+        err = kn_fail(diag, KN_ERR_NOT_FOUND, "%s: a class without a .png, .jpg, .jpeg or .pgm",
+                      kn_path_tail(folder));
+    }
+    return err;
+}
+
+enum kn_err kn_folder_walk(const char *folder,
+                           enum kn_err (*each)(void *context, const char *class_name,
+                                               const char *file),
+                           void *context, struct kn_diag *diag)
+{
+    struct dirent **list = NULL;
+    int count = scandir(folder, &list, visible, in_byte_order);
+    if (count < 0) {
+        return open_fail(folder, diag);
+    }
+    enum kn_err err = KN_OK;
+    for (int i = 0; i < count && err == KN_OK; i++) {
+        char path[KN_SOURCE_PATH_BYTES];
+        if (join(path, folder, list[i]->d_name) && is_folder(path)) {
+            err = class_walk(path, list[i]->d_name, each, context, diag);
+        }
+    }
+    list_free(list, count);
+    return err;
+}

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What a path stands for, and reading files: internal to data/. */
+#ifndef KN_DATA_SOURCE_H
+#define KN_DATA_SOURCE_H
+
+#include "kernels/data/data.h"
+
+enum { KN_SOURCE_PATH_BYTES = 4096 };
+
+enum kn_source_kind {
+    KN_SOURCE_DIGITS,  /* builtin */
+    KN_SOURCE_IDX,     /* file: images; labels: beside it, or "" */
+    KN_SOURCE_CSV,     /* file */
+    KN_SOURCE_PICTURE, /* file */
+    KN_SOURCE_FOLDER   /* file: a folder of one folder of pictures per class */
+};
+
+struct kn_source {
+    enum kn_source_kind kind;
+    enum kn_part part;
+    char file[KN_SOURCE_PATH_BYTES];
+    char labels[KN_SOURCE_PATH_BYTES];
+};
+
+/* Finds out what path is; reads names and first bytes only. NOT_FOUND with what was expected there,
+ * CORRUPT, IO. */
+KN_MUST_USE enum kn_err kn_source_find(struct kn_source *source, const char *path,
+                                       const struct kn_open *options, struct kn_diag *diag);
+
+struct kn_file {
+    uint8_t *bytes; /* owned: kn_file_close; one byte at least is allocated */
+    size_t size;
+};
+
+/* A whole regular file. NOT_FOUND, IO, LIMIT (KN_DATA_BYTES_MAX), MEMORY. */
+KN_MUST_USE enum kn_err kn_file_read(struct kn_file *file, const char *path, struct kn_diag *diag);
+void kn_file_close(struct kn_file *file);
+
+/* Calls `each` with every picture of a folder of classes: classes and names in byte order. */
+KN_MUST_USE enum kn_err kn_folder_walk(const char *folder,
+                                       enum kn_err (*each)(void *context, const char *class_name,
+                                                           const char *file),
+                                       void *context, struct kn_diag *diag);
+
+#endif
