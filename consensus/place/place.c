@@ -336,7 +336,7 @@ static void plan_growth(struct place_pass *pass, const struct place_unit *unit,
     keep_members(unit, fates, fit_count, &gang);
     bool drains = gang.kept < unit->member_count;
     fill_gang(pass, unit, &gang, fit_count);
-    bool wanted = drains || gang.count > gang.kept;
+    bool wanted = (drains || gang.count > gang.kept) && gang.count >= unit->need.agents_min;
     if (wanted && pass->in->now_us < unit->placed_us + pass->limits->change_min_us) {
         refuse_too_soon(pass, unit, &gang);
     } else if (wanted) {
