@@ -91,8 +91,8 @@ enum sh_err spec_meta_encode(const struct spec_meta *meta, char *text, size_t si
     sh_hex(hex, meta->spec, sizeof meta->spec);
     struct text_out out = {.at = text, .left = size};
     json_t *normalize =
-        json_pack("{s:o, s:o}", "mean", floats_json(meta->mean, meta->channel_count), "std",
-                  floats_json(meta->std, meta->channel_count));
+        json_pack("{s:o, s:f, s:o}", "mean", floats_json(meta->mean, meta->channel_count), "scale",
+                  (double)meta->scale, "std", floats_json(meta->std, meta->channel_count));
     pairs[0] = (struct spec_meta_pair){
         "shoal.classes",
         put_json(&out, names_json(meta->classes, meta->class_count), SPEC_JSON_PRINT)};
@@ -138,18 +138,25 @@ static bool take_names(const char *text, char (*names)[SPEC_CLASS_NAME_MAX + 1],
     return good;
 }
 
+static bool take_float(const json_t *item, double low, float *out)
+{
+    double value = json_number_value(item);
+    if (!json_is_number(item) || !(fabs(value) <= (double)FLT_MAX) || !(value >= low)) {
+        return false;
+    }
+    *out = (float)value;
+    return true;
+}
+
 static bool take_floats(const json_t *list, float *out, uint32_t count, double low)
 {
     if (!json_is_array(list) || json_array_size(list) != count) {
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
-        const json_t *item = json_array_get(list, i);
-        double value = json_number_value(item);
-        if (!json_is_number(item) || !(fabs(value) <= (double)FLT_MAX) || !(value >= low)) {
+        if (!take_float(json_array_get(list, i), low, &out[i])) {
             return false;
         }
-        out[i] = (float)value;
     }
     return true;
 }
@@ -160,7 +167,8 @@ static bool take_normalize(const char *text, struct spec_meta *meta)
     uint32_t count = meta->model.input[0];
     meta->channel_count = count;
     bool good = take_floats(json_object_get(map, "mean"), meta->mean, count, -(double)FLT_MAX) &&
-                take_floats(json_object_get(map, "std"), meta->std, count, (double)FLT_MIN);
+                take_floats(json_object_get(map, "std"), meta->std, count, (double)FLT_MIN) &&
+                take_float(json_object_get(map, "scale"), (double)FLT_MIN, &meta->scale);
     json_decref(map);
     return good;
 }

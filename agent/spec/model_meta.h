@@ -27,6 +27,7 @@ struct spec_meta {
     enum spec_loss loss;
     bool reproducible;
     uint8_t spec[SH_DIGEST_BYTES];
+    float scale;            /* > 0; 1 / 255 for pixels, 1 for tables */
     uint32_t channel_count; /* model.input[0] */
     float mean[SPEC_CHANNELS_MAX];
     float std[SPEC_CHANNELS_MAX]; /* > 0 */

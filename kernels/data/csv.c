@@ -232,9 +232,9 @@ static enum kn_err rows_count(struct csv *t)
             return kn_fail(t->diag, KN_ERR_CORRUPT, "%s:%u: %u cells, the first line has %u",
                            kn_path_tail(t->name), line, cells, t->columns);
         }
-        if (t->rows == KN_SAMPLES_MAX) {
+        if (t->rows == KN_DATA_SAMPLES_MAX) {
             return kn_fail(t->diag, KN_ERR_LIMIT, "%s:%u: more than %u rows", kn_path_tail(t->name),
-                           line, KN_SAMPLES_MAX);
+                           line, KN_DATA_SAMPLES_MAX);
         }
         t->rows++;
     }

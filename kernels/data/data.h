@@ -23,7 +23,7 @@ enum {
 #define KN_DATA_BYTES_MAX                                                                          \
     (UINT64_C(4) << 30) /* of one file, and of one set's samples in memory                         \
                          */
-#define KN_SAMPLES_MAX (UINT32_C(1) << 30)
+#define KN_DATA_SAMPLES_MAX (UINT32_C(1) << 30)
 
 enum kn_sample { KN_SAMPLE_U8 = 1, KN_SAMPLE_F32 = 2 };
 

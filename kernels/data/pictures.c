@@ -36,7 +36,7 @@ static enum kn_err grow(struct kn_dataset *set, bool labelled, const char *name,
         return KN_OK; /* begin() made room for the first */
     }
     uint64_t room = 2 * (uint64_t)set->count;
-    if (room > KN_SAMPLES_MAX || room * set->features > KN_DATA_BYTES_MAX) {
+    if (room > KN_DATA_SAMPLES_MAX || room * set->features > KN_DATA_BYTES_MAX) {
         return kn_fail(diag, KN_ERR_LIMIT, "%s: more than 4 GiB of pictures", kn_path_tail(name));
     }
     uint8_t *bytes = realloc(set->bytes, room * set->features);

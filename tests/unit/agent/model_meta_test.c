@@ -20,6 +20,7 @@ static void make_meta(void)
     meta.loss = SPEC_CROSS_ENTROPY;
     meta.reproducible = true;
     memset(meta.spec, 0xa5, sizeof meta.spec);
+    meta.scale = 1.0f / 255.0f;
     meta.channel_count = 1;
     meta.mean[0] = 0.130660f;
     meta.std[0] = 0.308108f;
@@ -38,6 +39,7 @@ TEST(metadata_is_read_back_bit_for_bit)
     EXPECT_MEM(&back.model, &meta.model, sizeof meta.model);
     EXPECT_MEM(back.mean, meta.mean, sizeof meta.mean);
     EXPECT_MEM(back.std, meta.std, sizeof meta.std);
+    EXPECT_MEM(&back.scale, &meta.scale, sizeof meta.scale);
     EXPECT_MEM(back.spec, meta.spec, sizeof meta.spec);
     EXPECT_EQ(back.class_count, 3);
     EXPECT_STR(back.classes[1], "\"one\"");
@@ -56,7 +58,8 @@ TEST(equal_metadata_has_equal_text_with_sorted_keys)
     EXPECT_STR(pairs[3].value, "cross_entropy");
     EXPECT_STR(pairs[4].value, "{\"input\":[1,28,28],\"layers\":[{\"flatten\":{}},{\"dense\":{"
                                "\"bias\":true,\"units\":3}}]}");
-    EXPECT_STR(pairs[5].value, "{\"mean\":[0.130659997],\"std\":[0.308108002]}");
+    EXPECT_STR(pairs[5].value, "{\"mean\":[0.130659997],\"scale\":0.00392156886,"
+                               "\"std\":[0.308108002]}");
 }
 
 TEST(text_that_is_too_small_is_refused)
@@ -80,9 +83,11 @@ static const struct {
     {"shoal.classes", "{}", SH_ERR_CORRUPT},
     {"shoal.classes", "[1]", SH_ERR_CORRUPT},
     {"shoal.features", "[\"a\",\"b\"]", SH_ERR_CORRUPT},
-    {"shoal.normalize", "{\"mean\":[0,0],\"std\":[1,1]}", SH_ERR_CORRUPT},
-    {"shoal.normalize", "{\"mean\":[0],\"std\":[0]}", SH_ERR_CORRUPT},
-    {"shoal.normalize", "{\"mean\":[1e300],\"std\":[1]}", SH_ERR_CORRUPT},
+    {"shoal.normalize", "{\"mean\":[0,0],\"scale\":1,\"std\":[1,1]}", SH_ERR_CORRUPT},
+    {"shoal.normalize", "{\"mean\":[0],\"scale\":1,\"std\":[0]}", SH_ERR_CORRUPT},
+    {"shoal.normalize", "{\"mean\":[0],\"std\":[1]}", SH_ERR_CORRUPT},
+    {"shoal.normalize", "{\"mean\":[0],\"scale\":0,\"std\":[1]}", SH_ERR_CORRUPT},
+    {"shoal.normalize", "{\"mean\":[1e300],\"scale\":1,\"std\":[1]}", SH_ERR_CORRUPT},
     {"shoal.normalize", "nonsense", SH_ERR_CORRUPT},
 };
 
