@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * libzmq sockets of one plane: options, sending, receiving, monitor events. Internal to link. The
- * options and why they are so: docs/PROTOCOL.md, transport. */
+ * libzmq sockets of one plane: options, sending, receiving, monitor events. Internal to link.
+ *
+ * What libzmq 4.3.4 needs of us. Options are set before bind and connect. Only a socket that never
+ * binds dials, each time under a fresh random routing id: one that is in use aborts the process,
+ * and inbound peers choose theirs. MANDATORY and DONTWAIT always: else messages vanish or sends
+ * hang. Metadata is read from the payload part, for polling strips it from the routing id. No
+ * socket without CURVE faces the network. ZAP_DOMAIN is set, so that without ZAP nobody gets in. */
 #ifndef LINK_SOCKET_H
 #define LINK_SOCKET_H
 

@@ -81,7 +81,7 @@ static enum sh_err sync_folder(const char *path, char why[static TRUST_WHY_MAX])
     if (strlen(path) >= sizeof copy) {
         return trust_file_say(why, SH_ERR_LIMIT, "%s: path too long", path);
     }
-    (void)strcpy(copy, path);
+    memcpy(copy, path, strlen(path) + 1);
     int fd = open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd < 0) {
         return trust_file_failed(why, path, "open its folder");

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/host/host.h"
+#include "link/gossip.h"
 #include "rig.h"
 #include "tst.h"
 
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -48,6 +52,103 @@ TEST(hello_tells_epoch_version_and_every_address)
     EXPECT(link_addr_is_loopback(&up->peer.local));
     EXPECT_EQ(a->planes[LINK_CONTROL].last[LINK_UP].peer.boot_epoch, 7);
     EXPECT_STR(a->planes[LINK_CONTROL].last[LINK_UP].peer.version, "0.1.9");
+    rig_close(&rig);
+}
+
+TEST(hello_tells_where_gossip_is_heard)
+{
+    char why[LINK_TEXT_MAX + 1];
+    struct link_gossip *ends[2];
+    struct link_gossip_event event;
+    struct link_event up = {.kind = LINK_MESSAGE};
+    struct rig_agent *a = rig_add(&rig, 1, 10, NULL);
+    struct rig_agent *b = rig_add(&rig, 1, 11, NULL);
+    struct link_gossip_options udp = {.trust = &a->trust};
+    EXPECT_EQ(link_addr_parse("127.0.0.1:0", 0, &udp.listen), SH_OK);
+    EXPECT_EQ(link_gossip_open(&udp, &ends[0], why), SH_OK);
+    udp.trust = &b->trust;
+    EXPECT_EQ(link_gossip_open(&udp, &ends[1], why), SH_OK);
+    rig_stop(a);
+    struct link_options tcp = {.trust = &a->trust, .gossip = link_gossip_addr(ends[0])};
+    tcp.listen[LINK_CONTROL] = udp.listen;
+    tcp.listen[LINK_BULK] = udp.listen;
+    EXPECT_EQ(link_open(&tcp, &a->link, why), SH_OK);
+    rig_join(&rig, a, b, LINK_CONTROL);
+    up = b->planes[LINK_CONTROL].last[LINK_UP];
+    struct sh_span ping = {.at = (const uint8_t *)"ping", .size = 4};
+    EXPECT_EQ(link_gossip_send(ends[1], &up.peer.gossip, ping), SH_OK);
+    struct pollfd fd = {.fd = link_gossip_fd(ends[0]), .events = POLLIN};
+    EXPECT_EQ(poll(&fd, 1, 2000), 1);
+    EXPECT(link_gossip_next(ends[0], sh_now_us(), &event));
+    EXPECT_MEM(event.node, b->trust.node, SH_NODE_ID_BYTES);
+    link_gossip_close(ends[0]);
+    link_gossip_close(ends[1]);
+    rig_close(&rig);
+}
+
+/* Drives only the bulk planes of the two agents: sends the chunks and counts them. */
+enum { THREAD_CHUNKS = 400, THREAD_CHUNK_BYTES = 65536 };
+struct bulk_work {
+    struct rig_agent *from;
+    struct rig_agent *to;
+    unsigned arrived;
+    atomic_bool done;
+};
+
+static void *move_bulk(void *arg)
+{
+    static uint8_t chunk[THREAD_CHUNK_BYTES];
+    struct bulk_work *work = arg;
+    struct link_plane *planes[2] = {rig_plane(work->from, LINK_BULK),
+                                    rig_plane(work->to, LINK_BULK)};
+    struct link_event event;
+    unsigned sent = 0;
+    uint64_t end = sh_now_us() + 20000000;
+    while (work->arrived < THREAD_CHUNKS && sh_now_us() < end) {
+        struct pollfd fds[2] = {{.fd = link_plane_fd(planes[0]), .events = POLLIN},
+                                {.fd = link_plane_fd(planes[1]), .events = POLLIN}};
+        while (sent < THREAD_CHUNKS && rig_send(work->from, LINK_BULK, work->to, FRAME_BLOB_CHUNK,
+                                                chunk, sizeof chunk) == SH_OK) {
+            sent++;
+        }
+        bool waiting = link_pending(planes[0]) || link_pending(planes[1]);
+        (void)poll(fds, 2, waiting ? 0 : 1);
+        for (unsigned i = 0; i < 2; i++) {
+            while (link_next(planes[i], sh_now_us(), &event)) {
+                work->arrived += i == 1 && event.kind == LINK_MESSAGE ? 1 : 0;
+            }
+        }
+    }
+    atomic_store(&work->done, true);
+    return NULL;
+}
+
+TEST(control_and_bulk_can_belong_to_two_threads)
+{
+    struct rig_agent *a = rig_add(&rig, 1, 10, NULL);
+    struct rig_agent *b = rig_add(&rig, 1, 11, NULL);
+    struct bulk_work work = {.from = a, .to = b};
+    struct link_event event;
+    uint64_t pings = 0;
+    pthread_t thread;
+    rig_join(&rig, a, b, LINK_CONTROL);
+    rig_join(&rig, a, b, LINK_BULK);
+    EXPECT_EQ(pthread_create(&thread, NULL, move_bulk, &work), 0);
+    while (!atomic_load(&work.done)) {
+        struct pollfd fd = {.fd = link_plane_fd(rig_plane(b, LINK_CONTROL)), .events = POLLIN};
+        enum sh_err err = rig_send(a, LINK_CONTROL, b, FRAME_RAFT, "x", 1);
+        EXPECT(err == SH_OK || err == SH_ERR_FULL);
+        EXPECT(poll(&fd, 1, 1) >= 0);
+        while (link_next(rig_plane(b, LINK_CONTROL), sh_now_us(), &event)) {
+            pings += event.kind == LINK_MESSAGE ? 1 : 0;
+        }
+        while (link_next(rig_plane(a, LINK_CONTROL), sh_now_us(), &event)) {
+            EXPECT(event.kind != LINK_DOWN);
+        }
+    }
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+    EXPECT_EQ(work.arrived, THREAD_CHUNKS);
+    EXPECT(pings > 0);
     rig_close(&rig);
 }
 
