@@ -3,7 +3,6 @@
 #include "world.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 
 #define EXPECT_CODE(call, expected)                                                                \
     do {                                                                                           \
@@ -128,22 +127,6 @@ TEST(the_cluster_lists_a_bounded_number_of_agents)
         }
     }
     EXPECT_CODE(world_apply(&w), JOBS_CODE_NODES_FULL);
-    world_free(&w);
-}
-
-TEST(nodes_are_listed_by_id_in_pages)
-{
-    cluster(5);
-    struct jobs_node nodes[3];
-    uint32_t count = 0;
-    EXPECT_EQ(jobs_node_list(w.t, NULL, nodes, 3, &count), SH_OK);
-    EXPECT_EQ(count, 3);
-    EXPECT_STR(nodes[2].name, "n3");
-    uint8_t after[SH_NODE_ID_BYTES];
-    memcpy(after, nodes[2].id, sizeof after);
-    EXPECT_EQ(jobs_node_list(w.t, after, nodes, 3, &count), SH_OK);
-    EXPECT_EQ(count, 2);
-    EXPECT_STR(nodes[1].name, "n5");
     world_free(&w);
 }
 
@@ -583,28 +566,6 @@ TEST(a_job_of_many_units_completes_with_its_last_unit)
     world_free(&w);
 }
 
-TEST(checkpoints_advance_and_the_newest_are_kept)
-{
-    cluster(2);
-    struct wire_unit unit = running(2);
-    struct wire_fence fence = world_fence(&w, unit);
-    for (uint64_t step = 10; step <= 50; step += 10) {
-        EXPECT_DONE(world_checkpoint(&w, unit, fence, step, (uint8_t)step));
-    }
-    EXPECT_DONE(world_checkpoint(&w, unit, fence, 50, 50));
-    EXPECT(w.result.duplicate);
-    EXPECT_CODE(world_checkpoint(&w, unit, fence, 50, 51), JOBS_CODE_STEP_OLD);
-    EXPECT_CODE(world_checkpoint(&w, unit, fence, 40, 40), JOBS_CODE_STEP_OLD);
-    struct jobs_checkpoint rows[8];
-    uint32_t count = 0;
-    EXPECT_EQ(jobs_checkpoint_list(w.t, unit, rows, 8, &count), SH_OK);
-    EXPECT_EQ(count, 3);
-    EXPECT_EQ(rows[0].step, 50);
-    EXPECT_EQ(rows[0].manifest[0], 50);
-    EXPECT_EQ(rows[2].step, 30);
-    world_free(&w);
-}
-
 TEST(a_new_gang_may_start_over_from_an_older_step)
 {
     cluster(2);
@@ -616,134 +577,6 @@ TEST(a_new_gang_may_start_over_from_an_older_step)
     EXPECT_EQ(jobs_unit_get(w.t, unit, &view), SH_OK);
     EXPECT_EQ(view.checkpoint_step, 40);
     EXPECT_EQ(view.checkpoints, 2);
-    world_free(&w);
-}
-
-TEST(one_name_is_one_data_set_wherever_it_lies)
-{
-    cluster(3);
-    EXPECT_DONE(world_dataset(&w, 1, "birds", 1));
-    EXPECT(w.result.datasets_changed);
-    EXPECT_DONE(world_dataset(&w, 2, "birds", 1));
-    EXPECT_DONE(world_dataset(&w, 2, "birds", 1));
-    EXPECT(w.result.duplicate);
-    EXPECT_CODE(world_dataset(&w, 3, "birds", 2), JOBS_CODE_DATASET_DIFFERS);
-    EXPECT_EQ(w.result.err, SH_ERR_EXISTS);
-    EXPECT_CODE(world_dataset(&w, 9, "birds", 1), JOBS_CODE_NODE_UNKNOWN);
-    struct jobs_dataset set;
-    EXPECT_EQ(jobs_dataset_get(w.t, "birds", &set), SH_OK);
-    EXPECT_EQ(set.holders, 2);
-    struct jobs_dataset_holder holders[4];
-    uint32_t count = 0;
-    EXPECT_EQ(jobs_dataset_holder_list(w.t, "birds", NULL, holders, 4, &count), SH_OK);
-    EXPECT_EQ(count, 2);
-    EXPECT_STR(holders[0].path, "/data/set");
-    uint8_t id[SH_NODE_ID_BYTES];
-    world_node(id, 3);
-    EXPECT_EQ(jobs_dataset_holder_get(w.t, "birds", id, &holders[0]), SH_ERR_NOT_FOUND);
-    world_free(&w);
-}
-
-TEST(a_data_set_that_no_agent_holds_frees_its_name)
-{
-    cluster(2);
-    EXPECT_DONE(world_dataset(&w, 1, "birds", 1));
-    EXPECT_DONE(world_dataset(&w, 2, "birds", 1));
-    EXPECT_DONE(world_dataset_remove(&w, 1, "birds"));
-    EXPECT_CODE(world_dataset_remove(&w, 1, "birds"), JOBS_CODE_DATASET_UNKNOWN);
-    EXPECT_DONE(world_dataset_remove(&w, 2, "birds"));
-    EXPECT_CODE(world_dataset_remove(&w, 2, "birds"), JOBS_CODE_DATASET_UNKNOWN);
-    EXPECT_DONE(world_dataset(&w, 2, "birds", 2));
-    struct jobs_dataset sets[2];
-    uint32_t count = 0;
-    EXPECT_EQ(jobs_dataset_list(w.t, "", sets, 2, &count), SH_OK);
-    EXPECT_EQ(count, 1);
-    world_free(&w);
-}
-
-TEST(data_sets_are_bounded)
-{
-    cluster(1);
-    for (unsigned i = 0; i <= JOBS_DATASETS_MAX; i++) {
-        char name[16];
-        (void)snprintf(name, sizeof name, "set%u", i);
-        enum sh_err err = world_dataset(&w, 1, name, 1);
-        EXPECT_EQ(err, i < JOBS_DATASETS_MAX ? SH_OK : SH_ERR_FULL);
-    }
-    EXPECT_EQ(w.result.code, JOBS_CODE_DATASETS_FULL);
-    jobs_check(w.core, w.t);
-    world_free(&w);
-}
-
-TEST(jobs_are_listed_newest_first_by_state_in_pages)
-{
-    cluster(1);
-    for (unsigned i = 0; i < 5; i++) {
-        EXPECT_DONE(world_noop(&w, "work", 1));
-    }
-    EXPECT_DONE(world_stop(&w, 3));
-    struct jobs_job jobs[3];
-    uint64_t before = 0;
-    uint32_t count = 0;
-    EXPECT_EQ(jobs_job_list(w.t, &before, 0, jobs, 3, &count), SH_OK);
-    EXPECT_EQ(count, 3);
-    EXPECT_EQ(jobs[0].id, 6);
-    EXPECT_EQ(before, 4);
-    EXPECT_EQ(jobs_job_list(w.t, &before, 0, jobs, 3, &count), SH_OK);
-    EXPECT_EQ(count, 2);
-    EXPECT_EQ(jobs[1].id, 2);
-    EXPECT_EQ(before, 0);
-    EXPECT_EQ(jobs_job_list(w.t, &before, SH_FSM_BIT(JOBS_STOPPED), jobs, 3, &count), SH_OK);
-    EXPECT_EQ(count, 1);
-    EXPECT_EQ(jobs[0].id, 3);
-    world_free(&w);
-}
-
-TEST(open_units_are_walked_without_those_that_ended)
-{
-    cluster(2);
-    EXPECT_DONE(world_noop(&w, "a", 2));
-    struct wire_unit first = {.job = w.result.unit.job, .unit = 0};
-    EXPECT_DONE(world_noop(&w, "b", 2));
-    uint64_t second = w.result.unit.job;
-    EXPECT_DONE(world_place(&w, first, 1, 1));
-    EXPECT_DONE(world_commit(&w, first, world_fence(&w, first), 0, false));
-    struct jobs_unit units[2];
-    uint32_t count = 0;
-    EXPECT_EQ(jobs_open_list(w.t, (struct wire_unit){0}, units, 2, &count), SH_OK);
-    EXPECT_EQ(count, 2);
-    EXPECT_EQ(units[0].id.job, first.job);
-    EXPECT_EQ(units[0].id.unit, 1);
-    EXPECT_EQ(units[1].id.job, second);
-    EXPECT_EQ(jobs_open_list(w.t, units[1].id, units, 2, &count), SH_OK);
-    EXPECT_EQ(count, 1);
-    EXPECT_EQ(units[0].id.unit, 1);
-    EXPECT_EQ(jobs_unit_list(w.t, first.job, 0, units, 2, &count), SH_OK);
-    EXPECT_EQ(count, 2);
-    EXPECT_EQ(units[0].state, JOBS_COMPLETED);
-    world_free(&w);
-}
-
-TEST(the_history_tells_each_step_and_is_bounded)
-{
-    cluster(2);
-    struct wire_unit unit = running(2);
-    for (unsigned i = 0; i < JOBS_HISTORY_MAX; i++) {
-        w.now_us++;
-        EXPECT_DONE(world_place(&w, unit, 1, 1 + i % 2));
-    }
-    struct jobs_event events[JOBS_HISTORY_MAX + 1];
-    uint32_t count = 0;
-    EXPECT_EQ(jobs_history_list(w.t, unit.job, 0, events, JOBS_HISTORY_MAX + 1, &count), SH_OK);
-    EXPECT_EQ(count, JOBS_HISTORY_MAX);
-    EXPECT_EQ(events[0].seq, 2);
-    EXPECT_EQ(events[count - 1].seq, JOBS_HISTORY_MAX + 1);
-    EXPECT_EQ(events[count - 1].stamp_us, w.now_us);
-    EXPECT_EQ(events[count - 1].node_count, 2);
-    EXPECT_EQ(events[count - 1].cause, WIRE_CAUSE_PLACED);
-    EXPECT_EQ(jobs_history_list(w.t, unit.job, 60, events, 2, &count), SH_OK);
-    EXPECT_EQ(count, 2);
-    EXPECT_EQ(events[0].seq, 60);
     world_free(&w);
 }
 
@@ -780,22 +613,6 @@ TEST(an_unknown_command_halts_and_changes_nothing)
     world_free(&w);
 }
 
-TEST(an_unknown_kind_or_mode_halts_too)
-{
-    cluster(1);
-    uint8_t bytes[512];
-    struct jobs_submit *c = world_submit(&w, "a");
-    struct sh_writer writer = sh_writer_over(bytes, sizeof bytes);
-    EXPECT_EQ(jobs_cmd_encode(&w.cmd, &writer), SH_OK);
-    EXPECT_EQ(bytes[11], WIRE_KIND_TRAIN);
-    bytes[11] = 99;
-    world_bytes(&w, bytes, writer.used);
-    EXPECT(w.result.halt);
-    c->kind = (enum wire_kind)99;
-    EXPECT_EQ(jobs_cmd_encode(&w.cmd, &writer), SH_ERR_INVALID);
-    world_free(&w);
-}
-
 TEST(a_damaged_command_is_refused_on_every_replica_alike)
 {
     cluster(1);
@@ -828,57 +645,4 @@ TEST_DIES(an_entry_applied_twice_panics, "entry->index > tx.meta.applied")
     cluster(1);
     w.index--;
     (void)world_noop(&w, "a", 1);
-}
-
-TEST(a_command_is_stamped_in_place)
-{
-    world_init(&w);
-    w.now_us = 1;
-    uint8_t bytes[64];
-    w.cmd = (struct jobs_cmd){.type = JOBS_STOP, .stamp_us = 5, .u.stop.job = 9};
-    struct sh_writer writer = sh_writer_over(bytes, sizeof bytes);
-    EXPECT_EQ(jobs_cmd_encode(&w.cmd, &writer), SH_OK);
-    EXPECT(jobs_cmd_stamp(bytes, writer.used, 77));
-    EXPECT_EQ(jobs_cmd_decode(bytes, writer.used, &w.cmd), SH_OK);
-    EXPECT_EQ(w.cmd.stamp_us, 77);
-    EXPECT_EQ(w.cmd.u.stop.job, 9);
-    EXPECT(!jobs_cmd_stamp(bytes, 9, 77));
-    world_free(&w);
-}
-
-TEST(a_command_without_room_says_limit)
-{
-    world_init(&w);
-    uint8_t bytes[8];
-    w.cmd = (struct jobs_cmd){.type = JOBS_STOP, .u.stop.job = 9};
-    struct sh_writer writer = sh_writer_over(bytes, sizeof bytes);
-    EXPECT_EQ(jobs_cmd_encode(&w.cmd, &writer), SH_ERR_LIMIT);
-    world_free(&w);
-}
-
-TEST(the_largest_submit_fits_a_command)
-{
-    cluster(1);
-    struct jobs_submit *c = world_submit(&w, "a");
-    uint8_t *spec = calloc(1, SH_SPEC_BYTES_MAX);
-    c->spec = (struct sh_span){.at = spec, .size = SH_SPEC_BYTES_MAX};
-    c->blob_count = JOBS_BLOBS_MAX;
-    memset(c->key, 'k', JOBS_KEY_MAX);
-    memset(c->name, 'n', SH_NAME_MAX);
-    memset(c->owner, 'o', SH_NAME_MAX);
-    memset(c->need.dataset, 'd', SH_NAME_MAX);
-    EXPECT_DONE(world_apply(&w));
-    free(spec);
-    world_free(&w);
-}
-
-TEST(every_code_and_state_has_a_name_and_a_sentence)
-{
-    for (uint32_t i = 0; i < JOBS_CODE_COUNT; i++) {
-        EXPECT(strlen(jobs_code_name(i)) > 0 && strlen(jobs_code_text(i)) > 0);
-    }
-    EXPECT_STR(jobs_code_name(JOBS_CODE_COUNT), "UNKNOWN");
-    EXPECT_STR(jobs_code_text(999), "?");
-    EXPECT_STR(jobs_state_name(JOBS_STOPPING), "stopping");
-    EXPECT_STR(jobs_state_name(99), "?");
 }

@@ -1,0 +1,244 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "model.h"
+#include "tst.h"
+
+void model_init(struct model *m)
+{
+    memset(m, 0, sizeof *m);
+}
+
+static bool is_final(enum jobs_state state)
+{
+    return state == JOBS_COMPLETED || state == JOBS_FAILED || state == JOBS_STOPPED;
+}
+
+enum jobs_state model_state(const struct model_job *job)
+{
+    uint32_t running = 0;
+    uint32_t open = 0;
+    uint32_t completed = 0;
+    for (uint32_t i = 0; i < job->units; i++) {
+        running += job->unit[i].state == JOBS_RUNNING;
+        open += !is_final(job->unit[i].state);
+        completed += job->unit[i].state == JOBS_COMPLETED;
+    }
+    if (job->stop || job->failed) {
+        if (open > 0) {
+            return JOBS_STOPPING;
+        }
+        if (job->failed) {
+            return JOBS_FAILED;
+        }
+        return completed == job->units ? JOBS_COMPLETED : JOBS_STOPPED;
+    }
+    if (open == 0) {
+        return JOBS_COMPLETED;
+    }
+    return running > 0 ? JOBS_RUNNING : JOBS_WAITING;
+}
+
+static struct model_job *job_of(struct model *m, uint64_t id)
+{
+    struct model_job *job = NULL;
+    for (uint32_t i = 0; i < m->job_count; i++) {
+        job = m->jobs[i].id == id ? &m->jobs[i] : job;
+    }
+    return job;
+}
+
+static struct model_unit *unit_of(struct model *m, struct wire_unit id)
+{
+    struct model_job *job = job_of(m, id.job);
+    return job == NULL || id.unit >= job->units ? NULL : &job->unit[id.unit];
+}
+
+static bool same_fence(struct wire_fence a, struct wire_fence b)
+{
+    return a.term == b.term && a.index == b.index;
+}
+
+static bool in_force(const struct model_unit *unit, struct wire_fence fence)
+{
+    return unit != NULL && (unit->state == JOBS_RUNNING || unit->state == JOBS_STOPPING) &&
+           same_fence(unit->fence, fence);
+}
+
+static void end_others(struct model_job *job)
+{
+    for (uint32_t i = 0; i < job->units; i++) {
+        if (job->unit[i].state == JOBS_WAITING) {
+            job->unit[i].state = JOBS_STOPPED;
+        } else if (job->unit[i].state == JOBS_RUNNING) {
+            job->unit[i].state = JOBS_STOPPING;
+        }
+    }
+}
+
+static bool submit(struct model *m, const struct jobs_submit *c, uint64_t index)
+{
+    uint8_t key = c->key[0] == '\0' ? 0 : (uint8_t)c->key[1];
+    for (uint32_t i = 0; i < m->job_count && key != 0; i++) {
+        if (m->jobs[i].key == key) {
+            return m->jobs[i].spec == c->spec_digest[0];
+        }
+    }
+    EXPECT(m->job_count < MODEL_JOBS_MAX);
+    m->jobs[m->job_count++] = (struct model_job){.id = index,
+                                                 .key = key,
+                                                 .spec = c->spec_digest[0],
+                                                 .units = c->units,
+                                                 .retries = c->retries,
+                                                 .train = c->kind == WIRE_KIND_TRAIN,
+                                                 .any = c->need.arithmetic == WIRE_ARITHMETIC_ANY};
+    return true;
+}
+
+static bool gang_ok(const struct model *m, const struct jobs_place *c)
+{
+    uint32_t at = 0;
+    bool seen[MODEL_NODES + 1] = {false};
+    for (uint32_t i = 0; i < c->member_count; i++) {
+        uint8_t node = c->members[i].node[SH_NODE_ID_BYTES - 1];
+        if (node > MODEL_NODES || !m->admitted[node] || seen[node] || c->members[i].rank_lo != at) {
+            return false;
+        }
+        seen[node] = true;
+        at = c->members[i].rank_hi;
+    }
+    return at == 16 && c->member_count <= 4;
+}
+
+static bool place(struct model *m, const struct jobs_place *c, struct wire_fence entry)
+{
+    struct model_unit *unit = unit_of(m, c->unit);
+    if (unit == NULL || !same_fence(unit->fence, c->previous) || !gang_ok(m, c) ||
+        (unit->state != JOBS_WAITING && unit->state != JOBS_RUNNING)) {
+        return false;
+    }
+    struct model_job *job = job_of(m, c->unit.job);
+    bool other = c->mixed || (job->pinned && job->class != c->class[0]);
+    if (other && !job->any) {
+        return false;
+    }
+    job->mixed = job->mixed || other;
+    job->class = job->pinned ? job->class : c->class[0];
+    job->pinned = true;
+    unit->fence = entry;
+    unit->state = JOBS_RUNNING;
+    return true;
+}
+
+static bool checkpoint(struct model *m, const struct jobs_checkpoint_add *c)
+{
+    struct model_unit *unit = unit_of(m, c->unit);
+    if (!in_force(unit, c->fence)) {
+        return false;
+    }
+    if (same_fence(unit->checkpoint_fence, c->fence) && c->step <= unit->checkpoint_step) {
+        return c->step == unit->checkpoint_step && c->manifest[0] == unit->checkpoint_manifest;
+    }
+    unit->checkpoint_fence = c->fence;
+    unit->checkpoint_step = c->step;
+    unit->checkpoint_manifest = c->manifest[0];
+    unit->checkpoints += unit->checkpoints < 3;
+    return true;
+}
+
+static bool commit(struct model *m, const struct jobs_commit *c)
+{
+    struct model_unit *unit = unit_of(m, c->unit);
+    if (unit != NULL && unit->commits > 0) {
+        return same_fence(unit->fence, c->fence) && unit->digest == c->outcome.file[0] &&
+               unit->partial == c->partial;
+    }
+    if (!in_force(unit, c->fence) || (c->partial && unit->state != JOBS_STOPPING)) {
+        return false;
+    }
+    unit->commits++;
+    unit->digest = c->outcome.file[0];
+    unit->partial = c->partial;
+    unit->state = c->partial ? JOBS_STOPPED : JOBS_COMPLETED;
+    m->models += job_of(m, c->unit.job)->train;
+    return true;
+}
+
+static bool fail(struct model *m, const struct jobs_fail *c)
+{
+    struct model_unit *unit = unit_of(m, c->unit);
+    if (!in_force(unit, c->fence)) {
+        return false;
+    }
+    struct model_job *job = job_of(m, c->unit.job);
+    unit->failures++;
+    if (unit->state == JOBS_RUNNING && !c->final && unit->failures <= job->retries) {
+        unit->state = JOBS_WAITING;
+        return true;
+    }
+    unit->state = JOBS_FAILED;
+    if (!job->stop && !job->failed) {
+        job->failed = true;
+        end_others(job);
+    }
+    return true;
+}
+
+static bool expire(struct model *m, const struct jobs_expire *c)
+{
+    struct model_unit *unit = unit_of(m, c->unit);
+    if (!in_force(unit, c->fence)) {
+        return false;
+    }
+    unit->state = unit->state == JOBS_STOPPING ? JOBS_STOPPED : JOBS_WAITING;
+    return true;
+}
+
+static bool stop(struct model *m, const struct jobs_stop *c)
+{
+    struct model_job *job = job_of(m, c->job);
+    if (job == NULL) {
+        return false;
+    }
+    enum jobs_state state = model_state(job);
+    if (state == JOBS_STOPPING || state == JOBS_STOPPED) {
+        return true;
+    }
+    if (is_final(state)) {
+        return false;
+    }
+    job->stop = true;
+    end_others(job);
+    return true;
+}
+
+bool model_apply(struct model *m, const struct jobs_cmd *cmd, struct wire_fence entry)
+{
+    bool was = false;
+    switch (cmd->type) {
+    case JOBS_NODE_ADMIT:
+        m->admitted[cmd->u.node_admit.node[SH_NODE_ID_BYTES - 1]] = true;
+        return true;
+    case JOBS_NODE_REMOVE:
+        was = m->admitted[cmd->u.node_remove.node[SH_NODE_ID_BYTES - 1]];
+        m->admitted[cmd->u.node_remove.node[SH_NODE_ID_BYTES - 1]] = false;
+        return was;
+    case JOBS_SUBMIT:
+        return submit(m, &cmd->u.submit, entry.index);
+    case JOBS_PLACE:
+        return place(m, &cmd->u.place, entry);
+    case JOBS_CHECKPOINT:
+        return checkpoint(m, &cmd->u.checkpoint);
+    case JOBS_COMMIT:
+        return commit(m, &cmd->u.commit);
+    case JOBS_FAIL:
+        return fail(m, &cmd->u.fail);
+    case JOBS_EXPIRE:
+        return expire(m, &cmd->u.expire);
+    case JOBS_STOP:
+        return stop(m, &cmd->u.stop);
+    case JOBS_DATASET_ADD:
+    case JOBS_DATASET_REMOVE:
+    case JOBS_CMD_TYPE_COUNT:
+        break;
+    }
+    tst_fail(__FILE__, __LINE__, "the storm sends no such command");
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The rules of the jobs core written down a second time, as naively as can be: arrays, searched
+ * from end to end, and a job's state computed from its units by definition. The storm compares. */
+#ifndef TEST_JOBS_MODEL_H
+#define TEST_JOBS_MODEL_H
+
+#include "jobs/jobs.h"
+#include "jobs/view.h"
+
+#define MODEL_JOBS_MAX  2048u
+#define MODEL_UNITS_MAX 4u
+#define MODEL_NODES     8u /* numbered from 1 */
+
+struct model_unit {
+    enum jobs_state state;
+    struct wire_fence fence;
+    uint32_t failures;
+    uint32_t commits;
+    uint8_t digest;
+    bool partial;
+    struct wire_fence checkpoint_fence;
+    uint64_t checkpoint_step;
+    uint8_t checkpoint_manifest;
+    uint32_t checkpoints;
+};
+
+struct model_job {
+    uint64_t id;
+    uint8_t key; /* 0: none */
+    uint8_t spec;
+    uint32_t units;
+    uint32_t retries;
+    bool train;
+    bool any;
+    bool pinned;
+    bool mixed;
+    uint8_t class;
+    bool stop;
+    bool failed;
+    struct model_unit unit[MODEL_UNITS_MAX];
+};
+
+struct model {
+    bool admitted[MODEL_NODES + 1];
+    uint32_t job_count;
+    struct model_job jobs[MODEL_JOBS_MAX];
+    uint32_t models;
+};
+
+void model_init(struct model *m);
+/* Applies the command; gives whether it is accepted. */
+bool model_apply(struct model *m, const struct jobs_cmd *cmd, struct wire_fence entry);
+enum jobs_state model_state(const struct model_job *job);
+
+#endif
