@@ -26,7 +26,9 @@ static void apply_about_self(struct swim *s, const struct swim_claim *claim, uin
                              const struct swim_addr *from)
 {
     struct swim_row *self = &s->row[0];
-    if (s->leaving) {
+    bool answerable =
+        claim->incarnation + 1 < SWIM_NUMBER_END && claim->meta_version + 1 < SWIM_NUMBER_END;
+    if (s->leaving || !answerable) {
         return;
     }
     bool bad = claim->state != SWIM_ALIVE && claim->incarnation >= self->incarnation;
@@ -42,10 +44,9 @@ static void apply_about_self(struct swim *s, const struct swim_claim *claim, uin
         answer_with_self(s, sender, from);
     }
     if (claim->meta_version > self->meta_version) {
-        struct sh_span meta = {.at = self->meta, .size = self->meta_size};
         uint8_t copy[SWIM_META_BYTES_MAX];
-        memcpy(copy, self->meta, sizeof copy);
-        meta.at = copy;
+        memcpy(copy, self->meta, self->meta_size);
+        struct sh_span meta = {.at = copy, .size = self->meta_size};
         swim_row_set_meta(s, 0, claim->meta_version + 1, meta);
     }
 }
@@ -193,14 +194,18 @@ void swim_expire_suspects(struct swim *s)
 void swim_sweep_dead(struct swim *s)
 {
     for (uint32_t i = 1; i < s->capacity; i++) {
-        const struct swim_row *row = &s->row[i];
+        struct swim_row *row = &s->row[i];
         if (!row->used || (row->state != SWIM_DEAD && row->state != SWIM_LEFT)) {
             continue;
         }
         if (s->now_us - row->since_us >= s->config.forget_dead_us) {
             swim_row_forget(s, i);
-        } else {
-            swim_row_rehash(s, i);
+            continue;
+        }
+        swim_row_rehash(s, i);
+        if (!row->shared && row->claim_hot) {
+            row->claim_hot = false;
+            swim_row_cool(s, i);
         }
     }
 }

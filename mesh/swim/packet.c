@@ -3,10 +3,6 @@
 
 enum { PACKET_VERSION = 1, CLAIMS_AT = 2, WITH_META = 0x80 };
 
-/* Incarnations grow by one per refutation; one near the end of the numbers can only be a forgery
- * that would make its victim unable to answer. */
-static const uint64_t INCARNATION_END = UINT64_C(1) << 63;
-
 static void addr_put(struct sh_writer *w, const struct swim_addr *addr)
 {
     SH_CHECK(addr->size > 0 && addr->size <= SWIM_ADDR_BYTES_MAX);
@@ -110,8 +106,8 @@ void swim_claim_get(struct sh_reader *r, struct swim_claim *claim)
     claim->incarnation = sh_get_u64(r);
     addr_get(r, &claim->addr);
     claim->meta_version = sh_get_u64(r);
-    if (claim->state == SWIM_ABSENT || claim->incarnation >= INCARNATION_END ||
-        claim->meta_version >= INCARNATION_END) {
+    if (claim->state == SWIM_ABSENT || claim->incarnation >= SWIM_NUMBER_END ||
+        claim->meta_version >= SWIM_NUMBER_END) {
         r->bad = true;
         return;
     }
@@ -182,7 +178,7 @@ enum sh_err swim_packet_get(struct sh_reader *r, struct swim_packet *packet)
     (void)sh_get_u8(r);
     packet->incarnation = sh_get_u64(r);
     packet->fingerprint = sh_get_u64(r);
-    if (type < SWIM_PING || type > SWIM_RECORDS || packet->incarnation >= INCARNATION_END) {
+    if (type < SWIM_PING || type > SWIM_RECORDS || packet->incarnation >= SWIM_NUMBER_END) {
         return SH_ERR_CORRUPT;
     }
     packet->type = (enum swim_packet_type)type;

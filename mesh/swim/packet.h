@@ -22,6 +22,10 @@
 #define SWIM_BUCKETS  64u
 #define SWIM_ACCUSERS 4u /* as many as shorten a suspicion */
 
+/* Incarnations and versions grow by one at a time; numbers from here on can only be forged, to
+ * leave their victim nothing larger to answer with. They are refused. */
+#define SWIM_NUMBER_END (UINT64_C(1) << 63)
+
 enum swim_packet_type {
     SWIM_PING = 1,
     SWIM_ACK,

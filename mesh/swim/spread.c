@@ -6,7 +6,7 @@
 #include "swim/state.h"
 
 enum {
-    CLAIM_BYTES_MIN = 36, /* no claim is shorter: stop looking for one that fits */
+    CLAIM_BYTES_MIN = 35, /* no claim is shorter: stop looking for one that fits */
     CLAIMS_MAX = 255,
     EAGER_BURST = 10,
     EAGER_EVERY_US = 200000,
@@ -198,8 +198,8 @@ static void fill(struct swim *s, const struct swim_out *out, struct swim_update 
     if (out->about != SWIM_NONE && s->row[out->about].used) {
         claims += put_claim(s, &w, out->about, out->with_meta);
     }
-    bool accused = out->row != SWIM_NONE && s->row[out->row].state == SWIM_SUSPECT;
-    if (accused && s->row[out->row].used) {
+    const struct swim_row *receiver = out->row == SWIM_NONE ? NULL : &s->row[out->row];
+    if (receiver != NULL && receiver->used && receiver->state == SWIM_SUSPECT) {
         claims += put_claim(s, &w, out->row, false);
     }
     claims = put_hot(s, &w, out->row, claims);

@@ -122,7 +122,13 @@ static void leave(struct swim *s)
     swim_row_set_state(s, 0, SWIM_LEFT);
     swim_row_rehash(s, 0);
     swim_row_claim_hot(s, 0);
-    swim_gossip_to(s, LEAVE_FANOUT);
+    uint32_t to[LEAVE_FANOUT];
+    uint32_t count = swim_pick(s, LEAVE_FANOUT, SWIM_NONE, to);
+    for (uint32_t i = 0; i < count; i++) {
+        struct swim_out out = swim_out_to(s, SWIM_GOSSIP, to[i]);
+        out.about = 0;
+        swim_out_push(s, &out);
+    }
     bool alone = s->order_count == 0;
     s->leave_end_us = s->now_us + (alone ? 0 : s->config.leave_linger_us);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The protocol as a whole, in virtual time. Bounds are those of docs of the numbers chosen: T 0.5
- * s, suspicion 4 max(1, log10 n) T at least. */
+ * The protocol as a whole, in virtual time. The bounds follow from the LAN preset: a period of 0.5
+ * s, a suspicion of at least 4 max(1, log10 n) periods. */
 #include "net.h"
 #include "tst.h"
 
