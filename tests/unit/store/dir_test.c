@@ -7,7 +7,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <signal.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -73,6 +75,7 @@ TEST(the_lock_of_a_killed_process_is_free)
     EXPECT(pid >= 0);
     if (pid == 0) {
         struct dir *dir = NULL;
+        EXPECT_EQ(prctl(PR_SET_PDEATHSIG, SIGKILL), 0); /* does not outlive a failed test */
         if (dir_open(path, &dir, why) == SH_OK && write(fds[1], "x", 1) == 1) {
             (void)pause();
         }
