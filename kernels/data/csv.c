@@ -141,13 +141,14 @@ static enum kn_err head_judge(struct csv *t, int64_t *label)
 {
     const struct kn_open *o = t->options;
     t->header = o->header != KN_HEADER_NO; /* so that a name can be looked for in the first line */
+    bool named = false;
     *label = -1;
-    if (!o->unlabelled) {
-        *label = o->label == NULL ? (int64_t)t->columns - 1 : column_find(t, o->label);
-    }
-    bool named = o->label != NULL && *label >= 0;
-    if (!o->unlabelled && *label < 0) {
-        *label = column_number(t, o->label);
+    if (!o->unlabelled && o->label == NULL) {
+        *label = (int64_t)t->columns - 1;
+    } else if (!o->unlabelled) {
+        *label = column_find(t, o->label);
+        named = *label >= 0;
+        *label = named ? *label : column_number(t, o->label);
     }
     bool words = false;
     for (uint32_t i = 0; i < t->columns; i++) {

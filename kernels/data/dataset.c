@@ -42,7 +42,8 @@ enum kn_err kn_dataset_prepare(struct kn_dataset *set, enum kn_sample kind, cons
         features *= shape[i];
     }
     uint64_t element = kind == KN_SAMPLE_U8 ? sizeof(uint8_t) : sizeof(float);
-    if (count == 0 || count > KN_DATA_SAMPLES_MAX || count > KN_DATA_BYTES_MAX / (features * element)) {
+    if (count == 0 || count > KN_DATA_SAMPLES_MAX ||
+        count > KN_DATA_BYTES_MAX / (features * element)) {
         return kn_fail(diag, count == 0 ? KN_ERR_CORRUPT : KN_ERR_LIMIT,
                        "%s: %u samples of %u bytes; at least one and at most 4 GiB can be read",
                        kn_path_tail(name), count, (uint32_t)(features * element));
