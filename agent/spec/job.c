@@ -207,6 +207,7 @@ static struct spec_tree *read_tree(const char *text, size_t size, struct spec_er
         return NULL;
     }
     struct spec_builder b = {.tree = tree, .errors = errors};
+    text = text != NULL ? text : ""; /* no bytes, as an empty request body gives them */
     size_t first = 0;
     while (first < size && strchr(" \t\r\n", text[first]) != NULL && text[first] != '\0') {
         first++;

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The agent and its fellows. */
+#include "api/view.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *role_text(enum service_role role)
+{
+    switch (role) {
+    case SERVICE_FOLLOWER:
+        return "follower";
+    case SERVICE_LEARNER:
+        return "learner";
+    case SERVICE_CANDIDATE:
+        return "candidate";
+    case SERVICE_LEADER:
+        return "leader";
+    }
+    return "?";
+}
+
+static const char *liveness_text(enum service_liveness liveness)
+{
+    switch (liveness) {
+    case SERVICE_ALIVE:
+        return "alive";
+    case SERVICE_SUSPECT:
+        return "suspect";
+    case SERVICE_DEAD:
+        return "dead";
+    case SERVICE_LEFT:
+        return "left";
+    }
+    return "?";
+}
+
+static json_t *counts_json(const struct jobs_counts *c)
+{
+    json_t *jobs = json_object();
+    for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
+        (void)json_object_set_new(jobs, jobs_state_name(i), json_integer(c->jobs_in[i]));
+    }
+    return json_pack("{s:i, s:o, s:i, s:i, s:i}", "nodes", (int)c->nodes, "jobs", jobs,
+                     "open_units", (int)c->open_units, "models", (int)c->models, "datasets",
+                     (int)c->datasets);
+}
+
+void api_get_status(const struct api_request *request, struct api_reply *reply)
+{
+    struct service_status st;
+    struct service_view *view = NULL;
+    struct jobs_counts counts;
+    memset(&counts, 0, sizeof counts);
+    service_status(request->service, &st);
+    if (!api_open_view(request, reply, &view)) {
+        return;
+    }
+    const struct sh_table *t = service_view_table(view);
+    enum sh_err err = jobs_counts_get(t, &counts);
+    if (err != SH_OK) {
+        service_view_close(view);
+        api_reply_err(reply, err);
+        return;
+    }
+    json_t *out =
+        json_pack("{s:s, s:o, s:o, s:s, s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "version",
+                  SHOAL_VERSION, "cluster", spec_json_hex(st.cluster_id, sizeof st.cluster_id),
+                  "id", spec_json_hex(st.node_id, sizeof st.node_id), "name", st.name, "role",
+                  role_text(st.role), "handle", (json_int_t)st.raft_handle, "term",
+                  (json_int_t)st.term, "commit_index", (json_int_t)st.commit_index, "applied_index",
+                  (json_int_t)st.applied_index, "leaderless_us", (json_int_t)st.leaderless_us,
+                  "uptime_us", (json_int_t)st.uptime_us, "counts", counts_json(&counts));
+    uint8_t digest[8];
+    for (unsigned i = 0; i < sizeof digest; i++) {
+        digest[i] = (uint8_t)(st.state_digest >> (8 * (7 - i)));
+    }
+    (void)json_object_set_new(out, "state_digest", spec_json_hex(digest, sizeof digest));
+    (void)json_object_set_new(out, "leader",
+                              st.leader_known ? api_node_ref(t, st.leader_id) : json_null());
+    service_view_close(view);
+    api_reply_json(reply, 200, out);
+}
+
+/* The first eight bytes of a data set's digest stand in the gossiped record; names are in the
+ * tables. */
+static json_t *datasets_json(const struct sh_table *t, const struct wire_node *node)
+{
+    json_t *list = json_array();
+    struct jobs_dataset *set = malloc(sizeof *set);
+    struct jobs_dataset_holder holder;
+    char after[SH_NAME_MAX + 1] = "";
+    uint32_t count = 1;
+    while (set != NULL && count == 1 && jobs_dataset_list(t, after, set, 1, &count) == SH_OK &&
+           count == 1) {
+        if (jobs_dataset_holder_get(t, set->name, node->id, &holder) == SH_OK) {
+            (void)json_array_append_new(list, json_string(set->name));
+        }
+        memcpy(after, set->name, sizeof after);
+    }
+    free(set);
+    return list;
+}
+
+static json_t *member_json(const struct sh_table *t, const struct service_member *m,
+                           const struct service_status *st)
+{
+    const struct wire_node *n = &m->node;
+    bool leader = st->leader_known && memcmp(n->id, st->leader_id, SH_NODE_ID_BYTES) == 0;
+    json_t *out = json_pack("{s:o, s:s, s:s, s:s, s:i, s:s, s:b, s:b, s:b, s:b}", "id",
+                            spec_json_hex(n->id, sizeof n->id), "name", n->name, "addr", n->addr,
+                            "api", n->api, "bulk_port", (int)n->bulk_port, "liveness",
+                            liveness_text(m->liveness), "voter", m->voter, "leader", leader,
+                            "one_way", m->one_way, "draining", n->draining);
+    json_t *inventory =
+        json_pack("{s:s, s:s, s:o, s:i, s:I, s:i, s:s, s:I, s:i, s:i, s:i, s:o}", "version",
+                  n->version, "isa", n->isa, "class", spec_json_hex(n->class, sizeof n->class),
+                  "cpus", (int)n->cpus, "ram_bytes", (json_int_t)n->ram_bytes, "gpus", (int)n->gpus,
+                  "gpu", n->gpu, "gpu_bytes", (json_int_t)n->gpu_bytes, "slots", (int)n->slots,
+                  "speed", (int)n->speed, "load", (int)n->load, "datasets", datasets_json(t, n));
+    if (out == NULL || inventory == NULL) {
+        json_decref(out);
+        json_decref(inventory);
+        return NULL;
+    }
+    (void)json_object_update(out, inventory);
+    json_decref(inventory);
+    struct jobs_node admitted;
+    if (jobs_node_get(t, n->id, &admitted) == SH_OK) {
+        (void)json_object_set_new(out, "handle", json_integer((json_int_t)admitted.handle));
+        (void)json_object_set_new(out, "admitted_us",
+                                  json_integer((json_int_t)admitted.admitted_us));
+    }
+    return out;
+}
+
+/* NULL on lack of memory or of a view, with the reply made. */
+static json_t *nodes_json(const struct api_request *request, struct api_reply *reply)
+{
+    struct service_view *view = NULL;
+    struct service_status st;
+    struct service_member *members = malloc(SH_NODES_MAX * sizeof *members);
+    if (members == NULL) {
+        api_reply_err(reply, SH_ERR_NO_MEMORY);
+        return NULL;
+    }
+    if (!api_open_view(request, reply, &view)) {
+        free(members);
+        return NULL;
+    }
+    service_status(request->service, &st);
+    size_t count = service_members(request->service, members, SH_NODES_MAX);
+    json_t *list = json_array();
+    for (size_t i = 0; i < count; i++) {
+        (void)json_array_append_new(list, member_json(service_view_table(view), &members[i], &st));
+    }
+    service_view_close(view);
+    free(members);
+    return list;
+}
+
+void api_get_nodes(const struct api_request *request, struct api_reply *reply)
+{
+    json_t *list = nodes_json(request, reply);
+    if (list != NULL) {
+        api_reply_json(reply, 200, json_pack("{s:o}", "nodes", list));
+    }
+}
+
+void api_get_node(const struct api_request *request, struct api_reply *reply)
+{
+    json_t *list = nodes_json(request, reply);
+    if (list == NULL) {
+        return;
+    }
+    const char *wanted = request->params[0];
+    json_t *found = NULL;
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        json_t *node = json_array_get(list, i);
+        if (strcmp(json_string_value(json_object_get(node, "id")), wanted) == 0 ||
+            strcmp(json_string_value(json_object_get(node, "name")), wanted) == 0) {
+            found = json_incref(node);
+        }
+    }
+    json_decref(list);
+    if (found == NULL) {
+        api_reply_error(reply, SH_ERR_NOT_FOUND, "node", wanted, "no such agent");
+        return;
+    }
+    api_reply_json(reply, 200, found);
+}

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The live stream of one job as server-sent events: "state" (its row, whenever it changed), "event"
+ * (its history), "metric" (points as they arrive), "log" (lines), and "end" once it has ended and
+ * all of it was sent. Every event's id is "H-S-L": the next history number, step and line, so a
+ * client that reconnects, to any agent, misses nothing and gets a point again only where it was
+ * redone. */
+#include "api/view.h"
+
+#include "metrics.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define OUT_BYTES ((size_t)256 * 1024) /* of text that waits to be sent */
+#define POINTS    256u                 /* read at a time */
+#define LINES     64u
+#define EVENTS    16u
+#define EVENT_MAX ((size_t)8 * 1024) /* bytes of one event's text */
+#define POLL_US   UINT64_C(500000)   /* series and logs do not wake a waiter */
+
+static const char *const NAMES[METRIC_COUNT] = {
+#define X(name) name,
+    METRIC_MAP(X)
+#undef X
+};
+
+struct events {
+    const struct api *api;
+    struct service *service;
+    uint64_t job;
+    uint32_t history;            /* next event */
+    uint64_t step[METRIC_COUNT]; /* next step of each series */
+    uint64_t line;               /* next log line */
+    uint64_t applied;
+    uint64_t row_digest; /* of the row that was sent last */
+    bool sent_row;
+    bool idle; /* the last turn found nothing: wait before the next */
+    bool ended;
+    size_t used;
+    size_t sent;
+    struct service_point points[POINTS];
+    struct service_log_line lines[LINES];
+    struct jobs_event events[EVENTS];
+    char out[OUT_BYTES];
+};
+
+static uint64_t lowest_step(const struct events *e)
+{
+    uint64_t low = e->step[0];
+    for (size_t i = 1; i < METRIC_COUNT; i++) {
+        low = e->step[i] < low ? e->step[i] : low;
+    }
+    return low;
+}
+
+static bool has_room(const struct events *e)
+{
+    return OUT_BYTES - e->used >= EVENT_MAX;
+}
+
+/* Takes value. What does not fit one event is left out: no row or line is that long. */
+static void put(struct events *e, const char *type, json_t *value)
+{
+    char *text = value != NULL ? json_dumps(value, SPEC_JSON_PRINT) : NULL;
+    json_decref(value);
+    if (text != NULL && strlen(text) < EVENT_MAX - 160) {
+        int n =
+            snprintf(e->out + e->used, OUT_BYTES - e->used,
+                     "id: %u-%llu-%llu\nevent: %s\ndata: %s\n\n", e->history,
+                     (unsigned long long)lowest_step(e), (unsigned long long)e->line, type, text);
+        SH_CHECK(n > 0);
+        SH_CHECK_CMP(n, <, OUT_BYTES - e->used);
+        e->used += (size_t)n;
+    }
+    free(text);
+}
+
+static void put_history(struct events *e, const struct sh_table *t)
+{
+    uint32_t count = 0;
+    if (jobs_history_list(t, e->job, e->history, e->events, EVENTS, &count) != SH_OK) {
+        return;
+    }
+    for (uint32_t i = 0; i < count && has_room(e); i++) {
+        e->history = e->events[i].seq + 1;
+        put(e, "event", api_event_json(t, &e->events[i]));
+    }
+}
+
+/* The row where it differs from the one sent last; true when the job has ended. */
+static bool put_row(struct events *e, const struct sh_table *t)
+{
+    struct jobs_job job;
+    if (jobs_job_get(t, e->job, &job) != SH_OK) {
+        return true;
+    }
+    uint64_t digest = (uint64_t)job.state + 8 * (uint64_t)job.event_next;
+    if (!e->sent_row || digest != e->row_digest) {
+        e->sent_row = true;
+        e->row_digest = digest;
+        put(e, "state", api_job_json(&job));
+    }
+    return jobs_state_final(job.state);
+}
+
+static void put_series(struct events *e, size_t index)
+{
+    size_t count = 0;
+    if (service_series_read(e->service, e->job, NAMES[index], e->step[index], e->points, POINTS,
+                            &count, API_SERIES_TIMEOUT_US) != SH_OK) {
+        return;
+    }
+    for (size_t i = 0; i < count && has_room(e); i++) {
+        const struct service_point *p = &e->points[i];
+        e->step[index] = p->step + 1;
+        put(e, "metric",
+            json_pack("{s:s, s:I, s:o, s:I}", "name", NAMES[index], "step", (json_int_t)p->step,
+                      "value", spec_json_number(p->value), "at_us", (json_int_t)p->wall_us));
+    }
+}
+
+static void put_log(struct events *e)
+{
+    size_t count = 0;
+    if (service_log_read(e->service, e->job, e->line, e->lines, LINES, &count,
+                         API_SERIES_TIMEOUT_US) != SH_OK) {
+        return;
+    }
+    for (size_t i = 0; i < count && has_room(e); i++) {
+        e->line = e->lines[i].sequence + 1;
+        put(e, "log",
+            json_pack("{s:I, s:I, s:s}", "seq", (json_int_t)e->lines[i].sequence, "at_us",
+                      (json_int_t)e->lines[i].wall_us, "text", e->lines[i].text));
+    }
+}
+
+/* One look at everything; out holds what is new. */
+static void turn(struct events *e)
+{
+    struct service_view *view = NULL;
+    bool final = false;
+    if (service_view_open(e->service, &view) == SH_OK) {
+        put_history(e, service_view_table(view));
+        final = put_row(e, service_view_table(view));
+        service_view_close(view);
+    }
+    for (size_t i = 0; i < METRIC_COUNT; i++) {
+        put_series(e, i);
+    }
+    put_log(e);
+    if (e->used == 0 && final) {
+        put(e, "end", json_pack("{s:I}", "job", (json_int_t)e->job));
+        e->ended = true;
+    }
+    e->idle = e->used == 0;
+    if (e->idle) {
+        /* A comment: tells the client, and the proxy between, that we are there. */
+        memcpy(e->out, ":\n\n", 3);
+        e->used = 3;
+    }
+}
+
+static long read_events(void *ctx, char *out, size_t size)
+{
+    struct events *e = ctx;
+    if (e->sent == e->used) {
+        if (e->ended || api_is_stopping(e->api)) {
+            return 0;
+        }
+        if (e->idle) {
+            e->applied = service_wait_applied(e->service, e->applied, POLL_US);
+        }
+        e->sent = 0;
+        e->used = 0;
+        turn(e);
+    }
+    size_t n = e->used - e->sent < size ? e->used - e->sent : size;
+    memcpy(out, e->out + e->sent, n);
+    e->sent += n;
+    return (long)n;
+}
+
+/* "H-S-L"; false when it is none. */
+static bool read_since(const char *text, struct events *e)
+{
+    unsigned history = 0;
+    unsigned long long step = 0;
+    unsigned long long line = 0;
+    char rest = 0;
+    if (sscanf(text, "%9u-%19llu-%19llu%c", &history, &step, &line, &rest) != 3) {
+        return false;
+    }
+    e->history = history;
+    e->line = line;
+    for (size_t i = 0; i < METRIC_COUNT; i++) {
+        e->step[i] = step;
+    }
+    return true;
+}
+
+void api_get_events(const struct api_request *request, struct api_reply *reply)
+{
+    struct service_view *view = NULL;
+    struct jobs_job job;
+    if (!api_open_view(request, reply, &view)) {
+        return;
+    }
+    bool found = api_find_job(request, reply, service_view_table(view), &job);
+    service_view_close(view);
+    struct events *e = found ? calloc(1, sizeof *e) : NULL;
+    if (e == NULL) {
+        if (found) {
+            api_reply_err(reply, SH_ERR_NO_MEMORY);
+        }
+        return;
+    }
+    const char *since = api_header(request, "Last-Event-ID");
+    since = since != NULL ? since : api_query(request, "since");
+    if (since != NULL && !read_since(since, e)) {
+        free(e);
+        api_reply_error(reply, SH_ERR_INVALID, "since", since,
+                        "must be the id of an earlier event");
+        return;
+    }
+    e->api = request->api;
+    e->service = request->service;
+    e->job = job.id;
+    reply->status = 200;
+    reply->type = "text/event-stream";
+    reply->stream =
+        (struct api_stream){.read = read_events, .close = free, .ctx = e, .size = UINT64_MAX};
+}

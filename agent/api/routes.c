@@ -1,0 +1,101 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/exchange.h"
+
+#include <string.h>
+
+#define PREFIX "/api/v1"
+
+/* clang-format off */
+const struct api_route API_ROUTES[] = {
+    {"GET",  "",                     "this table",                                   api_get_index,      0},
+    {"GET",  "/status",              "the agent and its view of the cluster",        api_get_status,     0},
+    {"GET",  "/nodes",               "all agents",                                   api_get_nodes,      0},
+    {"GET",  "/nodes/{node}",        "one agent, by id or name",                     api_get_node,       0},
+    {"GET",  "/jobs",                "jobs, newest first: state, limit, before",     api_get_jobs,       0},
+    {"POST", "/jobs",                "submit a job file; Idempotency-Key, owner",    api_post_job,       API_BODY_BYTES_MAX},
+    {"GET",  "/jobs/{job}",          "one job with its units, by id or name",        api_get_job,        0},
+    {"POST", "/jobs/{job}/stop",     "stop a job, keeping what there is",            api_stop_job,       API_BODY_BYTES_MAX},
+    {"GET",  "/jobs/{job}/why",      "why it is where it is, an agent a line",       api_get_why,        0},
+    {"GET",  "/jobs/{job}/metrics",  "series: name, from, limit, format=csv",        api_get_metrics,    0},
+    {"GET",  "/jobs/{job}/logs",     "log lines: from, limit, format=text",          api_get_logs,       0},
+    {"GET",  "/jobs/{job}/events",   "live stream (SSE): since or Last-Event-ID",    api_get_events,     0},
+    {"GET",  "/models",              "all models",                                   api_get_models,     0},
+    {"GET",  "/models/{model}",      "one model: NAME or NAME:VERSION",              api_get_model,      0},
+    {"GET",  "/models/{model}/file", "its model.safetensors",                        api_get_model_file, 0},
+    {"GET",  "/datasets",            "node-local data sets",                         api_get_datasets,   0},
+    {"POST", "/datasets",            "declare one: {name, path, node}",              api_post_dataset,   API_BODY_BYTES_MAX},
+    {"PUT",  "/blobs",               "keep bytes, answers their digest",             api_put_blob,       API_UPLOAD_BYTES_MAX},
+    {"POST", "/predict",             "classify the body: model, invert",             api_post_predict,   API_PREDICT_BYTES_MAX},
+    {"POST", "/validate",            "check a job file without submitting it",       api_post_validate,  API_BODY_BYTES_MAX},
+};
+/* clang-format on */
+
+const size_t API_ROUTE_COUNT = SH_COUNT(API_ROUTES);
+
+/* Copies one path word; false when it is empty or too long. Words arrive percent-decoded. */
+static bool take_word(const char *at, size_t size, char *out)
+{
+    if (size == 0 || size > API_PARAM_BYTES_MAX) {
+        return false;
+    }
+    memcpy(out, at, size);
+    out[size] = '\0';
+    return true;
+}
+
+static bool matches(const char *pattern, const char *path,
+                    char params[static API_PARAMS_MAX][API_PARAM_BYTES_MAX + 1])
+{
+    size_t count = 0;
+    while (*pattern != '\0' && *path != '\0') {
+        if (*pattern == '{') {
+            size_t size = strcspn(path, "/");
+            SH_CHECK_CMP(count, <, API_PARAMS_MAX);
+            if (!take_word(path, size, params[count])) {
+                return false;
+            }
+            count++;
+            path += size;
+            pattern = strchr(pattern, '}') + 1;
+        } else if (*pattern == *path) {
+            pattern++;
+            path++;
+        } else {
+            return false;
+        }
+    }
+    return *pattern == '\0' && *path == '\0';
+}
+
+const struct api_route *api_route_find(const char *method, const char *path,
+                                       char params[static API_PARAMS_MAX][API_PARAM_BYTES_MAX + 1],
+                                       bool *wrong_method)
+{
+    *wrong_method = false;
+    if (strncmp(path, PREFIX, strlen(PREFIX)) != 0) {
+        return NULL;
+    }
+    const char *below = path + strlen(PREFIX);
+    for (size_t i = 0; i < API_ROUTE_COUNT; i++) {
+        if (!matches(API_ROUTES[i].pattern, below, params)) {
+            continue;
+        }
+        if (strcmp(API_ROUTES[i].method, method) == 0) {
+            return &API_ROUTES[i];
+        }
+        *wrong_method = true;
+    }
+    return NULL;
+}
+
+void api_get_index(const struct api_request *request, struct api_reply *reply)
+{
+    (void)request;
+    json_t *list = json_array();
+    for (size_t i = 0; i < API_ROUTE_COUNT; i++) {
+        const struct api_route *r = &API_ROUTES[i];
+        (void)json_array_append_new(list, json_pack("{s:s, s:s+, s:s}", "method", r->method, "path",
+                                                    PREFIX, r->pattern, "summary", r->summary));
+    }
+    api_reply_json(reply, 200, json_pack("{s:o}", "routes", list));
+}

@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Job files and uploads on their way in. */
+#include "api/view.h"
+
+#include "base/host/host.h"
+#include "spec/graph.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define UPLOAD_COPIES     2u
+#define UPLOAD_TIMEOUT_US UINT64_C(120000000)
+#define FETCH_TIMEOUT_US  UINT64_C(60000000)
+
+/* Everything a submission needs, too large for a stack. */
+struct submission {
+    struct spec_job job;
+    struct spec_errors errors;
+    char spec[SH_SPEC_BYTES_MAX];
+    size_t spec_size;
+    struct jobs_cmd cmd;
+    uint8_t bytes[JOBS_CMD_BYTES_MAX];
+};
+
+void api_put_blob(const struct api_request *request, struct api_reply *reply)
+{
+    uint8_t digest[SH_DIGEST_BYTES];
+    if (request->body_size == 0) {
+        api_reply_error(reply, SH_ERR_INVALID, "body", "", "there are no bytes to keep");
+        return;
+    }
+    enum sh_err err = service_blob_put(request->service, request->body, request->body_size,
+                                       UPLOAD_COPIES, digest, UPLOAD_TIMEOUT_US);
+    if (err != SH_OK) {
+        api_reply_err(reply, err);
+        return;
+    }
+    api_reply_json(reply, 201,
+                   json_pack("{s:o, s:I}", "digest", spec_json_hex(digest, sizeof digest), "size",
+                             (json_int_t)request->body_size));
+}
+
+static const char *const SOURCE_FIELDS[] = {"data.train", "data.validation", "data.test"};
+
+static const struct spec_source *source_of(const struct spec_job *job, size_t index)
+{
+    const struct spec_source *sources[] = {&job->data.train, &job->data.validation,
+                                           &job->data.test};
+    return sources[index];
+}
+
+/* False with the reply made where a data source cannot be used by any agent. */
+static bool check_source(const struct api_request *request, struct api_reply *reply,
+                         const struct sh_table *t, const char *field,
+                         const struct spec_source *source)
+{
+    uint64_t size = 0;
+    struct jobs_dataset *set = NULL;
+    enum sh_err err = SH_OK;
+    switch (source->kind) {
+    case SPEC_SOURCE_NONE:
+    case SPEC_SOURCE_BUILTIN:
+        return true;
+    case SPEC_SOURCE_PATH:
+        api_reply_error(reply, SH_ERR_INVALID, field, source->path,
+                        "is a path on the machine of the submitter: shoal submit uploads it");
+        return false;
+    case SPEC_SOURCE_FILES:
+        err = service_blob_fetch(request->service, source->digest, &size, FETCH_TIMEOUT_US);
+        if (err != SH_OK) {
+            api_reply_error(reply, err, field, "", "the uploaded file set: %s", sh_err_text(err));
+        }
+        return err == SH_OK;
+    case SPEC_SOURCE_DATASET:
+        set = malloc(sizeof *set);
+        err = set == NULL ? SH_ERR_NO_MEMORY : jobs_dataset_get(t, source->name, set);
+        free(set);
+        if (err == SH_ERR_NOT_FOUND) {
+            api_reply_error(reply, err, field, source->name,
+                            "no agent has declared this data set; shoal dataset list shows those "
+                            "that there are");
+        } else if (err != SH_OK) {
+            api_reply_err(reply, err);
+        }
+        return err == SH_OK;
+    }
+    SH_UNREACHABLE();
+}
+
+static bool check_sources(const struct api_request *request, struct api_reply *reply,
+                          const struct spec_job *job)
+{
+    struct service_view *view = NULL;
+    if (!api_open_view(request, reply, &view)) {
+        return false;
+    }
+    bool good = true;
+    for (size_t i = 0; good && i < SH_COUNT(SOURCE_FIELDS); i++) {
+        good = check_source(request, reply, service_view_table(view), SOURCE_FIELDS[i],
+                            source_of(job, i));
+    }
+    service_view_close(view);
+    return good;
+}
+
+static void add_blob(struct jobs_submit *submit, const struct spec_source *source)
+{
+    if (source->kind != SPEC_SOURCE_FILES) {
+        return;
+    }
+    for (uint32_t i = 0; i < submit->blob_count; i++) {
+        if (memcmp(submit->blobs[i], source->digest, SH_DIGEST_BYTES) == 0) {
+            return;
+        }
+    }
+    SH_CHECK_CMP(submit->blob_count, <, JOBS_BLOBS_MAX);
+    memcpy(submit->blobs[submit->blob_count], source->digest, SH_DIGEST_BYTES);
+    submit->blob_count++;
+}
+
+static struct wire_need need_of(const struct spec_job *job)
+{
+    struct wire_need need = {.ranks = (uint16_t)(job->kind == SPEC_TRAIN ? job->train.ranks : 1),
+                             .agents_min = (uint16_t)job->agents_min,
+                             .agents_max = (uint16_t)job->agents_max,
+                             .cpus = (uint16_t)job->cpus,
+                             .arithmetic = job->arithmetic == SPEC_ARITHMETIC_ANY
+                                               ? WIRE_ARITHMETIC_ANY
+                                               : WIRE_ARITHMETIC_SAME};
+    for (size_t i = 0; i < SH_COUNT(SOURCE_FIELDS); i++) {
+        const struct spec_source *source = source_of(job, i);
+        if (source->kind == SPEC_SOURCE_DATASET) {
+            memcpy(need.dataset, source->name, sizeof need.dataset);
+        }
+    }
+    return need;
+}
+
+static void fill_command(struct submission *s, const char *key, const char *owner)
+{
+    const struct spec_job *job = &s->job;
+    s->cmd = (struct jobs_cmd){.type = JOBS_SUBMIT};
+    struct jobs_submit *submit = &s->cmd.u.submit;
+    (void)snprintf(submit->key, sizeof submit->key, "%s", key);
+    (void)snprintf(submit->name, sizeof submit->name, "%s", job->name);
+    (void)snprintf(submit->owner, sizeof submit->owner, "%s", owner);
+    submit->kind = job->kind == SPEC_TRAIN ? WIRE_KIND_TRAIN : WIRE_KIND_NOOP;
+    submit->spec = (struct sh_span){.at = (const uint8_t *)s->spec, .size = s->spec_size};
+    sh_blake2b(submit->spec_digest, sizeof submit->spec_digest, s->spec, s->spec_size);
+    submit->need = need_of(job);
+    submit->reproducible = job->reproducible;
+    submit->priority = (uint8_t)job->priority;
+    submit->retries = (uint8_t)job->retries;
+    submit->checkpoint_keep = (uint8_t)(job->kind == SPEC_TRAIN ? job->checkpoint_keep : 1);
+    submit->units = job->kind == SPEC_TRAIN ? 1 : job->units;
+    for (size_t i = 0; i < SH_COUNT(SOURCE_FIELDS); i++) {
+        add_blob(submit, source_of(job, i));
+    }
+}
+
+/* The header's key, or a fresh one: the command is sent again when the coordinator changes, and
+ * must then be known again. */
+static bool read_key(const struct api_request *request, struct api_reply *reply,
+                     char key[static JOBS_KEY_MAX + 1])
+{
+    const char *given = api_header(request, "Idempotency-Key");
+    if (given == NULL) {
+        uint8_t fresh[16];
+        sh_random_bytes(fresh, sizeof fresh);
+        sh_hex(key, fresh, sizeof fresh);
+        return true;
+    }
+    size_t n = strlen(given);
+    bool good = n > 0 && n <= JOBS_KEY_MAX;
+    for (size_t i = 0; good && i < n; i++) {
+        good = isgraph((unsigned char)given[i]) != 0;
+    }
+    if (!good) {
+        api_reply_error(reply, SH_ERR_INVALID, "Idempotency-Key", "",
+                        "must be 1 to %u printable characters without blanks", JOBS_KEY_MAX);
+        return false;
+    }
+    memcpy(key, given, n + 1);
+    return true;
+}
+
+static bool parse(const struct api_request *request, struct api_reply *reply, struct submission *s)
+{
+    enum sh_err err =
+        spec_parse((const char *)request->body, request->body_size, &s->job, &s->errors);
+    if (err == SH_OK) {
+        err = spec_canonical(&s->job, s->spec, sizeof s->spec, &s->spec_size);
+    } else if (s->errors.count > 0) {
+        api_reply_spec(reply, &s->errors);
+        return false;
+    }
+    if (err != SH_OK) {
+        api_reply_err(reply, err);
+    }
+    return err == SH_OK;
+}
+
+static void reply_submitted(const struct api_request *request, struct api_reply *reply,
+                            const struct jobs_result *result)
+{
+    struct service_view *view = NULL;
+    struct jobs_job job;
+    if (!api_open_view(request, reply, &view)) {
+        return;
+    }
+    enum sh_err err = jobs_job_get(service_view_table(view), result->unit.job, &job);
+    service_view_close(view);
+    if (err != SH_OK) {
+        api_reply_err(reply, err);
+        return;
+    }
+    json_t *out = api_job_json(&job);
+    (void)json_object_set_new(out, "duplicate", json_boolean(result->duplicate));
+    (void)snprintf(reply->location, sizeof reply->location, "/api/v1/jobs/%llu",
+                   (unsigned long long)job.id);
+    api_reply_json(reply, result->duplicate ? 200 : 201, out);
+}
+
+static void submit(const struct api_request *request, struct api_reply *reply, struct submission *s)
+{
+    char key[JOBS_KEY_MAX + 1];
+    const char *owner = api_query(request, "owner");
+    if (owner == NULL || !wire_name_ok(owner)) {
+        owner = "";
+    }
+    if (!parse(request, reply, s) || !read_key(request, reply, key) ||
+        !check_sources(request, reply, &s->job)) {
+        return;
+    }
+    fill_command(s, key, owner);
+    struct sh_writer w = sh_writer_over(s->bytes, sizeof s->bytes);
+    struct jobs_result result;
+    memset(&result, 0, sizeof result);
+    enum sh_err err = jobs_cmd_encode(&s->cmd, &w);
+    if (err == SH_OK) {
+        err = service_propose(request->service, s->bytes, w.used, API_WRITE_TIMEOUT_US, &result);
+    }
+    if (err == SH_ERR_EXISTS) {
+        api_reply_error(reply, err, "Idempotency-Key", key,
+                        "this key was used for another job file");
+    } else if (err != SH_OK) {
+        api_reply_err(reply, err);
+    } else {
+        reply_submitted(request, reply, &result);
+    }
+}
+
+void api_post_job(const struct api_request *request, struct api_reply *reply)
+{
+    struct submission *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        api_reply_err(reply, SH_ERR_NO_MEMORY);
+        return;
+    }
+    submit(request, reply, s);
+    free(s);
+}
+
+static json_t *shape_json(const struct kn_shape *shape)
+{
+    json_t *out = json_array();
+    for (uint32_t i = 0; i < shape->rank; i++) {
+        (void)json_array_append_new(out, json_integer(shape->dim[i]));
+    }
+    return out;
+}
+
+static json_t *table_json(const struct spec_table *table)
+{
+    json_t *rows = json_array();
+    for (uint32_t i = 0; i < table->count; i++) {
+        const struct spec_layer_row *r = &table->rows[i];
+        (void)json_array_append_new(rows,
+                                    json_pack("{s:s, s:s, s:o, s:I, s:I}", "name", r->name, "kind",
+                                              r->kind, "output", shape_json(&r->output), "params",
+                                              (json_int_t)r->params, "macs", (json_int_t)r->macs));
+    }
+    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I}", "layers", rows, "input",
+                     shape_json(&table->input), "params", (json_int_t)table->params, "macs",
+                     (json_int_t)table->macs, "bytes_shared", (json_int_t)table->bytes_shared,
+                     "bytes_rank", (json_int_t)table->bytes_rank);
+}
+
+static void validate(const struct api_request *request, struct api_reply *reply,
+                     struct submission *s)
+{
+    struct spec_table *table = calloc(1, sizeof *table);
+    if (table == NULL || !parse(request, reply, s)) {
+        if (table == NULL) {
+            api_reply_err(reply, SH_ERR_NO_MEMORY);
+        }
+        free(table);
+        return;
+    }
+    uint8_t digest[SH_DIGEST_BYTES];
+    spec_digest(&s->job, digest);
+    json_t *out = json_pack("{s:o, s:o}", "spec", json_loadb(s->spec, s->spec_size, 0, NULL),
+                            "spec_digest", spec_json_hex(digest, sizeof digest));
+    if (s->job.kind == SPEC_TRAIN && spec_table_make(&s->job, table) == SH_OK) {
+        (void)json_object_set_new(out, "model", table_json(table));
+    }
+    free(table);
+    api_reply_json(reply, 200, out);
+}
+
+void api_post_validate(const struct api_request *request, struct api_reply *reply)
+{
+    struct submission *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        api_reply_err(reply, SH_ERR_NO_MEMORY);
+        return;
+    }
+    validate(request, reply, s);
+    free(s);
+}

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "api/view.h"
+
+#include "metrics.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define PAGE_ROWS   64u
+#define TAIL_POINTS 512u
+
+bool api_open_view(const struct api_request *request, struct api_reply *reply,
+                   struct service_view **view)
+{
+    enum sh_err err = service_view_open(request->service, view);
+    if (err != SH_OK) {
+        api_reply_err(reply, err);
+        return false;
+    }
+    return true;
+}
+
+/* The newest job of that name; NOT_FOUND when there is none. */
+static enum sh_err find_by_name(const struct sh_table *t, const char *name, struct jobs_job *job)
+{
+    struct jobs_job *page = malloc(PAGE_ROWS * sizeof *page);
+    if (page == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    uint64_t before = 0;
+    enum sh_err err = SH_OK;
+    bool found = false;
+    do {
+        uint32_t count = 0;
+        err = jobs_job_list(t, &before, 0, page, PAGE_ROWS, &count);
+        for (uint32_t i = 0; err == SH_OK && !found && i < count; i++) {
+            found = strcmp(page[i].name, name) == 0;
+            if (found) {
+                *job = page[i];
+            }
+        }
+    } while (err == SH_OK && !found && before != 0);
+    free(page);
+    if (err != SH_OK) {
+        return err;
+    }
+    return found ? SH_OK : SH_ERR_NOT_FOUND;
+}
+
+bool api_find_job(const struct api_request *request, struct api_reply *reply,
+                  const struct sh_table *t, struct jobs_job *job)
+{
+    const char *text = request->params[0];
+    size_t digits = strspn(text, "0123456789");
+    bool number = digits > 0 && digits < 20 && text[digits] == '\0';
+    enum sh_err err =
+        number ? jobs_job_get(t, strtoull(text, NULL, 10), job) : find_by_name(t, text, job);
+    if (err == SH_ERR_NOT_FOUND) {
+        api_reply_error(reply, err, "job", text, "no such job");
+    } else if (err != SH_OK) {
+        api_reply_err(reply, err);
+    }
+    return err == SH_OK;
+}
+
+json_t *api_node_ref(const struct sh_table *t, const uint8_t id[static SH_NODE_ID_BYTES])
+{
+    struct jobs_node node;
+    json_t *out = json_pack("{s:o}", "id", spec_json_hex(id, SH_NODE_ID_BYTES));
+    if (jobs_node_get(t, id, &node) == SH_OK) {
+        (void)json_object_set_new(out, "name", json_string(node.name));
+    }
+    return out;
+}
+
+static const char *kind_text(enum wire_kind kind)
+{
+    return kind == WIRE_KIND_TRAIN ? "train" : "noop";
+}
+
+static json_t *failure_json(const struct jobs_job *job)
+{
+    return json_pack("{s:s, s:i, s:s}", "code", sh_err_name(job->fail_reason), "unit",
+                     (int)job->fail_unit, "message", job->fail_text);
+}
+
+json_t *api_job_json(const struct jobs_job *job)
+{
+    json_t *out = json_pack(
+        "{s:I, s:s, s:s, s:s, s:s, s:i, s:b, s:s, s:I, s:I, s:I, s:i, s:i, s:i}", "id",
+        (json_int_t)job->id, "name", job->name, "kind", kind_text(job->kind), "state",
+        jobs_state_name((uint32_t)job->state), "owner", job->owner, "priority", (int)job->priority,
+        "reproducible", job->reproducible && !job->mixed, "arithmetic",
+        job->need.arithmetic == WIRE_ARITHMETIC_ANY ? "any" : "same", "submitted_us",
+        (json_int_t)job->submit_us, "started_us", (json_int_t)job->start_us, "ended_us",
+        (json_int_t)job->end_us, "units", (int)job->units, "units_completed",
+        (int)job->units_in[JOBS_COMPLETED], "units_running", (int)job->units_in[JOBS_RUNNING]);
+    if (out == NULL) {
+        return NULL;
+    }
+    (void)json_object_set_new(out, "spec_digest",
+                              spec_json_hex(job->spec_digest, sizeof job->spec_digest));
+    if (job->pinned) {
+        (void)json_object_set_new(out, "class", spec_json_hex(job->class, sizeof job->class));
+    }
+    if (job->cause != WIRE_CAUSE_NONE) {
+        (void)json_object_set_new(out, "cause", json_string(wire_cause_text((uint32_t)job->cause)));
+    }
+    if (job->cause == WIRE_CAUSE_FAILED) {
+        (void)json_object_set_new(out, "failure", failure_json(job));
+    }
+    return out;
+}
+
+static json_t *members_json(const struct sh_table *t, const struct wire_placement *placement)
+{
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < placement->member_count; i++) {
+        const struct wire_member *m = &placement->members[i];
+        json_t *member = api_node_ref(t, m->node);
+        (void)json_object_set_new(member, "ranks",
+                                  json_pack("[i, i]", (int)m->rank_lo, (int)m->rank_hi));
+        (void)json_array_append_new(list, member);
+    }
+    return list;
+}
+
+static json_t *metrics_json(const struct jobs_metrics *m)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:o, s:o}", "test_correct", (json_int_t)m->test_correct,
+                     "test_total", (json_int_t)m->test_total, "val_correct",
+                     (json_int_t)m->val_correct, "val_total", (json_int_t)m->val_total,
+                     "train_loss", spec_json_number(m->train_loss), "val_loss",
+                     spec_json_number(m->val_loss));
+}
+
+static json_t *outcome_json(const struct jobs_outcome *o)
+{
+    return json_pack("{s:o, s:o, s:o, s:I, s:o}", "file_digest",
+                     spec_json_hex(o->file, sizeof o->file), "model_digest",
+                     spec_json_hex(o->model, sizeof o->model), "state_digest",
+                     spec_json_hex(o->state, sizeof o->state), "steps", (json_int_t)o->steps,
+                     "metrics", metrics_json(&o->metrics));
+}
+
+json_t *api_unit_json(const struct sh_table *t, const struct jobs_unit *unit)
+{
+    json_t *out = json_pack("{s:i, s:s, s:I, s:I, s:i, s:i, s:I}", "unit", (int)unit->id.unit,
+                            "state", jobs_state_name((uint32_t)unit->state), "placed_us",
+                            (json_int_t)unit->placed_us, "since_us", (json_int_t)unit->since_us,
+                            "placements", (int)unit->placements, "failures", (int)unit->failures,
+                            "checkpoint_step", (json_int_t)unit->checkpoint_step);
+    if (out == NULL) {
+        return NULL;
+    }
+    if (unit->state == JOBS_RUNNING || unit->state == JOBS_STOPPING) {
+        (void)json_object_set_new(out, "generation",
+                                  json_integer((json_int_t)unit->placement.fence.index));
+        (void)json_object_set_new(out, "members", members_json(t, &unit->placement));
+    }
+    if (unit->committed) {
+        (void)json_object_set_new(out, "partial", json_boolean(unit->partial));
+        (void)json_object_set_new(out, "outcome", outcome_json(&unit->outcome));
+    }
+    if (unit->model_version > 0) {
+        (void)json_object_set_new(out, "model_version", json_integer(unit->model_version));
+    }
+    return out;
+}
+
+json_t *api_event_json(const struct sh_table *t, const struct jobs_event *event)
+{
+    json_t *nodes = json_array();
+    for (uint32_t i = 0; i < event->node_count; i++) {
+        (void)json_array_append_new(nodes, api_node_ref(t, event->nodes[i]));
+    }
+    json_t *out =
+        json_pack("{s:I, s:i, s:I, s:I, s:s, s:s, s:o}", "seq", (json_int_t)event->seq, "unit",
+                  (int)event->unit, "at_us", (json_int_t)event->stamp_us, "index",
+                  (json_int_t)event->index, "cause", wire_cause_text((uint32_t)event->cause),
+                  "state", jobs_state_name((uint32_t)event->job_state), "nodes", nodes);
+    if (out != NULL && event->reason != SH_OK) {
+        (void)json_object_set_new(out, "code", json_string(sh_err_name(event->reason)));
+        (void)json_object_set_new(out, "message", json_string(event->text));
+    }
+    return out;
+}
+
+json_t *api_model_json(const struct sh_table *t, const struct jobs_model *m)
+{
+    json_t *holders = json_array();
+    for (uint32_t i = 0; i < m->holder_count; i++) {
+        (void)json_array_append_new(holders, api_node_ref(t, m->holders[i]));
+    }
+    json_t *out = outcome_json(&m->outcome);
+    json_t *head = json_pack("{s:s, s:i, s:I, s:b, s:b, s:I, s:o, s:o, s:o}", "name", m->name,
+                             "version", (int)m->version, "job", (json_int_t)m->unit.job,
+                             "reproducible", m->reproducible && !m->mixed, "partial", m->partial,
+                             "created_us", (json_int_t)m->created_us, "spec_digest",
+                             spec_json_hex(m->spec_digest, sizeof m->spec_digest), "class",
+                             spec_json_hex(m->class, sizeof m->class), "holders", holders);
+    (void)json_object_update(out, head);
+    json_decref(head);
+    return out;
+}
+
+/* The newest point with step >= from; false when there is none. */
+static bool newest(struct service *s, uint64_t job, const char *name, uint64_t from,
+                   struct service_point *points, struct service_point *out)
+{
+    size_t count = TAIL_POINTS;
+    bool found = false;
+    while (count == TAIL_POINTS) {
+        count = 0;
+        if (service_series_read(s, job, name, from, points, TAIL_POINTS, &count,
+                                API_SERIES_TIMEOUT_US) != SH_OK) {
+            break;
+        }
+        if (count > 0) {
+            *out = points[count - 1];
+            from = out->step + 1;
+            found = true;
+        }
+    }
+    return found;
+}
+
+static double newest_value(struct service *s, uint64_t job, const char *name, uint64_t from,
+                           struct service_point *points)
+{
+    struct service_point p;
+    return newest(s, job, name, from, points, &p) ? p.value : (double)NAN;
+}
+
+void api_progress_read(struct service *s, uint64_t job, uint64_t from, struct api_progress *out)
+{
+    memset(out, 0, sizeof *out);
+    struct service_point *points = malloc(TAIL_POINTS * sizeof *points);
+    struct service_point loss;
+    if (points != NULL && newest(s, job, METRIC_LOSS, from, points, &loss)) {
+        out->known = true;
+        out->step = loss.step;
+        out->loss = loss.value;
+        out->accuracy = newest_value(s, job, METRIC_ACCURACY, from, points);
+        out->epoch = newest_value(s, job, METRIC_EPOCH, from, points);
+        out->samples_per_s = newest_value(s, job, METRIC_SPEED, from, points);
+        out->val_loss = newest_value(s, job, METRIC_VAL_LOSS, 0, points);
+        out->val_accuracy = newest_value(s, job, METRIC_VAL_ACCURACY, 0, points);
+    }
+    free(points);
+}
+
+json_t *api_progress_json(const struct api_progress *p)
+{
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:o, s:o}", "step", (json_int_t)p->step, "loss",
+                     spec_json_number(p->loss), "accuracy", spec_json_number(p->accuracy), "epoch",
+                     spec_json_number(p->epoch), "samples_per_s",
+                     spec_json_number(p->samples_per_s), "val_loss", spec_json_number(p->val_loss),
+                     "val_accuracy", spec_json_number(p->val_accuracy));
+}

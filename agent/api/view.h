@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Private to agent/api: JSON of the replicated tables' rows, one shape per entity wherever it shows
+ * up. Times are microseconds since 1970 ("_us"), ids and digests lower-case hexadecimal. */
+#ifndef API_VIEW_H
+#define API_VIEW_H
+
+#include "api/exchange.h"
+
+#include "jobs/view.h"
+
+/* The tables now, or an error reply and false. Close it with service_view_close, soon. */
+bool api_open_view(const struct api_request *request, struct api_reply *reply,
+                   struct service_view **view);
+
+/* Finds the job that params[0] names: a number, or the newest job of that name. Else an error reply
+ * and false. */
+bool api_find_job(const struct api_request *request, struct api_reply *reply,
+                  const struct sh_table *t, struct jobs_job *job);
+
+/* One line of `shoal ps`. */
+json_t *api_job_json(const struct jobs_job *job);
+json_t *api_unit_json(const struct sh_table *t, const struct jobs_unit *unit);
+json_t *api_event_json(const struct sh_table *t, const struct jobs_event *event);
+json_t *api_model_json(const struct sh_table *t, const struct jobs_model *model);
+/* {id, name}: of an agent that was admitted, or the id alone. */
+json_t *api_node_ref(const struct sh_table *t, const uint8_t id[static SH_NODE_ID_BYTES]);
+
+/* Where a training job stands, from the newest points of its series. */
+struct api_progress {
+    bool known;
+    uint64_t step;
+    double loss;
+    double accuracy;
+    double epoch;
+    double samples_per_s;
+    double val_loss;     /* NaN: none yet */
+    double val_accuracy; /* NaN: none yet */
+};
+
+/* Reads points with step >= from; gives up after API_SERIES_TIMEOUT_US a series. */
+void api_progress_read(struct service *s, uint64_t job, uint64_t from, struct api_progress *out);
+json_t *api_progress_json(const struct api_progress *progress);
+
+#define API_SERIES_TIMEOUT_US UINT64_C(2000000)
+
+#endif

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "memory_service.h"
+
+#include "base/host/host.h"
+#include "jobs/view.h"
+#include "store/blob/blob.h"
+#include "store/fsm/fsm.h"
+#include "store/kv_mem.h"
+#include "store/series/series.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { CF_FSM, CF_BLOB, CF_SERIES, CF_COUNT };
+
+#define DATASETS_MAX 8u
+#define TERM         3u
+
+struct service {
+    pthread_mutex_t lock;
+    pthread_cond_t applied_changed;
+    struct kv *kv;
+    struct fsm *fsm;
+    struct blob *blob;
+    struct series series;
+    struct jobs *jobs;
+    void *memory;
+    struct sh_arena arena;
+    uint64_t index;
+    uint64_t line;
+    bool quorum;
+    enum sh_err blob_error;
+    char why[512];
+    uint8_t node_id[SH_NODE_ID_BYTES];
+    struct {
+        service_call_fn fn;
+        void *ctx;
+    } calls[SERVICE_CALL_KIND_COUNT];
+    struct {
+        char name[SH_NAME_MAX + 1];
+        char path[512];
+    } datasets[DATASETS_MAX];
+    size_t dataset_count;
+};
+
+struct service_view {
+    struct fsm_view *view;
+};
+
+static void must(enum sh_err err)
+{
+    SH_CHECK(err == SH_OK);
+}
+
+/* With the lock held. */
+static enum sh_err apply(struct service *s, const void *bytes, size_t size, struct jobs_result *out)
+{
+    uint8_t *copy = malloc(size);
+    SH_CHECK(copy != NULL);
+    memcpy(copy, bytes, size);
+    SH_CHECK(jobs_cmd_stamp(copy, size, sh_wall_us()));
+    s->index++;
+    struct jobs_entry entry = {
+        .index = s->index, .term = TERM, .bytes = {.at = copy, .size = size}};
+    jobs_apply(s->jobs, fsm_begin(s->fsm), &entry, out);
+    must(fsm_commit(s->fsm, s->index, TERM, 0, KV_ALL, false));
+    free(copy);
+    (void)pthread_cond_broadcast(&s->applied_changed);
+    return out->err;
+}
+
+void memory_service_apply(struct service *s, struct jobs_cmd *cmd, struct jobs_result *result)
+{
+    uint8_t *bytes = malloc(JOBS_CMD_BYTES_MAX);
+    struct sh_writer w = sh_writer_over(bytes, JOBS_CMD_BYTES_MAX);
+    must(jobs_cmd_encode(cmd, &w));
+    (void)pthread_mutex_lock(&s->lock);
+    must(apply(s, bytes, w.used, result));
+    (void)pthread_mutex_unlock(&s->lock);
+    free(bytes);
+}
+
+struct service *memory_service_open(void)
+{
+    static const struct kv_cf CFS[CF_COUNT] = {
+        {"fsm", KV_CF_SMALL}, {"blob", KV_CF_LARGE}, {"series", KV_CF_SMALL}};
+    struct service *s = calloc(1, sizeof *s);
+    SH_CHECK(s != NULL);
+    (void)pthread_mutex_init(&s->lock, NULL);
+    (void)pthread_cond_init(&s->applied_changed, NULL);
+    s->quorum = true;
+    memset(s->node_id, 0x11, sizeof s->node_id);
+    must(kv_mem_open(CFS, CF_COUNT, &s->kv));
+    must(fsm_open(s->kv, CF_FSM, NULL, &s->fsm, NULL));
+    must(blob_open(s->kv, CF_BLOB, &s->blob));
+    s->series = (struct series){.kv = s->kv, .cf = CF_SERIES};
+    size_t bytes = (jobs_bytes() + 63) / 64 * 64;
+    s->memory = aligned_alloc(64, bytes);
+    SH_CHECK(s->memory != NULL);
+    sh_arena_init(&s->arena, s->memory, bytes);
+    s->jobs = jobs_init(&s->arena);
+    struct jobs_cmd cmd = {.type = JOBS_NODE_ADMIT};
+    struct jobs_result result;
+    memcpy(cmd.u.node_admit.node, s->node_id, sizeof s->node_id);
+    (void)snprintf(cmd.u.node_admit.name, sizeof cmd.u.node_admit.name, "alpha");
+    (void)snprintf(cmd.u.node_admit.addr, sizeof cmd.u.node_admit.addr, "127.0.0.1:7711");
+    memory_service_apply(s, &cmd, &result);
+    return s;
+}
+
+void memory_service_close(struct service *s)
+{
+    blob_close(s->blob);
+    fsm_close(s->fsm);
+    kv_close(s->kv);
+    free(s->memory);
+    (void)pthread_cond_destroy(&s->applied_changed);
+    (void)pthread_mutex_destroy(&s->lock);
+    free(s);
+}
+
+void memory_service_quorum(struct service *s, bool on)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    s->quorum = on;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void memory_service_blob_error(struct service *s, enum sh_err err)
+{
+    (void)pthread_mutex_lock(&s->lock);
+    s->blob_error = err;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+void memory_service_why(struct service *s, const char *text)
+{
+    (void)snprintf(s->why, sizeof s->why, "%s", text);
+}
+
+static void read_unit(struct service *s, uint64_t job, struct jobs_unit *unit, struct jobs_job *row)
+{
+    struct service_view *view = NULL;
+    must(service_view_open(s, &view));
+    struct wire_unit id = {.job = job, .unit = 0};
+    must(jobs_unit_get(service_view_table(view), id, unit));
+    must(jobs_job_get(service_view_table(view), job, row));
+    service_view_close(view);
+}
+
+struct wire_fence memory_service_place(struct service *s, uint64_t job)
+{
+    struct jobs_unit unit;
+    struct jobs_job row;
+    struct jobs_result result;
+    read_unit(s, job, &unit, &row);
+    struct jobs_cmd cmd = {.type = JOBS_PLACE};
+    cmd.u.place.unit = unit.id;
+    cmd.u.place.previous = unit.placement.fence;
+    cmd.u.place.cause = WIRE_CAUSE_PLACED;
+    cmd.u.place.member_count = 1;
+    memcpy(cmd.u.place.members[0].node, s->node_id, sizeof s->node_id);
+    cmd.u.place.members[0].rank_hi = row.need.ranks;
+    memory_service_apply(s, &cmd, &result);
+    return result.fence;
+}
+
+void memory_service_commit(struct service *s, uint64_t job, struct wire_fence fence,
+                           const void *file, size_t size)
+{
+    struct jobs_result result;
+    struct jobs_cmd cmd = {.type = JOBS_COMMIT};
+    struct jobs_commit *commit = &cmd.u.commit;
+    commit->unit = (struct wire_unit){.job = job, .unit = 0};
+    commit->fence = fence;
+    if (file != NULL) {
+        must(service_blob_put(s, file, size, 1, commit->outcome.file, 0));
+        memset(commit->outcome.model, 0xaa, sizeof commit->outcome.model);
+        memset(commit->outcome.state, 0xbb, sizeof commit->outcome.state);
+        commit->outcome.steps = 40;
+        commit->outcome.metrics.test_correct = 98;
+        commit->outcome.metrics.test_total = 100;
+        commit->holder_count = 1;
+        memcpy(commit->holders[0], s->node_id, sizeof s->node_id);
+    }
+    memory_service_apply(s, &cmd, &result);
+}
+
+void service_status(struct service *s, struct service_status *out)
+{
+    memset(out, 0, sizeof *out);
+    (void)pthread_mutex_lock(&s->lock);
+    memset(out->cluster_id, 0xc1, sizeof out->cluster_id);
+    memcpy(out->node_id, s->node_id, sizeof out->node_id);
+    (void)snprintf(out->name, sizeof out->name, "alpha");
+    out->role = s->quorum ? SERVICE_LEADER : SERVICE_CANDIDATE;
+    out->raft_handle = 1;
+    out->term = TERM;
+    out->leader_known = s->quorum;
+    memcpy(out->leader_id, s->node_id, sizeof out->leader_id);
+    out->commit_index = s->index;
+    out->applied_index = s->index;
+    out->uptime_us = 1000000;
+    (void)pthread_mutex_unlock(&s->lock);
+}
+
+size_t service_members(struct service *s, struct service_member *out, size_t capacity)
+{
+    SH_CHECK_CMP(capacity, >, 0);
+    *out = (struct service_member){.liveness = SERVICE_ALIVE, .voter = true};
+    memcpy(out->node.id, s->node_id, sizeof out->node.id);
+    (void)snprintf(out->node.name, sizeof out->node.name, "alpha");
+    (void)snprintf(out->node.addr, sizeof out->node.addr, "127.0.0.1:7711");
+    (void)snprintf(out->node.version, sizeof out->node.version, "0.1.0");
+    (void)snprintf(out->node.isa, sizeof out->node.isa, "avx2");
+    out->node.cpus = 2;
+    out->node.ram_bytes = UINT64_C(8) << 30;
+    out->node.slots = 1;
+    return 1;
+}
+
+enum sh_err service_propose(struct service *s, const void *command, size_t size,
+                            uint64_t timeout_us, struct jobs_result *out)
+{
+    (void)timeout_us;
+    (void)pthread_mutex_lock(&s->lock);
+    enum sh_err err = s->quorum ? apply(s, command, size, out) : SH_ERR_NO_QUORUM;
+    (void)pthread_mutex_unlock(&s->lock);
+    return err;
+}
+
+enum sh_err service_view_open(struct service *s, struct service_view **out)
+{
+    struct service_view *view = calloc(1, sizeof *view);
+    if (view == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    enum sh_err err = fsm_view_open(s->fsm, &view->view);
+    if (err != SH_OK) {
+        free(view);
+        return err;
+    }
+    *out = view;
+    return SH_OK;
+}
+
+const struct sh_table *service_view_table(const struct service_view *view)
+{
+    return fsm_view_table(view->view);
+}
+
+void service_view_close(struct service_view *view)
+{
+    fsm_view_close(view->view);
+    free(view);
+}
+
+uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeout_us)
+{
+    struct timespec until;
+    (void)clock_gettime(CLOCK_REALTIME, &until);
+    uint64_t us = (uint64_t)until.tv_nsec / 1000 + timeout_us;
+    until.tv_sec += (time_t)(us / 1000000);
+    until.tv_nsec = (long)(us % 1000000) * 1000;
+    (void)pthread_mutex_lock(&s->lock);
+    int waited = 0;
+    while (s->index <= index && waited == 0) {
+        waited = pthread_cond_timedwait(&s->applied_changed, &s->lock, &until);
+    }
+    uint64_t now = s->index;
+    (void)pthread_mutex_unlock(&s->lock);
+    return now;
+}
+
+enum sh_err service_why(struct service *s, uint64_t job, char *out, size_t size,
+                        uint64_t timeout_us)
+{
+    (void)job;
+    (void)timeout_us;
+    (void)snprintf(out, size, "%s", s->why);
+    return SH_OK;
+}
+
+void service_on_call(struct service *s, enum service_call_kind kind, service_call_fn fn, void *ctx)
+{
+    s->calls[kind].fn = fn;
+    s->calls[kind].ctx = ctx;
+}
+
+enum sh_err service_call(struct service *s, const uint8_t node[SH_NODE_ID_BYTES],
+                         enum service_call_kind kind, const void *request, size_t size,
+                         uint8_t *reply, size_t capacity, size_t *reply_size, uint64_t timeout_us)
+{
+    (void)timeout_us;
+    if (memcmp(node, s->node_id, SH_NODE_ID_BYTES) != 0) {
+        return SH_ERR_UNREACHABLE;
+    }
+    struct sh_span span = {.at = request, .size = size};
+    return s->calls[kind].fn(s->calls[kind].ctx, span, reply, capacity, reply_size);
+}
+
+enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size, unsigned copies,
+                             uint8_t digest[SH_DIGEST_BYTES], uint64_t timeout_us)
+{
+    (void)copies;
+    (void)timeout_us;
+    (void)pthread_mutex_lock(&s->lock);
+    enum sh_err err = s->blob_error;
+    s->blob_error = SH_OK;
+    (void)pthread_mutex_unlock(&s->lock);
+    struct blob_id id;
+    if (err == SH_OK) {
+        err = blob_put(s->blob, bytes, size, &id);
+    }
+    if (err == SH_OK) {
+        memcpy(digest, id.digest, SH_DIGEST_BYTES);
+    }
+    return err;
+}
+
+enum sh_err service_blob_fetch(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
+                               uint64_t *size, uint64_t timeout_us)
+{
+    (void)timeout_us;
+    struct blob_id id;
+    memcpy(id.digest, digest, sizeof id.digest);
+    return blob_size(s->blob, &id, size);
+}
+
+enum sh_err service_blob_read(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
+                              uint64_t offset, void *out, size_t capacity, size_t *read_size)
+{
+    struct blob_id id;
+    struct blob_reader *reader = NULL;
+    memcpy(id.digest, digest, sizeof id.digest);
+    enum sh_err err = blob_read_open(s->blob, &id, &reader);
+    if (err == SH_OK) {
+        err = blob_read(reader, offset, out, capacity, read_size);
+        blob_read_close(reader);
+    }
+    return err;
+}
+
+static void write_batch(struct service *s, struct kv_batch *batch)
+{
+    must(kv_write(s->kv, batch, false));
+    kv_batch_fini(batch);
+}
+
+void service_series_append(struct service *s, uint64_t job, const char *name,
+                           const struct service_point *points, size_t count)
+{
+    struct kv_batch batch;
+    kv_batch_init(&batch);
+    for (size_t i = 0; i < count; i++) {
+        struct series_point p = {points[i].step, points[i].value, points[i].wall_us};
+        series_put_point(&s->series, &batch, job, name, &p);
+    }
+    write_batch(s, &batch);
+}
+
+void service_log_append(struct service *s, uint64_t job, const char *line)
+{
+    struct kv_batch batch;
+    kv_batch_init(&batch);
+    (void)pthread_mutex_lock(&s->lock);
+    struct series_stream stream = {.job = job};
+    struct series_row row = {.seq = s->line++,
+                             .wall_us = sh_wall_us(),
+                             .text = {.at = (const uint8_t *)line, .size = strlen(line)}};
+    (void)pthread_mutex_unlock(&s->lock);
+    series_put_line(&s->series, &batch, &stream, &row);
+    write_batch(s, &batch);
+}
+
+enum sh_err service_series_read(struct service *s, uint64_t job, const char *name, uint64_t from,
+                                struct service_point *out, size_t capacity, size_t *count,
+                                uint64_t timeout_us)
+{
+    (void)timeout_us;
+    struct series_point *points = malloc(capacity * sizeof *points);
+    uint32_t got = 0;
+    enum sh_err err = points == NULL ? SH_ERR_NO_MEMORY
+                                     : series_points(&s->series, job, name, from, points,
+                                                     (uint32_t)capacity, &got);
+    for (uint32_t i = 0; err == SH_OK && i < got; i++) {
+        out[i] = (struct service_point){points[i].step, points[i].wall_us, points[i].value};
+    }
+    free(points);
+    *count = got;
+    return err;
+}
+
+#define TEXT_BYTES ((size_t)1 << 20)
+
+enum sh_err service_log_read(struct service *s, uint64_t job, uint64_t from,
+                             struct service_log_line *out, size_t capacity, size_t *count,
+                             uint64_t timeout_us)
+{
+    (void)timeout_us;
+    struct series_stream stream = {.job = job};
+    struct series_row *rows = malloc(capacity * sizeof *rows);
+    char *text = malloc(TEXT_BYTES);
+    uint32_t got = 0;
+    SH_CHECK(rows != NULL);
+    SH_CHECK(text != NULL);
+    enum sh_err err =
+        series_lines(&s->series, &stream, from, rows, (uint32_t)capacity, text, TEXT_BYTES, &got);
+    for (uint32_t i = 0; err == SH_OK && i < got; i++) {
+        out[i].sequence = rows[i].seq;
+        out[i].wall_us = rows[i].wall_us;
+        (void)snprintf(out[i].text, sizeof out[i].text, "%.*s", (int)rows[i].text.size,
+                       (const char *)rows[i].text.at);
+    }
+    free(rows);
+    free(text);
+    *count = got;
+    return err;
+}
+
+enum sh_err service_dataset_path(struct service *s, const char *name, char *path, size_t size)
+{
+    for (size_t i = 0; i < s->dataset_count; i++) {
+        if (strcmp(s->datasets[i].name, name) == 0) {
+            (void)snprintf(path, size, "%s", s->datasets[i].path);
+            return SH_OK;
+        }
+    }
+    return SH_ERR_NOT_FOUND;
+}
+
+enum sh_err service_dataset_keep(struct service *s, const char *name, const char *path)
+{
+    SH_CHECK_CMP(s->dataset_count, <, DATASETS_MAX);
+    size_t i = s->dataset_count++;
+    (void)snprintf(s->datasets[i].name, sizeof s->datasets[i].name, "%s", name);
+    (void)snprintf(s->datasets[i].path, sizeof s->datasets[i].path, "%s", path);
+    return SH_OK;
+}
