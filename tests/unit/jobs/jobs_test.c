@@ -230,6 +230,21 @@ TEST(a_place_entry_is_the_fence_of_the_gang)
     world_free(&w);
 }
 
+TEST(a_unit_placed_anew_runs_since_its_first_gang)
+{
+    cluster(2);
+    w.now_us = 3000000;
+    struct wire_unit unit = running(1);
+    w.now_us = 4000000;
+    EXPECT_DONE(world_place(&w, unit, 1, 2));
+    struct jobs_unit view;
+    EXPECT_EQ(jobs_unit_get(w.t, unit, &view), SH_OK);
+    EXPECT_EQ(view.since_us, 3000000);
+    EXPECT_EQ(view.placed_us, 4000000);
+    EXPECT_EQ(view.placements, 2);
+    world_free(&w);
+}
+
 TEST(a_place_against_an_old_fence_is_stale)
 {
     cluster(3);

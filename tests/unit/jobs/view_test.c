@@ -81,6 +81,9 @@ TEST(one_name_is_one_data_set_wherever_it_lies)
     EXPECT_DONE(world_dataset(&w, 2, "birds", 1));
     EXPECT_DONE(world_dataset(&w, 2, "birds", 1));
     EXPECT(w.result.duplicate);
+    memcpy(w.cmd.u.dataset_add.path, "/moved", 7);
+    EXPECT_DONE(world_apply(&w));
+    EXPECT(!w.result.duplicate);
     EXPECT_CODE(world_dataset(&w, 3, "birds", 2), JOBS_CODE_DATASET_DIFFERS);
     EXPECT_EQ(w.result.err, SH_ERR_EXISTS);
     EXPECT_CODE(world_dataset(&w, 9, "birds", 1), JOBS_CODE_NODE_UNKNOWN);
@@ -92,6 +95,7 @@ TEST(one_name_is_one_data_set_wherever_it_lies)
     EXPECT_EQ(jobs_dataset_holder_list(w.t, "birds", NULL, holders, 4, &count), SH_OK);
     EXPECT_EQ(count, 2);
     EXPECT_STR(holders[0].path, "/data/set");
+    EXPECT_STR(holders[1].path, "/moved");
     uint8_t id[SH_NODE_ID_BYTES];
     world_node(id, 3);
     EXPECT_EQ(jobs_dataset_holder_get(w.t, "birds", id, &holders[0]), SH_ERR_NOT_FOUND);
