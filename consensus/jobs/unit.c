@@ -181,7 +181,7 @@ static uint32_t make_model(struct jobs_tx *tx, const struct jobs_commit *c)
     version++;
     *model = (struct jobs_model){.version = version,
                                  .unit = c->unit,
-                                 .reproducible = job->reproducible && !job->mixed,
+                                 .reproducible = job->reproducible && !job->mixed && !c->partial,
                                  .mixed = job->mixed,
                                  .partial = c->partial,
                                  .created_us = tx->meta.stamp_us,

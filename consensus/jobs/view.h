@@ -103,9 +103,9 @@ struct jobs_model {
     struct wire_unit unit; /* lineage: what made it */
     uint8_t spec_digest[SH_DIGEST_BYTES];
     uint8_t class[WIRE_CLASS_BYTES];
-    bool reproducible;
+    bool reproducible; /* the same job file gives the same bytes again */
     bool mixed;
-    bool partial;
+    bool partial; /* stopped on request: what there was after outcome.steps */
     uint64_t created_us;
     struct jobs_outcome outcome;
     uint32_t holder_count;

@@ -523,6 +523,7 @@ TEST(stopping_a_running_job_keeps_what_there_is)
     struct jobs_model model;
     EXPECT_EQ(jobs_model_get(w.t, "digits", 0, &model), SH_OK);
     EXPECT(model.partial);
+    EXPECT(!model.reproducible);
     EXPECT_DONE(world_commit(&w, unit, fence, 1, true));
     EXPECT(w.result.duplicate);
     world_free(&w);
