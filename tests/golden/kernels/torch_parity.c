@@ -33,14 +33,20 @@ static void must(enum kn_err err)
     }
 }
 
+/* Reachable until the program ends. */
 static void *memory(size_t bytes)
 {
+    static void *kept[256];
+    static size_t count;
     void *at = aligned_alloc(64, (bytes + 64) / 64 * 64);
     if (at == NULL) {
         must(KN_ERR_MEMORY);
     }
-    memset(at, 0, bytes);
-    return at;
+    if (count == sizeof kept / sizeof kept[0]) {
+        must(KN_ERR_LIMIT);
+    }
+    kept[count++] = at;
+    return memset(at, 0, bytes);
 }
 
 /* --- The formulas of make_torch_fixtures.py. -------------------------------------------------- */
@@ -150,7 +156,7 @@ static struct kn_model *mixed_model(void)
 /* --- Training. -------------------------------------------------------------------------------- */
 
 struct run {
-    const struct kn_model *m;
+    struct kn_model *m;
     const struct kn_ops *ops;
     uint32_t batch, ranks, steps;
     struct kn_optim optim;
@@ -332,7 +338,9 @@ static bool digits_follow(const char *directory, const struct kn_ops *ops)
     good = compare_losses("digits", "sgd", &r, &f) && good;
     r.optim = kn_optim_default(KN_OPTIM_ADAMW);
     run_train(&r);
-    return compare_losses("digits", "adamw", &r, &f) && good;
+    good = compare_losses("digits", "adamw", &r, &f) && good;
+    kn_model_close(r.m);
+    return good;
 }
 
 static bool mixed_follow(const char *directory, const struct kn_ops *ops)
@@ -359,12 +367,15 @@ static bool mixed_follow(const char *directory, const struct kn_ops *ops)
     batch_fill(x, labels, 60, 20, 126, 5);
     must(kn_work_open(&w, r.m, ops, 20, false));
     must(kn_model_predict(w, r.params, r.buffers, x, 20, y, &diag));
+    kn_work_close(w);
     good = figure("mixed", "probabilities in evaluation",
                   apart(y, fixture_get(&f, "probabilities", 100), 100), LATE_LIMIT) &&
            good;
     r.optim = kn_optim_default(KN_OPTIM_ADAMW);
     run_train(&r);
-    return compare_losses("mixed", "adamw", &r, &f) && good;
+    good = compare_losses("mixed", "adamw", &r, &f) && good;
+    kn_model_close(r.m);
+    return good;
 }
 
 int main(int argc, char **argv)

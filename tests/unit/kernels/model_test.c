@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/graph/graph.h"
 #include "kernels/philox.h"
+#include "kept.h"
 #include "tst.h"
 
 #include <math.h>
 #include <pthread.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 static struct kn_diag diag;
@@ -36,6 +36,7 @@ static struct kn_model *digits_model(void)
     const struct kn_conv2d first = conv_of(8, 5, 1);
     const struct kn_conv2d second = conv_of(16, 5, 1);
     OK(kn_model_open(&m));
+    kept(m);
     OK(kn_model_input(m, &(struct kn_shape){3, {1, 28, 28}}, &at, &diag));
     OK(kn_model_conv2d(m, at, NULL, &first, &at, &diag));
     OK(kn_model_relu(m, at, NULL, &at, &diag));
@@ -65,6 +66,7 @@ static struct kn_model *wild_model(enum kn_loss loss)
     const struct kn_pool2d overlapping = {
         .kernel = {3, 3}, .stride = {2, 2}, .padding = KN_PADDING_SAME};
     OK(kn_model_open(&m));
+    kept(m);
     OK(kn_model_input(m, &(struct kn_shape){3, {2, 9, 7}}, &in, &diag));
     OK(kn_model_conv2d(m, in, NULL, &first, &at, &diag));
     OK(kn_model_batchnorm(m, at, NULL, 1e-5f, 0.1f, &at, &diag));
@@ -101,10 +103,9 @@ static struct data data_of(const struct kn_model *m, uint32_t n)
     const struct kn_shape out = kn_model_output_shape(m);
     const size_t inputs = kn_shape_count(&in);
     const uint32_t outputs = out.dim[0];
-    struct data d = {.x = malloc(n * inputs * sizeof(float)),
-                     .targets = malloc((size_t)n * outputs * sizeof(float)),
-                     .labels = malloc(n * sizeof(int32_t))};
-    EXPECT(d.x != NULL && d.targets != NULL && d.labels != NULL);
+    struct data d = {.x = kept_bytes(n * inputs * sizeof(float)),
+                     .targets = kept_bytes((size_t)n * outputs * sizeof(float)),
+                     .labels = kept_bytes(n * sizeof(int32_t))};
     const struct kn_stream s = kn_stream_make(tst_seed(), 1, 2, 3);
     for (size_t i = 0; i < n * inputs; i++) {
         d.x[i] = 2 * kn_unit_float(kn_stream_u32(s, 0, (uint32_t)i)) - 1;
@@ -124,10 +125,10 @@ static double *reference_step(const struct kn_model *m, const double *params,
                               const struct kn_batch *batch)
 {
     struct kn_work *w;
-    double *out = malloc(kn_model_vector_count(m) * sizeof *out);
-    EXPECT(out != NULL);
+    double *out = kept_bytes(kn_model_vector_count(m) * sizeof *out);
     memset(out, 0xFF, kn_model_vector_count(m) * sizeof *out);
     OK(kn_work_open(&w, m, kn_ops_ref(), batch->n, true));
+    kept(w);
     OK(kn_model_step(w, params, batch, &key, out, &diag));
     kn_work_close(w);
     return out;
@@ -135,8 +136,7 @@ static double *reference_step(const struct kn_model *m, const double *params,
 
 static double *doubles(const float *at, size_t count)
 {
-    double *out = malloc(count * sizeof *out);
-    EXPECT(out != NULL);
+    double *out = kept_bytes(count * sizeof *out);
     for (size_t i = 0; i < count; i++) {
         out[i] = (double)at[i];
     }
@@ -145,9 +145,8 @@ static double *doubles(const float *at, size_t count)
 
 static float *init_params(const struct kn_model *m, float **buffers)
 {
-    float *params = malloc(kn_model_param_count(m) * sizeof *params);
-    *buffers = malloc((kn_model_buffer_count(m) + 1) * sizeof **buffers);
-    EXPECT(params != NULL && *buffers != NULL);
+    float *params = kept_bytes(kn_model_param_count(m) * sizeof *params);
+    *buffers = kept_bytes((kn_model_buffer_count(m) + 1) * sizeof **buffers);
     kn_model_init(m, 5, params, *buffers);
     return params;
 }
@@ -174,8 +173,6 @@ TEST_ROWS(the_gradient_of_a_whole_model_matches_central_differences, losses)
         params[i] = kept;
         const double slope = (above[loss] - below[loss]) / (2 * h);
         EXPECT_NEAR(got[i], slope, 2e-6);
-        free(above);
-        free(below);
     }
 }
 
@@ -189,9 +186,10 @@ TEST_ROWS(a_step_in_float_is_close_to_the_step_in_double, losses)
     const struct kn_batch batch = {.n = 21, .x = d.x, .labels = d.labels, .targets = d.targets};
     const double *want = reference_step(m, doubles(params, kn_model_param_count(m)), &batch);
     struct kn_work *w;
-    float *got = malloc(count * sizeof *got);
+    float *got = kept_bytes(count * sizeof *got);
     memset(got, 0xFF, count * sizeof *got);
     OK(kn_work_open(&w, m, kn_ops_cpu(), 40, true));
+    kept(w);
     OK(kn_model_step(w, params, &batch, &key, got, &diag));
     double apart = 0;
     double size = 0;
@@ -214,10 +212,12 @@ TEST(a_step_repeats_bit_for_bit_in_any_workspace)
     const struct data d = data_of(m, 30);
     struct kn_work *small;
     struct kn_work *large;
-    float *a = malloc(count * sizeof *a);
-    float *b = malloc(count * sizeof *b);
+    float *a = kept_bytes(count * sizeof *a);
+    float *b = kept_bytes(count * sizeof *b);
     OK(kn_work_open(&small, m, kn_ops_cpu(), 7, true));
+    kept(small);
     OK(kn_work_open(&large, m, kn_ops_cpu(), 30, true));
+    kept(large);
     const struct kn_batch seven = {.n = 7, .x = d.x, .labels = d.labels};
     const struct kn_batch thirty = {.n = 30, .x = d.x, .labels = d.labels};
     OK(kn_model_step(small, params, &seven, &key, a, &diag));
@@ -273,8 +273,8 @@ TEST_ROWS(ranks_give_the_same_bits_on_one_thread_and_on_two, wild)
     float *buffers;
     float *params = init_params(m, &buffers);
     const struct data d = data_of(m, 16 * RANKS);
-    float *alone = calloc(count, sizeof *alone);
-    float *both = calloc(count, sizeof *both);
+    float *alone = kept_bytes(count * sizeof *alone);
+    float *both = kept_bytes(count * sizeof *both);
     struct worker single = {.m = m, .params = params, .d = &d, .out = alone, .first = 0, .step = 1};
     EXPECT(worker_run(&single) == NULL);
     struct worker pair[2];
@@ -311,8 +311,11 @@ TEST(evaluation_uses_running_statistics_and_no_dropout)
     uint64_t correct[3];
     struct kn_work *w[3];
     OK(kn_work_open(&w[0], m, kn_ops_ref(), 45, false));
+    kept(w[0]);
     OK(kn_work_open(&w[1], m, kn_ops_cpu(), 20, false));
+    kept(w[1]);
     OK(kn_work_open(&w[2], m, kn_ops_cpu(), 20, true));
+    kept(w[2]);
     OK(kn_model_eval(w[0], params64, buffers64, &batch, &loss[0], &correct[0], &diag));
     OK(kn_model_eval(w[1], params, buffers, &batch, &loss[1], &correct[1], &diag));
     OK(kn_model_eval(w[2], params, buffers, &batch, &loss[2], &correct[2], &diag));
@@ -336,6 +339,7 @@ TEST(an_update_scales_the_sums_and_moves_the_running_statistics)
     struct kn_model *m;
     uint32_t at;
     OK(kn_model_open(&m));
+    kept(m);
     OK(kn_model_input(m, &(struct kn_shape){1, {1, 1, 1}}, &at, &diag));
     OK(kn_model_batchnorm(m, at, NULL, 1e-5f, 0.25f, &at, &diag));
     OK(kn_model_seal(m, at, KN_LOSS_MSE, &diag));
@@ -365,8 +369,8 @@ TEST(the_digits_network_learns_a_rule)
     EXPECT_EQ(p, 208 + 3216 + 50240 + 650);
     float *buffers;
     float *params = init_params(m, &buffers);
-    float *state = calloc(p, sizeof *state);
-    float *vector = malloc(kn_model_vector_count(m) * sizeof *vector);
+    float *state = kept_bytes(p * sizeof *state);
+    float *vector = kept_bytes(kn_model_vector_count(m) * sizeof *vector);
     const struct data d = data_of(m, 64);
     for (uint32_t i = 0; i < 64; i++) { /* label: which of ten bands of rows is bright */
         for (uint32_t k = 0; k < 28 * 2; k++) {
@@ -375,6 +379,7 @@ TEST(the_digits_network_learns_a_rule)
     }
     struct kn_work *w;
     OK(kn_work_open(&w, m, kn_ops_cpu(), 64, true));
+    kept(w);
     const struct kn_optim sgd = {.kind = KN_OPTIM_SGD, .lr = 0.02f, .momentum = 0.9f};
     const struct kn_batch batch = {.n = 64, .x = d.x, .labels = d.labels};
     for (uint32_t step = 0; step < 60; step++) {
@@ -401,7 +406,7 @@ TEST(initial_weights_lie_within_their_bound_and_depend_on_the_seed)
         sum += (double)params[t->offset + i] * (double)params[t->offset + i];
     }
     EXPECT_NEAR(sum / (double)t->count / (2.0 / 784), 1, 0.02);
-    float *other = malloc(kn_model_param_count(m) * sizeof *other);
+    float *other = kept_bytes(kn_model_param_count(m) * sizeof *other);
     kn_model_init(m, 6, other, buffers);
     EXPECT(memcmp(params, other, kn_model_param_count(m) * sizeof *other) != 0);
 }
@@ -414,9 +419,10 @@ TEST(values_that_are_not_finite_are_named)
     float *buffers;
     float *params = init_params(m, &buffers);
     struct data d = data_of(m, 4);
-    float *vector = malloc(kn_model_vector_count(m) * sizeof *vector);
+    float *vector = kept_bytes(kn_model_vector_count(m) * sizeof *vector);
     struct kn_work *w;
     OK(kn_work_open(&w, m, kn_ops_cpu(), 4, true));
+    kept(w);
     const struct kn_batch batch = {.n = 4, .x = d.x, .labels = d.labels};
     const float kept = params[300];
     params[300] = NAN;
@@ -441,9 +447,10 @@ TEST(a_label_out_of_range_is_named)
     float *buffers;
     float *params = init_params(m, &buffers);
     const struct data d = data_of(m, 4);
-    float *vector = malloc(kn_model_vector_count(m) * sizeof *vector);
+    float *vector = kept_bytes(kn_model_vector_count(m) * sizeof *vector);
     struct kn_work *w;
     OK(kn_work_open(&w, m, kn_ops_cpu(), 4, true));
+    kept(w);
     d.labels[3] = 10;
     const struct kn_batch batch = {.n = 4, .x = d.x, .labels = d.labels};
     EXPECT(kn_model_step(w, params, &batch, &key, vector, &diag) == KN_ERR_INVALID);
@@ -460,6 +467,7 @@ TEST(a_bad_layer_is_refused_by_name_with_what_it_got)
         .filters = 4, .kernel = {3, 3}, .padding = KN_PADDING_EXPLICIT, .pad = {1, 1, 3, 1}};
     const struct kn_pool2d large = {.kernel = {16, 16}, .padding = KN_PADDING_SAME};
     OK(kn_model_open(&m));
+    kept(m);
     OK(kn_model_input(m, &(struct kn_shape){3, {2, 8, 6}}, &in, &diag));
     EXPECT(kn_model_dense(m, in, "fc", 3, false, &at, &diag) == KN_ERR_INVALID);
     EXPECT_STR(diag.text, "layer \"fc\": dense expects a flat input, got [2, 8, 6] from \"input\"; "

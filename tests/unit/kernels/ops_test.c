@@ -4,19 +4,18 @@
  * table against ref over many shapes with poisoned outputs. */
 #include "kernels/kn.h"
 #include "kernels/philox.h"
+#include "kept.h"
 #include "tst.h"
 
 #include <math.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 /* --- Values. ---------------------------------------------------------------------------------- */
 
 static double *values(size_t count, uint32_t purpose, double from, double to)
 {
-    double *at = malloc(count * sizeof *at + 8);
-    EXPECT(at != NULL);
+    double *at = kept_bytes(count * sizeof *at);
     const struct kn_stream s = kn_stream_make(tst_seed(), 77, purpose, (uint32_t)tst_row);
     for (size_t i = 0; i < count; i++) {
         /* Rounded to float, so that both tables start from the same numbers. */
@@ -28,9 +27,7 @@ static double *values(size_t count, uint32_t purpose, double from, double to)
 
 static double *zeros(size_t count)
 {
-    double *at = calloc(count + 1, sizeof *at);
-    EXPECT(at != NULL);
-    return at;
+    return kept_bytes(count * sizeof(double));
 }
 
 static double dot(const double *a, const double *b, size_t count)
@@ -160,10 +157,9 @@ static struct run run_of(const struct shape *s)
     r.w = values(r.params, 2, s->op == BN ? 0.5 : -1, 1);
     r.b = values(r.biases, 3, -1, 1);
     r.dy = values(s->n * r.out, 4, -1, 1);
-    r.labels = calloc(s->n, sizeof *r.labels);
-    r.targets = calloc(s->n * r.in, sizeof *r.targets);
+    r.labels = kept_bytes(s->n * sizeof *r.labels);
+    r.targets = kept_bytes(s->n * r.in * sizeof *r.targets);
     const double *targets = values(s->n * r.in, 5, -1, 1);
-    EXPECT(r.labels != NULL && r.targets != NULL);
     for (uint32_t i = 0; i < s->n; i++) {
         r.labels[i] = (int32_t)(i * 7 % s->c);
     }
@@ -177,9 +173,7 @@ static struct run run_of(const struct shape *s)
 static void *encode(const struct kn_ops *ops, const double *x, uint32_t n, size_t count)
 {
     const size_t elements = kn_layout_count(ops, n, count);
-    void *at = aligned_alloc(64, (elements * ops->elem_size + 64 + 63) / 64 * 64);
-    EXPECT(at != NULL);
-    memset(at, 0, elements * ops->elem_size);
+    void *at = kept_bytes(elements * ops->elem_size);
     for (size_t i = 0; i < n; i++) {
         for (size_t e = 0; e < count; e++) {
             const size_t to = (i / ops->lanes * count + e) * ops->lanes + i % ops->lanes;
@@ -210,8 +204,7 @@ static double *decode(const struct kn_ops *ops, const void *x, uint32_t n, size_
 static void *encode_flat(const struct kn_ops *ops, const double *x, size_t count)
 {
     /* One element past an aligned address: the tables promise to take any alignment. */
-    unsigned char *at = malloc((count + 2) * ops->elem_size);
-    EXPECT(at != NULL);
+    unsigned char *at = kept_bytes((count + 1) * ops->elem_size);
     at += ops->elem_size;
     for (size_t i = 0; i < count; i++) {
         if (ops->elem_size == 8) {
@@ -235,8 +228,7 @@ static double *decode_flat(const struct kn_ops *ops, const void *x, size_t count
 static void *poison(const struct kn_ops *ops, uint32_t n, size_t count)
 {
     const size_t elements = kn_layout_count(ops, n, count);
-    void *at = aligned_alloc(64, (elements * ops->elem_size + 64 + 63) / 64 * 64);
-    EXPECT(at != NULL);
+    void *at = kept_bytes(elements * ops->elem_size);
     memset(at, 0xFF, elements * ops->elem_size); /* not-a-number in float and in double */
     return at;
 }
@@ -264,9 +256,8 @@ static void run_windows(const struct run *r, const void *x, const void *w, const
     const size_t bytes = r->s->op == CONV    ? ops->conv_scratch(&r->conv, n)
                          : r->s->op == DENSE ? ops->dense_scratch(n, r->s->c, r->s->out)
                                              : 0;
-    void *scratch = aligned_alloc(64, (bytes + 64) / 64 * 64);
-    uint8_t *which = malloc(kn_layout_count(ops, n, r->out) + 1);
-    EXPECT(scratch != NULL && which != NULL);
+    void *scratch = kept_bytes(bytes);
+    uint8_t *which = kept_bytes(kn_layout_count(ops, n, r->out));
     memset(scratch, 0xFF, bytes);
     switch (r->s->op) {
     case DENSE:
@@ -296,8 +287,6 @@ static void run_windows(const struct run *r, const void *x, const void *w, const
     case ADD:
         EXPECT(false);
     }
-    free(scratch);
-    free(which);
 }
 
 static struct result run_op(const struct run *r)
@@ -315,9 +304,8 @@ static struct result run_op(const struct run *r)
     double *none = zeros(4 * (size_t)r->s->c);
     void *stats = encode_flat(ops, none, 2 * (size_t)r->s->c);
     void *saved = encode_flat(ops, none, 2 * (size_t)r->s->c);
-    uint8_t *keep = malloc(kn_layout_count(ops, n, r->in) + 1);
+    uint8_t *keep = kept_bytes(kn_layout_count(ops, n, r->in));
     struct kn_loss_sum sum = {0, 0};
-    EXPECT(keep != NULL);
     switch (r->s->op) {
     case DENSE:
     case CONV:
@@ -374,13 +362,7 @@ static double objective(const struct run *r)
 {
     const struct result result = run_op(r);
     const bool loss = r->s->op == XENT || r->s->op == MSE;
-    const double total = loss ? result.y[0] : dot(result.y, r->dy, r->s->n * r->out);
-    free(result.y);
-    free(result.dx);
-    free(result.dw);
-    free(result.db);
-    free(result.stats);
-    return total;
+    return loss ? result.y[0] : dot(result.y, r->dy, r->s->n * r->out);
 }
 
 static double worst_difference(const struct run *r, double *at, const double *derivative,
@@ -539,7 +521,7 @@ TEST(dropout_keeps_the_same_values_in_both_tables_and_the_stated_share)
     double *y[2];
     for (size_t i = 0; i < 2; i++) {
         void *at = encode(tables[i], x, 20, 500);
-        uint8_t *keep = malloc(kn_layout_count(tables[i], 20, 500));
+        uint8_t *keep = kept_bytes(kn_layout_count(tables[i], 20, 500));
         tables[i]->dropout(at, keep, at, 0.25, &key, 20, 500);
         y[i] = decode(tables[i], at, 20, 500);
     }
