@@ -149,7 +149,7 @@ static void committed(const struct raft_conf *conf, const struct raft_conf *swap
     sort_by_id(f);
     draw(f, out);
     if (index == UINT64_MAX) {
-        dd_printf(out, "∞\n");
+        dd_printf(out, "\xe2\x88\x9e\n");
     } else {
         dd_printf(out, "%llu\n", (unsigned long long)index);
     }

@@ -182,6 +182,25 @@ TEST(a_vote_leaves_only_when_it_is_durable)
     EXPECT_EQ(net_status(net, 2).vote, 3);
 }
 
+TEST(a_vote_in_a_term_already_known_is_made_durable_too)
+{
+    struct net *net = group(3, 0x0e, 0);
+    struct raft_msg m = {.type = RAFT_MSG_VOTE_RESP, .from = 1, .to = 2, .term = 5, .reject = true};
+    struct raft_event event = {.type = RAFT_RECEIVE};
+    event.message = &m;
+    net_step(net, 2, event);
+    net_settle(net);
+    EXPECT_EQ(net->nodes[2].hard.term, 5);
+    m.type = RAFT_MSG_VOTE;
+    m.reject = false;
+    net_step(net, 2, event);
+    EXPECT_EQ(net_status(net, 2).vote, 1);
+    EXPECT_EQ(net->pool_count, 0);
+    net_write_one(net, 2);
+    EXPECT_EQ(net->nodes[2].hard.vote, 1);
+    EXPECT_EQ(net->pool_count, 1);
+}
+
 TEST(a_candidate_leads_only_when_its_own_term_is_durable)
 {
     struct raft_config config = net_config(1);
@@ -360,8 +379,18 @@ TEST(while_joint_both_majorities_must_agree)
     net_settle(net);
     EXPECT_EQ(net_commit(net, 1), commit); /* 1, 2, 3 and 6 have it: no majority of 3 4 5 6 */
     net_isolate(net, 4, false);
+    net_isolate(net, 5, false);
     net_advance(net, 30);
     EXPECT_EQ(net_commit(net, 1), commit + 1);
+    net_isolate(net, 2, true);
+    net_isolate(net, 3, true);
+    EXPECT_EQ(net_propose(net, 1, "b"), SH_OK);
+    net_settle(net);
+    EXPECT_EQ(net_commit(net, 1), commit + 1); /* 1, 4, 5 and 6 have it: no majority of 1 2 3 */
+    net_isolate(net, 2, false);
+    net_isolate(net, 3, false);
+    net_advance(net, 30);
+    EXPECT_EQ(net_commit(net, 1), commit + 2);
     EXPECT_EQ(net_change(net, 1, RAFT_AUTO, RAFT_ADD_VOTER, 2), SH_ERR_CONFLICT);
     net_settle(net);
     EXPECT_EQ(net_change(net, 1, RAFT_AUTO, RAFT_UPDATE, 0), SH_OK);
@@ -545,6 +574,25 @@ static void receive_append(struct net *net, uint64_t to, uint64_t from, uint64_t
     net_step(net, to, event);
 }
 
+TEST(only_what_a_message_vouches_for_is_committed)
+{
+    struct net *net = group(3, 0x0e, 0);
+    receive_append(net, 1, 2, 1, 0, 0, 1);
+    receive_append(net, 1, 2, 1, 1, 1, 1); /* 1/2: the leader of term 2 does not have it */
+    struct raft_msg m = {.type = RAFT_MSG_APP,
+                         .from = 3,
+                         .to = 1,
+                         .term = 2,
+                         .index = 1,
+                         .log_term = 1,
+                         .commit = 2};
+    struct raft_event event = {.type = RAFT_RECEIVE};
+    event.message = &m;
+    net_step(net, 1, event);
+    EXPECT_EQ(net_status(net, 1).last_index, 2);
+    EXPECT_EQ(net_commit(net, 1), 1);
+}
+
 /* An entry is replaced while it is being written, by one of the same index and another term. */
 TEST(the_end_of_a_write_that_was_overtaken_promises_nothing)
 {
@@ -639,6 +687,25 @@ TEST(an_unreachable_follower_is_probed_until_it_answers)
     EXPECT(net_status(net, 1).peers[1].state == RAFT_PROBE);
     net_advance(net, 20); /* heartbeat, answer, probe, answer */
     EXPECT(net_status(net, 1).peers[1].state == RAFT_REPLICATE);
+}
+
+TEST(a_refusal_that_comes_late_does_not_slow_replication)
+{
+    struct net *net = three();
+    propose_some(net, 1, 3);
+    struct raft_msg m = {.type = RAFT_MSG_APP_RESP,
+                         .from = 2,
+                         .to = 1,
+                         .term = 1,
+                         .index = 2,
+                         .reject = true,
+                         .hint = 1,
+                         .log_term = 1};
+    struct raft_event event = {.type = RAFT_RECEIVE};
+    event.message = &m;
+    net_step(net, 1, event);
+    EXPECT(net_status(net, 1).peers[1].state == RAFT_REPLICATE);
+    EXPECT_EQ(net->nodes[1].told.message_count, 0);
 }
 
 TEST(messages_in_flight_are_bounded)
