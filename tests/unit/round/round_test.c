@@ -400,6 +400,53 @@ TEST(a_round_is_not_done_while_the_buffer_of_the_next_result_is_being_sent)
     EXPECT(!round_is_running(r));
 }
 
+/* The same when a part from a peer one round ahead has already taken over that round's bookkeeping.
+ */
+TEST(result_sends_of_a_forgotten_round_still_hold_its_buffer)
+{
+    struct round *r = two_members(0);
+    whole_round(r, 0); /* its four result frames stay under way */
+    begin(r, 1, ELEMENTS);
+    ready(r);
+    for (uint32_t c = 0; c < PER_SEGMENT; c++) {
+        sent(r, 1, ROUND_FRAME_PART);
+        (void)take(r, frame(ROUND_FRAME_PART, 1, c));
+        reduced(r, 1, c);
+    }
+    EXPECT_EQ(take(r, frame(ROUND_FRAME_PART, 2, 0)), ROUND_TAKEN);
+    for (uint32_t c = 0; c < PER_SEGMENT; c++) {
+        (void)take(r, frame(ROUND_FRAME_RESULT, 1, PER_SEGMENT + c));
+    }
+    for (uint32_t c = 0; c < PER_SEGMENT; c++) {
+        EXPECT(round_is_running(r));
+        sent(r, 0, ROUND_FRAME_RESULT);
+    }
+    EXPECT(!round_is_running(r));
+}
+
+TEST(a_result_its_owner_does_not_give_is_asked_of_another_member)
+{
+    static const struct round_member ranges[] = {{0, 2}, {2, 3}, {3, 4}};
+    struct round *r = two_members(0);
+    struct round_event event = {.kind = ROUND_EV_START};
+    event.start = (struct round_generation){
+        .generation = 8, .ranks = 4, .members = 3, .me = 2, .range = ranges};
+    step(r, event);
+    begin(r, 0, CHUNK); /* one chunk, owned by member 0 */
+    ready(r);
+    uint32_t asked[3] = {0};
+    for (uint32_t i = 0; i < 6; i++) {
+        now_us = round_deadline_us(r);
+        step(r, (struct round_event){.kind = ROUND_EV_TIMER});
+        for (uint32_t k = 0; k < up.count; k++) {
+            asked[up.actions[k].to] += up.actions[k].kind == ROUND_SEND ? 1 : 0;
+        }
+    }
+    EXPECT(asked[0] >= 2);
+    EXPECT(asked[1] >= 1);
+    EXPECT_EQ(asked[2], 0);
+}
+
 TEST(no_more_sends_than_the_window_are_outstanding)
 {
     static const struct round_member ranges[] = {{0, 2}, {2, 4}};

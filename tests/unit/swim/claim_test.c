@@ -90,6 +90,20 @@ TEST(a_restart_beats_the_death_of_the_life_before)
     EXPECT_EQ(member.addr.at[0], 33);
 }
 
+TEST(only_its_subject_moves_an_address)
+{
+    struct lab *lab = lab_among(3);
+    struct swim_claim moved = lab_accused(PEER, 0, 7);
+    moved.addr = lab_addr(33);
+    lab_tell(lab, TELLER, moved);
+    EXPECT_EQ(lab_state(lab, PEER), SWIM_SUSPECT);
+    uint8_t id[SH_NODE_ID_BYTES];
+    struct swim_member member;
+    lab_id(PEER, id);
+    EXPECT(swim_find(lab->swim, id, &member));
+    EXPECT_EQ(member.addr.at[0], PEER);
+}
+
 TEST(a_member_that_hears_itself_accused_refutes)
 {
     struct lab *lab = lab_among(6);
@@ -269,6 +283,16 @@ TEST(meta_of_an_earlier_life_is_outranked)
     EXPECT(swim_at(lab->swim, 0, &member));
     EXPECT_EQ(member.meta_version, (UINT64_C(99) << 32) + 1);
     EXPECT_EQ(member.meta.size, 0);
+}
+
+/* Who learns of a member only after its death never gets its meta: tables must still agree. */
+TEST(meta_of_the_dead_is_no_difference_between_tables)
+{
+    struct lab *lab = lab_among(3);
+    lab_tell(lab, TELLER, lab_claim(PEER, SWIM_DEAD, 0));
+    uint64_t without = swim_fingerprint(lab->swim);
+    lab_tell(lab, TELLER, with_meta(7, "seven"));
+    EXPECT_EQ(swim_fingerprint(lab->swim), without);
 }
 
 TEST(meta_that_is_too_long_is_refused)
