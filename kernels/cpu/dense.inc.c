@@ -137,28 +137,27 @@ static void lanes_turn(float *turned, const float *x, uint32_t count, size_t wid
     }
 }
 
-#define DENSE_GRAD_DEFINE(OUT)                                                                     \
-    static void dense_dw_tile_##OUT(float *dw, const float *dy, const float *turned, size_t width, \
-                                    size_t in)                                                     \
+#define DENSE_GRAD_DEFINE(NAME, OUT, WIDTH)                                                        \
+    static void NAME(float *dw, const float *dy, const float *turned, size_t width, size_t in)     \
     {                                                                                              \
-        kn_vec sum[OUT][DENSE_GRAD_W];                                                             \
+        kn_vec sum[OUT][WIDTH];                                                                    \
         _Pragma("GCC unroll 8") for (int o = 0; o < OUT; o++)                                      \
         {                                                                                          \
-            _Pragma("GCC unroll 8") for (int v = 0; v < DENSE_GRAD_W; v++)                         \
+            _Pragma("GCC unroll 8") for (int v = 0; v < WIDTH; v++)                                \
             {                                                                                      \
                 sum[o][v] = v_zero();                                                              \
             }                                                                                      \
         }                                                                                          \
         for (size_t l = 0; l < KN_LANES; l++) {                                                    \
-            kn_vec xs[DENSE_GRAD_W];                                                               \
-            _Pragma("GCC unroll 8") for (int v = 0; v < DENSE_GRAD_W; v++)                         \
+            kn_vec xs[WIDTH];                                                                      \
+            _Pragma("GCC unroll 8") for (int v = 0; v < WIDTH; v++)                                \
             {                                                                                      \
                 xs[v] = v_load(turned + l * width + (size_t)v * KN_VW);                            \
             }                                                                                      \
             _Pragma("GCC unroll 8") for (int o = 0; o < OUT; o++)                                  \
             {                                                                                      \
                 const kn_vec g = v_all(dy[(size_t)o * KN_LANES + l]);                              \
-                _Pragma("GCC unroll 8") for (int v = 0; v < DENSE_GRAD_W; v++)                     \
+                _Pragma("GCC unroll 8") for (int v = 0; v < WIDTH; v++)                            \
                 {                                                                                  \
                     sum[o][v] = v_fma(g, xs[v], sum[o][v]);                                        \
                 }                                                                                  \
@@ -166,30 +165,36 @@ static void lanes_turn(float *turned, const float *x, uint32_t count, size_t wid
         }                                                                                          \
         _Pragma("GCC unroll 8") for (int o = 0; o < OUT; o++)                                      \
         {                                                                                          \
-            _Pragma("GCC unroll 8") for (int v = 0; v < DENSE_GRAD_W; v++)                         \
+            _Pragma("GCC unroll 8") for (int v = 0; v < WIDTH; v++)                                \
             {                                                                                      \
                 v_store_any(dw + (size_t)o * in + (size_t)v * KN_VW, sum[o][v]);                   \
             }                                                                                      \
         }                                                                                          \
     }
 
-DENSE_GRAD_DEFINE(4)
-DENSE_GRAD_DEFINE(1)
+DENSE_GRAD_DEFINE(dense_dw_wide, DENSE_GRAD_OUT, DENSE_GRAD_W)
+DENSE_GRAD_DEFINE(dense_dw_wide_one, 1, DENSE_GRAD_W)
+DENSE_GRAD_DEFINE(dense_dw_narrow, DENSE_ROWS, 1)
+DENSE_GRAD_DEFINE(dense_dw_narrow_one, 1, 1)
 
 #define DENSE_GRAD_SPAN (DENSE_GRAD_W * KN_VW)
 
 static size_t dense_turned_width(uint32_t in)
 {
-    return ((size_t)in + DENSE_GRAD_SPAN - 1) / DENSE_GRAD_SPAN * DENSE_GRAD_SPAN;
+    return ((size_t)in + KN_LANES - 1) / KN_LANES * KN_LANES;
 }
 
-/* A tile that overhangs the row is computed beside it and copied. */
-static void dense_dw_edge(float *dw, const float *dy, const float *turned, size_t width, size_t in,
-                          uint32_t outs, size_t valid)
+/* One vector of inputs, all outputs; a vector that overhangs the row is computed beside it. */
+static void dense_dw_column(float *dw, const float *dy, const float *turned, size_t width,
+                            size_t in, uint32_t out, size_t valid)
 {
-    _Alignas(KN_ALIGN) float edge[DENSE_GRAD_SPAN];
-    for (uint32_t o = 0; o < outs; o++) {
-        dense_dw_tile_1(edge, dy + (size_t)o * KN_LANES, turned, width, DENSE_GRAD_SPAN);
+    uint32_t o = 0;
+    for (; valid == KN_VW && o + DENSE_ROWS <= out; o += DENSE_ROWS) {
+        dense_dw_narrow(dw + o * in, dy + (size_t)o * KN_LANES, turned, width, in);
+    }
+    for (; o < out; o++) {
+        _Alignas(KN_ALIGN) float edge[KN_VW];
+        dense_dw_narrow_one(edge, dy + (size_t)o * KN_LANES, turned, width, KN_VW);
         memcpy(dw + o * in, edge, valid * sizeof(float));
     }
 }
@@ -198,20 +203,20 @@ static void dense_dw_block(float *dw, const float *dy, const float *turned, uint
                            uint32_t out)
 {
     const size_t width = dense_turned_width(in);
-    for (size_t i = 0; i < in; i += DENSE_GRAD_SPAN) {
-        const bool whole = i + DENSE_GRAD_SPAN <= in;
+    size_t i = 0;
+    for (; i + DENSE_GRAD_SPAN <= in; i += DENSE_GRAD_SPAN) {
         uint32_t o = 0;
-        for (; whole && o + DENSE_GRAD_OUT <= out; o += DENSE_GRAD_OUT) {
-            dense_dw_tile_4(dw + (size_t)o * in + i, dy + (size_t)o * KN_LANES, turned + i, width,
-                            in);
+        for (; o + DENSE_GRAD_OUT <= out; o += DENSE_GRAD_OUT) {
+            dense_dw_wide(dw + (size_t)o * in + i, dy + (size_t)o * KN_LANES, turned + i, width,
+                          in);
         }
-        for (; whole && o < out; o++) {
-            dense_dw_tile_1(dw + (size_t)o * in + i, dy + (size_t)o * KN_LANES, turned + i, width,
-                            in);
+        for (; o < out; o++) {
+            dense_dw_wide_one(dw + (size_t)o * in + i, dy + (size_t)o * KN_LANES, turned + i, width,
+                              in);
         }
-        if (!whole) {
-            dense_dw_edge(dw + i, dy, turned + i, width, in, out, in - i);
-        }
+    }
+    for (; i < in; i += KN_VW) {
+        dense_dw_column(dw + i, dy, turned + i, width, in, out, in - i < KN_VW ? in - i : KN_VW);
     }
 }
 

@@ -110,6 +110,9 @@ KN_INLINE kn_veci vi_all(int32_t i)
 /* Pairs at distance 8, 4, 2, 1: a fixed order. */
 KN_INLINE float v_sum(kn_vec v)
 {
+#if defined(__AVX512F__)
+    return _mm512_reduce_add_ps((__m512)v);
+#else
     float lane[KN_VW];
     memcpy(lane, &v, sizeof lane);
     for (int width = KN_VW / 2; width >= 1; width /= 2) {
@@ -118,6 +121,7 @@ KN_INLINE float v_sum(kn_vec v)
         }
     }
     return lane[0];
+#endif
 }
 
 KN_INLINE size_t blocks_of(uint32_t n)

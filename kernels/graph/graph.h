@@ -186,15 +186,16 @@ KN_MUST_USE enum kn_err kn_model_step(struct kn_work *w, const void *params,
                                       const struct kn_batch *batch, const struct kn_step_key *key,
                                       void *out, struct kn_diag *diag);
 
-/* Forward with running statistics and without dropout, on any n (in pieces of n_max): loss sum in
- * double, count of correct. The loss is added up sample by sample, so splitting differs in
- * rounding; `correct` is exact. Errors as kn_model_step. */
+/* Forward with running statistics and without dropout, on any n >= 1: loss sum in double, count of
+ * correct. With n_max >= 16 each sample's outputs are the same bits whatever stands beside it; the
+ * loss is added up in the order of samples, so splitting a call differs in its rounding, `correct`
+ * in nothing. Errors as kn_model_step. */
 KN_MUST_USE enum kn_err kn_model_eval(struct kn_work *w, const void *params, const void *buffers,
                                       const struct kn_batch *batch, double *loss_sum,
                                       uint64_t *correct, struct kn_diag *diag);
 
-/* Outputs [n][outputs] row-major: probabilities (softmax) for cross-entropy, values for mse. n at
- * most n_max. */
+/* Outputs [n][outputs] row-major, on any n >= 1: probabilities (softmax) for cross-entropy, values
+ * for mse. NOT_FINITE when one is not finite, as kn_model_step. */
 KN_MUST_USE enum kn_err kn_model_predict(struct kn_work *w, const void *params, const void *buffers,
                                          const float *x, uint32_t n, float *y,
                                          struct kn_diag *diag);

@@ -183,6 +183,7 @@ enum kn_err kn_model_apply(const struct kn_model *m, const struct kn_update *u, 
     KN_CHECK(m->sealed);
     KN_CHECK(u->batch >= 1);
     KN_CHECK(u->ranks >= 1);
+    kn_fp_enter();
     const size_t tail = m->param_count + m->buffer_count;
     if (!all_finite(vector + tail, 1)) {
         return kn_fail(diag, KN_ERR_NOT_FINITE, "the loss is not finite");

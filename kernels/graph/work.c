@@ -393,6 +393,13 @@ enum kn_err kn_model_step(struct kn_work *w, const void *params, const struct kn
     return KN_OK;
 }
 
+/* Inference runs in pieces of one block: there each sample is a chain of its own in its lane, so
+ * that its outputs do not depend on how many samples are asked for at once. */
+static uint32_t piece_most(const struct kn_work *w)
+{
+    return w->n_max < KN_LANES_MAX ? w->n_max : KN_LANES_MAX;
+}
+
 enum kn_err kn_model_eval(struct kn_work *w, const void *params, const void *buffers,
                           const struct kn_batch *batch, double *loss_sum, uint64_t *correct,
                           struct kn_diag *diag)
@@ -406,10 +413,11 @@ enum kn_err kn_model_eval(struct kn_work *w, const void *params, const void *buf
     const size_t outputs = w->plan.tasks[w->plan.count - 1].count;
     *loss_sum = 0.0;
     *correct = 0;
-    for (uint32_t at = 0; at < batch->n; at += w->n_max) {
+    const uint32_t most = piece_most(w);
+    for (uint32_t at = 0; at < batch->n; at += most) {
         const uint32_t left = batch->n - at;
         struct kn_batch piece = *batch;
-        piece.n = left < w->n_max ? left : w->n_max;
+        piece.n = left < most ? left : most;
         piece.x = batch->x + at * inputs;
         piece.labels = batch->labels == NULL ? NULL : batch->labels + at;
         piece.targets = batch->targets == NULL ? NULL : batch->targets + at * outputs;
@@ -429,19 +437,24 @@ enum kn_err kn_model_predict(struct kn_work *w, const void *params, const void *
                              const float *x, uint32_t n, float *y, struct kn_diag *diag)
 {
     KN_CHECK(n >= 1);
-    KN_CHECK(n <= w->n_max);
     kn_fp_enter();
-    struct pass p = {.w = w, .params = params, .buffers = buffers, .n = n};
-    forward(&p, x, false);
     const struct kn_task *last = &w->plan.tasks[w->plan.count - 1];
-    void *out = slot_at(w, last->value);
-    if (w->model->loss == KN_LOSS_CROSS_ENTROPY) {
-        w->ops->softmax(out, out, n, (uint32_t)last->count);
-    }
-    w->ops->store(y, out, n, last->count);
-    for (size_t i = 0; i < n * last->count; i++) {
-        if (!isfinite(y[i])) {
-            return diagnose(&p, x, diag);
+    const uint32_t most = piece_most(w);
+    for (uint32_t at = 0; at < n; at += most) {
+        const float *piece = x + at * w->plan.tasks[0].count;
+        float *out = y + at * last->count;
+        struct pass p = {.w = w, .params = params, .buffers = buffers};
+        p.n = n - at < most ? n - at : most;
+        forward(&p, piece, false);
+        void *values = slot_at(w, last->value);
+        if (w->model->loss == KN_LOSS_CROSS_ENTROPY) {
+            w->ops->softmax(values, values, p.n, (uint32_t)last->count);
+        }
+        w->ops->store(out, values, p.n, last->count);
+        for (size_t i = 0; i < p.n * last->count; i++) {
+            if (!isfinite(out[i])) {
+                return diagnose(&p, piece, diag);
+            }
         }
     }
     return KN_OK;

@@ -210,7 +210,7 @@ static void ref_maxpool(void *y, uint8_t *which, const void *x, const struct kn_
         for (uint32_t oh = 0; oh < win->out_h; oh++) {
             for (uint32_t ow = 0; ow < win->out_w; ow++) {
                 const struct ref_taps t = ref_taps_of(win, oh, ow);
-                double best = -INFINITY;
+                double best = -(double)INFINITY;
                 uint32_t at = t.top * win->kernel_w + t.left;
                 for (uint32_t kh = t.top; kh < t.bottom; kh++) {
                     for (uint32_t kw = t.left; kw < t.right; kw++) {

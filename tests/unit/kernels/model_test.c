@@ -329,6 +329,9 @@ TEST(evaluation_uses_running_statistics_and_no_dropout)
         EXPECT_NEAR((double)(y[4 * i] + y[4 * i + 1] + y[4 * i + 2] + y[4 * i + 3]), 1, 1e-6);
         from_probabilities -= log((double)y[4 * i + (uint32_t)d.labels[i]]);
     }
+    float alone[4];
+    OK(kn_model_predict(w[1], params, buffers, d.x + 17 * 126, 1, alone, &diag));
+    EXPECT_MEM(alone, y + 17 * 4, sizeof alone); /* the company of a sample changes nothing */
     const struct kn_batch some = {.n = 20, .x = d.x, .labels = d.labels};
     OK(kn_model_eval(w[1], params, buffers, &some, &loss[1], &correct[1], &diag));
     EXPECT_NEAR(from_probabilities, loss[1], 1e-5);
