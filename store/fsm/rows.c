@@ -44,6 +44,7 @@ void fsm_rows_reset(struct fsm_rows *rows)
     rows->overlay = NULL;
     kv_iter_close(rows->iter);
     rows->iter = NULL;
+    rows->stands = false;
     kv_value_free(&rows->value);
 }
 
@@ -91,6 +92,18 @@ static struct sh_span row_key(const struct kv_iter *iter)
     return KV_SPAN(key.at + FSM_PREFIX_BYTES, key.size - FSM_PREFIX_BYTES);
 }
 
+/* Whether bound is the key the iterator stands on with a zero byte more: how a scan goes on.
+ * Stepping costs a tenth of seeking. */
+static bool is_next(const struct fsm_rows *rows, const struct fsm_key *bound)
+{
+    if (!rows->stands) {
+        return false;
+    }
+    struct sh_span key = kv_iter_key(rows->iter);
+    return bound->size == key.size + 1 && bound->bytes[key.size] == 0 &&
+           memcmp(bound->bytes, key.at, key.size) == 0;
+}
+
 /* Moves the iterator to the nearest committed row that the overlay says nothing about. */
 static bool seek_committed(struct fsm_rows *rows, const struct fsm_key *bound, bool reverse)
 {
@@ -100,12 +113,15 @@ static bool seek_committed(struct fsm_rows *rows, const struct fsm_key *bound, b
     struct kv_iter *iter = rows->iter;
     if (reverse) {
         more = unbounded ? kv_iter_last(iter) : kv_iter_seek_before(iter, fsm_key_span(bound));
+    } else if (is_next(rows, bound)) {
+        more = kv_iter_next(iter);
     } else {
         more = kv_iter_seek(iter, fsm_key_span(bound));
     }
     while (more && kv_tree_find(rows->overlay, row_key(iter)) != NULL) {
         more = reverse ? kv_iter_prev(iter) : kv_iter_next(iter);
     }
+    rows->stands = more;
     if (!more) {
         enum sh_err err = kv_iter_error(iter);
         if (err != SH_OK) {

@@ -25,6 +25,7 @@ struct fsm_rows {
     struct fsm_fault fault;
     struct kv_node *overlay;
     struct kv_iter *iter;  /* over the committed rows, opened by the first seek */
+    bool stands;           /* iter is on a row */
     struct kv_value value; /* what the last get lent */
 };
 

@@ -400,6 +400,32 @@ static void change(const struct sh_table *t, struct model *m, struct sh_rng *rng
     }
 }
 
+/* A whole scan, with changes on the way before and behind it. */
+static void scan(const struct sh_table *t, struct model *m, struct sh_rng *rng)
+{
+    uint8_t at[2] = {0, 0};
+    struct sh_span from = KV_ALL;
+    struct sh_span key;
+    struct sh_span value;
+    int last = -1;
+    while (t->seek(t->ctx, from, KV_ALL, false, &key, &value)) {
+        EXPECT_EQ(key.size, 1);
+        at[0] = key.at[0];
+        for (int k = last + 1; k < at[0]; k++) {
+            EXPECT(m->value[k] < 0);
+        }
+        last = at[0];
+        EXPECT_EQ(m->value[last], value.at[0]);
+        from = KV_SPAN(at, 2);
+        if (sh_rng_chance(rng, 1, 4)) {
+            change(t, m, rng);
+        }
+    }
+    for (int k = last + 1; k < 256; k++) {
+        EXPECT(m->value[k] < 0);
+    }
+}
+
 TEST_ROWS(random_transactions_agree_with_a_plain_array, openers)
 {
     struct kv *kv = openers[tst_row]();
@@ -418,6 +444,7 @@ TEST_ROWS(random_transactions_agree_with_a_plain_array, openers)
                 compare(t, &now, &rng);
             }
         }
+        scan(t, &now, &rng);
         if (sh_rng_chance(&rng, 1, 4)) {
             fsm_abort(fsm);
         } else {
