@@ -2,7 +2,7 @@
  *
  * usage: etcd_scripts FOLDER... : runs quorum or confchange scripts (the folder's name tells which)
  * and prints "N/N directives". Exit status 0 only if every directive gave the expected bytes. */
-#include "script.h"
+#include "interaction.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -20,6 +20,10 @@ static void run_file(const char *folder, const char *path, struct dd_stats *stat
         read = dd_run(path, quorum_script, NULL, stats);
     } else if (strcmp(kind, "confchange") == 0) {
         read = dd_run(path, confchange_script, &env, stats);
+    } else if (strcmp(kind, "interaction") == 0) {
+        struct ia_env *cluster = ia_new();
+        read = dd_run(path, ia_script, cluster, stats);
+        ia_free(cluster);
     }
     if (!read) {
         (void)fprintf(stderr, "%s: cannot be run\n", path);

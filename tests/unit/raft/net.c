@@ -723,3 +723,28 @@ void net_set_log(struct net *net, uint64_t id, const uint64_t *terms, uint32_t c
     }
     n->hard = (struct raft_hard){.term = hard_term};
 }
+
+struct net *net_group(uint32_t count, uint32_t voters, uint32_t learners)
+{
+    struct raft_config config = net_config(1);
+    return net_new(count, voters, learners, tst_seed(), &config);
+}
+
+struct net *net_three(void)
+{
+    struct net *net = net_group(3, 0x0e, 0);
+    net_campaign(net, 1);
+    net_settle(net);
+    EXPECT_EQ(net_leader(net), 1);
+    return net;
+}
+
+void net_propose_some(struct net *net, uint64_t id, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        char text[32];
+        (void)snprintf(text, sizeof text, "entry %u", i);
+        EXPECT_EQ(net_propose(net, id, text), SH_OK);
+        net_settle(net);
+    }
+}

@@ -126,6 +126,11 @@ void net_cut(struct net *net, uint64_t a, uint64_t b, bool cut);
 void net_isolate(struct net *net, uint64_t id, bool cut);
 void net_advance(struct net *net, uint64_t by); /* time passes and due cores tick; then settles */
 
+/* A group of net_config's; of three whose leader is 1; count entries proposed to id and committed.
+ */
+struct net *net_group(uint32_t count, uint32_t voters, uint32_t learners);
+struct net *net_three(void);
+void net_propose_some(struct net *net, uint64_t id, uint32_t count);
 void net_campaign(struct net *net, uint64_t id);
 enum sh_err net_propose(struct net *net, uint64_t id, const char *text);
 enum sh_err net_change(struct net *net, uint64_t id, enum raft_transition transition,

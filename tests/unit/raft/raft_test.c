@@ -4,38 +4,12 @@
 #include "net.h"
 #include "tst.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-static struct net *group(uint32_t count, uint32_t voters, uint32_t learners)
-{
-    struct raft_config config = net_config(1);
-    return net_new(count, voters, learners, tst_seed(), &config);
-}
-
-static struct net *three(void)
-{
-    struct net *net = group(3, 0x0e, 0);
-    net_campaign(net, 1);
-    net_settle(net);
-    EXPECT_EQ(net_leader(net), 1);
-    return net;
-}
-
-static void propose_some(struct net *net, uint64_t id, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        char text[32];
-        (void)snprintf(text, sizeof text, "entry %u", i);
-        EXPECT_EQ(net_propose(net, id, text), SH_OK);
-        net_settle(net);
-    }
-}
-
 TEST(a_group_elects_a_leader_and_commits_its_empty_entry)
 {
-    struct net *net = group(3, 0x0e, 0);
+    struct net *net = net_group(3, 0x0e, 0);
     net_campaign(net, 1);
     net_settle(net);
     EXPECT_EQ(net_leader(net), 1);
@@ -50,7 +24,7 @@ TEST(a_group_elects_a_leader_and_commits_its_empty_entry)
 
 TEST(a_group_left_alone_elects_a_leader_within_two_timeouts)
 {
-    struct net *net = group(5, 0x3e, 0);
+    struct net *net = net_group(5, 0x3e, 0);
     EXPECT(raft_deadline(net->nodes[1].core) >= net->now + 100);
     EXPECT(raft_deadline(net->nodes[1].core) < net->now + 200);
     net_advance(net, 200);
@@ -59,7 +33,7 @@ TEST(a_group_left_alone_elects_a_leader_within_two_timeouts)
 
 TEST(a_single_voter_leads_and_commits_alone)
 {
-    struct net *net = group(1, 0x02, 0);
+    struct net *net = net_group(1, 0x02, 0);
     net_advance(net, 200);
     EXPECT_EQ(net_leader(net), 1);
     EXPECT_EQ(net_propose(net, 1, "a"), SH_OK);
@@ -79,7 +53,7 @@ TEST(a_new_leader_repairs_every_log_of_figure_7)
     static const uint64_t d[] = {1, 1, 1, 4, 4, 5, 5, 6, 6, 6, 7, 7};
     static const uint64_t e[] = {1, 1, 1, 4, 4, 4, 4};
     static const uint64_t f[] = {1, 1, 1, 2, 2, 2, 3, 3, 3, 3, 3};
-    struct net *net = group(7, 0xfe, 0);
+    struct net *net = net_group(7, 0xfe, 0);
     for (uint64_t id = 1; id <= 7; id++) {
         net_crash(net, id);
     }
@@ -160,7 +134,7 @@ TEST(an_entry_of_an_old_term_is_not_committed_by_counting_as_in_figure_8)
 
 TEST(a_vote_leaves_only_when_it_is_durable)
 {
-    struct net *net = group(3, 0x0e, 0);
+    struct net *net = net_group(3, 0x0e, 0);
     struct raft_msg ask = {.type = RAFT_MSG_VOTE, .from = 1, .to = 2, .term = 1};
     struct raft_event event = {.type = RAFT_RECEIVE};
     event.message = &ask;
@@ -184,7 +158,7 @@ TEST(a_vote_leaves_only_when_it_is_durable)
 
 TEST(a_vote_in_a_term_already_known_is_made_durable_too)
 {
-    struct net *net = group(3, 0x0e, 0);
+    struct net *net = net_group(3, 0x0e, 0);
     struct raft_msg m = {.type = RAFT_MSG_VOTE_RESP, .from = 1, .to = 2, .term = 5, .reject = true};
     struct raft_event event = {.type = RAFT_RECEIVE};
     event.message = &m;
@@ -222,7 +196,7 @@ TEST(a_candidate_leads_only_when_its_own_term_is_durable)
 
 TEST(a_candidate_claims_only_what_is_on_its_disk)
 {
-    struct net *net = three();
+    struct net *net = net_three();
     EXPECT_EQ(net_propose(net, 1, "a"), SH_OK);
     while (net->pool_count > 0) {
         (void)net_deliver_at(net, 0, false);
@@ -238,7 +212,7 @@ TEST(a_candidate_claims_only_what_is_on_its_disk)
 
 TEST(a_member_that_was_cut_off_does_not_disturb_the_leader)
 {
-    struct net *net = three();
+    struct net *net = net_three();
     net_isolate(net, 3, true);
     net_advance(net, 1000);
     EXPECT_EQ(net_status(net, 3).term, 1); /* pre-votes do not raise terms */
@@ -270,7 +244,7 @@ TEST(without_pre_vote_the_lease_refuses_votes_while_a_leader_is_heard)
 
 TEST(a_leader_that_hears_no_majority_steps_down)
 {
-    struct net *net = three();
+    struct net *net = net_three();
     net_isolate(net, 1, true);
     net_advance(net, 250);
     EXPECT(net_status(net, 1).role != RAFT_LEADER);
@@ -281,15 +255,15 @@ TEST(a_leader_that_hears_no_majority_steps_down)
 
 TEST(an_entry_of_a_deposed_leader_is_replaced_everywhere)
 {
-    struct net *net = three();
-    propose_some(net, 1, 3);
+    struct net *net = net_three();
+    net_propose_some(net, 1, 3);
     net_isolate(net, 1, true);
     EXPECT_EQ(net_propose(net, 1, "never committed"), SH_OK);
     net_settle(net);
     net_advance(net, 400);
     uint64_t leader = net_leader(net);
     EXPECT(leader == 2 || leader == 3);
-    propose_some(net, leader, 2);
+    net_propose_some(net, leader, 2);
     net_isolate(net, 1, false);
     net_advance(net, 50);
     EXPECT_STR(net_terms(net, 1), net_terms(net, leader));
@@ -298,12 +272,12 @@ TEST(an_entry_of_a_deposed_leader_is_replaced_everywhere)
 
 TEST(a_learner_gets_the_log_but_does_not_count)
 {
-    struct net *net = group(4, 0x0e, 0);
+    struct net *net = net_group(4, 0x0e, 0);
     net_campaign(net, 1);
     net_settle(net);
     EXPECT_EQ(net_change(net, 1, RAFT_AUTO, RAFT_ADD_LEARNER, 4), SH_OK);
     net_settle(net);
-    propose_some(net, 1, 3);
+    net_propose_some(net, 1, 3);
     net_advance(net, 20);
     EXPECT_EQ(net->nodes[4].applied, net->nodes[1].applied);
     net_isolate(net, 2, true);
@@ -318,7 +292,7 @@ TEST(a_learner_gets_the_log_but_does_not_count)
 
 TEST(a_promoted_learner_counts)
 {
-    struct net *net = group(4, 0x06, 0x10);
+    struct net *net = net_group(4, 0x06, 0x10);
     net_campaign(net, 1);
     net_settle(net);
     EXPECT_EQ(net_change(net, 1, RAFT_AUTO, RAFT_ADD_VOTER, 4), SH_OK);
@@ -326,7 +300,7 @@ TEST(a_promoted_learner_counts)
     EXPECT_EQ(net_status(net, 1).conf.voter_count, 3);
     EXPECT_EQ(net_status(net, 1).conf.learner_count, 0);
     net_isolate(net, 2, true);
-    propose_some(net, 1, 1);
+    net_propose_some(net, 1, 1);
     EXPECT_EQ(net_commit(net, 1), net_status(net, 1).last_index);
 }
 
@@ -346,7 +320,7 @@ static void replace_all(struct net *net, enum raft_transition transition)
 
 TEST(a_joint_change_replaces_voters_and_leaves_by_itself)
 {
-    struct net *net = group(6, 0x0e, 0);
+    struct net *net = net_group(6, 0x0e, 0);
     net_campaign(net, 1);
     net_settle(net);
     replace_all(net, RAFT_AUTO);
@@ -360,13 +334,13 @@ TEST(a_joint_change_replaces_voters_and_leaves_by_itself)
     EXPECT(!status.conf.auto_leave);
     net_crash(net, 1);
     net_crash(net, 2);
-    propose_some(net, leader, 2);
+    net_propose_some(net, leader, 2);
     EXPECT_EQ(net_commit(net, leader), net_status(net, leader).last_index);
 }
 
 TEST(while_joint_both_majorities_must_agree)
 {
-    struct net *net = group(6, 0x0e, 0);
+    struct net *net = net_group(6, 0x0e, 0);
     net_campaign(net, 1);
     net_settle(net);
     replace_all(net, RAFT_EXPLICIT);
@@ -400,7 +374,7 @@ TEST(while_joint_both_majorities_must_agree)
 
 TEST(one_change_at_a_time)
 {
-    struct net *net = three();
+    struct net *net = net_three();
     net_isolate(net, 2, true);
     net_isolate(net, 3, true);
     EXPECT_EQ(net_change(net, 1, RAFT_AUTO, RAFT_ADD_LEARNER, 4), SH_OK);
@@ -412,7 +386,7 @@ TEST(one_change_at_a_time)
 
 TEST(a_change_that_no_configuration_allows_is_refused_with_its_reason)
 {
-    struct net *net = group(1, 0x02, 0);
+    struct net *net = net_group(1, 0x02, 0);
     net_advance(net, 200);
     EXPECT_EQ(net_change(net, 1, RAFT_AUTO, RAFT_REMOVE, 1), SH_ERR_CONFLICT);
     EXPECT(net->nodes[1].told.reason == RAFT_CONF_NO_VOTERS);
@@ -420,8 +394,8 @@ TEST(a_change_that_no_configuration_allows_is_refused_with_its_reason)
 
 TEST(leadership_is_transferred_without_waiting_for_a_timeout)
 {
-    struct net *net = three();
-    propose_some(net, 1, 2);
+    struct net *net = net_three();
+    net_propose_some(net, 1, 2);
     struct raft_event event = {.type = RAFT_TRANSFER};
     event.peer = 2;
     net_step(net, 1, event);
@@ -436,7 +410,7 @@ TEST(leadership_is_transferred_without_waiting_for_a_timeout)
 
 TEST(a_transfer_to_a_silent_member_is_given_up)
 {
-    struct net *net = three();
+    struct net *net = net_three();
     net_isolate(net, 2, true);
     struct raft_event event = {.type = RAFT_TRANSFER};
     event.peer = 2;
@@ -447,92 +421,9 @@ TEST(a_transfer_to_a_silent_member_is_given_up)
     EXPECT_EQ(net_propose(net, 1, "a"), SH_OK);
 }
 
-TEST(reads_are_served_from_leader_and_follower_after_a_quorum_confirms)
-{
-    struct net *net = three();
-    net_read(net, 1);
-    EXPECT_EQ(net->nodes[1].told.read_count, 0); /* not before the others answered */
-    net_settle(net);
-    EXPECT_EQ(net->reads_served, 1);
-    net_read(net, 2);
-    net_settle(net);
-    EXPECT_EQ(net->reads_served, 2);
-}
-
-TEST(a_leader_that_was_replaced_serves_no_read)
-{
-    struct net *net = three();
-    net_isolate(net, 1, true);
-    net_step(net, 2, (struct raft_event){.type = RAFT_FORGET_LEADER});
-    net_step(net, 3, (struct raft_event){.type = RAFT_FORGET_LEADER});
-    net_campaign(net, 2);
-    net_settle(net);
-    propose_some(net, 2, 1);
-    EXPECT(net_status(net, 1).role == RAFT_LEADER); /* it does not know yet */
-    net_read(net, 1);
-    net_settle(net);
-    EXPECT_EQ(net->reads_served, 0);
-    net_isolate(net, 1, false);
-    net_advance(net, 30);
-    EXPECT_EQ(net->reads_served, 0);
-    EXPECT(net_status(net, 1).role == RAFT_FOLLOWER);
-}
-
-TEST(a_late_answer_to_an_older_round_does_not_serve_a_younger_read)
-{
-    struct net *net = three();
-    net_read(net, 1);
-    net_drop_to(net, 0); /* the round's heartbeats are lost */
-    net_read(net, 1);
-    struct raft_msg late = {
-        .type = RAFT_MSG_HEARTBEAT_RESP, .from = 2, .to = 1, .term = 1, .ctx = 1};
-    struct raft_event event = {.type = RAFT_RECEIVE};
-    event.message = &late;
-    net_step(net, 1, event);
-    EXPECT_EQ(net->nodes[1].told.read_count, 1); /* the first read, and not the second */
-    EXPECT_EQ(net->nodes[1].told.reads[0].ctx, 1);
-    net_settle(net);
-    net_advance(net, 20);
-    EXPECT_EQ(net->reads_served, 2);
-}
-
-TEST(a_read_waits_for_the_first_commit_of_the_term)
-{
-    struct net *net = group(3, 0x0e, 0);
-    net_campaign(net, 1);
-    for (uint32_t i = 0; i < 1000 && net_leader(net) == 0; i++) {
-        for (uint64_t id = 1; id <= 3; id++) {
-            net_write_one(net, id);
-        }
-        if (net->pool_count > 0) {
-            (void)net_deliver_at(net, net->pool_count - 1, false);
-        }
-    }
-    EXPECT_EQ(net_commit(net, 1), 0);
-    net_read(net, 1);
-    EXPECT_EQ(net->reads_served, 0);
-    net_settle(net);
-    EXPECT_EQ(net_commit(net, 1), 1);
-    EXPECT_EQ(net->reads_served, 1);
-}
-
-TEST(reads_beyond_the_limit_are_refused)
-{
-    struct net *net = three();
-    net_isolate(net, 1, true);
-    for (uint32_t i = 0; i < 16; i++) {
-        net_read(net, 1);
-    }
-    net_read(net, 1);
-    EXPECT_EQ(net->nodes[1].told.read_count, 1);
-    EXPECT_EQ(net->nodes[1].told.reads[0].err, SH_ERR_FULL);
-    net_advance(net, 250); /* it steps down: whoever waited is told */
-    EXPECT_EQ(net->reads_served, 0);
-}
-
 TEST(a_broken_connection_to_the_leader_elects_another_at_once)
 {
-    struct net *net = three();
+    struct net *net = net_three();
     net_crash(net, 1);
     struct raft_event event = {.type = RAFT_FORGET_LEADER};
     event.hint = true;
@@ -547,7 +438,7 @@ TEST(a_broken_connection_to_the_leader_elects_another_at_once)
 
 TEST(a_false_hint_does_not_depose_a_leader_that_a_majority_hears)
 {
-    struct net *net = three();
+    struct net *net = net_three();
     struct raft_event event = {.type = RAFT_FORGET_LEADER};
     event.hint = true;
     net_step(net, 2, event);
@@ -576,7 +467,7 @@ static void receive_append(struct net *net, uint64_t to, uint64_t from, uint64_t
 
 TEST(only_what_a_message_vouches_for_is_committed)
 {
-    struct net *net = group(3, 0x0e, 0);
+    struct net *net = net_group(3, 0x0e, 0);
     receive_append(net, 1, 2, 1, 0, 0, 1);
     receive_append(net, 1, 2, 1, 1, 1, 1); /* 1/2: the leader of term 2 does not have it */
     struct raft_msg m = {.type = RAFT_MSG_APP,
@@ -596,7 +487,7 @@ TEST(only_what_a_message_vouches_for_is_committed)
 /* An entry is replaced while it is being written, by one of the same index and another term. */
 TEST(the_end_of_a_write_that_was_overtaken_promises_nothing)
 {
-    struct net *net = group(3, 0x0e, 0);
+    struct net *net = net_group(3, 0x0e, 0);
     receive_append(net, 1, 2, 1, 0, 0, 1);
     receive_append(net, 1, 3, 2, 0, 0, 2);
     receive_append(net, 1, 2, 3, 0, 0, 3);
@@ -613,9 +504,9 @@ TEST(the_end_of_a_write_that_was_overtaken_promises_nothing)
 
 TEST(a_follower_far_behind_is_fed_from_the_hosts_log)
 {
-    struct net *net = three();
+    struct net *net = net_three();
     net_crash(net, 3);
-    propose_some(net, 1, 200); /* three times the tail */
+    net_propose_some(net, 1, 200); /* three times the tail */
     net_start(net, 3);
     net_advance(net, 100);
     EXPECT(net->log_reads > 0);
@@ -625,9 +516,9 @@ TEST(a_follower_far_behind_is_fed_from_the_hosts_log)
 
 TEST(a_follower_behind_the_compaction_gets_a_snapshot)
 {
-    struct net *net = three();
+    struct net *net = net_three();
     net_crash(net, 3);
-    propose_some(net, 1, 50);
+    net_propose_some(net, 1, 50);
     net_advance(net, 20);
     net->nodes[1].applied_durable = net->nodes[1].applied;
     net_compact(net, 1, 40);
@@ -680,7 +571,7 @@ TEST(a_full_tail_refuses_proposals_and_recovers)
 
 TEST(an_unreachable_follower_is_probed_until_it_answers)
 {
-    struct net *net = three();
+    struct net *net = net_three();
     struct raft_event event = {.type = RAFT_UNREACHABLE};
     event.peer = 2;
     net_step(net, 1, event);
@@ -691,8 +582,8 @@ TEST(an_unreachable_follower_is_probed_until_it_answers)
 
 TEST(a_refusal_that_comes_late_does_not_slow_replication)
 {
-    struct net *net = three();
-    propose_some(net, 1, 3);
+    struct net *net = net_three();
+    net_propose_some(net, 1, 3);
     struct raft_msg m = {.type = RAFT_MSG_APP_RESP,
                          .from = 2,
                          .to = 1,
@@ -710,7 +601,7 @@ TEST(a_refusal_that_comes_late_does_not_slow_replication)
 
 TEST(messages_in_flight_are_bounded)
 {
-    struct net *net = three();
+    struct net *net = net_three();
     for (uint32_t i = 0; i < 20; i++) {
         EXPECT_EQ(net_propose(net, 1, "x"), SH_OK);
     }
@@ -725,7 +616,7 @@ TEST(messages_in_flight_are_bounded)
 
 TEST(a_member_does_not_campaign_with_an_unapplied_change)
 {
-    struct net *net = three();
+    struct net *net = net_three();
     EXPECT_EQ(net_change(net, 1, RAFT_AUTO, RAFT_ADD_LEARNER, 9), SH_OK);
     for (uint32_t i = 0; i < 100; i++) {
         for (uint64_t id = 1; id <= 3; id++) {
@@ -761,8 +652,8 @@ TEST(a_follower_forwards_proposals_only_when_told_to)
 
 TEST(a_clone_goes_the_same_way_as_its_original)
 {
-    struct net *net = three();
-    propose_some(net, 1, 5);
+    struct net *net = net_three();
+    net_propose_some(net, 1, 5);
     size_t size = raft_bytes(&net->nodes[1].config.limits);
     void *memory = aligned_alloc(64, size);
     struct raft *clone = raft_clone(memory, net->nodes[1].core);
@@ -792,7 +683,7 @@ TEST(equal_seeds_give_equal_runs)
         struct raft_config config = net_config(1);
         struct net *net = net_new(5, 0x3e, 0, 42, &config);
         net_advance(net, 300);
-        propose_some(net, net_leader(net), 5);
+        net_propose_some(net, net_leader(net), 5);
         for (uint64_t id = 1; id <= 5; id++) {
             digests[run] = sh_mix64(digests[run] ^ raft_digest(net->nodes[id].core));
         }
@@ -802,7 +693,7 @@ TEST(equal_seeds_give_equal_runs)
 
 TEST_DIES(a_boot_state_that_contradicts_itself_panics, "boot->applied")
 {
-    struct net *net = group(1, 0x02, 0);
+    struct net *net = net_group(1, 0x02, 0);
     net_crash(net, 1);
     net->nodes[1].applied_durable = 5;
     net->conf_known[5] = true;
