@@ -264,31 +264,6 @@ void api_post_job(const struct api_request *request, struct api_reply *reply)
     free(s);
 }
 
-static json_t *shape_json(const struct kn_shape *shape)
-{
-    json_t *out = json_array();
-    for (uint32_t i = 0; i < shape->rank; i++) {
-        (void)json_array_append_new(out, json_integer(shape->dim[i]));
-    }
-    return out;
-}
-
-static json_t *table_json(const struct spec_table *table)
-{
-    json_t *rows = json_array();
-    for (uint32_t i = 0; i < table->count; i++) {
-        const struct spec_layer_row *r = &table->rows[i];
-        (void)json_array_append_new(rows,
-                                    json_pack("{s:s, s:s, s:o, s:I, s:I}", "name", r->name, "kind",
-                                              r->kind, "output", shape_json(&r->output), "params",
-                                              (json_int_t)r->params, "macs", (json_int_t)r->macs));
-    }
-    return json_pack("{s:o, s:o, s:I, s:I, s:I, s:I}", "layers", rows, "input",
-                     shape_json(&table->input), "params", (json_int_t)table->params, "macs",
-                     (json_int_t)table->macs, "bytes_shared", (json_int_t)table->bytes_shared,
-                     "bytes_rank", (json_int_t)table->bytes_rank);
-}
-
 static void validate(const struct api_request *request, struct api_reply *reply,
                      struct submission *s)
 {
@@ -305,7 +280,7 @@ static void validate(const struct api_request *request, struct api_reply *reply,
     json_t *out = json_pack("{s:o, s:o}", "spec", json_loadb(s->spec, s->spec_size, 0, NULL),
                             "spec_digest", spec_json_hex(digest, sizeof digest));
     if (s->job.kind == SPEC_TRAIN && spec_table_make(&s->job, table) == SH_OK) {
-        (void)json_object_set_new(out, "model", table_json(table));
+        (void)json_object_set_new(out, "model", spec_json_table(table));
     }
     free(table);
     api_reply_json(reply, 200, out);

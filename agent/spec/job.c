@@ -198,33 +198,6 @@ static void decode(struct spec_decode *d, struct spec_job *job)
     check_size(d, job);
 }
 
-/* Allocates and fills a tree; NULL with an error noted where the text is not one. Given. */
-static struct spec_tree *read_tree(const char *text, size_t size, struct spec_errors *errors)
-{
-    struct spec_tree *tree = calloc(1, sizeof *tree);
-    if (tree == NULL) {
-        spec_note(errors, (struct spec_place){0}, "", NULL, "out of memory");
-        return NULL;
-    }
-    struct spec_builder b = {.tree = tree, .errors = errors};
-    text = text != NULL ? text : ""; /* no bytes, as an empty request body gives them */
-    size_t first = 0;
-    while (first < size && strchr(" \t\r\n", text[first]) != NULL && text[first] != '\0') {
-        first++;
-    }
-    bool good = first < size && text[first] == '{' ? spec_read_json(text, size, &b)
-                                                   : spec_read_yaml(text, size, &b);
-    if (good && tree->count == 0) {
-        spec_note(errors, (struct spec_place){0}, "", NULL, "the file is empty");
-        good = false;
-    }
-    if (!good) {
-        free(tree);
-        return NULL;
-    }
-    return tree;
-}
-
 static enum sh_err too_large(size_t size, struct spec_errors *errors)
 {
     spec_note(errors, (struct spec_place){0}, "", NULL,
@@ -239,7 +212,7 @@ enum sh_err spec_parse(const char *text, size_t size, struct spec_job *job,
     if (size > SH_SPEC_BYTES_MAX) {
         return too_large(size, errors);
     }
-    struct spec_tree *tree = read_tree(text, size, errors);
+    struct spec_tree *tree = spec_read_tree(text, size, errors);
     if (tree == NULL) {
         return SH_ERR_INVALID;
     }
@@ -256,7 +229,7 @@ enum sh_err spec_model_parse(const char *text, size_t size, struct spec_model *m
     if (size > SH_SPEC_BYTES_MAX) {
         return too_large(size, errors);
     }
-    struct spec_tree *tree = read_tree(text, size, errors);
+    struct spec_tree *tree = spec_read_tree(text, size, errors);
     if (tree == NULL) {
         return SH_ERR_INVALID;
     }

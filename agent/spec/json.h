@@ -17,6 +17,10 @@
 SH_MUST_USE enum sh_err spec_json_print(json_t *value, char *out, size_t size, size_t *length);
 /* Lower-case hexadecimal digits as a JSON string; given. */
 json_t *spec_json_hex(const void *bytes, size_t size);
+struct spec_table;
+/* The layer table of spec/graph.h: {layers: [...], input, params, macs, bytes_shared, bytes_rank}.
+ */
+json_t *spec_json_table(const struct spec_table *table);
 /* A finite number, else null; given. */
 json_t *spec_json_number(double value);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spec/tree.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 const struct spec_node *spec_tree_first(const struct spec_tree *tree, const struct spec_node *node)
@@ -144,4 +145,30 @@ void spec_build_close(struct spec_builder *b)
     SH_CHECK(b->depth > 0);
     SH_CHECK(b->key == NULL);
     b->depth--;
+}
+
+struct spec_tree *spec_read_tree(const char *text, size_t size, struct spec_errors *errors)
+{
+    struct spec_tree *tree = calloc(1, sizeof *tree);
+    if (tree == NULL) {
+        spec_note(errors, (struct spec_place){0}, "", NULL, "out of memory");
+        return NULL;
+    }
+    struct spec_builder b = {.tree = tree, .errors = errors};
+    text = text != NULL ? text : ""; /* no bytes, as an empty request body gives them */
+    size_t first = 0;
+    while (first < size && strchr(" \t\r\n", text[first]) != NULL && text[first] != '\0') {
+        first++;
+    }
+    bool good = first < size && text[first] == '{' ? spec_read_json(text, size, &b)
+                                                   : spec_read_yaml(text, size, &b);
+    if (good && tree->count == 0) {
+        spec_note(errors, (struct spec_place){0}, "", NULL, "the file is empty");
+        good = false;
+    }
+    if (!good) {
+        free(tree);
+        return NULL;
+    }
+    return tree;
 }

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * agent, demo and init. */
+#include "cli/settings.h"
+
+#include "trust/trust.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* "a,b" into the list. */
+static int split_join(struct cli *c, const char *list, struct agent_options *o)
+{
+    while (*list != '\0') {
+        size_t n = strcspn(list, ",");
+        if (o->join_count == AGENT_JOIN_MAX || n > SH_ADDR_MAX) {
+            return cli_fail(c, CLI_USAGE, "USAGE", "--join: at most %u addresses of %u characters",
+                            AGENT_JOIN_MAX, SH_ADDR_MAX);
+        }
+        if (n > 0 && memchr(list, ':', n) == NULL) {
+            return cli_fail(c, CLI_USAGE, "USAGE",
+                            "--join: %.*s: must be HOST:PORT, such as %.*s:%u", (int)n, list,
+                            (int)n, list, AGENT_LISTEN_PORT);
+        }
+        if (n > 0) {
+            memcpy(o->join[o->join_count], list, n);
+            o->join_count++;
+        }
+        list += n + (list[n] == ',' ? 1 : 0);
+    }
+    return CLI_OK;
+}
+
+static bool copy(char *out, size_t size, const char *text)
+{
+    return snprintf(out, size, "%s", text) < (int)size;
+}
+
+static int take_addresses(struct cli *c, const struct cli_settings *s, struct agent_options *o)
+{
+    const struct {
+        const char *key;
+        char *out;
+    } ADDRESSES[] = {{"listen", o->listen}, {"advertise", o->advertise}, {"api", o->api}};
+    for (size_t i = 0; i < SH_COUNT(ADDRESSES); i++) {
+        const char *text = cli_settings_value(s, ADDRESSES[i].key);
+        bool empty = text[0] == '\0';
+        if (!copy(ADDRESSES[i].out, SH_ADDR_MAX + 1, text) ||
+            (!empty && strchr(text, ':') == NULL)) {
+            return cli_fail(c, CLI_USAGE, "USAGE", "--%s: %s: must be HOST:PORT", ADDRESSES[i].key,
+                            text);
+        }
+    }
+    return CLI_OK;
+}
+
+static int take_options(struct cli *c, const struct cli_settings *s, struct agent_options *o)
+{
+    const char *threads = cli_settings_value(s, "threads");
+    const char *name = cli_settings_value(s, "name");
+    size_t digits = strspn(threads, "0123456789");
+    if (digits == 0 || digits > 4 || threads[digits] != '\0') {
+        return cli_fail(c, CLI_USAGE, "USAGE", "--threads: %s: must be a number of cores, 0: all",
+                        threads);
+    }
+    if (!copy(o->name, sizeof o->name, name) || name[0] == '\0') {
+        return cli_fail(c, CLI_USAGE, "USAGE", "--name: must be 1 to %u characters", SH_NAME_MAX);
+    }
+    o->threads = (uint32_t)strtoul(threads, NULL, 10);
+    o->new_cluster = cli_flag(c, "--new");
+    (void)copy(o->data_dir, sizeof o->data_dir, cli_settings_value(s, "data"));
+    (void)copy(o->secret_file, sizeof o->secret_file, cli_settings_value(s, "secret"));
+    (void)copy(o->api_token_file, sizeof o->api_token_file, cli_settings_value(s, "api-token"));
+    int status = take_addresses(c, s, o);
+    if (status == CLI_OK) {
+        status = split_join(c, cli_settings_value(s, "join"), o);
+    }
+    if (status == CLI_OK && o->new_cluster && o->join_count > 0) {
+        return cli_fail(c, CLI_USAGE, "USAGE",
+                        "--new forms a cluster and --join enters one: give one of them");
+    }
+    return status;
+}
+
+int cli_run_agent(struct cli *c)
+{
+    struct cli_settings *settings = calloc(1, sizeof *settings);
+    struct agent_options *options = calloc(1, sizeof *options);
+    int status = CLI_INTERNAL;
+    if (settings != NULL && options != NULL) {
+        status = cli_settings_read(c, settings);
+    }
+    if (status == CLI_OK) {
+        status = take_options(c, settings, options);
+    }
+    free(settings);
+    if (status == CLI_OK) {
+        status = c->programs->agent(options);
+    }
+    free(options);
+    return status;
+}
+
+int cli_run_demo(struct cli *c)
+{
+    struct demo_options options = {
+        .json = c->json, .terminal = c->terminal, .keep = cli_flag(c, "--keep")};
+    const char *dir = cli_value(c, "--dir");
+    if (dir != NULL && !copy(options.dir, sizeof options.dir, dir)) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "--dir: longer than %u characters", AGENT_PATH_MAX);
+    }
+    return c->programs->demo(&options);
+}
+
+static void print_next_steps(struct cli *c, const char *path)
+{
+    char host[SH_NAME_MAX + 1] = "FIRST";
+    if (gethostname(host, sizeof host - 1) != 0) {
+        (void)snprintf(host, sizeof host, "FIRST");
+    }
+    (void)fprintf(c->out,
+                  "wrote %s: whoever has this file can join the cluster; keep it private\n\n"
+                  "on this machine (%s):\n"
+                  "  shoal agent --new --secret %s\n\n"
+                  "copy %s to the second and the third machine (scp %s HOST:), then on each:\n"
+                  "  shoal agent --join %s:%u --secret %s\n\n"
+                  "three agents go on when any one of them is lost. Each must let the others in:\n"
+                  "  ufw allow %u:%u/tcp && ufw allow %u/udp\n"
+                  "  firewall-cmd --permanent --add-port=%u-%u/tcp --add-port=%u/udp && "
+                  "firewall-cmd --reload\n\n"
+                  "then, on any of them: shoal nodes\n",
+                  path, host, path, path, path, host, AGENT_LISTEN_PORT, path, AGENT_LISTEN_PORT,
+                  AGENT_LISTEN_PORT + 1, AGENT_LISTEN_PORT, AGENT_LISTEN_PORT,
+                  AGENT_LISTEN_PORT + 1, AGENT_LISTEN_PORT);
+}
+
+int cli_run_init(struct cli *c)
+{
+    struct trust_secret secret;
+    char why[TRUST_WHY_MAX] = "";
+    uint8_t cluster[SH_CLUSTER_ID_BYTES];
+    const char *path = cli_value(c, "--secret");
+    path = path != NULL ? path : "cluster.secret";
+    enum sh_err err = trust_secret_create(path, &secret, why);
+    if (err != SH_OK) {
+        return cli_fail(c, cli_exit_of(sh_err_name(err)), sh_err_name(err), "%s", why);
+    }
+    trust_secret_cluster(&secret, cluster);
+    trust_secret_wipe(&secret);
+    if (c->json) {
+        return cli_print_json(c, json_pack("{s:s, s:o}", "secret_file", path, "cluster",
+                                           spec_json_hex(cluster, sizeof cluster)));
+    }
+    print_next_steps(c, path);
+    return CLI_OK;
+}

@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Private to agent/cli: one run of one verb. Results go to out as text, or with --json as the API's
+ * own objects; errors are one line on err ("error: ..."), or with --json an error object on out. */
+#ifndef CLI_CONTEXT_H
+#define CLI_CONTEXT_H
+
+#include "cli/cli.h"
+#include "cli/http.h"
+#include "spec/json.h"
+#include "spec/spec.h"
+
+#define CLI_ARGS_MAX  256u
+#define CLI_GIVEN_MAX 64u
+#define CLI_CALL_S    30u /* seconds a call may take */
+
+struct cli_option {
+    const char *name;  /* "--peer" */
+    char letter;       /* 'o' for -o; 0: none */
+    const char *value; /* "ADDR"; NULL: a flag */
+    const char *help;
+};
+
+struct cli;
+
+struct cli_verb {
+    const char *name;    /* "submit", "dataset add" */
+    const char *args;    /* "JOB.yaml" */
+    const char *summary; /* one line */
+    const struct cli_option *options;
+    size_t option_count;
+    unsigned args_min;
+    unsigned args_max;
+    bool peer; /* talks to an agent: takes --peer and --token-file */
+    int (*run)(struct cli *c);
+};
+
+struct cli_given {
+    const struct cli_option *option;
+    const char *value; /* NULL: a flag */
+};
+
+struct cli {
+    FILE *out;
+    FILE *err;
+    const struct cli_programs *programs;
+    const struct cli_verb *verb;
+    const char *args[CLI_ARGS_MAX];
+    size_t arg_count;
+    struct cli_given given[CLI_GIVEN_MAX];
+    size_t given_count;
+    bool json;
+    bool terminal;    /* out is one */
+    unsigned columns; /* of the terminal; 80 otherwise */
+    struct cli_http *http;
+};
+
+extern const struct cli_verb CLI_VERBS[];
+extern const size_t CLI_VERB_COUNT;
+
+/* The last value given, or NULL. */
+const char *cli_value(const struct cli *c, const char *name);
+bool cli_flag(const struct cli *c, const char *name);
+/* A whole number from low to high, or fallback where it is not given; false with the error printed.
+ */
+bool cli_number(struct cli *c, const char *name, uint64_t low, uint64_t high, uint64_t fallback,
+                uint64_t *out);
+
+/* Prints the error and returns status. */
+int cli_fail(struct cli *c, enum cli_exit status, const char *code, const char *format, ...)
+    SH_PRINTF(4, 5);
+/* All errors of a job file, and CLI_INVALID. */
+int cli_fail_spec(struct cli *c, const char *file, const struct spec_errors *errors);
+/* What an agent answered instead of a result; takes the answer's body. */
+int cli_fail_answer(struct cli *c, struct cli_answer *answer);
+enum cli_exit cli_exit_of(const char *code);
+
+/* Opens the connection of the verb; CLI_OK or an exit status with the error printed. */
+int cli_connect(struct cli *c);
+/* One call whose answer is JSON. NULL with the error printed and *status set. */
+json_t *cli_ask(struct cli *c, const struct cli_call *call, int *status);
+/* GET of a path made of a prefix, one escaped word, and a suffix. */
+json_t *cli_get(struct cli *c, const char *prefix, const char *word, const char *suffix,
+                int *status);
+/* The path itself; given (free), NULL when memory runs out. */
+char *cli_path(struct cli *c, const char *prefix, const char *word, const char *suffix);
+
+/* Prints the value as JSON, one line; takes it. CLI_OK. */
+int cli_print_json(struct cli *c, json_t *value);
+
+/* Fields of an answer; "" and 0 where they are missing. */
+const char *cli_text(const json_t *value, const char *key);
+long long cli_integer(const json_t *value, const char *key);
+/* NaN where it is missing or null. */
+double cli_real(const json_t *value, const char *key);
+
+/* The whole file ("-": standard input), NUL-terminated; given (free). NULL with the error printed.
+ */
+char *cli_read_file(struct cli *c, const char *path, size_t max, size_t *size);
+
+/* The verbs. */
+int cli_run_agent(struct cli *c);
+int cli_run_demo(struct cli *c);
+int cli_run_init(struct cli *c);
+int cli_run_config_show(struct cli *c);
+int cli_run_submit(struct cli *c);
+int cli_run_validate(struct cli *c);
+int cli_run_ps(struct cli *c);
+int cli_run_stop(struct cli *c);
+int cli_run_why(struct cli *c);
+int cli_run_logs(struct cli *c);
+int cli_run_metrics(struct cli *c);
+int cli_run_watch(struct cli *c);
+int cli_run_nodes(struct cli *c);
+int cli_run_status(struct cli *c);
+int cli_run_dataset_add(struct cli *c);
+int cli_run_dataset_list(struct cli *c);
+int cli_run_model_list(struct cli *c);
+int cli_run_model_show(struct cli *c);
+int cli_run_model_get(struct cli *c);
+int cli_run_predict(struct cli *c);
+int cli_run_version(struct cli *c);
+int cli_run_help(struct cli *c);
+int cli_run_complete(struct cli *c);
+
+/* Follows a job to its end (submit --wait, watch); quiet: only the outcome. */
+int cli_follow(struct cli *c, const char *job, bool quiet);
+
+/* Help of one verb, and the list of all. */
+void cli_print_help(FILE *out, const struct cli_verb *verb);
+void cli_print_verbs(FILE *out);
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * model list, show, get; predict. */
+#include "cli/context.h"
+#include "cli/format.h"
+#include "cli/table.h"
+
+#include "base/host/host.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define GET_TIMEOUT_S     3600u
+#define PREDICT_TIMEOUT_S 120u
+#define INPUT_BYTES_MAX   ((size_t)64 << 20)
+#define BAR_COLUMNS       30.0
+
+static void accuracy_text(const json_t *model, char out[static CLI_FORMAT_BYTES])
+{
+    const json_t *m = json_object_get(model, "metrics");
+    long long total = cli_integer(m, "test_total");
+    double part = total > 0 ? (double)cli_integer(m, "test_correct") / (double)total : (double)NAN;
+    cli_format_percent(part, out);
+}
+
+static void put_model(struct cli_table *t, const json_t *model)
+{
+    char text[CLI_FORMAT_BYTES + SH_NAME_MAX];
+    (void)snprintf(text, sizeof text, "%s:%lld", cli_text(model, "name"),
+                   cli_integer(model, "version"));
+    cli_table_put(t, text);
+    (void)snprintf(text, sizeof text, "%lld", cli_integer(model, "job"));
+    cli_table_put(t, text);
+    (void)snprintf(text, sizeof text, "%lld", cli_integer(model, "steps"));
+    cli_table_put(t, text);
+    accuracy_text(model, text);
+    cli_table_put(t, text);
+    cli_table_put(t, json_is_true(json_object_get(model, "reproducible")) ? "yes" : "no");
+    (void)snprintf(text, sizeof text, "%.16s", cli_text(model, "model_digest"));
+    cli_table_put(t, text);
+}
+
+int cli_run_model_list(struct cli *c)
+{
+    static const char *const NAMES[] = {"MODEL",        ">JOB",   ">STEPS", ">TEST",
+                                        "REPRODUCIBLE", "DIGEST", NULL};
+    int status = CLI_OK;
+    json_t *answer = cli_get(c, "/models", "", "", &status);
+    if (answer == NULL) {
+        return status;
+    }
+    if (c->json) {
+        return cli_print_json(c, answer);
+    }
+    struct cli_table t;
+    cli_table_init(&t, NAMES);
+    const json_t *list = json_object_get(answer, "models");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        put_model(&t, json_array_get(list, i));
+    }
+    cli_table_print(&t, c->out);
+    json_decref(answer);
+    return CLI_OK;
+}
+
+int cli_run_model_show(struct cli *c)
+{
+    int status = CLI_OK;
+    json_t *m = cli_get(c, "/models/", c->args[0], "", &status);
+    if (m == NULL) {
+        return status;
+    }
+    if (c->json) {
+        return cli_print_json(c, m);
+    }
+    char accuracy[CLI_FORMAT_BYTES];
+    const json_t *metrics = json_object_get(m, "metrics");
+    const json_t *holders = json_object_get(m, "holders");
+    accuracy_text(m, accuracy);
+    (void)fprintf(c->out, "model         %s:%lld\n", cli_text(m, "name"),
+                  cli_integer(m, "version"));
+    (void)fprintf(c->out, "job           %lld, %lld steps\n", cli_integer(m, "job"),
+                  cli_integer(m, "steps"));
+    (void)fprintf(c->out, "test          %s (%lld/%lld)\n", accuracy,
+                  cli_integer(metrics, "test_correct"), cli_integer(metrics, "test_total"));
+    (void)fprintf(c->out, "reproducible  %s%s\n",
+                  json_is_true(json_object_get(m, "reproducible")) ? "yes" : "no",
+                  json_is_true(json_object_get(m, "partial")) ? ", stopped early" : "");
+    (void)fprintf(c->out, "model digest  %s\n", cli_text(m, "model_digest"));
+    (void)fprintf(c->out, "file digest   %s\n", cli_text(m, "file_digest"));
+    (void)fprintf(c->out, "spec digest   %s\n", cli_text(m, "spec_digest"));
+    (void)fprintf(c->out, "class         %s\n", cli_text(m, "class"));
+    (void)fprintf(c->out, "held by      ");
+    for (size_t i = 0; i < json_array_size(holders); i++) {
+        (void)fprintf(c->out, " %s", cli_text(json_array_get(holders, i), "name"));
+    }
+    (void)fprintf(c->out, "\n");
+    json_decref(m);
+    return CLI_OK;
+}
+
+/* Compares what was written with the digest that the cluster agreed on. */
+static int check_digest(struct cli *c, FILE *file, const char *wanted)
+{
+    struct sh_blake2b hash;
+    uint8_t digest[SH_DIGEST_BYTES];
+    char hex[2 * SH_DIGEST_BYTES + 1];
+    char block[16384];
+    rewind(file);
+    sh_blake2b_start(&hash, sizeof digest);
+    for (size_t n = fread(block, 1, sizeof block, file); n > 0;
+         n = fread(block, 1, sizeof block, file)) {
+        sh_blake2b_add(&hash, block, n);
+    }
+    sh_blake2b_end(&hash, digest, sizeof digest);
+    sh_hex(hex, digest, sizeof digest);
+    return strcmp(hex, wanted) == 0
+               ? CLI_OK
+               : cli_fail(c, CLI_INVALID, "CORRUPT", "the file that came has digest %s, not %s",
+                          hex, wanted);
+}
+
+static int fetch(struct cli *c, FILE *file, const char *digest)
+{
+    struct cli_answer answer;
+    char *path = cli_path(c, "/models/", c->args[0], "/file");
+    if (path == NULL) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
+    }
+    struct cli_call call = {
+        .method = "GET", .path = path, .save = file, .timeout_s = GET_TIMEOUT_S};
+    cli_http_call(c->http, &call, &answer);
+    free(path);
+    if (answer.status != 200) {
+        return cli_fail_answer(c, &answer);
+    }
+    free(answer.body);
+    if (fflush(file) != 0) {
+        return cli_fail(c, CLI_INTERNAL, "IO", "writing the model: %s", strerror(errno));
+    }
+    return check_digest(c, file, digest);
+}
+
+static int copy_out(struct cli *c, FILE *file)
+{
+    char block[16384];
+    rewind(file);
+    for (size_t n = fread(block, 1, sizeof block, file); n > 0;
+         n = fread(block, 1, sizeof block, file)) {
+        if (fwrite(block, 1, n, c->out) != n) {
+            return cli_fail(c, CLI_INTERNAL, "IO", "standard output: %s", strerror(errno));
+        }
+    }
+    return CLI_OK;
+}
+
+/* Into a file beside the one that is meant, which it replaces when it is whole. */
+static int save_as(struct cli *c, const char *name, const char *digest)
+{
+    char part[1100];
+    int n = snprintf(part, sizeof part, "%s.part", name);
+    if (n >= (int)sizeof part) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "--output: too long");
+    }
+    FILE *file = fopen(part, "w+be");
+    if (file == NULL) {
+        return cli_fail(c, CLI_INTERNAL, "IO", "%s: %s", part, strerror(errno));
+    }
+    int status = fetch(c, file, digest);
+    if (fclose(file) != 0 && status == CLI_OK) {
+        status = cli_fail(c, CLI_INTERNAL, "IO", "%s: %s", part, strerror(errno));
+    }
+    if (status == CLI_OK && rename(part, name) != 0) {
+        status = cli_fail(c, CLI_INTERNAL, "IO", "%s: %s", name, strerror(errno));
+    }
+    if (status != CLI_OK) {
+        (void)unlink(part);
+    } else if (c->json) {
+        (void)cli_print_json(c, json_pack("{s:s, s:s}", "file", name, "file_digest", digest));
+    } else {
+        (void)fprintf(c->out, "%s\n", name);
+    }
+    return status;
+}
+
+int cli_run_model_get(struct cli *c)
+{
+    int status = CLI_OK;
+    const char *output = cli_value(c, "--output");
+    json_t *model = cli_get(c, "/models/", c->args[0], "", &status);
+    if (model == NULL) {
+        return status;
+    }
+    char name[SH_NAME_MAX + 40];
+    (void)snprintf(name, sizeof name, "%s-%lld.safetensors", cli_text(model, "name"),
+                   cli_integer(model, "version"));
+    const char *digest = cli_text(model, "file_digest");
+    if (output != NULL && strcmp(output, "-") == 0) {
+        FILE *file = tmpfile();
+        status = file != NULL
+                     ? fetch(c, file, digest)
+                     : cli_fail(c, CLI_INTERNAL, "IO", "temporary file: %s", strerror(errno));
+        status = status == CLI_OK ? copy_out(c, file) : status;
+        if (file != NULL) {
+            (void)fclose(file); /* was read only by now */
+        }
+    } else {
+        status = save_as(c, output != NULL ? output : name, digest);
+    }
+    json_decref(model);
+    return status;
+}
+
+static void print_sample(struct cli *c, const json_t *sample, uint64_t top)
+{
+    const json_t *classes = json_object_get(sample, "classes");
+    if (json_object_get(sample, "value") != NULL) {
+        (void)fprintf(c->out, "  %.6g\n", cli_real(sample, "value"));
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(classes) && i < top; i++) {
+        const json_t *one = json_array_get(classes, i);
+        double part = cli_real(one, "probability");
+        char text[CLI_FORMAT_BYTES];
+        cli_format_percent(part, text);
+        (void)fprintf(c->out, "  %-16s %9s", cli_text(one, "class"), text);
+        int bar = (int)(part * BAR_COLUMNS + 0.5);
+        (void)fputs(bar > 0 ? "  " : "", c->out);
+        for (int k = 0; k < bar; k++) {
+            (void)fputs("\xe2\x96\x88", c->out);
+        }
+        (void)fputc('\n', c->out);
+    }
+}
+
+static void print_prediction(struct cli *c, const char *file, const json_t *answer, uint64_t top)
+{
+    const json_t *samples = json_object_get(answer, "samples");
+    size_t count = json_array_size(samples);
+    for (size_t i = 0; i < count; i++) {
+        if (count == 1) {
+            (void)fprintf(c->out, "%s\n", file);
+        } else {
+            (void)fprintf(c->out, "%s[%zu]\n", file, i);
+        }
+        print_sample(c, json_array_get(samples, i), top);
+    }
+}
+
+static json_t *predict_file(struct cli *c, const char *file, int *status)
+{
+    size_t size = 0;
+    char *bytes = cli_read_file(c, file, INPUT_BYTES_MAX, &size);
+    char *path =
+        cli_path(c, "/predict?model=", c->args[0], cli_flag(c, "--invert") ? "&invert=1" : "");
+    json_t *answer = NULL;
+    if (bytes == NULL) {
+        *status = CLI_INTERNAL;
+    } else if (path == NULL) {
+        *status = cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
+    } else {
+        struct cli_call call = {.method = "POST",
+                                .path = path,
+                                .body = bytes,
+                                .size = size,
+                                .timeout_s = PREDICT_TIMEOUT_S};
+        answer = cli_ask(c, &call, status);
+    }
+    free(bytes);
+    free(path);
+    return answer;
+}
+
+int cli_run_predict(struct cli *c)
+{
+    uint64_t top = 0;
+    int status = CLI_OK;
+    if (!cli_number(c, "--top", 1, SPEC_CLASSES_MAX, 5, &top)) {
+        return CLI_USAGE;
+    }
+    for (size_t i = 1; i < c->arg_count && status == CLI_OK; i++) {
+        json_t *answer = predict_file(c, c->args[i], &status);
+        if (answer != NULL && c->json) {
+            (void)json_object_set_new(answer, "file", json_string(c->args[i]));
+            (void)cli_print_json(c, answer);
+        } else if (answer != NULL) {
+            print_prediction(c, c->args[i], answer, top);
+            json_decref(answer);
+        }
+    }
+    return status;
+}

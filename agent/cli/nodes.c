@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * nodes and status. */
+#include "cli/context.h"
+#include "cli/format.h"
+#include "cli/table.h"
+
+#include <string.h>
+
+static void put_state(struct cli_table *t, const json_t *node)
+{
+    char text[64];
+    (void)snprintf(text, sizeof text, "%s%s%s", cli_text(node, "liveness"),
+                   json_is_true(json_object_get(node, "one_way")) ? ", one-way" : "",
+                   json_is_true(json_object_get(node, "draining")) ? ", draining" : "");
+    cli_table_put(t, text);
+}
+
+static const char *role_of(const json_t *node)
+{
+    if (json_is_true(json_object_get(node, "leader"))) {
+        return "leader";
+    }
+    return json_is_true(json_object_get(node, "voter")) ? "voter" : "learner";
+}
+
+static void put_datasets(struct cli_table *t, const json_t *node)
+{
+    const json_t *list = json_object_get(node, "datasets");
+    char text[256] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < json_array_size(list) && used < sizeof text; i++) {
+        int n = snprintf(text + used, sizeof text - used, "%s%s", i > 0 ? "," : "",
+                         json_string_value(json_array_get(list, i)));
+        used += n > 0 ? (size_t)n : 0;
+    }
+    cli_table_put(t, text);
+}
+
+static void put_inventory(struct cli_table *t, const json_t *node)
+{
+    char text[96];
+    (void)snprintf(text, sizeof text, "%lld", cli_integer(node, "cpus"));
+    cli_table_put(t, text);
+    cli_format_bytes((uint64_t)cli_integer(node, "ram_bytes"), text);
+    cli_table_put(t, text);
+    cli_table_put(t, cli_text(node, "isa"));
+    if (cli_integer(node, "gpus") > 0) {
+        (void)snprintf(text, sizeof text, "%lldx %s", cli_integer(node, "gpus"),
+                       cli_text(node, "gpu"));
+    } else {
+        (void)snprintf(text, sizeof text, "-");
+    }
+    cli_table_put(t, text);
+    (void)snprintf(text, sizeof text, "%.8s", cli_text(node, "class"));
+    cli_table_put(t, text);
+    (void)snprintf(text, sizeof text, "%lld %%", cli_integer(node, "load") / 10);
+    cli_table_put(t, text);
+}
+
+static void print_nodes(struct cli *c, const json_t *list)
+{
+    static const char *const NAMES[] = {"NAME",    "STATE",     "ROLE", "ADDRESS", ">CPUS",
+                                        ">RAM",    "ISA",       "GPU",  "CLASS",   ">LOAD",
+                                        "VERSION", "DATA SETS", NULL};
+    struct cli_table t;
+    cli_table_init(&t, NAMES);
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *node = json_array_get(list, i);
+        cli_table_put(&t, cli_text(node, "name"));
+        put_state(&t, node);
+        cli_table_put(&t, role_of(node));
+        cli_table_put(&t, cli_text(node, "addr"));
+        put_inventory(&t, node);
+        cli_table_put(&t, cli_text(node, "version"));
+        put_datasets(&t, node);
+    }
+    cli_table_print(&t, c->out);
+}
+
+int cli_run_nodes(struct cli *c)
+{
+    int status = CLI_OK;
+    json_t *answer = cli_get(c, "/nodes", "", "", &status);
+    if (answer == NULL) {
+        return status;
+    }
+    if (c->json) {
+        return cli_print_json(c, answer);
+    }
+    print_nodes(c, json_object_get(answer, "nodes"));
+    json_decref(answer);
+    return CLI_OK;
+}
+
+static void print_status(struct cli *c, const json_t *s)
+{
+    char uptime[CLI_FORMAT_BYTES];
+    char gap[CLI_FORMAT_BYTES];
+    const json_t *leader = json_object_get(s, "leader");
+    const json_t *counts = json_object_get(s, "counts");
+    cli_format_duration((uint64_t)cli_integer(s, "uptime_us"), uptime);
+    cli_format_number((double)cli_integer(s, "leaderless_us") / 1e6, gap);
+    (void)fprintf(c->out, "agent        %s (%s), up %s, version %s\n", cli_text(s, "name"),
+                  cli_text(s, "id"), uptime, cli_text(s, "version"));
+    (void)fprintf(c->out, "cluster      %s\n", cli_text(s, "cluster"));
+    (void)fprintf(c->out, "role         %s, term %lld\n", cli_text(s, "role"),
+                  cli_integer(s, "term"));
+    (void)fprintf(c->out, "leader       %s\n",
+                  json_is_object(leader) ? cli_text(leader, "name") : "none known: no quorum");
+    (void)fprintf(c->out, "last gap     %s s without a leader\n", gap);
+    (void)fprintf(c->out, "log          committed %lld, applied %lld, state %s\n",
+                  cli_integer(s, "commit_index"), cli_integer(s, "applied_index"),
+                  cli_text(s, "state_digest"));
+    (void)fprintf(c->out, "agents       %lld admitted\n", cli_integer(counts, "nodes"));
+    (void)fprintf(c->out, "models       %lld\n", cli_integer(counts, "models"));
+    const json_t *jobs = json_object_get(counts, "jobs");
+    (void)fprintf(c->out, "jobs         %lld waiting, %lld running, %lld completed, %lld failed\n",
+                  cli_integer(jobs, "waiting"), cli_integer(jobs, "running"),
+                  cli_integer(jobs, "completed"), cli_integer(jobs, "failed"));
+}
+
+int cli_run_status(struct cli *c)
+{
+    int status = CLI_OK;
+    json_t *answer = cli_get(c, "/status", "", "", &status);
+    if (answer == NULL) {
+        return status;
+    }
+    if (c->json) {
+        return cli_print_json(c, answer);
+    }
+    print_status(c, answer);
+    json_decref(answer);
+    return CLI_OK;
+}

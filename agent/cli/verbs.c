@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The one table of verbs: the parser, --help and completion are made from it. */
+#include "cli/context.h"
+
+static const struct cli_option AGENT[] = {
+    {"--new", 0, NULL, "form a new cluster (once, on the first machine)"},
+    {"--join", 0, "HOST:PORT", "an agent of the cluster to join; may be repeated"},
+    {"--secret", 0, "FILE", "the cluster secret (default: DATA/secret)"},
+    {"--data", 0, "DIR", "where this agent keeps everything"},
+    {"--listen", 0, "HOST:PORT", "gossip and control; bulk is the next port (0.0.0.0:7711)"},
+    {"--advertise", 0, "HOST:PORT", "the address others reach this agent at (found out)"},
+    {"--api", 0, "HOST:PORT", "the HTTP interface (127.0.0.1:8711)"},
+    {"--api-token", 0, "FILE", "token that the HTTP interface asks for"},
+    {"--name", 0, "NAME", "the name shown to people (the host name)"},
+    {"--threads", 0, "N", "cores for training (all)"},
+    {"--config", 0, "FILE", "settings (/etc/shoal/agent.yaml)"},
+};
+static const struct cli_option DEMO[] = {
+    {"--keep", 0, NULL, "leave the agents' directories behind"},
+    {"--dir", 0, "DIR", "where to put them (a temporary directory)"},
+};
+static const struct cli_option INIT[] = {
+    {"--secret", 0, "FILE", "where to write it (cluster.secret)"},
+};
+static const struct cli_option SUBMIT[] = {
+    {"--idempotency-key", 0, "KEY", "submitting again with it gives the same job"},
+    {"--wait", 0, NULL, "stay until the job has ended"},
+};
+static const struct cli_option PS[] = {
+    {"--state", 0, "STATE", "only these: waiting,running,stopping,completed,failed,stopped"},
+    {"--limit", 0, "N", "how many, newest first (20)"},
+};
+static const struct cli_option LOGS[] = {
+    {"--follow", 'f', NULL, "stay until the job has ended"},
+};
+static const struct cli_option METRICS[] = {
+    {"--csv", 0, NULL, "one row a step, one column a series"},
+    {"--from", 0, "STEP", "leave out earlier steps"},
+};
+static const struct cli_option DATASET_ADD[] = {
+    {"--node", 0, "NODE", "the agent whose files these are (the one that is asked)"},
+};
+static const struct cli_option MODEL_GET[] = {
+    {"--output", 'o', "FILE", "where to put it (NAME-VERSION.safetensors); - is standard output"},
+};
+static const struct cli_option PREDICT[] = {
+    {"--invert", 0, NULL, "pictures: dark on light becomes light on dark"},
+    {"--top", 0, "N", "how many classes to show (5)"},
+};
+static const struct cli_option CONFIG_SHOW[] = {
+    {"--config", 0, "FILE", "settings (/etc/shoal/agent.yaml)"},
+};
+
+#define NO_OPTIONS NULL, 0
+#define OPTIONS(t) (t), SH_COUNT(t)
+
+/* clang-format off */
+const struct cli_verb CLI_VERBS[] = {
+    {"agent",        "",                "run an agent of the cluster in the foreground", OPTIONS(AGENT), 0, 0, false, cli_run_agent},
+    {"demo",         "",                "three agents, a job, a killed coordinator: all on this machine", OPTIONS(DEMO), 0, 0, false, cli_run_demo},
+    {"init",         "",                "make a cluster secret and print what to run where", OPTIONS(INIT), 0, 0, false, cli_run_init},
+    {"submit",       "JOB.yaml",        "upload what a job file names and queue the job", OPTIONS(SUBMIT), 1, 1, true, cli_run_submit},
+    {"validate",     "JOB.yaml",        "check a job file and its data; print its layers", NO_OPTIONS, 1, 1, false, cli_run_validate},
+    {"ps",           "",                "jobs, newest first", OPTIONS(PS), 0, 0, true, cli_run_ps},
+    {"watch",        "JOB",             "follow a job: progress, loss and accuracy", NO_OPTIONS, 1, 1, true, cli_run_watch},
+    {"metrics",      "JOB",             "what a job measured", OPTIONS(METRICS), 1, 1, true, cli_run_metrics},
+    {"logs",         "JOB",             "what a job wrote", OPTIONS(LOGS), 1, 1, true, cli_run_logs},
+    {"why",          "JOB",             "why a job waits or runs where it does, an agent a line", NO_OPTIONS, 1, 1, true, cli_run_why},
+    {"stop",         "JOB",             "stop a job, keeping what there is", NO_OPTIONS, 1, 1, true, cli_run_stop},
+    {"nodes",        "",                "agents and what they have", NO_OPTIONS, 0, 0, true, cli_run_nodes},
+    {"status",       "",                "the agent that answers and its view of the cluster", NO_OPTIONS, 0, 0, true, cli_run_status},
+    {"dataset add",  "NAME PATH",       "declare files on an agent as a data set; they stay there", OPTIONS(DATASET_ADD), 2, 2, true, cli_run_dataset_add},
+    {"dataset list", "",                "data sets and who has them", NO_OPTIONS, 0, 0, true, cli_run_dataset_list},
+    {"model list",   "",                "finished models", NO_OPTIONS, 0, 0, true, cli_run_model_list},
+    {"model show",   "NAME[:VERSION]",  "one model: digests, measures, where it came from", NO_OPTIONS, 1, 1, true, cli_run_model_show},
+    {"model get",    "NAME[:VERSION]",  "fetch model.safetensors", OPTIONS(MODEL_GET), 1, 1, true, cli_run_model_get},
+    {"predict",      "MODEL FILE...",   "classify PNG, JPEG, PGM, CSV or IDX files; - is standard input", OPTIONS(PREDICT), 2, CLI_ARGS_MAX, true, cli_run_predict},
+    {"config show",  "",                "settings of an agent and where each comes from", OPTIONS(CONFIG_SHOW), 0, 0, false, cli_run_config_show},
+    {"version",      "",                "the version of this program", NO_OPTIONS, 0, 0, false, cli_run_version},
+    {"help",         "[VERB...]",       "this list, or one verb in full", NO_OPTIONS, 0, 2, false, cli_run_help},
+    {"complete",     "[VERB...]",       "verbs, or options of one, a line each: for shells", NO_OPTIONS, 0, 2, false, cli_run_complete},
+};
+/* clang-format on */
+
+const size_t CLI_VERB_COUNT = SH_COUNT(CLI_VERBS);
