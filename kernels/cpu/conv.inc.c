@@ -358,14 +358,19 @@ static void conv_dx_class(float *dx, const float *dy, const float *w, const stru
 
 /* --- Gradient of the weights. ----------------------------------------------------------------- */
 
+/* Channels of a tile with few taps and with many: 8 x 3 or 4 x 5 sums of 32 registers, 4 x 3 or 2 x
+ * 5 of 16. */
 #if defined(__AVX512F__)
-#    define GRAD_OUT 4 /* 20 sums, 5 inputs, 4 derivatives of 32 registers */
+#    define GRAD_OUT_FEW  8
+#    define GRAD_OUT_MANY 4
 #else
-#    define GRAD_OUT 2 /* 10 sums, 2 derivatives, inputs from memory */
+#    define GRAD_OUT_FEW  4
+#    define GRAD_OUT_MANY 2
 #endif
-#define GRAD_TAPS 5
+#define GRAD_TAPS_FEW 3
+#define GRAD_TAPS     5
 
-/* Sums over pixels of derivative times input for GRAD_OUT channels and some taps of one kernel row.
+/* Sums over pixels of derivative times input for some channels and some taps of one kernel row.
  * x is the zero-padded plane: no tap is outside it. */
 struct grad_tile {
     const float *dy; /* first row and channel */
@@ -373,24 +378,24 @@ struct grad_tile {
     float *dw;       /* (channel, tap) at channel * dw_channel + tap */
     uint32_t rows, columns;
     size_t dy_row, x_row, x_pixel;
-    size_t dy_at[GRAD_OUT]; /* of each channel; where fewer are wanted, the last again */
+    size_t dy_at[GRAD_OUT_FEW]; /* of each channel; where fewer are wanted, the last again */
     size_t dw_channel;
     uint32_t outs;
 };
 
-#define GRAD_DEFINE(TAPS)                                                                          \
+#define GRAD_DEFINE(TAPS, OUT)                                                                     \
     static void grad_tile_##TAPS(const struct grad_tile *t)                                        \
     {                                                                                              \
-        kn_vec sum[GRAD_OUT][TAPS];                                                                \
-        _Pragma("GCC unroll 8") for (int o = 0; o < GRAD_OUT; o++)                                 \
+        kn_vec sum[OUT][TAPS];                                                                     \
+        _Pragma("GCC unroll 8") for (int o = 0; o < OUT; o++)                                      \
         {                                                                                          \
             _Pragma("GCC unroll 8") for (int k = 0; k < TAPS; k++)                                 \
             {                                                                                      \
                 sum[o][k] = v_zero();                                                              \
             }                                                                                      \
         }                                                                                          \
-        const float *first[GRAD_OUT];                                                              \
-        _Pragma("GCC unroll 8") for (int o = 0; o < GRAD_OUT; o++)                                 \
+        const float *first[OUT];                                                                   \
+        _Pragma("GCC unroll 8") for (int o = 0; o < OUT; o++)                                      \
         {                                                                                          \
             first[o] = t->dy + t->dy_at[o];                                                        \
         }                                                                                          \
@@ -399,15 +404,15 @@ struct grad_tile {
             size_t dy = row * t->dy_row;                                                           \
             const float *x = t->x + row * t->x_row;                                                \
             for (uint32_t column = 0; column < t->columns; column++) {                             \
-                kn_vec g[GRAD_OUT];                                                                \
-                _Pragma("GCC unroll 8") for (int o = 0; o < GRAD_OUT; o++)                         \
+                kn_vec g[OUT];                                                                     \
+                _Pragma("GCC unroll 8") for (int o = 0; o < OUT; o++)                              \
                 {                                                                                  \
                     g[o] = v_load(first[o] + dy);                                                  \
                 }                                                                                  \
                 _Pragma("GCC unroll 8") for (int k = 0; k < TAPS; k++)                             \
                 {                                                                                  \
                     const kn_vec in = v_load(x + k * KN_LANES);                                    \
-                    _Pragma("GCC unroll 8") for (int o = 0; o < GRAD_OUT; o++)                     \
+                    _Pragma("GCC unroll 8") for (int o = 0; o < OUT; o++)                          \
                     {                                                                              \
                         sum[o][k] = v_fma(g[o], in, sum[o][k]);                                    \
                     }                                                                              \
@@ -416,18 +421,18 @@ struct grad_tile {
                 x += x_pixel;                                                                      \
             }                                                                                      \
         }                                                                                          \
-        for (int o = 0; o < GRAD_OUT; o++) {                                                       \
+        for (int o = 0; o < OUT; o++) {                                                            \
             for (int k = 0; k < TAPS && (uint32_t)o < t->outs; k++) {                              \
                 t->dw[(size_t)o * t->dw_channel + (size_t)k] += v_sum(sum[o][k]);                  \
             }                                                                                      \
         }                                                                                          \
     }
 
-GRAD_DEFINE(1)
-GRAD_DEFINE(2)
-GRAD_DEFINE(3)
-GRAD_DEFINE(4)
-GRAD_DEFINE(5)
+GRAD_DEFINE(1, GRAD_OUT_FEW)
+GRAD_DEFINE(2, GRAD_OUT_FEW)
+GRAD_DEFINE(3, GRAD_OUT_FEW)
+GRAD_DEFINE(4, GRAD_OUT_MANY)
+GRAD_DEFINE(5, GRAD_OUT_MANY)
 
 static void grad_tile_run(const struct grad_tile *t, uint32_t taps)
 {
@@ -484,38 +489,56 @@ static void rows_cut(const struct kn_window *win, uint32_t kh, uint32_t *from, u
     *from = *from < *to ? *from : *to;
 }
 
-/* Adds one block's part for input channel c, whose padded plane is given. */
-static void conv_dw_channel(float *dw, const float *dy, const float *padded, uint32_t c,
-                            const struct kn_conv_shape *s)
+/* Taps kw .. kw + taps - 1 of every kernel row, channels as t says: one input channel. */
+static void conv_dw_rows(const struct grad_tile *tile, const float *padded,
+                         const struct kn_window *win, uint32_t kw, uint32_t taps)
+{
+    const size_t width = padded_width(win);
+    struct grad_tile t = *tile;
+    for (uint32_t kh = 0; kh < win->kernel_h; kh++) {
+        uint32_t from;
+        uint32_t to;
+        rows_cut(win, kh, &from, &to);
+        if (from < to) {
+            const size_t row = from * win->stride_h + kh - win->pad_top;
+            t.rows = to - from;
+            t.x = padded + (row * width + kw) * KN_LANES;
+            t.dy = tile->dy + from * t.dy_row;
+            t.dw = tile->dw + kh * win->kernel_w + kw;
+            grad_tile_run(&t, taps);
+        }
+    }
+}
+
+/* Adds one block's part; padded: the planes of all input channels. The derivatives of a tile's
+ * channels stay in the second-level cache while the planes pass by. */
+static void conv_dw_block(float *dw, const float *dy, const float *padded,
+                          const struct kn_conv_shape *s)
 {
     const struct kn_window *win = &s->win;
-    const size_t width = padded_width(win);
-    const size_t taps = (size_t)win->kernel_h * win->kernel_w;
+    const size_t plane = (size_t)win->in_h * padded_width(win) * KN_LANES;
+    const size_t taps_all = (size_t)win->kernel_h * win->kernel_w;
     const size_t dy_channel = (size_t)win->out_h * win->out_w * KN_LANES;
     struct grad_tile t = {
         .columns = win->out_w,
         .dy_row = (size_t)win->out_w * KN_LANES,
-        .x_row = (size_t)win->stride_h * width * KN_LANES,
+        .x_row = (size_t)win->stride_h * padded_width(win) * KN_LANES,
         .x_pixel = (size_t)win->stride_w * KN_LANES,
-        .dw_channel = s->in_c * taps,
+        .dw_channel = s->in_c * taps_all,
     };
-    for (uint32_t o = 0; o < s->out_c; o += GRAD_OUT) {
-        t.outs = s->out_c - o < GRAD_OUT ? s->out_c - o : GRAD_OUT;
-        for (uint32_t k = 0; k < GRAD_OUT; k++) {
-            t.dy_at[k] = (k < t.outs ? k : t.outs - 1) * dy_channel;
-        }
-        for (uint32_t kh = 0; kh < win->kernel_h; kh++) {
-            uint32_t from;
-            uint32_t to;
-            rows_cut(win, kh, &from, &to);
-            t.rows = to - from;
-            const size_t row = from * win->stride_h + kh - (from < to ? win->pad_top : kh);
-            for (uint32_t kw = 0; kw < win->kernel_w && t.rows > 0; kw += GRAD_TAPS) {
-                const uint32_t left = win->kernel_w - kw;
-                t.x = padded + (row * width + kw) * KN_LANES;
-                t.dy = dy + o * dy_channel + from * t.dy_row;
-                t.dw = dw + o * t.dw_channel + c * taps + kh * win->kernel_w + kw;
-                grad_tile_run(&t, left < GRAD_TAPS ? left : GRAD_TAPS);
+    for (uint32_t kw = 0; kw < win->kernel_w; kw += GRAD_TAPS) {
+        const uint32_t left = win->kernel_w - kw;
+        const uint32_t taps = left < GRAD_TAPS ? left : GRAD_TAPS;
+        const uint32_t most = taps <= GRAD_TAPS_FEW ? GRAD_OUT_FEW : GRAD_OUT_MANY;
+        for (uint32_t o = 0; o < s->out_c; o += most) {
+            t.outs = s->out_c - o < most ? s->out_c - o : most;
+            for (uint32_t k = 0; k < most; k++) {
+                t.dy_at[k] = (k < t.outs ? k : t.outs - 1) * dy_channel;
+            }
+            t.dy = dy + o * dy_channel;
+            for (uint32_t c = 0; c < s->in_c; c++) {
+                t.dw = dw + o * t.dw_channel + c * taps_all;
+                conv_dw_rows(&t, padded + c * plane, win, kw, taps);
             }
         }
     }
@@ -527,8 +550,16 @@ static void channel_sums(float *db, const float *dy, uint32_t channels, size_t a
     for (uint32_t c = 0; c < channels; c++) {
         const float *at = dy + c * area * KN_LANES;
         kn_vec sum[4] = {v_zero(), v_zero(), v_zero(), v_zero()};
-        for (size_t i = 0; i < area * KN_VG; i++) {
-            sum[i % 4] += v_load(at + i * KN_VW);
+        const size_t count = area * KN_VG;
+        size_t i = 0;
+        for (; i + 4 <= count; i += 4) {
+            _Pragma("GCC unroll 4") for (size_t k = 0; k < 4; k++)
+            {
+                sum[k] += v_load(at + (i + k) * KN_VW);
+            }
+        }
+        for (; i < count; i++) {
+            sum[0] += v_load(at + i * KN_VW);
         }
         db[c] += v_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
     }
@@ -541,9 +572,9 @@ static size_t cpu_conv_scratch(const struct kn_conv_shape *s, uint32_t n)
     const uint32_t taps = s->win.kernel_h * s->win.kernel_w;
     const size_t forward = bias_floats(s->out_c) + packed_floats(s->out_c, s->in_c, taps);
     const size_t data = bias_floats(s->in_c) + packed_floats(s->in_c, s->out_c, taps);
-    const size_t plane = (size_t)s->win.in_h * padded_width(&s->win) * KN_LANES;
+    const size_t planes = (size_t)s->in_c * s->win.in_h * padded_width(&s->win) * KN_LANES;
     size_t most = forward > data ? forward : data;
-    most = plane > most ? plane : most;
+    most = planes > most ? planes : most;
     return most * sizeof(float);
 }
 
@@ -553,6 +584,7 @@ static void cpu_conv_grad(void *dx, void *dw, void *db, const void *dy, const vo
     kn_window_check(&s->win);
     const struct kn_window *win = &s->win;
     const size_t in_plane = (size_t)win->in_h * win->in_w * KN_LANES;
+    const size_t plane = (size_t)win->in_h * padded_width(win) * KN_LANES;
     const size_t out_size = (size_t)s->out_c * win->out_h * win->out_w * KN_LANES;
     memset(dw, 0, (size_t)s->out_c * s->in_c * win->kernel_h * win->kernel_w * sizeof(float));
     if (db != NULL) {
@@ -561,11 +593,11 @@ static void cpu_conv_grad(void *dx, void *dw, void *db, const void *dy, const vo
     for (size_t block = 0; block < blocks_of(n); block++) {
         const float *dy_block = (const float *)dy + block * out_size;
         for (uint32_t c = 0; c < s->in_c; c++) {
-            plane_pad(scratch, (const float *)x + (block * s->in_c + c) * in_plane, win);
-            for (int group = 0; group < KN_VG; group++) {
-                conv_dw_channel(dw, dy_block + group * KN_VW,
-                                (const float *)scratch + group * KN_VW, c, s);
-            }
+            plane_pad((float *)scratch + c * plane,
+                      (const float *)x + (block * s->in_c + c) * in_plane, win);
+        }
+        for (int group = 0; group < KN_VG; group++) {
+            conv_dw_block(dw, dy_block + group * KN_VW, (const float *)scratch + group * KN_VW, s);
         }
         if (db != NULL) {
             channel_sums(db, dy_block, s->out_c, (size_t)win->out_h * win->out_w);

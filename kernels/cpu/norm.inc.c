@@ -22,7 +22,17 @@ static struct bn_view bn_channel(const void *x, const struct kn_bn_shape *s, uin
                             .n = n};
 }
 
-/* Sum over samples and pixels of a[i] (what = 0), (a - shift)^2 (1), or b * (a - shift) (2). */
+/* a (what = 0), (a - mean)^2 (1), or b * (a - mean) (2). */
+KN_INLINE kn_vec bn_term(const float *a, const float *b, kn_vec mean, int what)
+{
+    const kn_vec v = v_load(a);
+    if (what == 0) {
+        return v;
+    }
+    return what == 1 ? (v - mean) * (v - mean) : (v - mean) * v_load(b);
+}
+
+/* Sum of that over samples and pixels. */
 KN_INLINE double bn_sum(const struct bn_view *a, const struct bn_view *b, float shift, int what)
 {
     double total = 0.0;
@@ -30,17 +40,18 @@ KN_INLINE double bn_sum(const struct bn_view *a, const struct bn_view *b, float 
     for (size_t block = 0; block < a->blocks; block++) {
         for (int group = 0; group < KN_VG; group++) {
             const float *at = a->x + block * a->block + group * KN_VW;
-            const float *with = what == 2 ? b->x + block * b->block + group * KN_VW : at;
+            const float *with = b->x + block * b->block + group * KN_VW;
             kn_vec sum[SUM_CHAINS] = {v_zero(), v_zero(), v_zero(), v_zero()};
-            for (size_t i = 0; i < a->area; i++) {
-                kn_vec v = v_load(at + i * KN_LANES);
-                if (what == 1) {
-                    v -= mean;
-                    v *= v;
-                } else if (what == 2) {
-                    v = (v - mean) * v_load(with + i * KN_LANES);
+            size_t i = 0;
+            for (; i + SUM_CHAINS <= a->area; i += SUM_CHAINS) {
+                _Pragma("GCC unroll 4") for (size_t k = 0; k < SUM_CHAINS; k++)
+                {
+                    const size_t place = (i + k) * KN_LANES;
+                    sum[k] += bn_term(at + place, with + place, mean, what);
                 }
-                sum[i % SUM_CHAINS] += v;
+            }
+            for (; i < a->area; i++) {
+                sum[0] += bn_term(at + i * KN_LANES, with + i * KN_LANES, mean, what);
             }
             const kn_vec all = (sum[0] + sum[1]) + (sum[2] + sum[3]);
             total += (double)v_sum(all * v_valid(a->n, block, group));

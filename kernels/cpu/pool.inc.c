@@ -17,6 +17,26 @@ struct pool_taps {
     size_t first; /* offset in floats of the input under (top, left), within the plane */
 };
 
+/* The usual pool, which gets loops of its own: 2x2 windows, all of them whole. */
+static bool windows_2x2(const struct kn_window *w)
+{
+    return w->kernel_h == 2 && w->kernel_w == 2 && w->pad_top == 0 && w->pad_left == 0 &&
+           (w->out_h - 1) * w->stride_h + 2 <= w->in_h &&
+           (w->out_w - 1) * w->stride_w + 2 <= w->in_w;
+}
+
+static struct pool_taps pool_taps_2x2(const struct kn_window *w, uint32_t oh, uint32_t ow)
+{
+    const size_t row = (size_t)oh * w->stride_h;
+    return (struct pool_taps){
+        .top = 0,
+        .bottom = 2,
+        .left = 0,
+        .right = 2,
+        .first = (row * w->in_w + (size_t)ow * w->stride_w) * KN_LANES,
+    };
+}
+
 static struct pool_taps pool_taps_of(const struct kn_window *w, uint32_t oh, uint32_t ow)
 {
     struct pool_taps t = {
@@ -31,18 +51,17 @@ static struct pool_taps pool_taps_of(const struct kn_window *w, uint32_t oh, uin
 }
 
 /* One output pixel, one vector: x at tap (top, left). */
-KN_INLINE void maxpool_pixel(float *y, uint8_t *which, const float *x, const struct kn_window *w,
-                             const struct pool_taps *t)
+KN_INLINE void maxpool_pixel(float *y, uint8_t *which, const float *x, size_t row,
+                             uint32_t kernel_w, const struct pool_taps *t)
 {
-    const size_t row = (size_t)w->in_w * KN_LANES;
     kn_vec best = v_load(x);
-    kn_veci at = vi_all((int32_t)(t->top * w->kernel_w + t->left));
+    kn_veci at = vi_all((int32_t)(t->top * kernel_w + t->left));
     for (uint32_t kh = t->top; kh < t->bottom; kh++) {
         for (uint32_t kw = t->left; kw < t->right; kw++) {
             const kn_vec v = v_load(x + (kh - t->top) * row + (size_t)(kw - t->left) * KN_LANES);
             const kn_veci wins = (v > best) | (v != v);
             best = v_select(wins, v, best);
-            at = vi_select(wins, vi_all((int32_t)(kh * w->kernel_w + kw)), at);
+            at = vi_select(wins, vi_all((int32_t)(kh * kernel_w + kw)), at);
         }
     }
     v_store(y, best);
@@ -57,16 +76,25 @@ static void cpu_maxpool(void *y, uint8_t *which, const void *x, const struct kn_
     kn_window_check(&s->win);
     const struct kn_window *win = &s->win;
     const size_t planes = blocks_of(n) * s->channels;
-    const size_t in_plane = (size_t)win->in_h * win->in_w * KN_LANES;
+    const size_t row = (size_t)win->in_w * KN_LANES;
+    const size_t in_plane = win->in_h * row;
+    const bool plain = windows_2x2(win);
     float *out = y;
     for (size_t plane = 0; plane < planes; plane++) {
         const float *in = (const float *)x + plane * in_plane;
         for (uint32_t oh = 0; oh < win->out_h; oh++) {
             for (uint32_t ow = 0; ow < win->out_w; ow++) {
-                const struct pool_taps t = pool_taps_of(win, oh, ow);
+                const struct pool_taps t =
+                    plain ? pool_taps_2x2(win, oh, ow) : pool_taps_of(win, oh, ow);
                 for (int group = 0; group < KN_VG; group++) {
                     uint8_t *mark = which != NULL ? which + group * KN_VW : NULL;
-                    maxpool_pixel(out + group * KN_VW, mark, in + t.first + group * KN_VW, win, &t);
+                    float *to = out + group * KN_VW;
+                    const float *from = in + t.first + group * KN_VW;
+                    if (plain) {
+                        maxpool_pixel(to, mark, from, row, 2, &(struct pool_taps){0, 2, 0, 2, 0});
+                    } else {
+                        maxpool_pixel(to, mark, from, row, win->kernel_w, &t);
+                    }
                 }
                 out += KN_LANES;
                 which = which != NULL ? which + KN_LANES : NULL;
@@ -81,16 +109,15 @@ static bool windows_apart(const struct kn_window *w)
     return w->stride_h >= w->kernel_h && w->stride_w >= w->kernel_w;
 }
 
-KN_INLINE void maxpool_grad_pixel(float *dx, const float *dy, const uint8_t *which,
-                                  const struct kn_window *w, const struct pool_taps *t, bool apart)
+KN_INLINE void maxpool_grad_pixel(float *dx, const float *dy, const uint8_t *which, size_t row,
+                                  uint32_t kernel_w, const struct pool_taps *t, bool apart)
 {
-    const size_t row = (size_t)w->in_w * KN_LANES;
     const kn_vec g = v_load(dy);
     const kn_veci at = which_load(which);
     for (uint32_t kh = t->top; kh < t->bottom; kh++) {
         for (uint32_t kw = t->left; kw < t->right; kw++) {
             float *to = dx + (kh - t->top) * row + (size_t)(kw - t->left) * KN_LANES;
-            const kn_veci here = at == vi_all((int32_t)(kh * w->kernel_w + kw));
+            const kn_veci here = at == vi_all((int32_t)(kh * kernel_w + kw));
             const kn_vec part = v_select(here, g, v_zero());
             if (apart) {
                 v_store(to, part);
@@ -106,8 +133,10 @@ static void cpu_maxpool_grad(void *dx, const void *dy, const uint8_t *which,
 {
     const struct kn_window *win = &s->win;
     const size_t planes = blocks_of(n) * s->channels;
-    const size_t in_plane = (size_t)win->in_h * win->in_w * KN_LANES;
+    const size_t row = (size_t)win->in_w * KN_LANES;
+    const size_t in_plane = win->in_h * row;
     const bool apart = windows_apart(win);
+    const bool plain = apart && windows_2x2(win);
     const float *grad = dy;
     for (size_t plane = 0; plane < planes; plane++) {
         float *out = (float *)dx + plane * in_plane;
@@ -117,10 +146,18 @@ static void cpu_maxpool_grad(void *dx, const void *dy, const uint8_t *which,
         }
         for (uint32_t oh = 0; oh < win->out_h; oh++) {
             for (uint32_t ow = 0; ow < win->out_w; ow++) {
-                const struct pool_taps t = pool_taps_of(win, oh, ow);
+                const struct pool_taps t =
+                    plain ? pool_taps_2x2(win, oh, ow) : pool_taps_of(win, oh, ow);
                 for (int group = 0; group < KN_VG; group++) {
-                    maxpool_grad_pixel(out + t.first + group * KN_VW, grad + group * KN_VW,
-                                       which + group * KN_VW, win, &t, apart);
+                    float *to = out + t.first + group * KN_VW;
+                    const float *g = grad + group * KN_VW;
+                    const uint8_t *mark = which + group * KN_VW;
+                    if (plain) {
+                        maxpool_grad_pixel(to, g, mark, row, 2, &(struct pool_taps){0, 2, 0, 2, 0},
+                                           true);
+                    } else {
+                        maxpool_grad_pixel(to, g, mark, row, win->kernel_w, &t, apart);
+                    }
                 }
                 grad += KN_LANES;
                 which += KN_LANES;
