@@ -60,6 +60,7 @@ void round_check(const struct round *r)
     SH_CHECK(r->active || !r->running);
     SH_CHECK(SH_IMPLIES(r->running, r->next > 0));
     SH_CHECK(SH_IMPLIES(r->asking, r->running));
+    SH_CHECK(SH_IMPLIES(r->now_us > 0 && !r->backlog, round_deadline_us(r) > r->now_us));
     uint32_t out = r->old_out + r->asks_out;
     for (uint32_t i = 0; i < 2; i++) {
         const struct round_slot *slot = &r->slot[i];

@@ -262,10 +262,12 @@ static void report_stall(struct round *r, struct round_update *update)
     }
 }
 
-/* Nobody is late before this member has done its own part. */
+/* Nobody is late before this member has done its own part, or once every result is there and only
+ * this member's transport is waited for. */
 static bool is_waiting(const struct round *r)
 {
-    return r->running && r->local_ready == round_local_all(r);
+    const struct round_slot *slot = &r->slot[(r->next - 1) & 1];
+    return r->running && r->local_ready == round_local_all(r) && slot->have < slot->plan.chunks;
 }
 
 static void watch_time(struct round *r, struct round_update *update)

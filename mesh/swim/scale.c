@@ -34,7 +34,7 @@ uint32_t swim_retransmits(uint32_t members)
     for (uint32_t left = members / 10; left > 0; left /= 10) {
         digits++;
     }
-    return 3 * (digits < 2 ? 2 : digits);
+    return digits < 3 ? 8 : 3 * digits;
 }
 
 uint64_t swim_suspicion_us(uint64_t shortest_us, uint32_t span, uint32_t members, uint32_t accusers)

@@ -10,8 +10,8 @@
 /* 1000 * log2(n), rounded down to within 2; n >= 1. */
 uint32_t swim_log2_milli(uint64_t n);
 uint32_t swim_log10_milli(uint64_t n);
-/* Packets that one claim rides on: 3 * ceil(log10(members + 1)), and not fewer than 6: with the 3
- * of fewer than ten members, one in a few dozen rumours would miss somebody. */
+/* Packets that one claim rides on: 3 * ceil(log10(members + 1)), and not fewer than 8: each
+ * listener is missed by about one rumour in e to that power. */
 uint32_t swim_retransmits(uint32_t members);
 /* Lifeguard's time to refute, in the unit of shortest_us: from span * shortest with one accuser
  * down to shortest with four; shortest at once where there are too few members for that. accusers

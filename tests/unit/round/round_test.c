@@ -380,6 +380,7 @@ TEST(a_round_is_not_done_while_the_transport_reads_its_local_sums)
         reduced(r, 0, c);
         (void)take(r, frame(ROUND_FRAME_RESULT, 0, PER_SEGMENT + c));
     }
+    EXPECT_EQ(round_deadline_us(r), UINT64_MAX); /* nothing is late, no timer helps */
     for (uint32_t c = 0; c < PER_SEGMENT; c++) {
         EXPECT(round_is_running(r));
         sent(r, 0, ROUND_FRAME_PART);

