@@ -184,8 +184,8 @@ static enum kn_err shape_verify(const struct kn_shape *s, struct kn_diag *diag)
                            s->dim[i], KN_DIM_MAX);
         }
     }
-    if (kn_shape_count(s) > KN_PARAMS_MAX) {
-        return kn_fail(diag, KN_ERR_LIMIT, "input: more than %u values a sample", KN_PARAMS_MAX);
+    if (kn_shape_count(s) > KN_VALUES_MAX) {
+        return kn_fail(diag, KN_ERR_LIMIT, "input: more than %u values a sample", KN_VALUES_MAX);
     }
     return KN_OK;
 }
@@ -307,6 +307,18 @@ static enum kn_err window_infer(const struct kn_node *node, const char *from,
     return KN_OK;
 }
 
+/* Padding can make an output larger than its input, layer after layer. */
+static enum kn_err output_verify(const struct kn_node *node, struct kn_diag *diag)
+{
+    const struct kn_shape *s = &node->shape;
+    if (s->dim[1] > KN_DIM_MAX || s->dim[2] > KN_DIM_MAX || kn_shape_count(s) > KN_VALUES_MAX) {
+        return kn_fail(diag, KN_ERR_LIMIT,
+                       "layer \"%s\": output %s, expected at most %u a dimension and %u values",
+                       node->name, shape_text(s).text, KN_DIM_MAX, KN_VALUES_MAX);
+    }
+    return KN_OK;
+}
+
 enum kn_err kn_model_conv2d(struct kn_model *m, uint32_t from, const char *name,
                             const struct kn_conv2d *conv, uint32_t *node, struct kn_diag *diag)
 {
@@ -335,6 +347,10 @@ enum kn_err kn_model_conv2d(struct kn_model *m, uint32_t from, const char *name,
     made.macs = (uint64_t)win->out_h * win->out_w * conv->filters * made.conv.in_c * win->kernel_h *
                 win->kernel_w;
     made.shape = (struct kn_shape){.rank = 3, .dim = {conv->filters, win->out_h, win->out_w}};
+    err = output_verify(&made, diag);
+    if (err != KN_OK) {
+        return err;
+    }
     err = node_params(m, &made, 4, dim, !conv->no_bias, diag);
     if (err != KN_OK) {
         return err;
@@ -369,6 +385,10 @@ static enum kn_err pool_add(struct kn_model *m, enum kn_op op, uint32_t from, co
     made.pool.channels = made.shape.dim[0];
     made.shape.dim[1] = win->out_h;
     made.shape.dim[2] = win->out_w;
+    err = output_verify(&made, diag);
+    if (err != KN_OK) {
+        return err;
+    }
     *node = node_commit(m, &made);
     return KN_OK;
 }
@@ -493,10 +513,7 @@ enum kn_err kn_model_flatten(struct kn_model *m, uint32_t from, const char *name
         return err;
     }
     const size_t count = kn_shape_count(&made.shape);
-    if (count > KN_PARAMS_MAX) {
-        return kn_fail(diag, KN_ERR_LIMIT, "layer \"%s\": more than %u values a sample", made.name,
-                       KN_PARAMS_MAX);
-    }
+    KN_CHECK(count <= KN_VALUES_MAX);
     made.shape = (struct kn_shape){.rank = 1, .dim = {(uint32_t)count, 1, 1}};
     *node = node_commit(m, &made);
     return KN_OK;

@@ -31,6 +31,7 @@
 #define KN_NAME_BYTES      64u        /* of a layer or tensor name, with the NUL */
 #define KN_DIM_MAX         65536u     /* of one dimension of a shape */
 #define KN_PARAMS_MAX      (1u << 30) /* of one model, elements */
+#define KN_VALUES_MAX      (1u << 30) /* of one layer's output, one sample */
 #define KN_SAMPLES_MAX     65536u     /* of one call of a step, evaluation or prediction */
 #define KN_WINDOW_TAPS_MAX 255u       /* kernel_h * kernel_w of a pooling window */
 

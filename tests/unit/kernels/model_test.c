@@ -507,6 +507,28 @@ TEST(a_bad_layer_is_refused_by_name_with_what_it_got)
     EXPECT_STR(diag.text, "no layer reads the output of \"stray\"");
 }
 
+TEST(outputs_that_grow_without_bound_are_refused)
+{
+    struct kn_model *m;
+    uint32_t at;
+    const struct kn_conv2d grow = {.filters = 60000,
+                                   .kernel = {40, 40},
+                                   .padding = KN_PADDING_EXPLICIT,
+                                   .pad = {39, 39, 39, 39}};
+    const struct kn_pool2d swell = {.kernel = {15, 15},
+                                    .stride = {1, 1},
+                                    .padding = KN_PADDING_EXPLICIT,
+                                    .pad = {14, 14, 14, 14}};
+    OK(kn_model_open(&m));
+    kept(m);
+    OK(kn_model_input(m, &(struct kn_shape){3, {1, 100, 65530}}, &at, &diag));
+    EXPECT(kn_model_avgpool(m, at, NULL, &swell, &at, &diag) == KN_ERR_LIMIT);
+    EXPECT_STR(diag.text, "layer \"avgpool1\": output [1, 114, 65544], expected at most 65536 a "
+                          "dimension and 1073741824 values");
+    EXPECT(kn_model_conv2d(m, at, NULL, &grow, &at, &diag) == KN_ERR_LIMIT);
+    EXPECT_EQ(kn_model_layers(m), 0);
+}
+
 TEST(the_layer_table_tells_shapes_parameters_and_work)
 {
     struct kn_model *m = digits_model();
