@@ -43,7 +43,8 @@ static void print_cell(const struct cli_table *t, size_t index, FILE *out)
 {
     size_t column = index % t->columns;
     bool last = column + 1 == t->columns;
-    int pad = (int)(t->width[column] - cli_format_width(t->cells[index]));
+    size_t width = cli_format_width(t->cells[index]);
+    int pad = last && width == 0 ? 0 : (int)(t->width[column] - width);
     if (t->right[column]) {
         (void)fprintf(out, "%*s%s", pad, "", t->cells[index]);
     } else {

@@ -190,13 +190,19 @@ static enum sh_err split(struct pack *p, const char *path, char *name, size_t na
     return SH_OK;
 }
 
-enum sh_err spec_fileset_pack(const char *path, bool test, uint8_t **bytes, size_t *size, char *why,
-                              size_t why_size)
+enum sh_err spec_fileset_pack(const char *given, bool test, uint8_t **bytes, size_t *size,
+                              char *why, size_t why_size)
 {
     struct pack p = {.err = SH_OK, .why = why, .why_size = why_size};
     char name[SPEC_FILESET_PATH_MAX + 1];
-    if (split(&p, path, name, sizeof name) != SH_OK) {
-        (void)snprintf(why, why_size, "%s: its path is too long", path);
+    char path[PATH_BYTES];
+    size_t length = strlen(given);
+    while (length > 1 && given[length - 1] == '/') {
+        length--; /* "folder/" is "folder" */
+    }
+    if (snprintf(path, sizeof path, "%.*s", (int)length, given) >= (int)sizeof path ||
+        split(&p, path, name, sizeof name) != SH_OK) {
+        (void)snprintf(why, why_size, "%s: its path is too long", given);
         return SH_ERR_LIMIT;
     }
     struct kn_open options = {.part = test ? KN_PART_TEST : KN_PART_TRAIN};

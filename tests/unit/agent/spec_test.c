@@ -420,3 +420,23 @@ TEST_ROWS(every_example_is_a_valid_job_file, EXAMPLES)
     text[size] = '\0';
     parse_good(text);
 }
+
+TEST(every_whole_job_in_the_documentation_is_valid)
+{
+    static char text[65536];
+    FILE *file = fopen(TST_SOURCE_DIR "/docs/JOBFILE.md", "rb");
+    EXPECT(file != NULL);
+    text[fread(text, 1, sizeof text - 1, file)] = '\0';
+    (void)fclose(file);
+    unsigned jobs = 0;
+    for (char *at = strstr(text, "```yaml\n"); at != NULL; at = strstr(at, "```yaml\n")) {
+        at += strlen("```yaml\n");
+        char *end = strstr(at, "```");
+        EXPECT(end != NULL);
+        *end = '\0';
+        parse_good(at);
+        at = end + 1;
+        jobs++;
+    }
+    EXPECT_EQ(jobs, 4);
+}
