@@ -138,6 +138,29 @@ static void note_ballot(struct raft *r, uint64_t from, enum raft_msg_type type, 
     tell_tally(r, type);
 }
 
+/* Votes carry the sender's commit index and the term there. What is committed is so for ever, so
+ * whoever holds the same entry may commit it too. Without this a group can stand still for good
+ * after a membership change: those that know the change is committed may not lead any more, and
+ * those that shall lead do not know it and are refused, because the others' logs are longer. */
+static void put_commit(const struct raft *r, struct raft_msg *m)
+{
+    m->commit = r->commit;
+    bool known = raft_log_term(r, r->commit, &m->ctx);
+    SH_CHECK(known);
+}
+
+static void learn_commit(struct raft *r, const struct raft_msg *m)
+{
+    if (m->commit <= r->commit || !raft_log_matches(r, m->commit, m->ctx)) {
+        return;
+    }
+    raft_commit_to(r, m->commit);
+    bool runs = r->role == RAFT_CANDIDATE || r->role == RAFT_PRE_CANDIDATE;
+    if (runs && raft_log_conf_within(r, r->applied, r->commit)) {
+        raft_become_follower(r, r->term, 0); /* nobody runs before such a change is applied */
+    }
+}
+
 static void ask_votes(struct raft *r, enum raft_msg_type type, uint64_t term, bool transfer)
 {
     /* Only what is on disk may be claimed: after a crash a late vote for more than that could elect
@@ -155,6 +178,7 @@ static void ask_votes(struct raft *r, enum raft_msg_type type, uint64_t term, bo
         m->index = r->log.durable;
         m->log_term = log_term;
         m->force = transfer;
+        put_commit(r, m);
         raft_tell(r, (struct raft_trace){.type = RAFT_TRACE_VOTE_ASKED,
                                          .message = m,
                                          .peer = id,
@@ -227,6 +251,7 @@ void raft_hup(struct raft *r, bool transfer)
 
 void raft_on_vote(struct raft *r, const struct raft_msg *m)
 {
+    learn_commit(r, m);
     bool pre = m->type == RAFT_MSG_PREVOTE;
     bool free =
         r->vote == m->from || (r->vote == 0 && r->leader == 0) || (pre && m->term > r->term);
@@ -243,6 +268,7 @@ void raft_on_vote(struct raft *r, const struct raft_msg *m)
     enum raft_msg_type answer = pre ? RAFT_MSG_PREVOTE_RESP : RAFT_MSG_VOTE_RESP;
     struct raft_msg *out = raft_out(r, answer, m->from);
     out->reject = !granted;
+    put_commit(r, out);
     if (!granted) {
         return;
     }
@@ -256,6 +282,7 @@ void raft_on_vote(struct raft *r, const struct raft_msg *m)
 
 void raft_on_vote_resp(struct raft *r, const struct raft_msg *m)
 {
+    learn_commit(r, m);
     bool wanted = (r->role == RAFT_PRE_CANDIDATE && m->type == RAFT_MSG_PREVOTE_RESP) ||
                   (r->role == RAFT_CANDIDATE && m->type == RAFT_MSG_VOTE_RESP);
     if (wanted) {

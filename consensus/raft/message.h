@@ -56,10 +56,10 @@ struct raft_msg {
     uint64_t log_term; /* APP: term at index; votes: of the last entry; APP_RESP refused: hint's */
     uint64_t index;    /* APP: entry before entries[0]; APP_RESP: last matching, or refused, index;
                           votes: last entry; READ_INDEX_RESP: the read position */
-    uint64_t commit;
-    uint64_t hint; /* APP_RESP refused: where the logs may agree */
-    uint64_t ctx;  /* HEARTBEAT(_RESP): read round; READ_INDEX(_RESP): caller's number;
-                      TRANSFER: the member to lead */
+    uint64_t commit;   /* of the sender; HEARTBEAT: no more than the receiver holds */
+    uint64_t hint;     /* APP_RESP refused: where the logs may agree */
+    uint64_t ctx;      /* HEARTBEAT(_RESP): read round; READ_INDEX(_RESP): caller's number;
+                          TRANSFER: the member to lead */
     bool reject;
     bool force; /* votes: sent on the leader's request, so leases do not count */
     uint32_t entry_count;

@@ -435,6 +435,7 @@ static void tell_persistence(struct raft *r, struct raft_update *u)
         u->append_count = (uint32_t)(r->log.last + 1 - r->append_first);
     }
     u->must_sync = term_changed || r->install || u->append_count > 0;
+    u->hard_changed |= u->must_sync; /* entries never without the commit index they came with */
     if (u->must_sync) {
         u->token = raft_log_token(r);
         r->term_token = term_changed ? u->token : r->term_token;

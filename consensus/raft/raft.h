@@ -6,17 +6,21 @@
  * told everything by events. Its externally visible behaviour follows etcd's raft.
  *
  * Host's duties
- *  1. Persist what an update asks (hard state, entries, snapshot), in the order of the updates.
- * When all of it up to a token is durable, send the messages with after <= token and step
- * PERSISTED(token).
+ *  1. Persist what an update asks (hard state, entries, snapshot), each update as one atomic write,
+ *     in their order. When all of it up to a token is durable, send the messages with after <=
+ *     token and step PERSISTED(token). An update without token (only the commit index moved) may
+ *     be left out; one with a token always brings the hard state, and entries must never become
+ *     durable without it: who holds a membership change must know the one before as committed.
  *  2. Send messages with after == 0 at once. Loss, duplication and reordering are tolerated.
  *  3. Apply entries up to apply_to, in order; for each CONF entry step CONF_APPLIED and keep
- * update.conf with the applied state, then (at any later time) step APPLIED(index).
+ *     update.conf with the applied state, then (at any later time) step APPLIED(index).
  *  4. Answer every log read with LOG_READ, sooner or later.
  *  5. A SNAP message is a wish: stream a snapshot of at least that index to msg.to by other means.
- * The receiving host steps RECEIVE with a SNAP message of the true index, term and conf once all of
- *     it is staged; an update with install set says: put it in place, replacing state and log.
- *     The sending host steps SNAPSHOT_STATUS with how the transfer ended.
+ *     The receiving host steps RECEIVE with a SNAP message of the true index, term and conf once
+ *     all of it is staged. An update with install set says: put it in place, replacing state and
+ *     log; apply nothing meanwhile (another one may come before it is durable). Without install
+ *     the staged state is to be thrown away. The sending host steps SNAPSHOT_STATUS with how the
+ *     transfer ended, always.
  *  6. Step TICK at or after raft_deadline().
  *
  * Everything an update points at is borrowed until the next call of raft_step on the same core, and
@@ -69,7 +73,7 @@ struct raft_config {
 struct raft_hard {
     uint64_t term;
     uint64_t vote;   /* 0: none */
-    uint64_t commit; /* may be written late or lost: it is only a hint */
+    uint64_t commit; /* a change of it alone may be lost, see duty 1 */
 };
 
 struct raft_run { /* entries from first on, up to the next run, have this term */
@@ -160,10 +164,10 @@ struct raft_log_read {
 
 struct raft_update {
     /* To be made durable, all of it together, in the order of updates. */
-    uint64_t token; /* 0: nothing here must be durable (hard.commit may still have moved) */
-    bool hard_changed;
-    bool must_sync; /* token != 0 */
-    bool install;   /* snapshot replaces state and log; written before append */
+    uint64_t token;    /* 0: nothing here must be durable (hard.commit may still have moved) */
+    bool hard_changed; /* always where token != 0 */
+    bool must_sync;    /* token != 0 */
+    bool install;      /* snapshot replaces state and log; written before append */
     struct raft_hard hard;
     struct raft_snapshot snapshot;
     const struct raft_entry *append; /* replaces everything from append[0].index on */

@@ -135,7 +135,11 @@ void ia_step(struct ia_env *env, struct ia_node *n, struct raft_event event)
     }
     for (uint32_t i = 0; i < u.message_count; i++) {
         const struct raft_msg *m = &u.messages[i];
-        ia_push(leaves_after(m->type) ? &n->after_msgs : &n->now_msgs, ia_copy(m));
+        struct ia_msg msg = ia_copy(m);
+        if (m->type >= RAFT_MSG_VOTE && m->type <= RAFT_MSG_PREVOTE_RESP) {
+            msg.m.commit = 0; /* etcd's votes do not carry it: it neither shows nor arrives */
+        }
+        ia_push(leaves_after(m->type) ? &n->after_msgs : &n->now_msgs, msg);
     }
     if (u.proposed_index != 0 && env->next_is_v1) {
         SH_CHECK_CMP(env->v1_count, <, SH_COUNT(env->v1));

@@ -148,7 +148,8 @@ static void disturb(struct net *net, const struct storm *s)
     if (sh_rng_chance(rng, s->change, 1000)) {
         change(net);
     }
-    if (n->up && sh_rng_chance(rng, s->compact, 1000) && n->applied_durable > 0 && !n->installing) {
+    if (n->up && sh_rng_chance(rng, s->compact, 1000) && n->applied_durable > 0 &&
+        n->installing == 0) {
         net_compact(net, id, sh_rng_between(rng, 1, n->applied_durable));
     }
     if (sh_rng_chance(rng, 30, 1000)) {
@@ -237,7 +238,8 @@ static void calm(struct net *net)
             (unsigned long long)r->applied, (unsigned long long)net->nodes[id].applied,
             r->conf.voter_count, r->conf.outgoing_count, r->conf.learner_count,
             (unsigned long long)r->log.first, (unsigned long long)r->now,
-            (unsigned long long)raft_deadline(r), raft_promotable(r), net->nodes[id].installing);
+            (unsigned long long)raft_deadline(r), raft_promotable(r),
+            (int)net->nodes[id].installing);
         struct raft_status st = net_status(net, id);
         for (uint32_t k = 0; k < st.peer_count; k++) {
             (void)fprintf(

@@ -94,7 +94,7 @@ void net_start(struct net *net, uint64_t id)
     n->live.last = n->disk.last;
     n->applied = n->applied_durable;
     n->apply_to = n->applied;
-    n->installing = false;
+    n->installing = 0;
     struct raft_run runs[NET_LOG];
     uint32_t run_count = 0;
     for (uint64_t i = n->disk.first - 1; i <= n->disk.last; i++) {
@@ -202,7 +202,7 @@ static void queue_write(struct net *net, struct net_node *n, const struct raft_u
         n->live.last = u->snapshot.index;
         n->live.entries[u->snapshot.index] =
             (struct net_entry){.term = u->snapshot.term, .chain = w->snapshot_chain};
-        n->installing = true;
+        n->installing++;
         net->installs++;
     }
     append_live(net, n, u);
@@ -422,7 +422,7 @@ void net_write_one(struct net *net, uint64_t id)
             (struct net_entry){.term = w->snapshot.term, .chain = w->snapshot_chain};
         n->applied = w->snapshot.index;
         n->applied_durable = w->snapshot.index;
-        n->installing = false;
+        n->installing--;
     }
     if (w->append_first != 0) {
         memcpy(n->disk.entries + w->append_first, w->append, w->append_count * sizeof *w->append);
@@ -442,7 +442,7 @@ void net_write_one(struct net *net, uint64_t id)
 void net_apply(struct net *net, uint64_t id)
 {
     struct net_node *n = &net->nodes[id];
-    if (n->installing || n->applied >= n->apply_to) {
+    if (n->installing > 0 || n->applied >= n->apply_to) {
         return;
     }
     while (n->applied < n->apply_to) {
@@ -546,7 +546,7 @@ static bool work_left(const struct net *net)
     bool left = net->pool_count > 0;
     for (uint32_t id = 1; id <= net->count; id++) {
         const struct net_node *n = &net->nodes[id];
-        left |= n->up && (n->writes != NULL || (!n->installing && n->applied < n->apply_to));
+        left |= n->up && (n->writes != NULL || (n->installing == 0 && n->applied < n->apply_to));
     }
     return left;
 }

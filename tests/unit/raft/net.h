@@ -65,7 +65,7 @@ struct net_node {
     uint64_t applied;         /* of the running process */
     uint64_t applied_durable; /* what a restart finds */
     uint64_t apply_to;
-    bool installing;
+    uint32_t installing;      /* snapshots not yet in place */
     struct net_write *writes; /* oldest first, not done */
     struct net_msg *held;
     struct raft_update told; /* scalars of the last update */

@@ -372,6 +372,42 @@ TEST(while_joint_both_majorities_must_agree)
     EXPECT(!raft_conf_joint(&net->nodes[1].told.conf));
 }
 
+/* The only voter left does not know that it is: it holds the entry that made it so, but neither
+ * that it is committed nor the entries that the others hold beyond. */
+TEST(the_last_voter_learns_from_refused_votes_that_it_may_lead)
+{
+    struct net *net = net_three();
+    struct raft_conf_change change = {.transition = RAFT_EXPLICIT, .count = 2};
+    change.changes[0] = (struct raft_change){.type = RAFT_REMOVE, .id = 1};
+    change.changes[1] = (struct raft_change){.type = RAFT_REMOVE, .id = 2};
+    struct raft_event event = {.type = RAFT_PROPOSE_CONF};
+    event.change = &change;
+    net_step(net, 1, event);
+    net_settle(net);
+    EXPECT_EQ(net_change(net, 1, RAFT_AUTO, RAFT_UPDATE, 0), SH_OK);
+    uint64_t leave = net_status(net, 1).last_index;
+    for (uint32_t i = 0; i < 1000 && net_commit(net, 1) < leave; i++) {
+        for (uint64_t id = 1; id <= 3; id++) {
+            net_write_one(net, id);
+        }
+        if (net->pool_count > 0) {
+            (void)net_deliver_at(net, net->pool_count - 1, false);
+        }
+    }
+    EXPECT_EQ(net_status(net, 3).last_index, leave);
+    EXPECT(net_commit(net, 3) < leave);
+    net_isolate(net, 3, true);
+    EXPECT_EQ(net_propose(net, 1, "beyond"), SH_OK);
+    net_settle(net);
+    EXPECT(net_status(net, 1).role == RAFT_FOLLOWER); /* it applied its own removal */
+    EXPECT_EQ(net_status(net, 2).last_index, leave + 1);
+    net_isolate(net, 3, false);
+    net_advance(net, 600);
+    EXPECT_EQ(net_leader(net), 3);
+    EXPECT_EQ(net_status(net, 3).conf.voter_count, 1);
+    EXPECT(net_commit(net, 3) > leave);
+}
+
 TEST(one_change_at_a_time)
 {
     struct net *net = net_three();
