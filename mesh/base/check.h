@@ -24,7 +24,9 @@ _Noreturn void sh_panic_cmp(const char *file, int line, const char *what, uint64
 #define SH_IMPLIES(p, q) (!(p) || (q))
 #define SH_UNREACHABLE() sh_panic(__FILE__, __LINE__, "unreachable")
 
-#define SH_MUST_USE     __attribute__((warn_unused_result))
+#define SH_MUST_USE __attribute__((warn_unused_result))
+/* A result that is looked at and changes nothing; a comment beside it says why that is right. */
+#define SH_MAY_FAIL(e)  ((void)!(e))
 #define SH_PRINTF(f, a) __attribute__((format(printf, f, a)))
 #define SH_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

@@ -28,19 +28,16 @@
 #define FRAME_GOSSIP  4u
 
 /* Numbers travel: never renumber, only append inside the range of the module that owns it.
- * 1-15 link, 16-31 raft, 32-47 swim, 48-63 agent to agent calls, 64-79 blobs, 80-95 training. */
+ * 1-15 link, 16-31 raft, 32-47 swim, 48-63 agent to agent, 80-95 training. */
 #define FRAME_TYPE_MAP(X)                                                                          \
     X(1, HELLO, FRAME_CONTROL | FRAME_BULK)                                                        \
     X(2, REFUSE, FRAME_CONTROL | FRAME_BULK)                                                       \
     X(3, BYE, FRAME_CONTROL | FRAME_BULK)                                                          \
     X(16, RAFT, FRAME_CONTROL)                                                                     \
     X(32, SWIM, FRAME_CONTROL | FRAME_GOSSIP)                                                      \
-    X(48, CALL, FRAME_CONTROL)                                                                     \
-    X(49, ANSWER, FRAME_CONTROL)                                                                   \
-    X(64, BLOB_GET, FRAME_BULK)                                                                    \
-    X(65, BLOB_CHUNK, FRAME_BULK)                                                                  \
-    X(66, BLOB_PUT, FRAME_BULK)                                                                    \
-    X(67, BLOB_ACK, FRAME_BULK)                                                                    \
+    X(48, CALL, FRAME_CONTROL | FRAME_BULK)                                                        \
+    X(49, ANSWER, FRAME_CONTROL | FRAME_BULK)                                                      \
+    X(50, PROPOSE, FRAME_CONTROL)                                                                  \
     X(80, TRAIN_HELLO, FRAME_BULK)                                                                 \
     X(81, TRAIN_CHUNK, FRAME_BULK)                                                                 \
     X(82, TRAIN_FETCH, FRAME_BULK)                                                                 \

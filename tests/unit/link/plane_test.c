@@ -19,7 +19,7 @@ TEST(two_agents_meet_by_address_and_talk_both_ways_on_both_planes)
     struct rig_agent *b = rig_add(&rig, 1, 11, NULL);
     for (unsigned i = 0; i < LINK_PLANES; i++) {
         enum link_plane_id id = (enum link_plane_id)i;
-        uint16_t type = id == LINK_CONTROL ? FRAME_RAFT : FRAME_BLOB_CHUNK;
+        uint16_t type = id == LINK_CONTROL ? FRAME_RAFT : FRAME_TRAIN_CHUNK;
         rig_join(&rig, a, b, id);
         EXPECT_MEM(a->planes[i].last[LINK_UP].node, b->trust.node, SH_NODE_ID_BYTES);
         EXPECT_MEM(b->planes[i].last[LINK_UP].node, a->trust.node, SH_NODE_ID_BYTES);
@@ -107,7 +107,7 @@ static void *move_bulk(void *arg)
     while (work->arrived < THREAD_CHUNKS && sh_now_us() < end) {
         struct pollfd fds[2] = {{.fd = link_plane_fd(planes[0]), .events = POLLIN},
                                 {.fd = link_plane_fd(planes[1]), .events = POLLIN}};
-        while (sent < THREAD_CHUNKS && rig_send(work->from, LINK_BULK, work->to, FRAME_BLOB_CHUNK,
+        while (sent < THREAD_CHUNKS && rig_send(work->from, LINK_BULK, work->to, FRAME_TRAIN_CHUNK,
                                                 chunk, sizeof chunk) == SH_OK) {
             sent++;
         }
@@ -446,7 +446,7 @@ TEST(a_message_beyond_the_limit_of_its_plane_is_refused_and_one_at_it_arrives)
     EXPECT(bytes != NULL);
     for (unsigned i = 0; i < LINK_PLANES; i++) {
         enum link_plane_id id = (enum link_plane_id)i;
-        uint16_t type = id == LINK_CONTROL ? FRAME_RAFT : FRAME_BLOB_CHUNK;
+        uint16_t type = id == LINK_CONTROL ? FRAME_RAFT : FRAME_TRAIN_CHUNK;
         rig_join(&rig, a, b, id);
         size_t max = link_plane_bytes_max(rig_plane(a, id));
         EXPECT_EQ(rig_send(a, id, b, type, bytes, max + 1), SH_ERR_LIMIT);
@@ -465,12 +465,12 @@ TEST(head_and_body_arrive_as_one_payload)
     rig_join(&rig, a, b, LINK_BULK);
     struct sh_span head = {.at = (const uint8_t *)"head", .size = 4};
     struct sh_span body = {.at = (const uint8_t *)"body", .size = 4};
-    EXPECT_EQ(link_send(rig_plane(a, LINK_BULK), sh_now_us(), b->trust.node, FRAME_BLOB_CHUNK, head,
-                        body),
+    EXPECT_EQ(link_send(rig_plane(a, LINK_BULK), sh_now_us(), b->trust.node, FRAME_TRAIN_CHUNK,
+                        head, body),
               SH_OK);
     RIG_AWAIT(&rig, b->planes[LINK_BULK].messages, 1, 2000);
     EXPECT_STR((const char *)b->planes[LINK_BULK].data, "headbody");
-    EXPECT_EQ(link_send(rig_plane(a, LINK_BULK), sh_now_us(), b->trust.node, FRAME_BLOB_CHUNK,
+    EXPECT_EQ(link_send(rig_plane(a, LINK_BULK), sh_now_us(), b->trust.node, FRAME_TRAIN_CHUNK,
                         (struct sh_span){0}, (struct sh_span){0}),
               SH_OK);
     RIG_AWAIT(&rig, b->planes[LINK_BULK].messages, 2, 2000);
@@ -496,12 +496,12 @@ TEST(a_peer_that_does_not_read_fills_its_own_queue_only)
     enum sh_err err = SH_OK;
     unsigned sent = 0;
     for (; sent < 4096 && err == SH_OK; sent++) {
-        err = rig_send(a, LINK_BULK, b, FRAME_BLOB_CHUNK, chunk, sizeof chunk);
+        err = rig_send(a, LINK_BULK, b, FRAME_TRAIN_CHUNK, chunk, sizeof chunk);
     }
     EXPECT_EQ(err, SH_ERR_FULL);
     for (unsigned i = 0; i < 200; i++) {
         uint64_t before = c->planes[LINK_BULK].messages;
-        EXPECT_EQ(rig_send(a, LINK_BULK, c, FRAME_BLOB_CHUNK, chunk, sizeof chunk), SH_OK);
+        EXPECT_EQ(rig_send(a, LINK_BULK, c, FRAME_TRAIN_CHUNK, chunk, sizeof chunk), SH_OK);
         RIG_AWAIT(&only, c->planes[LINK_BULK].messages, before + 1, 2000);
     }
     EXPECT(a->planes[LINK_BULK].writable > 0);

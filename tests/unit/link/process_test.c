@@ -42,7 +42,7 @@ static _Noreturn void live(int out, uint8_t id, uint64_t epoch, const char *addr
         if (!told && bulk->messages == CHUNKS) {
             uint64_t wrong = bulk->numbers_wrong;
             told = link_send(rig_plane(a, LINK_BULK), sh_now_us(), bulk->last[LINK_MESSAGE].node,
-                             FRAME_BLOB_ACK,
+                             FRAME_TRAIN_CHUNK,
                              (struct sh_span){.at = (const uint8_t *)&wrong, .size = sizeof wrong},
                              (struct sh_span){0}) == SH_OK;
         }
@@ -194,7 +194,7 @@ static void push_chunks(struct rig_agent *a, const uint8_t node[static SH_NODE_I
         uint8_t head[8];
         struct sh_writer w = sh_writer_over(head, sizeof head);
         sh_put_u64(&w, *sent);
-        err = link_send(rig_plane(a, LINK_BULK), sh_now_us(), node, FRAME_BLOB_CHUNK,
+        err = link_send(rig_plane(a, LINK_BULK), sh_now_us(), node, FRAME_TRAIN_CHUNK,
                         (struct sh_span){.at = head, .size = sizeof head},
                         (struct sh_span){.at = body, .size = sizeof body});
         *sent += err == SH_OK ? 1 : 0;

@@ -86,11 +86,11 @@ TEST(flags_that_are_not_known_are_ignored)
 
 TEST(types_are_known_by_name_and_bound_to_their_planes)
 {
-    EXPECT_STR(frame_type_name(FRAME_BLOB_CHUNK), "BLOB_CHUNK");
+    EXPECT_STR(frame_type_name(FRAME_TRAIN_CHUNK), "TRAIN_CHUNK");
     EXPECT_STR(frame_type_name(0), "UNKNOWN");
     EXPECT_STR(frame_type_name(9999), "UNKNOWN");
-    EXPECT(frame_type_on(FRAME_BLOB_CHUNK, FRAME_BULK));
-    EXPECT(!frame_type_on(FRAME_BLOB_CHUNK, FRAME_CONTROL));
+    EXPECT(frame_type_on(FRAME_TRAIN_CHUNK, FRAME_BULK));
+    EXPECT(!frame_type_on(FRAME_TRAIN_CHUNK, FRAME_CONTROL));
     EXPECT(frame_type_on(FRAME_SWIM, FRAME_GOSSIP));
     EXPECT(!frame_type_on(15, FRAME_CONTROL | FRAME_BULK | FRAME_GOSSIP));
 }
