@@ -9,7 +9,13 @@ import sys
 ALLOWED = re.compile(
     r"^(mem(cpy|set|move|cmp|chr)|__mem(cpy|set|move)_chk|str(len|nlen|cmp|ncmp)|sh_panic(_cmp)?"
     r"|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__(asan|ubsan|tsan|gcov|sanitizer)_.*|__popcountdi2)$")
-PREFIX = {"base": "sh_", "host": "sh_", "kernels": "kn_"}
+PREFIX = {
+    "base": "sh_", "host": "sh_", "kernels": "kn_", "wire": ("wire_", "frame_"),
+    # The parts of the running agent, one noun each.
+    "agent": ("agent_", "apply_", "blobs_", "bulk_", "calls_", "disk_", "gossip_", "inventory_",
+              "journal_", "loop_", "members_", "outbox_", "planner_", "proposals_", "queue_",
+              "records_", "replica_", "service_", "train_"),
+}
 
 
 def symbols(archive, *flags):

@@ -116,7 +116,7 @@ def orphans(root, paths):
             with open(os.path.join(root, path), encoding="utf-8") as lists:
                 named += lists.read()
     for path in paths:
-        if path.endswith((".c", ".cu")) and not re.search(r"[\s/]" + re.escape(os.path.basename(path))
+        if path.endswith((".c", ".cu")) and not path.endswith(".inc.c") and not re.search(r"[\s/]" + re.escape(os.path.basename(path))
                                                           + r"[\s)]", named):
             yield path
 
