@@ -68,6 +68,13 @@ uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeou
 SH_MUST_USE enum sh_err service_why(struct service *s, uint64_t job, char *out, size_t size,
                                     uint64_t timeout_us);
 
+/* Tells the coordinator that a member of a running gang lost another one (or, with its own id, that
+ * it has no session of this gang, for example after a restart). A hint for the next placement. */
+SH_MUST_USE enum sh_err service_report_lost(struct service *s, struct wire_unit unit,
+                                            struct wire_fence fence,
+                                            const uint8_t lost[SH_NODE_ID_BYTES],
+                                            uint64_t timeout_us);
+
 /* One question to one agent (this one too): the handler registered for that kind runs there on a
  * service thread. A reply is at most SH_CONTROL_BYTES_MAX / 2 bytes. */
 typedef enum sh_err (*service_call_fn)(void *ctx, struct sh_span request, uint8_t *reply,
@@ -78,7 +85,8 @@ enum service_call_kind {
     SERVICE_CALL_DATASET = 3,
     SERVICE_CALL_BLOB = 4,  /* agent/blobs: does it hold, read a chunk, pull from me */
     SERVICE_CALL_TRAIN = 5, /* agent/train: state of a session */
-    SERVICE_CALL_WHY = 6,
+    SERVICE_CALL_WHY = 6,   /* agent/planner */
+    SERVICE_CALL_LOST = 7,  /* agent/planner */
     SERVICE_CALL_KIND_COUNT = 16
 };
 void service_on_call(struct service *s, enum service_call_kind kind, service_call_fn fn, void *ctx);
@@ -120,9 +128,8 @@ SH_MUST_USE enum sh_err service_log_read(struct service *s, uint64_t job, uint64
                                          struct service_log_line *out, size_t capacity,
                                          size_t *count, uint64_t timeout_us);
 
-/* Data sets that live on this agent only (`shoal dataset add`): name -> path. */
+/* Path of a data set that this agent has declared; NOT_FOUND. */
 SH_MUST_USE enum sh_err service_dataset_path(struct service *s, const char *name, char *path,
                                              size_t size);
-SH_MUST_USE enum sh_err service_dataset_keep(struct service *s, const char *name, const char *path);
 
 #endif

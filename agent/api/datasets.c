@@ -134,9 +134,6 @@ static enum sh_err declare(struct service *s, const char *name, const char *path
         memcpy(add->node, st.node_id, sizeof add->node);
         err = scan_set(path, add->digest, add->summary, sizeof add->summary, why, why_size);
     }
-    if (err == SH_OK) {
-        err = service_dataset_keep(s, name, path);
-    }
     struct sh_writer w = sh_writer_over(bytes, JOBS_CMD_BYTES_MAX);
     if (err == SH_OK) {
         err = jobs_cmd_encode(cmd, &w);

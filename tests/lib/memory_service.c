@@ -16,8 +16,7 @@
 
 enum { CF_FSM, CF_BLOB, CF_SERIES, CF_COUNT };
 
-#define DATASETS_MAX 8u
-#define TERM         3u
+#define TERM 3u
 
 struct service {
     pthread_mutex_t lock;
@@ -39,11 +38,6 @@ struct service {
         service_call_fn fn;
         void *ctx;
     } calls[SERVICE_CALL_KIND_COUNT];
-    struct {
-        char name[SH_NAME_MAX + 1];
-        char path[512];
-    } datasets[DATASETS_MAX];
-    size_t dataset_count;
 };
 
 struct service_view {
@@ -423,20 +417,24 @@ enum sh_err service_log_read(struct service *s, uint64_t job, uint64_t from,
 
 enum sh_err service_dataset_path(struct service *s, const char *name, char *path, size_t size)
 {
-    for (size_t i = 0; i < s->dataset_count; i++) {
-        if (strcmp(s->datasets[i].name, name) == 0) {
-            (void)snprintf(path, size, "%s", s->datasets[i].path);
-            return SH_OK;
-        }
+    struct jobs_dataset_holder holder;
+    struct service_view *view;
+    must(service_view_open(s, &view));
+    enum sh_err err = jobs_dataset_holder_get(service_view_table(view), name, s->node_id, &holder);
+    service_view_close(view);
+    if (err == SH_OK) {
+        (void)snprintf(path, size, "%s", holder.path);
     }
-    return SH_ERR_NOT_FOUND;
+    return err;
 }
 
-enum sh_err service_dataset_keep(struct service *s, const char *name, const char *path)
+enum sh_err service_report_lost(struct service *s, struct wire_unit unit, struct wire_fence fence,
+                                const uint8_t lost[SH_NODE_ID_BYTES], uint64_t timeout_us)
 {
-    SH_CHECK_CMP(s->dataset_count, <, DATASETS_MAX);
-    size_t i = s->dataset_count++;
-    (void)snprintf(s->datasets[i].name, sizeof s->datasets[i].name, "%s", name);
-    (void)snprintf(s->datasets[i].path, sizeof s->datasets[i].path, "%s", path);
+    (void)s;
+    (void)unit;
+    (void)fence;
+    (void)lost;
+    (void)timeout_us;
     return SH_OK;
 }

@@ -1,0 +1,443 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "blobs.h"
+
+#include "journal.h"
+
+#include "base/host/host.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum blobs_op { OP_HAS = 1, OP_READ = 2, OP_WRITE = 3 };
+enum { REQUEST_MAX = 64 + BLOBS_PIECE_BYTES };
+
+#define RETRY_US UINT64_C(200000)
+
+struct pushed { /* a blob that another agent is giving us */
+    bool taken;
+    bool busy; /* a worker is writing it: the lock is not held meanwhile */
+    struct blob_id id;
+    struct blob_writer *writer;
+    uint64_t received;
+    uint64_t used_us;
+};
+
+struct blobs {
+    struct blobs_config config;
+    pthread_mutex_t lock;
+    struct pushed pushed[BLOBS_PUSHED_MAX];
+};
+
+static enum sh_err answer_has(struct blobs *b, const struct blob_id *id, struct sh_writer *reply)
+{
+    bool has = false;
+    uint64_t size = 0;
+    enum sh_err err = blob_has(b->config.store, id, &has);
+    if (err == SH_OK && has) {
+        err = blob_size(b->config.store, id, &size);
+    }
+    sh_put_u8(reply, has ? 1 : 0);
+    sh_put_u64(reply, size);
+    return err;
+}
+
+static enum sh_err answer_read(struct blobs *b, const struct blob_id *id, struct sh_reader *request,
+                               struct sh_writer *reply)
+{
+    uint64_t offset = sh_get_u64(request);
+    uint32_t size = sh_get_u32(request);
+    if (request->bad || size > BLOBS_PIECE_BYTES || size > reply->size - reply->used) {
+        return SH_ERR_INVALID;
+    }
+    struct blob_reader *reader;
+    enum sh_err err = blob_read_open(b->config.store, id, &reader);
+    if (err != SH_OK) {
+        return err;
+    }
+    size_t got = 0;
+    err = blob_read(reader, offset, reply->at + reply->used, size, &got);
+    reply->used += got;
+    blob_read_close(reader);
+    return err;
+}
+
+/* Under the lock: the place of this blob, or a free one (an idle one is emptied into *stale for the
+ * caller to close). NULL: FULL. */
+static struct pushed *find_place(struct blobs *b, const struct blob_id *id, struct pushed *stale)
+{
+    struct pushed *free_place = NULL;
+    uint64_t now = sh_now_us();
+    for (size_t i = 0; i < BLOBS_PUSHED_MAX; i++) {
+        struct pushed *p = &b->pushed[i];
+        if (p->taken && memcmp(&p->id, id, sizeof *id) == 0) {
+            return p;
+        }
+        if (p->taken && !p->busy && now - p->used_us > BLOBS_PUSH_IDLE_US && !stale->taken) {
+            *stale = *p;
+            *p = (struct pushed){0};
+        }
+        if (!p->taken && free_place == NULL) {
+            free_place = p;
+        }
+    }
+    return free_place;
+}
+
+/* Opens the writer where it is not open yet; EXISTS when the blob is complete here. */
+static enum sh_err open_writer(struct blobs *b, struct pushed *p)
+{
+    if (p->writer != NULL) {
+        return SH_OK;
+    }
+    return blob_write_open(b->config.store, &p->id, &p->writer, &p->received);
+}
+
+/* Outside the lock; p is busy. Sets *complete when nothing more is to come. */
+static enum sh_err write_piece(struct blobs *b, struct pushed *p, uint64_t total, uint64_t offset,
+                               struct sh_span bytes, bool *complete)
+{
+    enum sh_err err = open_writer(b, p);
+    if (err == SH_ERR_EXISTS) {
+        p->received = total;
+        *complete = true;
+        return SH_OK;
+    }
+    if (err != SH_OK) {
+        return err;
+    }
+    if (offset == p->received && bytes.size <= total - offset) {
+        err = blob_write(p->writer, bytes.at, bytes.size);
+        p->received += err == SH_OK ? bytes.size : 0;
+    }
+    if (err == SH_OK && p->received == total) {
+        err = blob_write_finish(p->writer, NULL);
+        p->writer = NULL;
+        *complete = true;
+    }
+    return err;
+}
+
+static enum sh_err answer_write(struct blobs *b, const struct blob_id *id,
+                                struct sh_reader *request, struct sh_writer *reply)
+{
+    uint64_t total = sh_get_u64(request);
+    uint64_t offset = sh_get_u64(request);
+    struct sh_span bytes = sh_get_blob(request, BLOBS_PIECE_BYTES);
+    if (request->bad || total > BLOB_BYTES_MAX || offset > total) {
+        return SH_ERR_INVALID;
+    }
+    struct pushed stale = {0};
+    SH_CHECK(pthread_mutex_lock(&b->lock) == 0);
+    struct pushed *p = find_place(b, id, &stale);
+    bool claimed = p != NULL && !p->busy;
+    if (claimed) {
+        p->taken = true;
+        p->busy = true;
+        p->id = *id;
+        p->used_us = sh_now_us();
+    }
+    SH_CHECK(pthread_mutex_unlock(&b->lock) == 0);
+    enum sh_err err = SH_OK;
+    if (stale.writer != NULL) {
+        err = blob_write_close(stale.writer);
+    }
+    if (!claimed) {
+        return SH_ERR_FULL;
+    }
+    bool complete = false;
+    if (err == SH_OK) {
+        err = write_piece(b, p, total, offset, bytes, &complete);
+    }
+    sh_put_u64(reply, p->received);
+    if (err != SH_OK && p->writer != NULL) {
+        enum sh_err closed = blob_write_close(p->writer);
+        p->writer = NULL;
+        err = closed != SH_OK ? closed : err;
+    }
+    SH_CHECK(pthread_mutex_lock(&b->lock) == 0);
+    p->busy = false;
+    if (complete || err != SH_OK) {
+        *p = (struct pushed){0};
+    }
+    SH_CHECK(pthread_mutex_unlock(&b->lock) == 0);
+    return err;
+}
+
+static enum sh_err answer(void *ctx, struct sh_span request, uint8_t *reply, size_t capacity,
+                          size_t *reply_size)
+{
+    struct blobs *b = ctx;
+    struct sh_reader r = sh_reader_over(request.at, request.size);
+    struct sh_writer w = sh_writer_over(reply, capacity);
+    struct blob_id id;
+    uint8_t op = sh_get_u8(&r);
+    sh_get_bytes(&r, id.digest, sizeof id.digest);
+    enum sh_err err = SH_ERR_INVALID;
+    if (!r.bad && op == OP_HAS) {
+        err = answer_has(b, &id, &w);
+    } else if (!r.bad && op == OP_READ) {
+        err = answer_read(b, &id, &r, &w);
+    } else if (!r.bad && op == OP_WRITE) {
+        err = answer_write(b, &id, &r, &w);
+    }
+    *reply_size = w.used;
+    return err;
+}
+
+enum sh_err blobs_open(struct blobs **out, const struct blobs_config *config)
+{
+    struct blobs *b = calloc(1, sizeof *b);
+    if (b == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    b->config = *config;
+    SH_CHECK(pthread_mutex_init(&b->lock, NULL) == 0);
+    calls_on(config->calls, SERVICE_CALL_BLOB, answer, b);
+    *out = b;
+    return SH_OK;
+}
+
+void blobs_close(struct blobs *blobs)
+{
+    if (blobs == NULL) {
+        return;
+    }
+    for (size_t i = 0; i < BLOBS_PUSHED_MAX; i++) {
+        SH_CHECK(!blobs->pushed[i].busy);
+        if (blobs->pushed[i].writer != NULL) {
+            enum sh_err err = blob_write_close(blobs->pushed[i].writer);
+            if (err != SH_OK) {
+                journal_warn("a half-received blob is lost: %s", sh_err_text(err));
+            }
+        }
+    }
+    SH_CHECK(pthread_mutex_destroy(&blobs->lock) == 0);
+    free(blobs);
+}
+
+static void begin_request(struct sh_writer *w, enum blobs_op op, const struct blob_id *id)
+{
+    sh_put_u8(w, (uint8_t)op);
+    sh_put_bytes(w, id->digest, sizeof id->digest);
+}
+
+static uint64_t left_until(uint64_t deadline_us)
+{
+    uint64_t now = sh_now_us();
+    return now >= deadline_us ? 0 : deadline_us - now;
+}
+
+static uint64_t piece_timeout(uint64_t deadline_us)
+{
+    uint64_t left = left_until(deadline_us);
+    return left < BLOBS_CALL_US ? left : BLOBS_CALL_US;
+}
+
+static enum sh_err ask_has(struct blobs *b, const uint8_t *node, const struct blob_id *id,
+                           uint64_t deadline_us, bool *has, uint64_t *size)
+{
+    uint8_t request[64];
+    uint8_t reply[16];
+    size_t got = 0;
+    struct sh_writer w = sh_writer_over(request, sizeof request);
+    begin_request(&w, OP_HAS, id);
+    enum sh_err err = calls_ask(b->config.calls, CALLS_BULK, node, SERVICE_CALL_BLOB, request,
+                                w.used, reply, sizeof reply, &got, piece_timeout(deadline_us));
+    struct sh_reader r = sh_reader_over(reply, got);
+    *has = err == SH_OK && sh_get_u8(&r) == 1;
+    *size = *has ? sh_get_u64(&r) : 0;
+    return err != SH_OK ? err : sh_reader_end(&r);
+}
+
+/* Gives the blob to one agent; OK when it is durable there. */
+static enum sh_err push(struct blobs *b, const uint8_t *node, const struct blob_id *id,
+                        uint64_t deadline_us)
+{
+    struct blob_reader *reader;
+    enum sh_err err = blob_read_open(b->config.store, id, &reader);
+    if (err != SH_OK) {
+        return err;
+    }
+    uint8_t *request = malloc(REQUEST_MAX);
+    uint8_t *piece = malloc(BLOBS_PIECE_BYTES);
+    uint64_t total = blob_read_size(reader);
+    uint64_t offset = 0;
+    bool sent = false;
+    err = request == NULL || piece == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    while (err == SH_OK && (!sent || offset < total)) {
+        size_t got = 0;
+        err = blob_read(reader, offset, piece, BLOBS_PIECE_BYTES, &got);
+        if (err != SH_OK) {
+            break;
+        }
+        struct sh_writer w = sh_writer_over(request, REQUEST_MAX);
+        begin_request(&w, OP_WRITE, id);
+        sh_put_u64(&w, total);
+        sh_put_u64(&w, offset);
+        sh_put_blob(&w, piece, got);
+        uint8_t reply[16];
+        size_t reply_size = 0;
+        err = calls_ask(b->config.calls, CALLS_BULK, node, SERVICE_CALL_BLOB, request, w.used,
+                        reply, sizeof reply, &reply_size, piece_timeout(deadline_us));
+        struct sh_reader r = sh_reader_over(reply, reply_size);
+        if (err == SH_OK) {
+            offset = sh_get_u64(&r); /* where the receiver is: it may have had a part already */
+            err = r.bad || offset > total ? SH_ERR_CORRUPT : SH_OK;
+            sent = true;
+        }
+    }
+    free(piece);
+    free(request);
+    blob_read_close(reader);
+    return err;
+}
+
+static bool among(uint8_t (*ids)[SH_NODE_ID_BYTES], size_t count, const uint8_t *id)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (memcmp(ids[i], id, SH_NODE_ID_BYTES) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* One pass over the live agents that do not hold it yet. */
+static void copy_pass(struct blobs *b, const struct blob_id *id, size_t wanted,
+                      uint8_t (*alive)[SH_NODE_ID_BYTES], size_t alive_count,
+                      uint8_t (*held)[SH_NODE_ID_BYTES], size_t *held_count, uint64_t deadline_us)
+{
+    for (size_t i = 0; i < alive_count && *held_count < wanted; i++) {
+        if (among(held, *held_count, alive[i])) {
+            continue;
+        }
+        if (push(b, alive[i], id, deadline_us) == SH_OK) {
+            memcpy(held[*held_count], alive[i], SH_NODE_ID_BYTES);
+            (*held_count)++;
+        }
+    }
+}
+
+/* Whoever failed us may be found dead or come back: worth another pass when the membership changed,
+ * and after RETRY_US in any case. */
+static void wait_for_change(struct blobs *b, uint64_t seen, uint64_t deadline_us)
+{
+    uint64_t left = left_until(deadline_us);
+    (void)members_wait(b->config.members, seen, left < RETRY_US ? left : RETRY_US);
+}
+
+enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned copies,
+                       uint8_t (*holders)[SH_NODE_ID_BYTES], size_t capacity, size_t *holder_count,
+                       uint64_t timeout_us)
+{
+    uint8_t alive[BLOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+    uint8_t held[BLOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+    size_t held_count = 1;
+    uint64_t deadline = sh_now_us() + timeout_us;
+    memcpy(held[0], blobs->config.me, SH_NODE_ID_BYTES);
+    for (;;) {
+        uint64_t seen = members_version(blobs->config.members);
+        size_t alive_count = members_alive(blobs->config.members, alive, SH_COUNT(alive));
+        size_t wanted = copies < alive_count + 1 ? copies : alive_count + 1;
+        wanted = wanted < SH_COUNT(held) ? wanted : SH_COUNT(held);
+        copy_pass(blobs, id, wanted, alive, alive_count, held, &held_count, deadline);
+        if (held_count >= wanted) {
+            break;
+        }
+        if (left_until(deadline) == 0) {
+            return SH_ERR_TIMEOUT;
+        }
+        wait_for_change(blobs, seen, deadline);
+    }
+    if (holders != NULL) {
+        *holder_count = held_count < capacity ? held_count : capacity;
+        memcpy(holders, held, *holder_count * SH_NODE_ID_BYTES);
+    }
+    return SH_OK;
+}
+
+enum sh_err blobs_put(struct blobs *blobs, const void *bytes, size_t size, unsigned copies,
+                      struct blob_id *id, uint64_t timeout_us)
+{
+    enum sh_err err = blob_put(blobs->config.store, bytes, size, id);
+    if (err != SH_OK) {
+        return err;
+    }
+    return blobs_copy(blobs, id, copies, NULL, 0, NULL, timeout_us);
+}
+
+/* Pulls from one holder until it fails or the blob is complete. */
+static enum sh_err pull(struct blobs *b, const uint8_t *node, const struct blob_id *id,
+                        uint64_t total, uint64_t deadline_us)
+{
+    struct blob_writer *writer;
+    uint64_t offset = 0;
+    enum sh_err err = blob_write_open(b->config.store, id, &writer, &offset);
+    if (err != SH_OK) {
+        return err == SH_ERR_EXISTS ? SH_OK : err;
+    }
+    uint8_t *piece = malloc(BLOBS_PIECE_BYTES);
+    err = piece == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    while (err == SH_OK && offset < total) {
+        uint8_t request[64];
+        size_t got = 0;
+        struct sh_writer w = sh_writer_over(request, sizeof request);
+        begin_request(&w, OP_READ, id);
+        sh_put_u64(&w, offset);
+        sh_put_u32(&w, BLOBS_PIECE_BYTES);
+        err = calls_ask(b->config.calls, CALLS_BULK, node, SERVICE_CALL_BLOB, request, w.used,
+                        piece, BLOBS_PIECE_BYTES, &got, piece_timeout(deadline_us));
+        if (err == SH_OK && (got == 0 || got > total - offset)) {
+            err = SH_ERR_CORRUPT;
+        }
+        if (err == SH_OK) {
+            err = blob_write(writer, piece, got);
+            offset += got;
+        }
+    }
+    free(piece);
+    if (err == SH_OK) {
+        return blob_write_finish(writer, NULL);
+    }
+    enum sh_err closed = blob_write_close(writer);
+    return closed != SH_OK ? closed : err;
+}
+
+enum sh_err blobs_fetch(struct blobs *blobs, const struct blob_id *id, uint64_t *size,
+                        uint64_t timeout_us)
+{
+    uint64_t deadline = sh_now_us() + timeout_us;
+    uint8_t alive[BLOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+    for (;;) {
+        bool has = false;
+        enum sh_err err = blob_has(blobs->config.store, id, &has);
+        if (err != SH_OK || has) {
+            return err != SH_OK ? err : blob_size(blobs->config.store, id, size);
+        }
+        uint64_t seen = members_version(blobs->config.members);
+        size_t count = members_alive(blobs->config.members, alive, SH_COUNT(alive));
+        unsigned unanswered = 0;
+        for (size_t i = 0; i < count && !has; i++) {
+            uint64_t total = 0;
+            if (ask_has(blobs, alive[i], id, deadline, &has, &total) != SH_OK) {
+                unanswered++;
+            }
+            if (has) {
+                err = pull(blobs, alive[i], id, total, deadline);
+                has = err == SH_OK;
+                unanswered += err == SH_OK ? 0 : 1;
+            }
+        }
+        if (has) {
+            continue;
+        }
+        if (unanswered == 0) {
+            return SH_ERR_NOT_FOUND;
+        }
+        if (left_until(deadline) == 0) {
+            return SH_ERR_TIMEOUT;
+        }
+        wait_for_change(blobs, seen, deadline);
+    }
+}

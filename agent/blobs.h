@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Blobs among agents: copies to others, fetches from them, over the bulk plane. The store checks
+ * digests (store/blob), so a damaged or lying peer costs a retry and never a wrong byte.
+ *
+ * A copy is pushed piece by piece, each acknowledged, the last one when the whole blob is durable
+ * there; a fetch pulls pieces from any holder and goes on with the next holder where one fails.
+ * Both resume from what is there already. At most BLOBS_PUSHED_MAX pushes are received at a time
+ * (FULL). */
+#ifndef AGENT_BLOBS_H
+#define AGENT_BLOBS_H
+
+#include "calls.h"
+#include "members.h"
+#include "store/blob/blob.h"
+
+#define BLOBS_PIECE_BYTES  196608u
+#define BLOBS_PUSHED_MAX   8u
+#define BLOBS_HOLDERS_MAX  32u                /* agents that are asked or given to */
+#define BLOBS_PUSH_IDLE_US UINT64_C(60000000) /* of a push, then its place is free */
+#define BLOBS_CALL_US      UINT64_C(5000000)  /* one piece */
+
+struct blobs;
+
+struct blobs_config {
+    struct blob *store;      /* borrowed */
+    struct calls *calls;     /* borrowed; its SERVICE_CALL_BLOB handler is set by blobs_open */
+    struct members *members; /* borrowed */
+    uint8_t me[SH_NODE_ID_BYTES];
+};
+
+SH_MUST_USE enum sh_err blobs_open(struct blobs **out, const struct blobs_config *config);
+void blobs_close(struct blobs *blobs); /* after calls_stop */
+
+/* Stores bytes here and returns when copies agents, or all live ones if fewer, have them durable.
+ * TIMEOUT: durable here, not yet there. */
+SH_MUST_USE enum sh_err blobs_put(struct blobs *blobs, const void *bytes, size_t size,
+                                  unsigned copies, struct blob_id *id, uint64_t timeout_us);
+/* The same for a blob that is here. holders (up to capacity, this agent first) may be NULL. */
+SH_MUST_USE enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned copies,
+                                   uint8_t (*holders)[SH_NODE_ID_BYTES], size_t capacity,
+                                   size_t *holder_count, uint64_t timeout_us);
+/* Makes it local. NOT_FOUND: no live agent has it. */
+SH_MUST_USE enum sh_err blobs_fetch(struct blobs *blobs, const struct blob_id *id, uint64_t *size,
+                                    uint64_t timeout_us);
+
+#endif

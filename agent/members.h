@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the loop last knew about the agents of the cluster, for every other thread to read. The loop
+ * publishes whole states; a reader copies. Each change raises the version and wakes who waits. */
+#ifndef AGENT_MEMBERS_H
+#define AGENT_MEMBERS_H
+
+#include "service.h"
+
+struct members;
+
+SH_MUST_USE enum sh_err members_open(struct members **out, const uint8_t me[SH_NODE_ID_BYTES]);
+void members_close(struct members *m);
+
+/* Inserts or replaces one agent (this one too). LIMIT beyond SH_NODES_MAX. Loop only. */
+SH_MUST_USE enum sh_err members_put(struct members *m, const struct service_member *member);
+/* Marks exactly the count ids as voters. Loop only. */
+void members_set_voters(struct members *m, uint8_t (*ids)[SH_NODE_ID_BYTES], size_t count);
+
+/* Sorted by node id; returns how many were written. */
+size_t members_list(struct members *m, struct service_member *out, size_t capacity);
+bool members_get(struct members *m, const uint8_t id[SH_NODE_ID_BYTES], struct service_member *out);
+/* Ids of the live agents except this one, sorted. Suspects count as live. */
+size_t members_alive(struct members *m, uint8_t (*ids)[SH_NODE_ID_BYTES], size_t capacity);
+uint64_t members_version(struct members *m);
+/* Returns the version: larger than seen, or after timeout_us maybe equal. */
+uint64_t members_wait(struct members *m, uint64_t seen, uint64_t timeout_us);
+
+#endif

@@ -1,0 +1,228 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "outbox.h"
+
+#include "queue.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+struct message {
+    struct message *next; /* while parked */
+    uint8_t node[SH_NODE_ID_BYTES];
+    uint16_t type;
+    size_t size;
+    uint8_t bytes[];
+};
+
+struct outbox {
+    struct queue *queue;    /* of struct message *, in and out */
+    struct message *parked; /* the owner's; oldest first */
+    struct message **parked_end;
+    size_t bytes_max;
+    pthread_mutex_t lock; /* bytes, stopped */
+    pthread_cond_t room;
+    size_t bytes;
+    bool stopped;
+};
+
+enum sh_err outbox_open(struct outbox **out, size_t bytes_max)
+{
+    struct outbox *o = calloc(1, sizeof *o);
+    if (o == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    enum sh_err err = queue_open(&o->queue, OUTBOX_MESSAGES_MAX, sizeof(struct message *));
+    if (err != SH_OK) {
+        free(o);
+        return err;
+    }
+    o->bytes_max = bytes_max;
+    o->parked_end = &o->parked;
+    pthread_condattr_t attr;
+    SH_CHECK(pthread_condattr_init(&attr) == 0);
+    SH_CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    SH_CHECK(pthread_mutex_init(&o->lock, NULL) == 0);
+    SH_CHECK(pthread_cond_init(&o->room, &attr) == 0);
+    SH_CHECK(pthread_condattr_destroy(&attr) == 0);
+    *out = o;
+    return SH_OK;
+}
+
+/* Frees a message and gives its room back. */
+static void drop(struct outbox *o, struct message *m)
+{
+    SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
+    o->bytes -= m->size;
+    SH_CHECK(pthread_cond_broadcast(&o->room) == 0);
+    SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
+    free(m);
+}
+
+void outbox_close(struct outbox *o)
+{
+    if (o == NULL) {
+        return;
+    }
+    struct message *m;
+    while (queue_pop(o->queue, &m)) {
+        free(m);
+    }
+    while (o->parked != NULL) {
+        m = o->parked;
+        o->parked = m->next;
+        free(m);
+    }
+    queue_close(o->queue);
+    SH_CHECK(pthread_cond_destroy(&o->room) == 0);
+    SH_CHECK(pthread_mutex_destroy(&o->lock) == 0);
+    free(o);
+}
+
+void outbox_stop(struct outbox *o)
+{
+    queue_stop(o->queue);
+    SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
+    o->stopped = true;
+    SH_CHECK(pthread_cond_broadcast(&o->room) == 0);
+    SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
+}
+
+static bool reserve(struct outbox *o, size_t size)
+{
+    SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
+    bool room = o->bytes == 0 || o->bytes + size <= o->bytes_max;
+    o->bytes += room ? size : 0;
+    SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
+    return room;
+}
+
+enum sh_err outbox_post(struct outbox *o, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
+                        struct sh_span head, struct sh_span body)
+{
+    size_t size = head.size + body.size;
+    if (!reserve(o, size)) {
+        return SH_ERR_FULL;
+    }
+    struct message *m = malloc(sizeof *m + size);
+    enum sh_err err = m == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    if (m != NULL) {
+        m->next = NULL;
+        memcpy(m->node, node, SH_NODE_ID_BYTES);
+        m->type = type;
+        m->size = size;
+        if (head.size > 0) {
+            memcpy(m->bytes, head.at, head.size);
+        }
+        if (body.size > 0) {
+            memcpy(m->bytes + head.size, body.at, body.size);
+        }
+        err = queue_push(o->queue, &m);
+    }
+    if (err != SH_OK) {
+        SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
+        o->bytes -= size;
+        SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
+        free(m);
+    }
+    return err;
+}
+
+bool outbox_wait_room(struct outbox *o, size_t size, uint64_t timeout_us)
+{
+    struct timespec until;
+    SH_CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    uint64_t ns = (uint64_t)until.tv_nsec + timeout_us % 1000000u * 1000u;
+    until.tv_sec += (time_t)(timeout_us / 1000000u + ns / 1000000000u);
+    until.tv_nsec = (long)(ns % 1000000000u);
+    SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
+    while (!o->stopped && o->bytes != 0 && o->bytes + size > o->bytes_max) {
+        if (pthread_cond_timedwait(&o->room, &o->lock, &until) == ETIMEDOUT) {
+            break;
+        }
+    }
+    bool room = !o->stopped && (o->bytes == 0 || o->bytes + size <= o->bytes_max);
+    SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
+    return room;
+}
+
+int outbox_fd(const struct outbox *o)
+{
+    return queue_fd(o->queue);
+}
+
+static bool parked_for(const struct outbox *o, const uint8_t *node)
+{
+    for (const struct message *m = o->parked; m != NULL; m = m->next) {
+        if (memcmp(m->node, node, SH_NODE_ID_BYTES) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* False: the peer is full, m stays. */
+static bool hand_on(struct outbox *o, struct link_plane *plane, uint64_t now_us, struct message *m,
+                    outbox_lost_fn lost, void *ctx)
+{
+    struct sh_span body = {.at = m->bytes, .size = m->size};
+    enum sh_err err = link_send(plane, now_us, m->node, m->type, (struct sh_span){0}, body);
+    if (err == SH_ERR_FULL) {
+        return false;
+    }
+    if (err != SH_OK) {
+        lost(ctx, m->node, m->type);
+    }
+    drop(o, m);
+    return true;
+}
+
+void outbox_drain(struct outbox *o, struct link_plane *plane, uint64_t now_us, outbox_lost_fn lost,
+                  void *ctx)
+{
+    struct message *m;
+    while (queue_pop(o->queue, &m)) {
+        if (parked_for(o, m->node) || !hand_on(o, plane, now_us, m, lost, ctx)) {
+            *o->parked_end = m;
+            o->parked_end = &m->next;
+        }
+    }
+}
+
+void outbox_writable(struct outbox *o, struct link_plane *plane, uint64_t now_us,
+                     const uint8_t node[SH_NODE_ID_BYTES], outbox_lost_fn lost, void *ctx)
+{
+    struct message **at = &o->parked;
+    while (*at != NULL) {
+        struct message *m = *at;
+        if (memcmp(m->node, node, SH_NODE_ID_BYTES) != 0) {
+            at = &m->next;
+            continue;
+        }
+        struct message *next = m->next;
+        if (!hand_on(o, plane, now_us, m, lost, ctx)) {
+            return;
+        }
+        *at = next;
+        if (next == NULL) {
+            o->parked_end = at;
+        }
+    }
+}
+
+void outbox_forget(struct outbox *o, const uint8_t node[SH_NODE_ID_BYTES])
+{
+    struct message **at = &o->parked;
+    while (*at != NULL) {
+        struct message *m = *at;
+        if (memcmp(m->node, node, SH_NODE_ID_BYTES) == 0) {
+            *at = m->next;
+            drop(o, m);
+        } else {
+            at = &m->next;
+        }
+    }
+    o->parked_end = at;
+}
