@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "apply.h"
+
+#include "journal.h"
+
+#include "base/host/host.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { EVENTS_MAX = 512, READ_BUFFER_BYTES = 4 << 20 };
+
+struct apply {
+    struct apply_config config;
+    pthread_t thread;
+    bool running;
+    struct queue *events; /* to the loop */
+    struct queue *reads;  /* of struct raft_log_read */
+    void *jobs_memory;
+    struct jobs *jobs;
+    struct wal_entry entries[APPLY_BATCH_ENTRIES];
+    struct jobs_result results[APPLY_BATCH_ENTRIES];
+    uint8_t *buffer; /* READ_BUFFER_BYTES */
+    uint64_t applied;
+
+    pthread_mutex_t lock; /* what follows */
+    pthread_cond_t wake;
+    uint64_t target;
+    bool conf_ready;
+    uint64_t conf_index;
+    struct raft_conf conf;
+    bool read_waiting;
+    bool stopping;
+};
+
+static void tell(struct apply *a, const struct apply_event *event)
+{
+    /* The loop drains its events before it sleeps; a full queue means it is busy, so give it time.
+     */
+    while (queue_push(a->events, event) == SH_ERR_FULL) {
+        SH_CHECK(sched_yield() == 0);
+    }
+}
+
+static void fail(struct apply *a, enum sh_err err, const char *what)
+{
+    journal_error("applying the log: %s: %s", what, sh_err_text(err));
+    tell(a, &(struct apply_event){.kind = APPLY_FAILED, .err = err});
+}
+
+/* Applies one NORMAL entry; false: this program is too old to go on. */
+static bool apply_normal(struct apply *a, const struct sh_table *table, const struct wal_entry *e,
+                         struct jobs_result *result)
+{
+    *result = (struct jobs_result){0};
+    if (e->bytes.size == 0) { /* a new term begins */
+        return true;
+    }
+    struct proposals_envelope envelope;
+    enum sh_err err = proposals_unseal(e->bytes, &envelope);
+    if (err != SH_OK) {
+        result->err = err;
+        return false;
+    }
+    struct jobs_entry entry = {.index = e->index, .term = e->term, .bytes = envelope.command};
+    jobs_apply(a->jobs, table, &entry, result);
+    return !result->halt;
+}
+
+static void answer_proposer(struct apply *a, const struct wal_entry *e,
+                            const struct jobs_result *result)
+{
+    struct proposals_envelope envelope;
+    if (e->type == RAFT_ENTRY_NORMAL && e->bytes.size > 0 &&
+        proposals_unseal(e->bytes, &envelope) == SH_OK &&
+        memcmp(envelope.origin, a->config.me, SH_NODE_ID_BYTES) == 0) {
+        proposals_done(a->config.proposals, envelope.number, result);
+    }
+}
+
+/* Applies entries up to the first CONF entry (not included) in one write. Returns how many. */
+static enum sh_err apply_run(struct apply *a, uint32_t count, uint32_t *taken)
+{
+    *taken = 0;
+    while (*taken < count && a->entries[*taken].type == RAFT_ENTRY_NORMAL) {
+        (*taken)++;
+    }
+    if (*taken == 0) {
+        return SH_OK;
+    }
+    const struct sh_table *table = fsm_begin(a->config.fsm);
+    for (uint32_t i = 0; i < *taken; i++) {
+        if (!apply_normal(a, table, &a->entries[i], &a->results[i])) {
+            fsm_abort(a->config.fsm);
+            return a->results[i].err != SH_OK ? a->results[i].err : SH_ERR_CORRUPT;
+        }
+    }
+    const struct wal_entry *last = &a->entries[*taken - 1];
+    enum sh_err err =
+        fsm_commit(a->config.fsm, last->index, last->term, 0, (struct sh_span){0}, false);
+    if (err != SH_OK) {
+        return err;
+    }
+    a->applied = last->index;
+    a->config.on_applied(a->config.ctx, last->index, a->results, *taken);
+    for (uint32_t i = 0; i < *taken; i++) {
+        answer_proposer(a, &a->entries[i], &a->results[i]);
+    }
+    tell(a, &(struct apply_event){.kind = APPLY_ADVANCED, .index = last->index});
+    return SH_OK;
+}
+
+/* Has the loop tell the core, then writes the configuration it answered with. */
+static enum sh_err apply_conf_entry(struct apply *a, const struct wal_entry *e)
+{
+    if (e->bytes.size > RAFT_CHANGE_BYTES_MAX) {
+        return SH_ERR_CORRUPT;
+    }
+    struct apply_event event = {
+        .kind = APPLY_CONF, .index = e->index, .data_size = (uint32_t)e->bytes.size};
+    if (e->bytes.size > 0) {
+        memcpy(event.data, e->bytes.at, e->bytes.size);
+    }
+    tell(a, &event);
+    SH_CHECK(pthread_mutex_lock(&a->lock) == 0);
+    while (!a->stopping && !(a->conf_ready && a->conf_index == e->index)) {
+        SH_CHECK(pthread_cond_wait(&a->wake, &a->lock) == 0);
+    }
+    bool stopping = a->stopping;
+    struct raft_conf conf = a->conf;
+    a->conf_ready = false;
+    SH_CHECK(pthread_mutex_unlock(&a->lock) == 0);
+    if (stopping) {
+        return SH_ERR_CANCELLED;
+    }
+    uint8_t bytes[RAFT_CONF_BYTES_MAX];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    raft_conf_encode(&conf, &w);
+    (void)fsm_begin(a->config.fsm);
+    enum sh_err err = fsm_commit(a->config.fsm, e->index, e->term, e->index,
+                                 (struct sh_span){.at = bytes, .size = w.used}, true);
+    if (err == SH_OK) {
+        a->applied = e->index;
+        struct jobs_result none = {0};
+        a->config.on_applied(a->config.ctx, e->index, &none, 0);
+        tell(a, &(struct apply_event){.kind = APPLY_ADVANCED, .index = e->index});
+    }
+    return err;
+}
+
+static enum sh_err apply_up_to(struct apply *a, uint64_t target)
+{
+    while (a->applied < target) {
+        uint32_t count = 0;
+        enum sh_err err = wal_read(a->config.wal, a->applied + 1, target + 1, a->entries,
+                                   APPLY_BATCH_ENTRIES, a->buffer, READ_BUFFER_BYTES, &count);
+        if (err != SH_OK) {
+            return err;
+        }
+        SH_CHECK(count > 0);
+        uint32_t at = 0;
+        uint32_t taken = 0;
+        err = apply_run(a, count, &taken);
+        at += taken;
+        if (err == SH_OK && at < count) {
+            err = apply_conf_entry(a, &a->entries[at]);
+        }
+        if (err != SH_OK) {
+            return err;
+        }
+    }
+    return SH_OK;
+}
+
+/* Entries in one block that the loop frees. A failed read answers "no entries": the core asks again
+ * or falls back to what it has. */
+static void serve_read(struct apply *a, const struct raft_log_read *read)
+{
+    struct apply_event event = {.kind = APPLY_LOG, .request = read->request};
+    uint32_t max = read->max_count < APPLY_BATCH_ENTRIES ? read->max_count : APPLY_BATCH_ENTRIES;
+    uint64_t bytes = read->max_bytes < READ_BUFFER_BYTES ? read->max_bytes : READ_BUFFER_BYTES;
+    bytes = bytes < WAL_ENTRY_BYTES_MAX ? WAL_ENTRY_BYTES_MAX : bytes;
+    size_t head = max * sizeof(struct raft_entry);
+    uint8_t *memory = malloc(head + bytes);
+    uint32_t count = 0;
+    struct wal_entry *found = calloc(max, sizeof *found);
+    if (memory != NULL && found != NULL &&
+        wal_read(a->config.wal, read->from, read->from + max, found, max, memory + head, bytes,
+                 &count) == SH_OK) {
+        event.memory = memory;
+        event.entries = (struct raft_entry *)(void *)memory;
+        event.entry_count = count;
+        for (uint32_t i = 0; i < count; i++) {
+            event.entries[i] = (struct raft_entry){.term = found[i].term,
+                                                   .index = found[i].index,
+                                                   .type = (enum raft_entry_type)found[i].type,
+                                                   .size = (uint32_t)found[i].bytes.size,
+                                                   .data = found[i].bytes.at};
+        }
+    } else {
+        free(memory);
+    }
+    free(found);
+    tell(a, &event);
+}
+
+static void *run(void *arg)
+{
+    struct apply *a = arg;
+    for (;;) {
+        SH_CHECK(pthread_mutex_lock(&a->lock) == 0);
+        while (!a->stopping && a->target <= a->applied && !a->read_waiting) {
+            SH_CHECK(pthread_cond_wait(&a->wake, &a->lock) == 0);
+        }
+        uint64_t target = a->target;
+        bool stopping = a->stopping;
+        a->read_waiting = false;
+        SH_CHECK(pthread_mutex_unlock(&a->lock) == 0);
+        if (stopping) {
+            return NULL;
+        }
+        struct raft_log_read read;
+        while (queue_pop(a->reads, &read)) {
+            serve_read(a, &read);
+        }
+        enum sh_err err = apply_up_to(a, target);
+        if (err != SH_OK) {
+            if (err != SH_ERR_CANCELLED) {
+                fail(a, err, err == SH_ERR_VERSION ? "an entry of a later program" : "the store");
+            }
+            return NULL;
+        }
+    }
+}
+
+enum sh_err apply_open(struct apply **out, const struct apply_config *config)
+{
+    struct apply *a = calloc(1, sizeof *a);
+    if (a == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    a->config = *config;
+    a->applied = config->applied;
+    a->target = config->applied;
+    a->buffer = malloc(READ_BUFFER_BYTES);
+    size_t size = (jobs_bytes() + 63) & ~(size_t)63;
+    a->jobs_memory = aligned_alloc(64, size);
+    enum sh_err err = a->buffer == NULL || a->jobs_memory == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    SH_CHECK(pthread_mutex_init(&a->lock, NULL) == 0);
+    SH_CHECK(pthread_cond_init(&a->wake, NULL) == 0);
+    if (err == SH_OK) {
+        struct sh_arena arena;
+        sh_arena_init(&arena, a->jobs_memory, size);
+        a->jobs = jobs_init(&arena);
+        err = queue_open(&a->events, EVENTS_MAX, sizeof(struct apply_event));
+    }
+    if (err == SH_OK) {
+        err = queue_open(&a->reads, APPLY_READS_MAX, sizeof(struct raft_log_read));
+    }
+    if (err != SH_OK) {
+        apply_close(a);
+        return err;
+    }
+    *out = a;
+    return SH_OK;
+}
+
+enum sh_err apply_start(struct apply *apply)
+{
+    if (pthread_create(&apply->thread, NULL, run, apply) != 0) {
+        return SH_ERR_NO_MEMORY;
+    }
+    apply->running = true;
+    return SH_OK;
+}
+
+void apply_stop(struct apply *apply)
+{
+    queue_stop(apply->events);
+    SH_CHECK(pthread_mutex_lock(&apply->lock) == 0);
+    apply->stopping = true;
+    SH_CHECK(pthread_cond_broadcast(&apply->wake) == 0);
+    SH_CHECK(pthread_mutex_unlock(&apply->lock) == 0);
+    if (apply->running) {
+        SH_CHECK(pthread_join(apply->thread, NULL) == 0);
+        apply->running = false;
+    }
+}
+
+void apply_close(struct apply *apply)
+{
+    struct apply_event event;
+    while (apply->events != NULL && queue_pop(apply->events, &event)) {
+        free(event.memory);
+    }
+    queue_close(apply->events);
+    queue_close(apply->reads);
+    SH_CHECK(pthread_cond_destroy(&apply->wake) == 0);
+    SH_CHECK(pthread_mutex_destroy(&apply->lock) == 0);
+    free(apply->jobs_memory);
+    free(apply->buffer);
+    free(apply);
+}
+
+static void wake(struct apply *a)
+{
+    SH_CHECK(pthread_cond_signal(&a->wake) == 0);
+    SH_CHECK(pthread_mutex_unlock(&a->lock) == 0);
+}
+
+void apply_commit(struct apply *apply, uint64_t apply_to)
+{
+    SH_CHECK(pthread_mutex_lock(&apply->lock) == 0);
+    if (apply_to > apply->target) {
+        apply->target = apply_to;
+    }
+    wake(apply);
+}
+
+void apply_conf(struct apply *apply, uint64_t index, const struct raft_conf *conf)
+{
+    SH_CHECK(pthread_mutex_lock(&apply->lock) == 0);
+    apply->conf_ready = true;
+    apply->conf_index = index;
+    apply->conf = *conf;
+    wake(apply);
+}
+
+enum sh_err apply_log_read(struct apply *apply, const struct raft_log_read *read)
+{
+    enum sh_err err = queue_push(apply->reads, read);
+    if (err == SH_OK) {
+        SH_CHECK(pthread_mutex_lock(&apply->lock) == 0);
+        apply->read_waiting = true;
+        wake(apply);
+    }
+    return err;
+}
+
+struct queue *apply_event_queue(struct apply *apply)
+{
+    return apply->events;
+}

@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "disk.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct disk {
+    struct wal *wal;
+    struct queue *todo;
+    struct queue *done;
+    pthread_t thread;
+    atomic_bool stopping;
+};
+
+struct batch {
+    struct wal_entry *entries; /* DISK_BATCH_ENTRIES places */
+    uint32_t count;
+    size_t bytes;
+    bool sync;
+    bool has_hard;
+    struct wal_hard hard;
+    uint64_t token;
+    uint32_t writes;
+    void *memory[DISK_QUEUE_MAX];
+};
+
+static size_t payload_bytes(const struct disk_write *w)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < w->count; i++) {
+        bytes += w->entries[i].bytes.size;
+    }
+    return bytes;
+}
+
+/* Writes are merged while their entries follow one another without a gap or an overwrite. */
+static bool fits(const struct batch *b, const struct disk_write *w)
+{
+    if (b->writes == 0) {
+        return true;
+    }
+    bool follows =
+        w->count == 0 || b->count == 0 || w->entries[0].index == b->entries[b->count - 1].index + 1;
+    return follows && b->writes < DISK_QUEUE_MAX && b->count + w->count <= DISK_BATCH_ENTRIES &&
+           b->bytes + payload_bytes(w) <= DISK_BATCH_BYTES;
+}
+
+static void add(struct batch *b, const struct disk_write *w)
+{
+    SH_CHECK_CMP(b->count + w->count, <=, DISK_BATCH_ENTRIES);
+    if (w->count > 0) {
+        memcpy(b->entries + b->count, w->entries, w->count * sizeof *w->entries);
+    }
+    b->count += w->count;
+    b->bytes += payload_bytes(w);
+    b->sync = b->sync || w->sync;
+    if (w->has_hard) {
+        b->has_hard = true;
+        b->hard = w->hard;
+    }
+    if (w->token != 0) {
+        SH_CHECK_CMP(w->token, >, b->token);
+        b->token = w->token;
+    }
+    b->memory[b->writes++] = w->memory;
+}
+
+static void flush(struct disk *d, struct batch *b)
+{
+    struct disk_done done = {.token = b->token, .batched = b->writes};
+    done.err = wal_save(d->wal, b->has_hard ? &b->hard : NULL, b->entries, b->count, b->sync);
+    if (done.err != SH_OK) {
+        done.token = 0;
+    }
+    for (uint32_t i = 0; i < b->writes; i++) {
+        free(b->memory[i]);
+    }
+    struct wal_entry *entries = b->entries;
+    *b = (struct batch){.entries = entries};
+    if (done.token != 0 || done.err != SH_OK) {
+        /* The loop drains this queue at every wake-up and never waits for us: it has room, unless
+         * the loop is gone. */
+        enum sh_err err = queue_push(d->done, &done);
+        SH_CHECK(err == SH_OK || err == SH_ERR_CANCELLED);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct disk *d = arg;
+    struct batch *b = calloc(1, sizeof *b);
+    SH_CHECK(b != NULL);
+    b->entries = calloc(DISK_BATCH_ENTRIES, sizeof *b->entries);
+    SH_CHECK(b->entries != NULL);
+    struct disk_write w;
+    for (;;) {
+        bool got = queue_wait(d->todo, &w, 1000000);
+        if (!got) {
+            if (atomic_load(&d->stopping)) {
+                break;
+            }
+            continue;
+        }
+        do {
+            if (!fits(b, &w)) {
+                flush(d, b);
+            }
+            add(b, &w);
+        } while (queue_pop(d->todo, &w));
+        flush(d, b);
+    }
+    free(b->entries);
+    free(b);
+    return NULL;
+}
+
+enum sh_err disk_open(struct disk **out, struct wal *wal)
+{
+    struct disk *d = calloc(1, sizeof *d);
+    if (d == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    d->wal = wal;
+    enum sh_err err = queue_open(&d->todo, DISK_QUEUE_MAX, sizeof(struct disk_write));
+    if (err == SH_OK) {
+        err = queue_open(&d->done, DISK_QUEUE_MAX + 1, sizeof(struct disk_done));
+    }
+    if (err == SH_OK && pthread_create(&d->thread, NULL, run, d) != 0) {
+        err = SH_ERR_NO_MEMORY;
+    }
+    if (err != SH_OK) {
+        queue_close(d->todo);
+        queue_close(d->done);
+        free(d);
+        return err;
+    }
+    *out = d;
+    return SH_OK;
+}
+
+void disk_stop(struct disk *disk)
+{
+    atomic_store(&disk->stopping, true);
+    queue_stop(disk->todo);
+    SH_CHECK(pthread_join(disk->thread, NULL) == 0);
+}
+
+void disk_close(struct disk *disk)
+{
+    if (disk == NULL) {
+        return;
+    }
+    struct disk_write w;
+    while (queue_pop(disk->todo, &w)) {
+        free(w.memory);
+    }
+    queue_close(disk->todo);
+    queue_close(disk->done);
+    free(disk);
+}
+
+enum sh_err disk_submit(struct disk *disk, const struct disk_write *write)
+{
+    SH_CHECK_CMP(write->count, <=, DISK_BATCH_ENTRIES);
+    return queue_push(disk->todo, write);
+}
+
+struct queue *disk_done_queue(struct disk *disk)
+{
+    return disk->done;
+}

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The thread that writes Raft's log. What waits while one fsync runs leaves together with the next
+ * (group commit): at most DISK_BATCH_ENTRIES entries and DISK_BATCH_BYTES of payload a write. After
+ * an error nothing is written any more; the loop must stop the agent. */
+#ifndef AGENT_DISK_H
+#define AGENT_DISK_H
+
+#include "queue.h"
+#include "store/wal/wal.h"
+
+#define DISK_QUEUE_MAX     4096u
+#define DISK_BATCH_ENTRIES 1024u
+#define DISK_BATCH_BYTES   (4u << 20)
+
+struct disk;
+
+/* One update of the core. memory holds entries and payloads in one block and is given to the disk
+ * thread, which frees it. */
+struct disk_write {
+    uint64_t token; /* 0: nobody waits for it */
+    bool sync;
+    bool has_hard;
+    struct wal_hard hard;
+    uint32_t count;
+    struct wal_entry *entries;
+    void *memory;
+};
+
+struct disk_done {
+    uint64_t token; /* everything up to it is durable; 0 with an error */
+    enum sh_err err;
+    uint32_t batched; /* writes that this fsync covered */
+};
+
+/* wal is borrowed and must not be written by anyone else until disk_stop. */
+SH_MUST_USE enum sh_err disk_open(struct disk **out, struct wal *wal);
+/* Writes what is queued, then ends the thread. */
+void disk_stop(struct disk *disk);
+void disk_close(struct disk *disk);
+
+/* FULL: DISK_QUEUE_MAX writes wait; memory stays the caller's. */
+SH_MUST_USE enum sh_err disk_submit(struct disk *disk, const struct disk_write *write);
+/* Of struct disk_done. */
+struct queue *disk_done_queue(struct disk *disk);
+
+#endif

@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "proposals.h"
+
+#include "base/host/host.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { ENVELOPE_VERSION = 1 };
+
+struct place {
+    uint64_t number; /* 0: free */
+    bool done;
+    bool kicked;
+    struct jobs_result result;
+};
+
+struct proposals {
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    uint64_t next;
+    bool stopped;
+    struct place places[PROPOSALS_MAX];
+};
+
+enum sh_err proposals_open(struct proposals **out)
+{
+    struct proposals *p = calloc(1, sizeof *p);
+    if (p == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    /* Numbers of an earlier life of this agent must not be taken for ours. */
+    p->next = sh_random_u64() | 1;
+    pthread_condattr_t attr;
+    SH_CHECK(pthread_condattr_init(&attr) == 0);
+    SH_CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    SH_CHECK(pthread_mutex_init(&p->lock, NULL) == 0);
+    SH_CHECK(pthread_cond_init(&p->changed, &attr) == 0);
+    SH_CHECK(pthread_condattr_destroy(&attr) == 0);
+    *out = p;
+    return SH_OK;
+}
+
+void proposals_close(struct proposals *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    SH_CHECK(pthread_cond_destroy(&p->changed) == 0);
+    SH_CHECK(pthread_mutex_destroy(&p->lock) == 0);
+    free(p);
+}
+
+static void broadcast(struct proposals *p)
+{
+    SH_CHECK(pthread_cond_broadcast(&p->changed) == 0);
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+}
+
+void proposals_stop(struct proposals *p)
+{
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    p->stopped = true;
+    for (size_t i = 0; i < PROPOSALS_MAX; i++) {
+        if (p->places[i].number != 0 && !p->places[i].done) {
+            p->places[i].done = true;
+            p->places[i].result = (struct jobs_result){.err = SH_ERR_CANCELLED};
+        }
+    }
+    broadcast(p);
+}
+
+enum sh_err proposals_begin(struct proposals *p, uint64_t *number)
+{
+    enum sh_err err = SH_ERR_FULL;
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    for (size_t i = 0; i < PROPOSALS_MAX && !p->stopped; i++) {
+        if (p->places[i].number == 0) {
+            p->next += p->next == UINT64_MAX ? 2 : 1;
+            p->places[i] = (struct place){.number = p->next};
+            *number = p->next;
+            err = SH_OK;
+            break;
+        }
+    }
+    err = p->stopped ? SH_ERR_CANCELLED : err;
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+    return err;
+}
+
+static struct place *find(struct proposals *p, uint64_t number)
+{
+    for (size_t i = 0; i < PROPOSALS_MAX; i++) {
+        if (p->places[i].number == number) {
+            return &p->places[i];
+        }
+    }
+    return NULL;
+}
+
+bool proposals_wait(struct proposals *p, uint64_t number, uint64_t timeout_us,
+                    struct jobs_result *out)
+{
+    struct timespec until;
+    SH_CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    uint64_t ns = (uint64_t)until.tv_nsec + timeout_us % 1000000u * 1000u;
+    until.tv_sec += (time_t)(timeout_us / 1000000u + ns / 1000000000u);
+    until.tv_nsec = (long)(ns % 1000000000u);
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    struct place *at = find(p, number);
+    SH_CHECK(at != NULL);
+    while (!at->done && !at->kicked) {
+        if (pthread_cond_timedwait(&p->changed, &p->lock, &until) == ETIMEDOUT) {
+            break;
+        }
+    }
+    bool done = at->done;
+    at->kicked = false;
+    if (done) {
+        *out = at->result;
+    }
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+    return done;
+}
+
+void proposals_end(struct proposals *p, uint64_t number)
+{
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    struct place *at = find(p, number);
+    SH_CHECK(at != NULL);
+    at->number = 0;
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+}
+
+void proposals_done(struct proposals *p, uint64_t number, const struct jobs_result *result)
+{
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    struct place *at = number == 0 ? NULL : find(p, number);
+    if (at != NULL && !at->done) {
+        at->done = true;
+        at->result = *result;
+    }
+    broadcast(p);
+}
+
+void proposals_kick(struct proposals *p)
+{
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    for (size_t i = 0; i < PROPOSALS_MAX; i++) {
+        p->places[i].kicked = p->places[i].number != 0;
+    }
+    broadcast(p);
+}
+
+void proposals_seal(uint8_t *out, const uint8_t origin[SH_NODE_ID_BYTES], uint64_t number,
+                    const void *command, size_t size)
+{
+    struct sh_writer w = sh_writer_over(out, PROPOSALS_ENVELOPE_HEAD + size);
+    sh_put_u8(&w, ENVELOPE_VERSION);
+    sh_put_bytes(&w, origin, SH_NODE_ID_BYTES);
+    sh_put_u64(&w, number);
+    sh_put_bytes(&w, command, size);
+    SH_CHECK(!w.full);
+}
+
+enum sh_err proposals_unseal(struct sh_span bytes, struct proposals_envelope *out)
+{
+    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
+    uint8_t version = sh_get_u8(&r);
+    sh_get_bytes(&r, out->origin, SH_NODE_ID_BYTES);
+    out->number = sh_get_u64(&r);
+    if (r.bad) {
+        return SH_ERR_CORRUPT;
+    }
+    out->command = (struct sh_span){.at = bytes.at + r.used, .size = sh_reader_left(&r)};
+    return version == ENVELOPE_VERSION ? SH_OK : SH_ERR_VERSION;
+}

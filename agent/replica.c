@@ -1,0 +1,520 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replica.h"
+
+#include "journal.h"
+
+#include "base/host/host.h"
+#include "base/ring.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { NODES_MAX = 2 * RAFT_PEERS_MAX, ENCODE_BYTES = SH_CONTROL_BYTES_MAX };
+
+struct known {       /* handle of a node */
+    uint64_t handle; /* 0: free */
+    uint8_t node[SH_NODE_ID_BYTES];
+};
+
+struct held { /* an encoded message that may leave once its token is durable */
+    uint64_t after;
+    uint64_t to;
+    uint8_t *bytes;
+    size_t size;
+};
+
+struct replica {
+    struct replica_config config;
+    void *memory;
+    struct raft *raft; /* NULL: dormant */
+    uint64_t handle;
+    struct raft_update update;
+    struct raft_entry entries[RAFT_MSG_ENTRIES_MAX];
+    struct known nodes[NODES_MAX];
+    struct sh_ring held_ring;
+    struct held held[REPLICA_HELD_MAX];
+    uint64_t durable; /* newest token on disk */
+    uint8_t *scratch; /* ENCODE_BYTES */
+    uint64_t leader;
+    enum raft_role role;
+    uint64_t lost_us; /* when the last coordinator was given up; 0: one is known */
+    uint64_t leaderless_us;
+    uint64_t leader_changes;
+    pthread_mutex_t lock; /* published */
+    struct replica_status published;
+};
+
+void replica_learn(struct replica *r, uint64_t handle, const uint8_t node[SH_NODE_ID_BYTES])
+{
+    struct known *place = NULL;
+    for (size_t i = 0; i < NODES_MAX; i++) {
+        if (r->nodes[i].handle == handle) {
+            place = &r->nodes[i];
+            break;
+        }
+        if (r->nodes[i].handle == 0 && place == NULL) {
+            place = &r->nodes[i];
+        }
+    }
+    if (place != NULL && handle != 0) {
+        place->handle = handle;
+        memcpy(place->node, node, SH_NODE_ID_BYTES);
+    }
+}
+
+static const struct known *by_handle(const struct replica *r, uint64_t handle)
+{
+    for (size_t i = 0; i < NODES_MAX && handle != 0; i++) {
+        if (r->nodes[i].handle == handle) {
+            return &r->nodes[i];
+        }
+    }
+    return NULL;
+}
+
+/* False: it did not leave. */
+static bool send_bytes(struct replica *r, uint64_t now_us, uint64_t to, const void *bytes,
+                       size_t size)
+{
+    const struct known *k = by_handle(r, to);
+    struct sh_span body = {.at = bytes, .size = size};
+    return k != NULL && link_send(r->config.control, now_us, k->node, FRAME_RAFT,
+                                  (struct sh_span){0}, body) == SH_OK;
+}
+
+static void hold(struct replica *r, const struct raft_msg *msg, size_t size)
+{
+    uint8_t *copy = sh_ring_full(&r->held_ring) ? NULL : malloc(size);
+    if (copy == NULL) {
+        return; /* lost, as on a wire: raft repeats it */
+    }
+    memcpy(copy, r->scratch, size);
+    r->held[sh_ring_push(&r->held_ring)] =
+        (struct held){.after = msg->after, .to = msg->to, .bytes = copy, .size = size};
+}
+
+/* Tokens grow with the updates, so the ring is in the order in which its messages may leave. */
+static void release_held(struct replica *r, uint64_t now_us)
+{
+    while (r->held_ring.count > 0 && r->held[sh_ring_at(&r->held_ring, 0)].after <= r->durable) {
+        struct held *h = &r->held[sh_ring_pop(&r->held_ring)];
+        (void)send_bytes(r, now_us, h->to, h->bytes, h->size); /* lost: raft repeats it */
+        free(h->bytes);
+    }
+}
+
+/* Sends or holds the messages of the update; notes peers that could not be reached in failed. */
+static uint32_t send_messages(struct replica *r, uint64_t now_us, uint64_t *failed)
+{
+    const struct raft_update *u = &r->update;
+    uint32_t failed_count = 0;
+    for (uint32_t i = 0; i < u->message_count; i++) {
+        const struct raft_msg *msg = &u->messages[i];
+        if (msg->type == RAFT_MSG_SNAP) {
+            /* The log is never compacted yet, so nobody can need a snapshot. */
+            journal_error("agent %llu asked for a snapshot", (unsigned long long)msg->to);
+            continue;
+        }
+        size_t size = raft_msg_encode(msg, r->scratch, ENCODE_BYTES);
+        SH_CHECK(size > 0);
+        if (msg->after > r->durable) {
+            hold(r, msg, size);
+        } else if (!send_bytes(r, now_us, msg->to, r->scratch, size) &&
+                   failed_count < RAFT_PEERS_MAX) {
+            failed[failed_count++] = msg->to;
+        }
+    }
+    return failed_count;
+}
+
+/* One block: the entry array, then the payloads. */
+static void write_update(struct replica *r)
+{
+    const struct raft_update *u = &r->update;
+    if (u->append_count == 0 && !u->hard_changed && u->token == 0) {
+        return;
+    }
+    SH_CHECK(!u->install);
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < u->append_count; i++) {
+        bytes += u->append[i].size;
+    }
+    struct disk_write w = {
+        .token = u->token,
+        .sync = u->must_sync,
+        .has_hard = u->hard_changed,
+        .hard = {.term = u->hard.term, .vote = u->hard.vote, .commit = u->hard.commit},
+        .count = u->append_count};
+    if (u->append_count > 0) {
+        size_t head = u->append_count * sizeof(struct wal_entry);
+        w.memory = malloc(head + bytes);
+        SH_CHECK(w.memory != NULL);
+        w.entries = w.memory;
+        uint8_t *at = (uint8_t *)w.memory + head;
+        for (uint32_t i = 0; i < u->append_count; i++) {
+            const struct raft_entry *e = &u->append[i];
+            w.entries[i] = (struct wal_entry){.index = e->index,
+                                              .term = e->term,
+                                              .type = (uint8_t)e->type,
+                                              .bytes = {.at = at, .size = e->size}};
+            if (e->size > 0) {
+                memcpy(at, e->data, e->size);
+            }
+            at += e->size;
+        }
+    }
+    /* The core stops accepting proposals (uncommitted bytes) long before the queue could fill. */
+    SH_CHECK(disk_submit(r->config.disk, &w) == SH_OK);
+}
+
+static void note_leader(struct replica *r, uint64_t now_us)
+{
+    const struct raft_update *u = &r->update;
+    if (u->leader != r->leader) {
+        if (u->leader == 0) {
+            r->lost_us = now_us;
+        } else {
+            const struct known *k = by_handle(r, u->leader);
+            r->leader_changes++;
+            if (r->lost_us != 0) {
+                r->leaderless_us = now_us - r->lost_us;
+                r->lost_us = 0;
+            }
+            char id[2 * SH_NODE_ID_BYTES + 1] = "?";
+            if (k != NULL) {
+                sh_hex(id, k->node, SH_NODE_ID_BYTES);
+            }
+            journal_info("coordinator of term %llu: agent %llu (%.8s)", (unsigned long long)u->term,
+                         (unsigned long long)u->leader, id);
+        }
+    }
+    r->leader = u->leader;
+    r->role = u->role;
+    r->config.on_change(r->config.ctx);
+}
+
+/* Carries out what the core's last step asked for. */
+static void absorb(struct replica *r, uint64_t now_us)
+{
+    const struct raft_update *u = &r->update;
+    uint64_t failed[RAFT_PEERS_MAX];
+    write_update(r);
+    uint32_t failed_count = send_messages(r, now_us, failed);
+    for (uint32_t i = 0; i < u->log_read_count; i++) {
+        /* At most one a peer is under way, and APPLY_READS_MAX is above RAFT_PEERS_MAX. */
+        SH_CHECK(apply_log_read(r->config.apply, &u->log_reads[i]) == SH_OK);
+    }
+    apply_commit(r->config.apply, u->apply_to);
+    if (u->soft_changed || u->leader != r->leader) {
+        note_leader(r, now_us);
+    }
+    if (u->conf_changed) {
+        r->config.on_change(r->config.ctx);
+    }
+    for (uint32_t i = 0; i < failed_count; i++) {
+        struct raft_event event = {.type = RAFT_UNREACHABLE, .now = now_us, .peer = failed[i]};
+        raft_step(r->raft, &event, &r->update);
+        SH_CHECK(r->update.token == 0 && r->update.message_count == 0);
+    }
+}
+
+static void step(struct replica *r, const struct raft_event *event)
+{
+    raft_step(r->raft, event, &r->update);
+    absorb(r, event->now);
+}
+
+/* The core of a node with this handle, from what its disk holds. */
+static enum sh_err wake_core(struct replica *r, uint64_t handle, uint64_t now_us)
+{
+    const struct wal_boot *b = r->config.boot;
+    struct raft_config config = {.id = handle,
+                                 .seed = sh_random_u64(),
+                                 .election = REPLICA_ELECTION_US,
+                                 .heartbeat = REPLICA_HEARTBEAT_US,
+                                 .stagger = REPLICA_STAGGER_US,
+                                 .pre_vote = true,
+                                 .check_quorum = true,
+                                 .step_down_on_removal = true,
+                                 .limits = raft_limits_default};
+    uint32_t run_count = 0;
+    const struct wal_run *runs = wal_runs(r->config.wal, &run_count);
+    struct raft_run *copy = calloc(run_count + 1, sizeof *copy);
+    size_t size = (raft_bytes(&config.limits) + 63) & ~(size_t)63;
+    r->memory = aligned_alloc(64, size);
+    if (copy == NULL || r->memory == NULL) {
+        free(copy);
+        return SH_ERR_NO_MEMORY;
+    }
+    copy[0] = (struct raft_run){.first = b->compacted_index, .term = b->compacted_term};
+    for (uint32_t i = 0; i < run_count; i++) {
+        copy[i + 1] = (struct raft_run){.first = runs[i].first, .term = runs[i].term};
+    }
+    struct raft_boot boot = {
+        .hard = {.term = b->hard.term, .vote = b->hard.vote, .commit = b->hard.commit},
+        .applied = r->config.applied->index,
+        .first_index = b->compacted_index + 1,
+        .last_index = b->last_index,
+        .last_conf_index = b->last_index,
+        .runs = copy,
+        .run_count = run_count + 1};
+    enum sh_err err = SH_OK;
+    if (r->config.applied->conf_size > 0) {
+        struct sh_reader reader =
+            sh_reader_over(r->config.applied->conf, r->config.applied->conf_size);
+        err = raft_conf_decode(&reader, &boot.conf);
+    }
+    if (err == SH_OK) {
+        struct sh_arena arena;
+        sh_arena_init(&arena, r->memory, size);
+        r->raft = raft_init(&arena, &config, &boot, now_us);
+        r->handle = handle;
+        replica_learn(r, handle, r->config.me);
+        r->update = (struct raft_update){0};
+        apply_commit(r->config.apply,
+                     b->hard.commit < b->last_index ? b->hard.commit : b->last_index);
+    }
+    free(copy);
+    return err;
+}
+
+enum sh_err replica_open(struct replica **out, const struct replica_config *config, uint64_t now_us)
+{
+    struct replica *r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    r->config = *config;
+    r->held_ring = sh_ring_of(REPLICA_HELD_MAX);
+    r->lost_us = now_us;
+    r->scratch = malloc(ENCODE_BYTES);
+    SH_CHECK(pthread_mutex_init(&r->lock, NULL) == 0);
+    enum sh_err err = r->scratch == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    if (err == SH_OK && config->boot->identity.handle != 0) {
+        err = wake_core(r, config->boot->identity.handle, now_us);
+    }
+    if (err != SH_OK) {
+        replica_close(r);
+        return err;
+    }
+    replica_publish(r);
+    *out = r;
+    return SH_OK;
+}
+
+void replica_close(struct replica *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    while (r->held_ring.count > 0) {
+        free(r->held[sh_ring_pop(&r->held_ring)].bytes);
+    }
+    SH_CHECK(pthread_mutex_destroy(&r->lock) == 0);
+    free(r->memory);
+    free(r->scratch);
+    free(r);
+}
+
+/* The first message of a coordinator that has admitted us says which handle we have. */
+static enum sh_err take_handle(struct replica *r, uint64_t now_us, uint64_t handle)
+{
+    struct wal_identity identity = r->config.boot->identity;
+    identity.handle = handle;
+    /* Once in a life, before the disk thread has anything to write. */
+    enum sh_err err = wal_put_identity(r->config.wal, &identity);
+    if (err == SH_OK) {
+        err = wake_core(r, handle, now_us);
+    }
+    if (err == SH_OK) {
+        journal_info("admitted as agent %llu", (unsigned long long)handle);
+    } else {
+        journal_error("could not keep the handle %llu: %s", (unsigned long long)handle,
+                      sh_err_text(err));
+    }
+    return err;
+}
+
+void replica_receive(struct replica *r, uint64_t now_us, const uint8_t from[SH_NODE_ID_BYTES],
+                     struct sh_span bytes)
+{
+    struct raft_msg msg;
+    if (raft_msg_decode(bytes.at, bytes.size, r->entries, RAFT_MSG_ENTRIES_MAX, &msg) != SH_OK ||
+        msg.to == 0 || msg.from == 0 || msg.from == msg.to) {
+        return;
+    }
+    if (r->raft == NULL) {
+        bool from_leader = msg.type == RAFT_MSG_APP || msg.type == RAFT_MSG_HEARTBEAT;
+        if (!from_leader || take_handle(r, now_us, msg.to) != SH_OK) {
+            return;
+        }
+    }
+    if (msg.to != r->handle) {
+        return; /* meant for an earlier life of this address */
+    }
+    replica_learn(r, msg.from, from);
+    struct raft_event event = {.type = RAFT_RECEIVE, .now = now_us, .message = &msg};
+    step(r, &event);
+}
+
+void replica_disk_done(struct replica *r, uint64_t now_us, const struct disk_done *done)
+{
+    SH_CHECK(done->err == SH_OK);
+    SH_CHECK_CMP(done->token, >, r->durable);
+    r->durable = done->token;
+    release_held(r, now_us);
+    struct raft_event event = {.type = RAFT_PERSISTED, .now = now_us, .token = done->token};
+    step(r, &event);
+}
+
+void replica_apply_event(struct replica *r, uint64_t now_us, const struct apply_event *event)
+{
+    struct raft_event e = {.now = now_us};
+    struct raft_conf conf;
+    switch (event->kind) {
+    case APPLY_ADVANCED:
+        e.type = RAFT_APPLIED;
+        e.index = event->index;
+        step(r, &e);
+        break;
+    case APPLY_CONF:
+        e.type = RAFT_CONF_APPLIED;
+        e.conf.index = event->index;
+        e.conf.data = event->data;
+        e.conf.size = event->data_size;
+        raft_step(r->raft, &e, &r->update);
+        conf = r->update.conf;
+        absorb(r, now_us);
+        apply_conf(r->config.apply, event->index, &conf);
+        break;
+    case APPLY_LOG:
+        e.type = RAFT_LOG_READ;
+        e.read.request = event->request;
+        e.read.entries = event->entries;
+        e.read.count = event->entry_count;
+        step(r, &e);
+        free(event->memory);
+        break;
+    case APPLY_FAILED:
+        break; /* the loop stops the agent */
+    }
+}
+
+void replica_peer_down(struct replica *r, uint64_t now_us, const uint8_t node[SH_NODE_ID_BYTES])
+{
+    const struct known *k = by_handle(r, r->leader);
+    if (r->raft == NULL || k == NULL || memcmp(k->node, node, SH_NODE_ID_BYTES) != 0) {
+        return;
+    }
+    struct raft_event event = {.type = RAFT_FORGET_LEADER, .now = now_us, .hint = true};
+    step(r, &event);
+}
+
+void replica_tick(struct replica *r, uint64_t now_us)
+{
+    if (r->raft != NULL && raft_deadline(r->raft) <= now_us) {
+        struct raft_event event = {.type = RAFT_TICK, .now = now_us};
+        step(r, &event);
+    }
+}
+
+uint64_t replica_deadline_us(const struct replica *r)
+{
+    return r->raft == NULL ? UINT64_MAX : raft_deadline(r->raft);
+}
+
+enum sh_err replica_propose(struct replica *r, uint64_t now_us, uint8_t *envelope, size_t size,
+                            uint64_t stamp_us)
+{
+    if (r->raft == NULL || r->role != RAFT_LEADER) {
+        return SH_ERR_NOT_LEADER;
+    }
+    SH_CHECK_CMP(size, >, PROPOSALS_ENVELOPE_HEAD);
+    if (size > RAFT_ENTRY_BYTES_MAX || !jobs_cmd_stamp(envelope + PROPOSALS_ENVELOPE_HEAD,
+                                                       size - PROPOSALS_ENVELOPE_HEAD, stamp_us)) {
+        return SH_ERR_INVALID;
+    }
+    struct raft_entry entry = {.type = RAFT_ENTRY_NORMAL, .size = (uint32_t)size, .data = envelope};
+    struct raft_event event = {.type = RAFT_PROPOSE, .now = now_us};
+    event.propose.entries = &entry;
+    event.propose.count = 1;
+    raft_step(r->raft, &event, &r->update);
+    enum sh_err refused = r->update.refused;
+    absorb(r, now_us);
+    return refused;
+}
+
+enum sh_err replica_change(struct replica *r, uint64_t now_us,
+                           const struct raft_conf_change *change)
+{
+    if (r->raft == NULL) {
+        return SH_ERR_NOT_LEADER;
+    }
+    struct raft_event event = {.type = RAFT_PROPOSE_CONF, .now = now_us, .change = change};
+    raft_step(r->raft, &event, &r->update);
+    enum sh_err refused = r->update.refused;
+    absorb(r, now_us);
+    return refused;
+}
+
+void replica_transfer(struct replica *r, uint64_t now_us, uint64_t to)
+{
+    if (r->raft != NULL) {
+        struct raft_event event = {.type = RAFT_TRANSFER, .now = now_us, .peer = to};
+        step(r, &event);
+    }
+}
+
+bool replica_leader(const struct replica *r, uint8_t out[SH_NODE_ID_BYTES])
+{
+    const struct known *k = by_handle(r, r->leader);
+    if (k != NULL) {
+        memcpy(out, k->node, SH_NODE_ID_BYTES);
+    }
+    return k != NULL;
+}
+
+bool replica_leads(const struct replica *r)
+{
+    return r->raft != NULL && r->role == RAFT_LEADER;
+}
+
+void replica_publish(struct replica *r)
+{
+    struct replica_status status = {.dormant = r->raft == NULL,
+                                    .leaderless_us = r->leaderless_us,
+                                    .leader_changes = r->leader_changes};
+    status.leader_known = replica_leader(r, status.leader);
+    if (r->raft != NULL) {
+        raft_status(r->raft, &status.raft);
+    }
+    SH_CHECK(pthread_mutex_lock(&r->lock) == 0);
+    r->published = status;
+    SH_CHECK(pthread_mutex_unlock(&r->lock) == 0);
+}
+
+void replica_status(struct replica *r, struct replica_status *out)
+{
+    SH_CHECK(pthread_mutex_lock(&r->lock) == 0);
+    *out = r->published;
+    SH_CHECK(pthread_mutex_unlock(&r->lock) == 0);
+}
+
+size_t replica_voters(const struct replica *r, uint8_t (*ids)[SH_NODE_ID_BYTES], size_t capacity)
+{
+    if (r->raft == NULL) {
+        return 0;
+    }
+    struct raft_status status;
+    raft_status(r->raft, &status);
+    size_t count = 0;
+    for (uint32_t i = 0; i < status.conf.voter_count && count < capacity; i++) {
+        const struct known *k = by_handle(r, status.conf.voters[i]);
+        if (k != NULL) {
+            memcpy(ids[count], k->node, SH_NODE_ID_BYTES);
+            count++;
+        }
+    }
+    return count;
+}

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Hosts the Raft core in the running agent: carries its messages over the control plane, its writes
+ * to the disk thread, what is committed to the apply thread. Belongs to the loop thread, except
+ * replica_status.
+ *
+ * An agent that joins has no handle yet. It stays dormant (no vote, no log) until the coordinator,
+ * having admitted it, first writes to it; the handle in that message is made durable before
+ * anything is answered. */
+#ifndef AGENT_REPLICA_H
+#define AGENT_REPLICA_H
+
+#include "apply.h"
+#include "disk.h"
+#include "link/link.h"
+#include "raft/raft.h"
+
+#define REPLICA_ELECTION_US  UINT64_C(500000) /* times [1, 2) */
+#define REPLICA_HEARTBEAT_US UINT64_C(60000)
+#define REPLICA_STAGGER_US   UINT64_C(5000)
+#define REPLICA_HELD_MAX     4096u /* messages waiting for the disk; more are lost, as on a wire */
+
+struct replica;
+
+struct replica_config {
+    uint8_t me[SH_NODE_ID_BYTES];
+    struct link_plane *control; /* borrowed, as all below */
+    struct wal *wal;
+    struct disk *disk; /* starts writing only after the first handle is known */
+    struct apply *apply;
+    const struct wal_boot *boot;
+    const struct fsm_applied *applied;
+    /* The coordinator, the role or the configuration changed. */
+    void (*on_change)(void *ctx);
+    void *ctx;
+};
+
+struct replica_status {
+    bool dormant;
+    struct raft_status raft;
+    bool leader_known;
+    uint8_t leader[SH_NODE_ID_BYTES];
+    uint64_t leaderless_us; /* newest gap between losing one coordinator and knowing the next */
+    uint64_t leader_changes;
+};
+
+SH_MUST_USE enum sh_err replica_open(struct replica **out, const struct replica_config *config,
+                                     uint64_t now_us);
+void replica_close(struct replica *r);
+
+/* Says which node a handle belongs to (rows of the tables; messages teach it too). */
+void replica_learn(struct replica *r, uint64_t handle, const uint8_t node[SH_NODE_ID_BYTES]);
+
+void replica_receive(struct replica *r, uint64_t now_us, const uint8_t from[SH_NODE_ID_BYTES],
+                     struct sh_span bytes);
+void replica_disk_done(struct replica *r, uint64_t now_us, const struct disk_done *done);
+void replica_apply_event(struct replica *r, uint64_t now_us, const struct apply_event *event);
+/* The connection to a node broke: if it led, campaign soon; a majority that still hears it is not
+ * moved by that. */
+void replica_peer_down(struct replica *r, uint64_t now_us, const uint8_t node[SH_NODE_ID_BYTES]);
+void replica_tick(struct replica *r, uint64_t now_us);
+uint64_t replica_deadline_us(const struct replica *r);
+
+/* An envelope (proposals.h); its command is stamped with stamp_us. NOT_LEADER: *leader_known and
+ * leader say who to send it to. FULL. */
+SH_MUST_USE enum sh_err replica_propose(struct replica *r, uint64_t now_us, uint8_t *envelope,
+                                        size_t size, uint64_t stamp_us);
+SH_MUST_USE enum sh_err replica_change(struct replica *r, uint64_t now_us,
+                                       const struct raft_conf_change *change);
+void replica_transfer(struct replica *r, uint64_t now_us, uint64_t to);
+bool replica_leader(const struct replica *r, uint8_t out[SH_NODE_ID_BYTES]);
+bool replica_leads(const struct replica *r);
+
+/* A copy as of the last turn of the loop; any thread. */
+void replica_status(struct replica *r, struct replica_status *out);
+/* Refreshes that copy; the loop calls it once a turn at most. */
+void replica_publish(struct replica *r);
+/* Voters of the present configuration whose nodes are known; returns how many. */
+size_t replica_voters(const struct replica *r, uint8_t (*ids)[SH_NODE_ID_BYTES], size_t capacity);
+
+#endif
