@@ -1,0 +1,586 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent.h"
+
+#include "api/api.h"
+#include "bulk.h"
+#include "cli/exit.h"
+#include "inventory.h"
+#include "journal.h"
+#include "loop.h"
+#include "parts.h"
+#include "planner.h"
+#include "records.h"
+#include "train/train.h"
+
+#include "base/host/host.h"
+#include "kernels/kn.h"
+#include "store/kv_rocks.h"
+
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { CF_META, CF_LOG, CF_FSM };
+enum { CF_BLOB, CF_SERIES };
+
+static const struct kv_cf STATE_CFS[] = {
+    {"meta", KV_CF_SMALL}, {"log", KV_CF_SMALL}, {"fsm", KV_CF_SMALL}};
+static const struct kv_cf BULK_CFS[] = {{"blob", KV_CF_LARGE}, {"series", KV_CF_TEXT}};
+
+/* What to say to the operator when starting fails; every open step fills it. */
+struct reason {
+    char text[DIR_TEXT_BYTES];
+};
+
+static void because(struct reason *why, const char *what, enum sh_err err)
+{
+    (void)snprintf(why->text, sizeof why->text, "%s: %s", what, sh_err_text(err));
+}
+
+static int exit_of(enum sh_err err)
+{
+    static const struct {
+        enum sh_err err;
+        int status;
+    } MAP[] = {{SH_OK, CLI_OK},
+               {SH_ERR_DENIED, CLI_DENIED},
+               {SH_ERR_CLUSTER, CLI_DENIED},
+               {SH_ERR_IN_USE, CLI_CONFLICT},
+               {SH_ERR_CONFLICT, CLI_CONFLICT},
+               {SH_ERR_INVALID, CLI_USAGE}};
+    for (size_t i = 0; i < SH_COUNT(MAP); i++) {
+        if (MAP[i].err == err) {
+            return MAP[i].status;
+        }
+    }
+    return CLI_INTERNAL;
+}
+
+/* ---- the cluster this directory belongs to ---- */
+
+static void secret_path(const struct service *s, char *out)
+{
+    if (s->options->secret_file[0] != '\0') {
+        (void)snprintf(out, DIR_PATH_MAX + 1, "%s", s->options->secret_file);
+    } else {
+        dir_entry(s->dir, "secret", out);
+    }
+}
+
+/* The secret of the cluster: made by --new, given by --secret, or kept in the directory. */
+static enum sh_err load_secret(struct service *s, bool fresh, struct trust_secret *secret,
+                               struct reason *why)
+{
+    char path[DIR_PATH_MAX + 1];
+    char text[TRUST_WHY_MAX];
+    const struct agent_options *o = s->options;
+    if (fresh && !o->new_cluster && o->join_count == 0) {
+        (void)snprintf(why->text, sizeof why->text,
+                       "%s is empty. To start a cluster: --new. To join one: --join HOST:PORT "
+                       "--secret FILE (the secret of that cluster)",
+                       dir_path(s->dir));
+        return SH_ERR_INVALID;
+    }
+    secret_path(s, path);
+    enum sh_err err = SH_ERR_NOT_FOUND;
+    if (fresh && o->new_cluster) {
+        err = trust_secret_create(path, secret, text);
+    }
+    if (err == SH_ERR_NOT_FOUND || err == SH_ERR_EXISTS) {
+        err = trust_secret_load(path, secret, text);
+    }
+    if (err != SH_OK) {
+        (void)snprintf(why->text, sizeof why->text, "%s", text);
+    }
+    return err;
+}
+
+static enum sh_err open_trust(struct service *s, struct reason *why)
+{
+    char path[DIR_PATH_MAX + 1];
+    char text[TRUST_WHY_MAX];
+    uint8_t cluster[SH_CLUSTER_ID_BYTES];
+    struct trust_secret secret;
+    dir_entry(s->dir, "identity", path);
+    bool fresh = trust_dir_cluster(path, cluster, text) == SH_ERR_NOT_FOUND;
+    enum sh_err err = load_secret(s, fresh, &secret, why);
+    if (err != SH_OK) {
+        return err;
+    }
+    err = trust_open(&s->trust, path, &secret, text);
+    trust_secret_wipe(&secret);
+    if (err != SH_OK) {
+        (void)snprintf(why->text, sizeof why->text, "%s", text);
+    }
+    return err;
+}
+
+/* ---- stores ---- */
+
+static enum sh_err open_kv(struct service *s, const char *name, const struct kv_cf *cfs,
+                           uint32_t count, struct kv **out, struct reason *why)
+{
+    char path[DIR_PATH_MAX + 1];
+    char text[KV_TEXT_BYTES];
+    dir_entry(s->dir, name, path);
+    struct kv_rocks_options options = {.path = path, .cfs = cfs, .cf_count = count, .create = true};
+    enum sh_err err = kv_rocks_open(&options, out, text);
+    if (err != SH_OK) {
+        (void)snprintf(why->text, sizeof why->text, "%s", text);
+    }
+    return err;
+}
+
+static void store_failed(void *ctx, enum sh_err err, const char *text)
+{
+    (void)ctx;
+    journal_error("the state store failed, stopping at once: %s: %s", sh_err_text(err), text);
+    _Exit(CLI_INTERNAL);
+}
+
+/* First life of the founder, as two committed entries that every later agent reads too: handle 1 is
+ * the only voter, and handle 1 is this agent. */
+static enum sh_err found_cluster(struct service *s)
+{
+    struct jobs_cmd cmd = {.type = JOBS_NODE_ADMIT, .stamp_us = sh_wall_us()};
+    struct jobs_node_admit *a = &cmd.u.node_admit;
+    memcpy(a->node, s->trust.node, SH_NODE_ID_BYTES);
+    (void)snprintf(a->name, sizeof a->name, "%s", s->self.name);
+    (void)snprintf(a->addr, sizeof a->addr, "%s", s->self.addr);
+    (void)snprintf(a->api, sizeof a->api, "%s", s->self.api);
+    a->bulk_port = s->self.bulk_port;
+    a->handle = 1;
+    uint8_t command[4096];
+    uint8_t envelope[sizeof command + PROPOSALS_ENVELOPE_HEAD];
+    struct sh_writer w = sh_writer_over(command, sizeof command);
+    enum sh_err err = jobs_cmd_encode(&cmd, &w);
+    if (err != SH_OK) {
+        return err;
+    }
+    proposals_seal(envelope, s->trust.node, 0, command, w.used);
+    struct raft_conf_change founder = {.count = 1, .changes = {{.type = RAFT_ADD_VOTER, .id = 1}}};
+    uint8_t change[RAFT_CHANGE_BYTES_MAX];
+    struct sh_writer c = sh_writer_over(change, sizeof change);
+    raft_conf_change_encode(&founder, &c);
+    struct sh_span admission = {.at = envelope, .size = PROPOSALS_ENVELOPE_HEAD + w.used};
+    struct wal_entry entries[2] = {
+        {.index = 1, .term = 1, .type = RAFT_ENTRY_CONF, .bytes = {.at = change, .size = c.used}},
+        {.index = 2, .term = 1, .type = RAFT_ENTRY_NORMAL, .bytes = admission}};
+    struct wal_hard hard = {.term = 1, .vote = 1, .commit = 2};
+    err = wal_save(s->wal, &hard, entries, 2, true);
+    /* The handle comes last: without it this directory founds its cluster again. */
+    s->boot.identity.handle = 1;
+    return err == SH_OK ? wal_put_identity(s->wal, &s->boot.identity) : err;
+}
+
+static enum sh_err open_log(struct service *s, struct reason *why)
+{
+    struct fsm_fault fault = {.stop = store_failed, .ctx = s};
+    enum sh_err err = wal_open(s->state, CF_LOG, CF_META, &s->boot, &s->wal);
+    if (err == SH_OK) {
+        err = fsm_open(s->state, CF_FSM, &fault, &s->fsm, &s->applied);
+    }
+    if (err == SH_OK && s->boot.has_identity &&
+        (memcmp(s->boot.identity.cluster, s->trust.cluster, SH_CLUSTER_ID_BYTES) != 0 ||
+         memcmp(s->boot.identity.node, s->trust.node, SH_NODE_ID_BYTES) != 0)) {
+        (void)snprintf(why->text, sizeof why->text,
+                       "%s: its log belongs to another cluster or agent than its identity",
+                       dir_path(s->dir));
+        return SH_ERR_CLUSTER;
+    }
+    if (err == SH_OK && !s->boot.has_identity) {
+        memcpy(s->boot.identity.cluster, s->trust.cluster, SH_CLUSTER_ID_BYTES);
+        memcpy(s->boot.identity.node, s->trust.node, SH_NODE_ID_BYTES);
+        err = wal_put_identity(s->wal, &s->boot.identity);
+    }
+    if (err != SH_OK) {
+        char text[KV_TEXT_BYTES];
+        kv_error_text(s->state, text);
+        (void)snprintf(why->text, sizeof why->text, "%s/state: %s %s", dir_path(s->dir),
+                       sh_err_text(err), text);
+    }
+    return err;
+}
+
+static enum sh_err open_stores(struct service *s, struct reason *why)
+{
+    enum sh_err err = open_kv(s, "state", STATE_CFS, SH_COUNT(STATE_CFS), &s->state, why);
+    if (err == SH_OK) {
+        err = open_kv(s, "bulk", BULK_CFS, SH_COUNT(BULK_CFS), &s->bulk_kv, why);
+    }
+    if (err == SH_OK) {
+        err = open_log(s, why);
+    }
+    if (err == SH_OK) {
+        err = blob_open(s->bulk_kv, CF_BLOB, &s->blob);
+        s->series = (struct series){.kv = s->bulk_kv, .cf = CF_SERIES};
+        if (err != SH_OK) {
+            because(why, "the blob store", err);
+        }
+    }
+    return err;
+}
+
+/* ---- addresses ---- */
+
+/* An address in a documentation network: asking for the way there sends nothing. */
+static const char *const SOMEWHERE = "192.0.2.1:9";
+
+static enum sh_err own_address(const struct service *s, const struct link_addr *listened,
+                               struct link_addr *out)
+{
+    struct link_addr peer;
+    uint32_t count = 0;
+    *out = *listened;
+    if (s->options->advertise[0] != '\0') {
+        enum sh_err err = link_addr_resolve(s->options->advertise, listened->port, out, 1, &count);
+        return err == SH_OK && count == 0 ? SH_ERR_NOT_FOUND : err;
+    }
+    if (!link_addr_is_unspecified(listened)) {
+        return SH_OK;
+    }
+    bool known =
+        s->options->join_count > 0 &&
+        link_addr_resolve(s->options->join[0], AGENT_LISTEN_PORT, &peer, 1, &count) == SH_OK &&
+        count > 0;
+    if (!known && link_addr_parse(SOMEWHERE, 0, &peer) != SH_OK) {
+        return SH_ERR_INVALID;
+    }
+    if (link_addr_towards(&peer, out) != SH_OK && link_addr_parse("127.0.0.1:1", 0, out) != SH_OK) {
+        return SH_ERR_INVALID;
+    }
+    out->port = listened->port;
+    return SH_OK;
+}
+
+static enum sh_err open_link(struct service *s, struct gossip_options *gossip, struct reason *why)
+{
+    struct link_options options = {.trust = &s->trust};
+    uint32_t count = 0;
+    enum sh_err err = link_addr_resolve(s->options->listen, AGENT_LISTEN_PORT,
+                                        &options.listen[LINK_CONTROL], 1, &count);
+    if (err != SH_OK || count == 0) {
+        (void)snprintf(why->text, sizeof why->text, "--listen %s: not an address of this machine",
+                       s->options->listen);
+        return SH_ERR_INVALID;
+    }
+    options.listen[LINK_BULK] = options.listen[LINK_CONTROL];
+    if (options.listen[LINK_CONTROL].port != 0) {
+        options.listen[LINK_BULK].port++;
+    }
+    err = own_address(s, &options.listen[LINK_CONTROL], &gossip->self);
+    if (err != SH_OK) {
+        (void)snprintf(why->text, sizeof why->text, "--advertise %s: not an address",
+                       s->options->advertise);
+        return SH_ERR_INVALID;
+    }
+    options.advertise[LINK_CONTROL] = gossip->self;
+    options.advertise[LINK_BULK] = gossip->self;
+    options.advertise[LINK_BULK].port = 0;
+    options.advertise[LINK_CONTROL].port = 0;
+    options.gossip = gossip->self;
+    char text[LINK_TEXT_MAX + 1];
+    err = link_open(&options, &s->link, text);
+    if (err != SH_OK) {
+        (void)snprintf(why->text, sizeof why->text, "%s", text);
+        return err;
+    }
+    gossip->listen = link_plane_addr(link_plane_of(s->link, LINK_CONTROL));
+    gossip->self.port = gossip->listen.port;
+    s->self.bulk_port = link_plane_addr(link_plane_of(s->link, LINK_BULK)).port;
+    link_addr_format(&gossip->self, s->self.addr);
+    return SH_OK;
+}
+
+static void describe_self(struct service *s)
+{
+    inventory_read(&s->self, s->options->threads);
+    memcpy(s->self.id, s->trust.node, SH_NODE_ID_BYTES);
+    (void)snprintf(s->self.name, sizeof s->self.name, "%s", s->options->name);
+    char text[KN_CLASS_BYTES];
+    char hex[2 * WIRE_CLASS_BYTES + 1];
+    (void)inventory_class_text(text, sizeof text);
+    sh_hex(hex, s->self.class, WIRE_CLASS_BYTES);
+    journal_info("arithmetic class %.8s, BLAS core %s, kernels %s, %u cores", hex, kn_blas_core(),
+                 s->self.isa, (unsigned)s->self.cpus);
+}
+
+/* ---- parts ---- */
+
+static enum sh_err post_frame(void *ctx, enum calls_plane plane,
+                              const uint8_t node[SH_NODE_ID_BYTES], enum calls_frame frame,
+                              const void *bytes, size_t size)
+{
+    struct service *s = ctx;
+    struct sh_span span = {.at = bytes, .size = size};
+    uint16_t type = frame == CALLS_REQUEST ? FRAME_CALL : FRAME_ANSWER;
+    return plane == CALLS_BULK ? bulk_send(s->bulk, node, type, (struct sh_span){0}, span)
+                               : loop_send(s->loop, node, type, span);
+}
+
+static enum sh_err open_parts(struct service *s, const struct gossip_options *gossip,
+                              struct reason *why)
+{
+    char text[LINK_TEXT_MAX + 1] = "";
+    struct calls_config calls = {.post = post_frame, .ctx = s};
+    memcpy(calls.me, s->trust.node, SH_NODE_ID_BYTES);
+    struct apply_config apply = {.wal = s->wal,
+                                 .fsm = s->fsm,
+                                 .applied = s->applied.index,
+                                 .on_applied = service_on_applied,
+                                 .ctx = s};
+    memcpy(apply.me, s->trust.node, SH_NODE_ID_BYTES);
+    enum sh_err err = members_open(&s->members, s->trust.node);
+    err = err != SH_OK ? err : proposals_open(&s->proposals);
+    err = err != SH_OK ? err : calls_open(&s->calls, &calls);
+    struct blobs_config blobs = {.store = s->blob, .calls = s->calls, .members = s->members};
+    memcpy(blobs.me, s->trust.node, SH_NODE_ID_BYTES);
+    err = err != SH_OK ? err : blobs_open(&s->blobs, &blobs);
+    err = err != SH_OK ? err : records_open(&s->records, s);
+    err = err != SH_OK ? err : disk_open(&s->disk, s->wal);
+    err = err != SH_OK ? err : bulk_open(&s->bulk, s);
+    err = err != SH_OK ? err : planner_open(&s->planner, s);
+    err = err != SH_OK ? err : train_open(&s->train, s, s->bulk, s->self.cpus);
+    apply.proposals = s->proposals;
+    err = err != SH_OK ? err : apply_open(&s->apply, &apply);
+    err = err != SH_OK ? err : loop_open(&s->loop, s, gossip, text);
+    if (err != SH_OK) {
+        (void)snprintf(why->text, sizeof why->text, "%s",
+                       text[0] != '\0' ? text : sh_err_text(err));
+    }
+    return err;
+}
+
+static void join_addresses(struct service *s)
+{
+    for (size_t i = 0; i < s->options->join_count; i++) {
+        struct link_addr addrs[4];
+        uint32_t count = 0;
+        enum sh_err err =
+            link_addr_resolve(s->options->join[i], AGENT_LISTEN_PORT, addrs, 4, &count);
+        if (err != SH_OK) {
+            journal_error("--join %s: %s", s->options->join[i], sh_err_text(err));
+        }
+        for (uint32_t k = 0; err == SH_OK && k < count; k++) {
+            loop_post_join(s->loop, &addrs[k]);
+        }
+    }
+}
+
+static enum sh_err start_parts(struct service *s, struct reason *why)
+{
+    struct fsm_view *view;
+    enum sh_err err = fsm_view_open(s->fsm, &view);
+    if (err == SH_OK) {
+        service_learn_nodes(s, fsm_view_table(view));
+        fsm_view_close(view);
+    }
+    join_addresses(s);
+    err = err != SH_OK ? err : apply_start(s->apply);
+    err = err != SH_OK ? err : bulk_start(s->bulk);
+    err = err != SH_OK ? err : planner_start(s->planner);
+    err = err != SH_OK ? err : train_start(s->train);
+    if (err != SH_OK) {
+        because(why, "starting", err);
+        return err;
+    }
+    struct api_config api = {.listen = s->options->api, .token_file = s->options->api_token_file};
+    char text[256];
+    err = api_start(&api, s, &s->api, text, sizeof text);
+    if (err != SH_OK) {
+        (void)snprintf(why->text, sizeof why->text, "%s", text);
+    }
+    return err;
+}
+
+static enum sh_err open_all(struct service *s, struct reason *why)
+{
+    struct gossip_options gossip;
+    struct kn_diag diag;
+    enum sh_err err = dir_open(s->options->data_dir, &s->dir, why->text);
+    err = err != SH_OK ? err : open_trust(s, why);
+    err = err != SH_OK ? err : open_stores(s, why);
+    if (err == SH_OK && kn_open(&diag) != KN_OK) {
+        (void)snprintf(why->text, sizeof why->text, "%s", diag.text);
+        err = SH_ERR_UNSUPPORTED;
+    }
+    if (err == SH_OK) {
+        describe_self(s);
+        err = open_link(s, &gossip, why);
+    }
+    (void)snprintf(s->self.api, sizeof s->self.api, "%s", s->options->api);
+    if (err == SH_OK && s->options->new_cluster && s->boot.identity.handle == 0) {
+        err = found_cluster(s);
+        if (err != SH_OK) {
+            because(why, "founding the cluster", err);
+        }
+        if (err == SH_OK) {
+            /* Read back what a restart would read. */
+            wal_close(s->wal);
+            fsm_close(s->fsm);
+            err = open_log(s, why);
+        }
+    }
+    err = err != SH_OK ? err : open_parts(s, &gossip, why);
+    return err != SH_OK ? err : start_parts(s, why);
+}
+
+/* ---- stopping ---- */
+
+static void stop_threads(struct service *s)
+{
+    if (s->api != NULL) {
+        api_stop(s->api);
+    }
+    if (s->proposals != NULL) {
+        proposals_stop(s->proposals);
+    }
+    if (s->train != NULL) {
+        train_stop(s->train);
+    }
+    if (s->planner != NULL) {
+        planner_stop(s->planner);
+    }
+    if (s->records != NULL) {
+        records_stop(s->records);
+    }
+    if (s->calls != NULL) {
+        calls_stop(s->calls);
+    }
+    if (s->bulk != NULL) {
+        bulk_stop(s->bulk);
+    }
+    if (s->apply != NULL) {
+        apply_stop(s->apply);
+    }
+    if (s->disk != NULL) {
+        disk_stop(s->disk);
+    }
+}
+
+static void close_all(struct service *s)
+{
+    stop_threads(s);
+    loop_close(s->loop);
+    if (s->apply != NULL) {
+        apply_close(s->apply);
+    }
+    train_close(s->train);
+    planner_close(s->planner);
+    bulk_close(s->bulk);
+    disk_close(s->disk);
+    records_close(s->records);
+    blobs_close(s->blobs);
+    calls_close(s->calls);
+    proposals_close(s->proposals);
+    members_close(s->members);
+    if (s->link != NULL) {
+        link_close(s->link, 200);
+    }
+    if (s->blob != NULL) {
+        blob_close(s->blob);
+    }
+    if (s->fsm != NULL) {
+        fsm_close(s->fsm);
+    }
+    if (s->wal != NULL) {
+        wal_close(s->wal);
+    }
+    if (s->bulk_kv != NULL) {
+        kv_close(s->bulk_kv);
+    }
+    if (s->state != NULL) {
+        kv_close(s->state);
+    }
+    if (s->dir != NULL) {
+        trust_close(&s->trust);
+        dir_close(s->dir);
+    }
+}
+
+struct signals {
+    struct loop *loop;
+    sigset_t set;
+    atomic_bool done;
+};
+
+static void *wait_for_signals(void *arg)
+{
+    struct signals *signals = arg;
+    int number;
+    SH_CHECK(sigwait(&signals->set, &number) == 0);
+    if (!atomic_load(&signals->done)) {
+        loop_leave(signals->loop);
+    }
+    return NULL;
+}
+
+static enum sh_err run(struct service *s)
+{
+    struct signals signals = {.loop = s->loop};
+    pthread_t thread;
+    (void)sigemptyset(&signals.set);
+    (void)sigaddset(&signals.set, SIGTERM);
+    (void)sigaddset(&signals.set, SIGINT);
+    SH_CHECK(pthread_create(&thread, NULL, wait_for_signals, &signals) == 0);
+    enum sh_err err = loop_run(s->loop);
+    atomic_store(&signals.done, true);
+    (void)pthread_kill(thread, SIGTERM); /* blocked everywhere: it only ends the waiting */
+    SH_CHECK(pthread_join(thread, NULL) == 0);
+    return err;
+}
+
+static void prepare_process(void)
+{
+    sigset_t set;
+    struct rlimit files;
+    (void)sigemptyset(&set);
+    (void)sigaddset(&set, SIGTERM);
+    (void)sigaddset(&set, SIGINT);
+    SH_CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+    (void)signal(SIGPIPE, SIG_IGN);
+    if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
+        files.rlim_cur = files.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &files); /* stays as it is: fewer connections */
+    }
+}
+
+int agent_main(const struct agent_options *options)
+{
+    static struct reason why;
+    struct service *s = calloc(1, sizeof *s);
+    if (s == NULL) {
+        return CLI_INTERNAL;
+    }
+    prepare_process();
+    sh_host_init();
+    journal_open(options->name, JOURNAL_INFO);
+    s->options = options;
+    s->start_us = sh_now_us();
+    s->trust.lock_fd = -1;
+    pthread_condattr_t attr;
+    SH_CHECK(pthread_condattr_init(&attr) == 0);
+    SH_CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    SH_CHECK(pthread_mutex_init(&s->lock, NULL) == 0);
+    SH_CHECK(pthread_cond_init(&s->applied_more, &attr) == 0);
+    SH_CHECK(pthread_condattr_destroy(&attr) == 0);
+    enum sh_err err = open_all(s, &why);
+    if (err != SH_OK) {
+        (void)fprintf(stderr, "shoal agent: %s\n", why.text);
+    } else {
+        char id[2 * SH_NODE_ID_BYTES + 1];
+        sh_hex(id, s->trust.node, SH_NODE_ID_BYTES);
+        journal_info("agent %s (%.8s) at %s, API http://%s", options->name, id, s->self.addr,
+                     s->self.api);
+        err = run(s);
+    }
+    close_all(s);
+    SH_CHECK(pthread_cond_destroy(&s->applied_more) == 0);
+    SH_CHECK(pthread_mutex_destroy(&s->lock) == 0);
+    free(s);
+    return exit_of(err);
+}

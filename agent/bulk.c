@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "bulk.h"
+
+#include "journal.h"
+#include "outbox.h"
+#include "parts.h"
+#include "queue.h"
+
+#include "base/host/host.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ADDRS_MAX = 256, TURN_EVENTS = 256 };
+
+struct address {
+    uint8_t node[SH_NODE_ID_BYTES];
+    struct link_addr addr;
+};
+
+struct bulk {
+    struct service *s;
+    struct link_plane *plane;
+    struct outbox *outbox;
+    struct queue *addresses; /* of struct address */
+    bulk_frame_fn frame;
+    bulk_down_fn down;
+    void *ctx;
+    pthread_t thread;
+    bool running;
+    atomic_bool stopping;
+};
+
+enum sh_err bulk_open(struct bulk **out, struct service *s)
+{
+    struct bulk *b = calloc(1, sizeof *b);
+    if (b == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    b->s = s;
+    b->plane = link_plane_of(s->link, LINK_BULK);
+    enum sh_err err = outbox_open(&b->outbox, BULK_OUTBOX_BYTES_MAX);
+    if (err == SH_OK) {
+        err = queue_open(&b->addresses, ADDRS_MAX, sizeof(struct address));
+    }
+    if (err != SH_OK) {
+        bulk_close(b);
+        return err;
+    }
+    *out = b;
+    return SH_OK;
+}
+
+void bulk_on_train(struct bulk *bulk, bulk_frame_fn frame, bulk_down_fn down, void *ctx)
+{
+    SH_CHECK(!bulk->running);
+    bulk->frame = frame;
+    bulk->down = down;
+    bulk->ctx = ctx;
+}
+
+/* A question or an answer that cannot leave ends at its asker's deadline; training asks again. */
+static void lost(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type)
+{
+    struct bulk *b = ctx;
+    if (type == FRAME_CALL) {
+        calls_peer_down(b->s->calls, CALLS_BULK, node);
+    }
+}
+
+static void take_message(struct bulk *b, const struct link_event *e)
+{
+    switch (e->type) {
+    case FRAME_CALL:
+        calls_receive(b->s->calls, CALLS_BULK, e->node, CALLS_REQUEST, e->bytes);
+        break;
+    case FRAME_ANSWER:
+        calls_receive(b->s->calls, CALLS_BULK, e->node, CALLS_REPLY, e->bytes);
+        break;
+    default:
+        if (b->frame != NULL) {
+            b->frame(b->ctx, e->node, e->type, e->bytes);
+        }
+        break;
+    }
+}
+
+static void take_event(struct bulk *b, uint64_t now_us, const struct link_event *e)
+{
+    switch (e->kind) {
+    case LINK_MESSAGE:
+        take_message(b, e);
+        break;
+    case LINK_WRITABLE:
+        outbox_writable(b->outbox, b->plane, now_us, e->node, lost, b);
+        break;
+    case LINK_DOWN:
+    case LINK_UNREACHABLE:
+        if (e->kind == LINK_DOWN || e->node_known) {
+            outbox_forget(b->outbox, e->node);
+            calls_peer_down(b->s->calls, CALLS_BULK, e->node);
+            if (b->down != NULL) {
+                b->down(b->ctx, e->node);
+            }
+        }
+        break;
+    case LINK_WRONG_SECRET:
+    case LINK_REFUSED:
+        journal_warn("bulk plane: %s", e->text);
+        break;
+    case LINK_UP:
+        break;
+    }
+}
+
+static void turn(struct bulk *b, uint64_t now_us)
+{
+    struct address a;
+    while (queue_pop(b->addresses, &a)) {
+        enum sh_err err = link_set_addr(b->plane, a.node, &a.addr);
+        if (err != SH_OK) {
+            journal_warn("bulk plane: no place for another peer: %s", sh_err_text(err));
+        }
+    }
+    outbox_drain(b->outbox, b->plane, now_us, lost, b);
+    struct link_event *e = malloc(sizeof *e);
+    SH_CHECK(e != NULL);
+    for (unsigned i = 0; i < TURN_EVENTS && link_next(b->plane, now_us, e); i++) {
+        take_event(b, now_us, e);
+    }
+    free(e);
+}
+
+static void *run(void *arg)
+{
+    struct bulk *b = arg;
+    struct pollfd fds[3] = {{.fd = link_plane_fd(b->plane), .events = POLLIN},
+                            {.fd = outbox_fd(b->outbox), .events = POLLIN},
+                            {.fd = queue_fd(b->addresses), .events = POLLIN}};
+    while (!atomic_load(&b->stopping)) {
+        turn(b, sh_now_us());
+        if (link_pending(b->plane)) {
+            continue;
+        }
+        uint64_t now = sh_now_us();
+        uint64_t due = link_deadline_us(b->plane);
+        uint64_t wait_us = due <= now ? 0 : due - now;
+        wait_us = wait_us < 200000 ? wait_us : 200000; /* so that stopping is noticed */
+        struct timespec t = {.tv_nsec = (long)wait_us * 1000};
+        if (ppoll(fds, 3, &t, NULL) < 0) {
+            SH_CHECK(errno == EINTR);
+        }
+    }
+    return NULL;
+}
+
+enum sh_err bulk_start(struct bulk *bulk)
+{
+    if (pthread_create(&bulk->thread, NULL, run, bulk) != 0) {
+        return SH_ERR_NO_MEMORY;
+    }
+    bulk->running = true;
+    return SH_OK;
+}
+
+void bulk_stop(struct bulk *bulk)
+{
+    atomic_store(&bulk->stopping, true);
+    outbox_stop(bulk->outbox);
+    if (bulk->running) {
+        SH_CHECK(pthread_join(bulk->thread, NULL) == 0);
+        bulk->running = false;
+    }
+}
+
+void bulk_close(struct bulk *bulk)
+{
+    if (bulk == NULL) {
+        return;
+    }
+    SH_CHECK(!bulk->running);
+    outbox_close(bulk->outbox);
+    queue_close(bulk->addresses);
+    free(bulk);
+}
+
+enum sh_err bulk_send(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
+                      struct sh_span head, struct sh_span body)
+{
+    return outbox_post(bulk->outbox, node, type, head, body);
+}
+
+bool bulk_wait_room(struct bulk *bulk, size_t size, uint64_t timeout_us)
+{
+    return outbox_wait_room(bulk->outbox, size, timeout_us);
+}
+
+void bulk_set_addr(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], const char *host_port)
+{
+    struct address a;
+    memcpy(a.node, node, SH_NODE_ID_BYTES);
+    if (link_addr_parse(host_port, 0, &a.addr) != SH_OK ||
+        queue_push(bulk->addresses, &a) != SH_OK) {
+        journal_warn("bulk plane: the address %s of a peer is not usable", host_port);
+    }
+}

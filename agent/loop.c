@@ -1,0 +1,510 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "loop.h"
+
+#include "bulk.h"
+#include "journal.h"
+#include "outbox.h"
+#include "parts.h"
+#include "planner.h"
+
+#include "base/host/host.h"
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { TURN_EVENTS = 256, PUBLISH_US = 100000, LOAD_US = 5000000 };
+
+enum post_kind { POST_PROPOSAL, POST_CHANGE, POST_TRANSFER, POST_NODE, POST_JOIN };
+
+struct post {
+    enum post_kind kind;
+    void *bytes; /* PROPOSAL: envelope; CHANGE: struct raft_conf_change; owned by the post */
+    size_t size;
+    uint64_t handle;
+    uint8_t node[SH_NODE_ID_BYTES];
+    struct link_addr addr;
+    uint16_t bulk_port;
+};
+
+struct loop {
+    struct service *s;
+    struct link_plane *control;
+    struct replica *replica;
+    struct gossip *gossip;
+    struct outbox *outbox;
+    struct queue *posts;
+    int epoll;
+    int wake; /* eventfd of loop_leave */
+    atomic_bool leave_asked;
+    uint64_t leave_us; /* when leaving began; 0: not leaving */
+    bool goodbye_said;
+    bool changed; /* publish at the end of this turn */
+    uint64_t published_us;
+    uint8_t leader[SH_NODE_ID_BYTES]; /* last one that proposals were told of */
+    enum sh_err failure;
+    struct link_event *event;
+};
+
+static void replica_changed(void *ctx)
+{
+    struct loop *l = ctx;
+    l->changed = true;
+}
+
+static enum sh_err watch(struct loop *l, int fd)
+{
+    struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
+    return epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &e) == 0 ? SH_OK : sh_err_from_errno(errno);
+}
+
+static enum sh_err watch_all(struct loop *l)
+{
+    int fds[] = {link_plane_fd(l->control),
+                 gossip_fd(l->gossip),
+                 outbox_fd(l->outbox),
+                 queue_fd(l->posts),
+                 queue_fd(disk_done_queue(l->s->disk)),
+                 queue_fd(apply_event_queue(l->s->apply)),
+                 l->wake};
+    enum sh_err err = SH_OK;
+    for (size_t i = 0; i < SH_COUNT(fds) && err == SH_OK; i++) {
+        err = watch(l, fds[i]);
+    }
+    return err;
+}
+
+enum sh_err loop_open(struct loop **out, struct service *s, const struct gossip_options *gossip,
+                      char *why)
+{
+    struct loop *l = calloc(1, sizeof *l);
+    uint64_t now = sh_now_us();
+    if (l == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    l->s = s;
+    l->epoll = epoll_create1(EPOLL_CLOEXEC);
+    l->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    l->control = link_plane_of(s->link, LINK_CONTROL);
+    l->event = malloc(sizeof *l->event);
+    enum sh_err err = l->epoll < 0 || l->wake < 0 || l->event == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    if (err == SH_OK) {
+        err = outbox_open(&l->outbox, LOOP_OUTBOX_BYTES_MAX);
+    }
+    if (err == SH_OK) {
+        err = queue_open(&l->posts, LOOP_POSTS_MAX, sizeof(struct post));
+    }
+    if (err == SH_OK) {
+        err = gossip_open(&l->gossip, s, gossip, now, why);
+    }
+    struct replica_config config = {.control = l->control,
+                                    .wal = s->wal,
+                                    .disk = s->disk,
+                                    .apply = s->apply,
+                                    .boot = &s->boot,
+                                    .applied = &s->applied,
+                                    .on_change = replica_changed,
+                                    .ctx = l};
+    memcpy(config.me, s->trust.node, SH_NODE_ID_BYTES);
+    if (err == SH_OK) {
+        err = replica_open(&l->replica, &config, now);
+    }
+    if (err == SH_OK) {
+        err = watch_all(l);
+    }
+    if (err != SH_OK) {
+        loop_close(l);
+        return err;
+    }
+    *out = l;
+    return SH_OK;
+}
+
+void loop_close(struct loop *loop)
+{
+    if (loop == NULL) {
+        return;
+    }
+    struct post p;
+    while (loop->posts != NULL && queue_pop(loop->posts, &p)) {
+        free(p.bytes);
+    }
+    replica_close(loop->replica);
+    gossip_close(loop->gossip);
+    outbox_close(loop->outbox);
+    queue_close(loop->posts);
+    if (loop->epoll >= 0) {
+        (void)close(loop->epoll);
+    }
+    if (loop->wake >= 0) {
+        (void)close(loop->wake);
+    }
+    free(loop->event);
+    free(loop);
+}
+
+/* ---- proposals ---- */
+
+static void propose(struct loop *l, uint64_t now_us, uint8_t *envelope, size_t size)
+{
+    enum sh_err err = replica_propose(l->replica, now_us, envelope, size, sh_wall_us());
+    uint8_t leader[SH_NODE_ID_BYTES];
+    if (err == SH_ERR_NOT_LEADER && replica_leader(l->replica, leader)) {
+        /* Lost, refused or FULL: its origin sends it again. */
+        SH_MAY_FAIL(link_send(l->control, now_us, leader, FRAME_PROPOSE, (struct sh_span){0},
+                              (struct sh_span){.at = envelope, .size = size}));
+    }
+}
+
+/* Only the coordinator takes proposals of others: passing them on again could go in circles. */
+static void take_proposal(struct loop *l, uint64_t now_us, struct sh_span bytes)
+{
+    if (!replica_leads(l->replica) || bytes.size <= PROPOSALS_ENVELOPE_HEAD) {
+        return;
+    }
+    uint8_t *copy = malloc(bytes.size);
+    if (copy != NULL) {
+        memcpy(copy, bytes.at, bytes.size);
+        propose(l, now_us, copy, bytes.size);
+        free(copy);
+    }
+}
+
+/* ---- the control plane ---- */
+
+static void lost(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type)
+{
+    struct loop *l = ctx;
+    if (type == FRAME_CALL) {
+        calls_peer_down(l->s->calls, CALLS_CONTROL, node);
+    }
+}
+
+static void take_message(struct loop *l, uint64_t now_us, const struct link_event *e)
+{
+    switch (e->type) {
+    case FRAME_RAFT:
+        replica_receive(l->replica, now_us, e->node, e->bytes);
+        break;
+    case FRAME_SWIM:
+        gossip_control(l->gossip, now_us, e->node, e->bytes);
+        break;
+    case FRAME_CALL:
+        calls_receive(l->s->calls, CALLS_CONTROL, e->node, CALLS_REQUEST, e->bytes);
+        break;
+    case FRAME_ANSWER:
+        calls_receive(l->s->calls, CALLS_CONTROL, e->node, CALLS_REPLY, e->bytes);
+        break;
+    case FRAME_PROPOSE:
+        take_proposal(l, now_us, e->bytes);
+        break;
+    default:
+        break; /* a type of a later program, which it must not rely on */
+    }
+}
+
+static void peer_down(struct loop *l, uint64_t now_us, const uint8_t *node, enum swim_hint hint)
+{
+    replica_peer_down(l->replica, now_us, node);
+    gossip_hint(l->gossip, now_us, node, hint);
+    calls_peer_down(l->s->calls, CALLS_CONTROL, node);
+    outbox_forget(l->outbox, node);
+}
+
+static void take_event(struct loop *l, uint64_t now_us, const struct link_event *e)
+{
+    switch (e->kind) {
+    case LINK_MESSAGE:
+        take_message(l, now_us, e);
+        break;
+    case LINK_UP:
+        if (e->peer.gossip.port != 0) {
+            gossip_seed(l->gossip, now_us, &e->peer.gossip);
+        }
+        break;
+    case LINK_DOWN:
+        peer_down(l, now_us, e->node, SWIM_HINT_LOST);
+        break;
+    case LINK_UNREACHABLE:
+        if (e->node_known) {
+            peer_down(l, now_us, e->node, SWIM_HINT_REFUSED);
+        } else {
+            journal_warn("control plane: %s", e->text);
+        }
+        break;
+    case LINK_WRONG_SECRET:
+    case LINK_REFUSED:
+        journal_error("control plane: %s", e->text);
+        break;
+    case LINK_WRITABLE:
+        outbox_writable(l->outbox, l->control, now_us, e->node, lost, l);
+        break;
+    }
+}
+
+/* ---- posts of other threads ---- */
+
+static void take_node(struct loop *l, uint64_t now_us, const struct post *p)
+{
+    if (memcmp(p->node, l->s->trust.node, SH_NODE_ID_BYTES) == 0) {
+        return;
+    }
+    replica_learn(l->replica, p->handle, p->node);
+    struct service_member member;
+    if (p->addr.port == 0 || members_get(l->s->members, p->node, &member)) {
+        return; /* gossip knows better where it is now */
+    }
+    char text[SH_ADDR_MAX + 1];
+    struct link_addr bulk = p->addr;
+    bulk.port = p->bulk_port;
+    link_addr_format(&bulk, text);
+    if (link_set_addr(l->control, p->node, &p->addr) != SH_OK) {
+        journal_warn("control plane: no place for agent %llu", (unsigned long long)p->handle);
+    }
+    bulk_set_addr(l->s->bulk, p->node, text);
+    gossip_seed(l->gossip, now_us, &p->addr);
+}
+
+static void take_post(struct loop *l, uint64_t now_us, const struct post *p)
+{
+    switch (p->kind) {
+    case POST_PROPOSAL:
+        propose(l, now_us, p->bytes, p->size);
+        break;
+    case POST_CHANGE:
+        /* Refused: the planner looks again. */
+        SH_MAY_FAIL(replica_change(l->replica, now_us, p->bytes));
+        break;
+    case POST_TRANSFER:
+        replica_transfer(l->replica, now_us, p->handle);
+        break;
+    case POST_NODE:
+        take_node(l, now_us, p);
+        break;
+    case POST_JOIN:
+        gossip_seed(l->gossip, now_us, &p->addr);
+        if (link_connect(l->control, now_us, &p->addr) != SH_OK) {
+            journal_warn("control plane: too many addresses to join");
+        }
+        break;
+    }
+    free(p->bytes);
+}
+
+static enum sh_err post(struct loop *l, const struct post *p)
+{
+    return queue_push(l->posts, p);
+}
+
+enum sh_err loop_post_proposal(struct loop *loop, uint8_t *bytes, size_t size)
+{
+    return post(loop, &(struct post){.kind = POST_PROPOSAL, .bytes = bytes, .size = size});
+}
+
+void loop_post_change(struct loop *loop, const struct raft_conf_change *change)
+{
+    struct raft_conf_change *copy = malloc(sizeof *copy);
+    if (copy == NULL) {
+        return; /* the planner proposes it again */
+    }
+    *copy = *change;
+    if (post(loop, &(struct post){.kind = POST_CHANGE, .bytes = copy}) != SH_OK) {
+        free(copy);
+    }
+}
+
+void loop_post_transfer(struct loop *loop, uint64_t to)
+{
+    /* FULL: the planner proposes it again. */
+    SH_MAY_FAIL(post(loop, &(struct post){.kind = POST_TRANSFER, .handle = to}));
+}
+
+void loop_post_node(struct loop *loop, uint64_t handle, const uint8_t node[SH_NODE_ID_BYTES],
+                    const char *addr, uint16_t bulk_port)
+{
+    struct post p = {.kind = POST_NODE, .handle = handle, .bulk_port = bulk_port};
+    memcpy(p.node, node, SH_NODE_ID_BYTES);
+    if (link_addr_parse(addr, 0, &p.addr) != SH_OK) {
+        p.addr = (struct link_addr){0};
+    }
+    if (post(loop, &p) != SH_OK) {
+        journal_warn("the loop is busy: agent %llu is learned from its messages",
+                     (unsigned long long)handle);
+    }
+}
+
+void loop_post_join(struct loop *loop, const struct link_addr *addr)
+{
+    if (post(loop, &(struct post){.kind = POST_JOIN, .addr = *addr}) != SH_OK) {
+        journal_warn("the loop is busy: one address to join was left out");
+    }
+}
+
+enum sh_err loop_send(struct loop *loop, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
+                      struct sh_span bytes)
+{
+    return outbox_post(loop->outbox, node, type, (struct sh_span){0}, bytes);
+}
+
+void loop_replica_status(struct loop *loop, struct replica_status *out)
+{
+    replica_status(loop->replica, out);
+}
+
+/* ---- leaving ---- */
+
+void loop_leave(struct loop *loop)
+{
+    uint64_t one = 1;
+    atomic_store(&loop->leave_asked, true);
+    ssize_t n = write(loop->wake, &one, sizeof one);
+    (void)n; /* full: it is awake anyway */
+}
+
+bool loop_is_leaving(struct loop *loop)
+{
+    return atomic_load(&loop->leave_asked);
+}
+
+/* Leadership first (the planner hands it over), then the goodbye. True: done. */
+static bool leave_step(struct loop *l, uint64_t now_us)
+{
+    if (l->leave_us == 0) {
+        l->leave_us = now_us;
+        journal_info("leaving");
+        planner_wake(l->s->planner);
+    }
+    uint8_t others[1][SH_NODE_ID_BYTES];
+    bool alone = members_alive(l->s->members, others, 1) == 0;
+    bool late = now_us - l->leave_us > LOOP_LEAVE_US / 2;
+    if (!l->goodbye_said && (alone || late || !replica_leads(l->replica))) {
+        gossip_leave(l->gossip, now_us);
+        l->goodbye_said = true;
+    }
+    return l->goodbye_said &&
+           (alone || gossip_has_left(l->gossip) || now_us - l->leave_us > LOOP_LEAVE_US);
+}
+
+/* ---- a turn ---- */
+
+static void take_disk(struct loop *l, uint64_t now_us)
+{
+    struct disk_done done;
+    while (l->failure == SH_OK && queue_pop(disk_done_queue(l->s->disk), &done)) {
+        if (done.err != SH_OK) {
+            char text[KV_TEXT_BYTES];
+            kv_error_text(l->s->state, text);
+            journal_error("writing the log failed, stopping: %s: %s", sh_err_text(done.err), text);
+            l->failure = done.err;
+        } else {
+            replica_disk_done(l->replica, now_us, &done);
+        }
+    }
+}
+
+static void take_applied(struct loop *l, uint64_t now_us)
+{
+    struct apply_event event;
+    while (l->failure == SH_OK && queue_pop(apply_event_queue(l->s->apply), &event)) {
+        if (event.kind == APPLY_FAILED) {
+            l->failure = event.err;
+        } else {
+            replica_apply_event(l->replica, now_us, &event);
+        }
+    }
+}
+
+/* Whoever waits for a proposal sends it again to a coordinator that is new. */
+static void tell_proposers(struct loop *l)
+{
+    uint8_t leader[SH_NODE_ID_BYTES];
+    if (replica_leader(l->replica, leader) && memcmp(leader, l->leader, SH_NODE_ID_BYTES) != 0) {
+        memcpy(l->leader, leader, SH_NODE_ID_BYTES);
+        proposals_kick(l->s->proposals);
+    }
+}
+
+static void publish(struct loop *l, uint64_t now_us)
+{
+    bool due = now_us - l->published_us > PUBLISH_US && replica_leads(l->replica);
+    if (!l->changed && !due) {
+        return;
+    }
+    bool changed = l->changed;
+    l->changed = false;
+    l->published_us = now_us;
+    replica_publish(l->replica);
+    if (changed) {
+        uint8_t voters[SH_VOTERS_MAX][SH_NODE_ID_BYTES];
+        size_t count = replica_voters(l->replica, voters, SH_VOTERS_MAX);
+        members_set_voters(l->s->members, voters, count);
+        tell_proposers(l);
+        planner_wake(l->s->planner);
+    }
+}
+
+static void turn(struct loop *l, uint64_t now_us)
+{
+    struct post p;
+    for (unsigned i = 0; i < TURN_EVENTS && link_next(l->control, now_us, l->event); i++) {
+        take_event(l, now_us, l->event);
+    }
+    gossip_turn(l->gossip, now_us);
+    take_disk(l, now_us);
+    take_applied(l, now_us);
+    for (unsigned i = 0; i < TURN_EVENTS && queue_pop(l->posts, &p); i++) {
+        take_post(l, now_us, &p);
+    }
+    replica_tick(l->replica, now_us);
+    outbox_drain(l->outbox, l->control, now_us, lost, l);
+    publish(l, now_us);
+}
+
+static uint64_t next_deadline(const struct loop *l)
+{
+    uint64_t a = replica_deadline_us(l->replica);
+    uint64_t b = gossip_deadline_us(l->gossip);
+    uint64_t c = link_deadline_us(l->control);
+    uint64_t least = a < b ? a : b;
+    return least < c ? least : c;
+}
+
+static void sleep_until_due(struct loop *l, bool leaving)
+{
+    struct epoll_event events[8];
+    uint64_t now = sh_now_us();
+    uint64_t due = next_deadline(l);
+    uint64_t wait_us = due <= now ? 0 : due - now;
+    uint64_t most = leaving ? 20000 : 1000000;
+    wait_us = wait_us < most ? wait_us : most;
+    if (link_pending(l->control) || queue_count(l->posts) > 0) {
+        wait_us = 0;
+    }
+    struct timespec t = {.tv_sec = (time_t)(wait_us / 1000000),
+                         .tv_nsec = (long)(wait_us % 1000000) * 1000};
+    int n = epoll_pwait2(l->epoll, events, (int)SH_COUNT(events), &t, NULL);
+    SH_CHECK(n >= 0 || errno == EINTR);
+    uint64_t counter;
+    ssize_t got = read(l->wake, &counter, sizeof counter);
+    (void)got; /* empty unless loop_leave woke us */
+}
+
+enum sh_err loop_run(struct loop *loop)
+{
+    gossip_tell_self(loop->gossip, sh_now_us());
+    while (loop->failure == SH_OK) {
+        uint64_t now_us = sh_now_us();
+        turn(loop, now_us);
+        bool leaving = atomic_load(&loop->leave_asked);
+        if (leaving && leave_step(loop, now_us)) {
+            break;
+        }
+        sleep_until_due(loop, leaving);
+    }
+    outbox_stop(loop->outbox);
+    return loop->failure;
+}

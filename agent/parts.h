@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The parts of a running agent and who may touch them. Opened in the order of the fields by
+ * agent.c, closed in the reverse one. Private to agent/: edges use service.h. */
+#ifndef AGENT_PARTS_H
+#define AGENT_PARTS_H
+
+#include "agent.h"
+#include "apply.h"
+#include "blobs.h"
+#include "calls.h"
+#include "disk.h"
+#include "members.h"
+#include "proposals.h"
+#include "replica.h"
+#include "service.h"
+#include "store/blob/blob.h"
+#include "store/dir.h"
+#include "store/series/series.h"
+#include "trust/trust.h"
+
+#include <pthread.h>
+
+struct api;
+struct bulk;
+struct loop;
+struct planner;
+struct records;
+struct train;
+
+struct service {
+    const struct agent_options *options;
+    uint64_t start_us;
+    struct dir *dir;
+    struct trust trust;
+    struct wire_node self; /* as gossiped; the loop's once it runs */
+    struct kv *state;
+    struct kv *bulk_kv;
+    struct wal *wal;
+    struct wal_boot boot;
+    struct fsm *fsm;
+    struct fsm_applied applied;
+    struct blob *blob;
+    struct series series;
+    struct link *link;
+    struct members *members;     /* any thread */
+    struct proposals *proposals; /* any thread */
+    struct calls *calls;         /* any thread */
+    struct blobs *blobs;         /* any thread */
+    struct records *records;     /* any thread */
+    struct disk *disk;           /* submitted to by the loop */
+    struct apply *apply;         /* told by the loop */
+    struct loop *loop;           /* posted to by any thread */
+    struct bulk *bulk;           /* posted to by any thread */
+    struct planner *planner;     /* woken by any thread */
+    struct train *train;
+    struct api *api;
+
+    pthread_mutex_t lock; /* what follows: who waits for the tables */
+    pthread_cond_t applied_more;
+    uint64_t applied_index;
+};
+
+/* Tells the loop every admitted agent and its addresses. */
+void service_learn_nodes(struct service *s, const struct sh_table *table);
+/* On the apply thread: these results are in the tables. */
+void service_on_applied(void *ctx, uint64_t index, const struct jobs_result *results,
+                        uint32_t count);
+
+#endif

@@ -1,0 +1,673 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "planner.h"
+
+#include "journal.h"
+#include "loop.h"
+#include "parts.h"
+
+#include "base/host/host.h"
+#include "jobs/view.h"
+#include "roles/roles.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { REFUSALS_MAX = 4096, DECISIONS_MAX = 128, NODES_MAX = 256 };
+
+struct report {
+    uint64_t until_us; /* 0: free */
+    struct place_report report;
+};
+
+struct presence { /* how long a node has been as it is, for roles */
+    uint8_t id[SH_NODE_ID_BYTES];
+    enum roles_presence presence;
+    uint64_t since_us;
+};
+
+struct planner {
+    struct service *s;
+    pthread_t thread;
+    bool running;
+
+    pthread_mutex_t lock; /* wake, reports, what `why` shows */
+    pthread_cond_t changed;
+    bool awake;
+    bool stopping;
+    struct report reports[PLANNER_REPORTS_MAX];
+    uint32_t shown_count;
+    struct place_refusal *shown; /* REFUSALS_MAX: refusals and verdicts of the newest pass */
+
+    /* The thread's own. */
+    uint64_t led_since_us; /* 0: not leading */
+    uint64_t term;
+    uint64_t roles_due_us;
+    struct service_member *members; /* NODES_MAX */
+    size_t member_count;
+    struct presence presence[NODES_MAX];
+    size_t presence_count;
+    struct place_node *nodes;
+    struct jobs_unit *open; /* PLANNER_UNITS_MAX */
+    struct place_unit *units;
+    struct place_decision *decisions;
+    struct place_refusal *refusals;
+    struct place_refusal *verdicts;
+    struct place_report given[PLANNER_REPORTS_MAX];
+    struct place_output *output;
+};
+
+/* ---- proposals ---- */
+
+static void propose(struct planner *p, struct jobs_cmd *cmd)
+{
+    uint8_t *bytes = malloc(PROPOSALS_ENVELOPE_HEAD + JOBS_CMD_BYTES_MAX);
+    if (bytes == NULL) {
+        return; /* the next pass tries again */
+    }
+    cmd->stamp_us = sh_wall_us();
+    struct sh_writer w = sh_writer_over(bytes + PROPOSALS_ENVELOPE_HEAD, JOBS_CMD_BYTES_MAX);
+    SH_CHECK(jobs_cmd_encode(cmd, &w) == SH_OK);
+    size_t size = w.used;
+    uint8_t *envelope = malloc(PROPOSALS_ENVELOPE_HEAD + size);
+    if (envelope != NULL) {
+        proposals_seal(envelope, p->s->trust.node, 0, bytes + PROPOSALS_ENVELOPE_HEAD, size);
+        if (loop_post_proposal(p->s->loop, envelope, PROPOSALS_ENVELOPE_HEAD + size) != SH_OK) {
+            free(envelope);
+        }
+    }
+    free(bytes);
+}
+
+/* ---- admission ---- */
+
+static bool same_addresses(const struct jobs_node *node, const struct wire_node *now)
+{
+    return strcmp(node->name, now->name) == 0 && strcmp(node->addr, now->addr) == 0 &&
+           strcmp(node->api, now->api) == 0 && node->bulk_port == now->bulk_port;
+}
+
+static void admit(struct planner *p, const struct sh_table *table)
+{
+    for (size_t i = 0; i < p->member_count; i++) {
+        const struct service_member *m = &p->members[i];
+        struct jobs_node node;
+        enum sh_err err = jobs_node_get(table, m->node.id, &node);
+        bool known = err == SH_OK;
+        if (m->liveness != SERVICE_ALIVE || (known && same_addresses(&node, &m->node))) {
+            continue;
+        }
+        struct jobs_cmd cmd = {.type = JOBS_NODE_ADMIT};
+        struct jobs_node_admit *a = &cmd.u.node_admit;
+        memcpy(a->node, m->node.id, SH_NODE_ID_BYTES);
+        (void)snprintf(a->name, sizeof a->name, "%s", m->node.name);
+        (void)snprintf(a->addr, sizeof a->addr, "%s", m->node.addr);
+        (void)snprintf(a->api, sizeof a->api, "%s", m->node.api);
+        a->bulk_port = m->node.bulk_port;
+        struct jobs_node other;
+        if (jobs_node_by_name(table, a->name, &other) == SH_OK &&
+            memcmp(other.id, a->node, SH_NODE_ID_BYTES) != 0) {
+            continue; /* the newcomer learns it from its own start-up check */
+        }
+        propose(p, &cmd);
+    }
+}
+
+/* ---- who votes ---- */
+
+static enum roles_presence presence_of(enum service_liveness liveness)
+{
+    switch (liveness) {
+    case SERVICE_ALIVE:
+    case SERVICE_SUSPECT:
+        return ROLES_ALIVE;
+    case SERVICE_DEAD:
+        return ROLES_DEAD;
+    case SERVICE_LEFT:
+        return ROLES_LEFT;
+    }
+    SH_UNREACHABLE();
+}
+
+static uint64_t since_of(struct planner *p, const uint8_t *id, enum roles_presence now_is,
+                         uint64_t now_us)
+{
+    for (size_t i = 0; i < p->presence_count; i++) {
+        struct presence *x = &p->presence[i];
+        if (memcmp(x->id, id, SH_NODE_ID_BYTES) == 0) {
+            if (x->presence != now_is) {
+                x->presence = now_is;
+                x->since_us = now_us;
+            }
+            return x->since_us;
+        }
+    }
+    if (p->presence_count < NODES_MAX) {
+        struct presence *x = &p->presence[p->presence_count++];
+        memcpy(x->id, id, SH_NODE_ID_BYTES);
+        x->presence = now_is;
+        x->since_us = now_us;
+    }
+    return now_us;
+}
+
+static uint64_t match_of(const struct raft_status *raft, uint64_t handle)
+{
+    if (handle == raft->id) {
+        return raft->durable_index;
+    }
+    for (uint32_t i = 0; i < raft->peer_count; i++) {
+        if (raft->peers[i].id == handle) {
+            return raft->peers[i].match;
+        }
+    }
+    return 0;
+}
+
+static const struct service_member *member_of(const struct planner *p, const uint8_t *id)
+{
+    for (size_t i = 0; i < p->member_count; i++) {
+        if (memcmp(p->members[i].node.id, id, SH_NODE_ID_BYTES) == 0) {
+            return &p->members[i];
+        }
+    }
+    return NULL;
+}
+
+static void carry_out(struct planner *p, const struct roles_change *change)
+{
+    static const enum raft_change_type TYPES[] = {[ROLES_ADD_VOTER] = RAFT_ADD_VOTER,
+                                                  [ROLES_ADD_LEARNER] = RAFT_ADD_LEARNER,
+                                                  [ROLES_REMOVE] = RAFT_REMOVE};
+    if (change->cause == ROLES_CAUSE_TRANSFER) {
+        loop_post_transfer(p->s->loop, change->transfer_to);
+        return;
+    }
+    if (change->op_count == 0) {
+        return;
+    }
+    struct raft_conf_change raft = {.transition = RAFT_AUTO, .count = change->op_count};
+    for (uint32_t i = 0; i < change->op_count; i++) {
+        raft.changes[i] =
+            (struct raft_change){.type = TYPES[change->ops[i].type], .id = change->ops[i].handle};
+    }
+    journal_info("%s (agent %llu)", roles_cause_text(change->cause),
+                 (unsigned long long)change->ops[0].handle);
+    loop_post_change(p->s->loop, &raft);
+}
+
+static void plan_roles(struct planner *p, const struct sh_table *table,
+                       const struct replica_status *status, uint64_t now_us)
+{
+    const struct raft_status *raft = &status->raft;
+    struct jobs_node rows[NODES_MAX];
+    struct roles_node nodes[NODES_MAX];
+    uint32_t count = 0;
+    if (jobs_node_list(table, NULL, rows, NODES_MAX, &count) != SH_OK) {
+        return;
+    }
+    bool leader_listed = false;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct service_member *m = member_of(p, rows[i].id);
+        enum roles_presence now_is = m == NULL ? ROLES_DEAD : presence_of(m->liveness);
+        if (rows[i].handle == raft->id && loop_is_leaving(p->s->loop)) {
+            now_is = ROLES_LEAVING;
+        }
+        nodes[i] = (struct roles_node){.handle = rows[i].handle,
+                                       .presence = now_is,
+                                       .since_us = since_of(p, rows[i].id, now_is, now_us),
+                                       .match = match_of(raft, rows[i].handle)};
+        leader_listed = leader_listed || rows[i].handle == raft->id;
+    }
+    if (!leader_listed) {
+        return; /* its own admission is not applied yet */
+    }
+    struct roles_input input = {.now_us = now_us,
+                                .leader = raft->id,
+                                .last_index = raft->last_index,
+                                .in_flight = raft_conf_joint(&raft->conf),
+                                .nodes = nodes,
+                                .node_count = count,
+                                .voter_count = raft->conf.voter_count,
+                                .learner_count = raft->conf.learner_count};
+    memcpy(input.voters, raft->conf.voters, sizeof input.voters);
+    memcpy(input.learners, raft->conf.learners,
+           raft->conf.learner_count * sizeof raft->conf.learners[0]);
+    struct roles_limits limits = roles_limits_default();
+    struct roles_change change;
+    roles_plan(&input, &limits, &change);
+    carry_out(p, &change);
+}
+
+/* ---- placement ---- */
+
+static enum place_liveness place_liveness_of(enum service_liveness liveness)
+{
+    static const enum place_liveness MAP[] = {[SERVICE_ALIVE] = PLACE_ALIVE,
+                                              [SERVICE_SUSPECT] = PLACE_SUSPECT,
+                                              [SERVICE_DEAD] = PLACE_DEAD,
+                                              [SERVICE_LEFT] = PLACE_LEFT};
+    return MAP[liveness];
+}
+
+/* Number of a data set among those that this pass tells apart; PLACE_NO_DATASET when none. */
+struct dataset_names {
+    uint32_t count;
+    char at[PLACE_DATASETS_MAX][SH_NAME_MAX + 1];
+};
+
+static uint8_t dataset_number(struct dataset_names *names, const char *name)
+{
+    if (name[0] == '\0') {
+        return PLACE_NO_DATASET;
+    }
+    for (uint32_t i = 0; i < names->count; i++) {
+        if (strcmp(names->at[i], name) == 0) {
+            return (uint8_t)i;
+        }
+    }
+    if (names->count == PLACE_DATASETS_MAX) {
+        return PLACE_NO_DATASET - 1; /* waits for a later pass: nobody holds this number */
+    }
+    (void)snprintf(names->at[names->count], sizeof names->at[0], "%s", name);
+    return (uint8_t)names->count++;
+}
+
+static uint32_t collect_units(struct planner *p, const struct sh_table *table,
+                              struct dataset_names *names)
+{
+    uint32_t count = 0;
+    struct jobs_job job = {0};
+    if (jobs_open_list(table, (struct wire_unit){0}, p->open, PLANNER_UNITS_MAX, &count) != SH_OK) {
+        return 0;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        const struct jobs_unit *u = &p->open[i];
+        if (job.id != u->id.job && jobs_job_get(table, u->id.job, &job) != SH_OK) {
+            return i;
+        }
+        bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
+        struct place_unit *out = &p->units[i];
+        *out = (struct place_unit){.unit = u->id,
+                                   .running = u->state == JOBS_RUNNING,
+                                   .stopping = u->state == JOBS_STOPPING,
+                                   .priority = job.priority,
+                                   .need = job.need,
+                                   .dataset = dataset_number(names, job.need.dataset),
+                                   .pinned = job.pinned,
+                                   .placed_us = u->placed_us,
+                                   .fence = u->placement.fence,
+                                   .member_count = gang ? u->placement.member_count : 0};
+        memcpy(out->class, job.class, WIRE_CLASS_BYTES);
+        memcpy(out->members, u->placement.members, out->member_count * sizeof out->members[0]);
+    }
+    return count;
+}
+
+static uint32_t collect_nodes(struct planner *p, const struct sh_table *table,
+                              const struct dataset_names *names)
+{
+    uint32_t count = 0;
+    for (size_t i = 0; i < p->member_count; i++) {
+        const struct service_member *m = &p->members[i];
+        struct jobs_node row;
+        if (jobs_node_get(table, m->node.id, &row) != SH_OK) {
+            continue;
+        }
+        struct place_node *n = &p->nodes[count++];
+        *n = (struct place_node){.liveness = place_liveness_of(m->liveness),
+                                 .draining = m->node.draining,
+                                 .cpus = m->node.cpus,
+                                 .ram_bytes = m->node.ram_bytes,
+                                 .slots = m->node.slots,
+                                 .speed = m->node.speed};
+        memcpy(n->id, m->node.id, SH_NODE_ID_BYTES);
+        memcpy(n->class, m->node.class, WIRE_CLASS_BYTES);
+        (void)snprintf(n->version, sizeof n->version, "%s", m->node.version);
+        for (uint32_t d = 0; d < names->count; d++) {
+            struct jobs_dataset_holder holder;
+            if (jobs_dataset_holder_get(table, names->at[d], n->id, &holder) == SH_OK) {
+                n->datasets |= UINT64_C(1) << d;
+            }
+        }
+    }
+    return count;
+}
+
+static uint32_t collect_reports(struct planner *p, uint64_t now_us)
+{
+    uint32_t count = 0;
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    for (size_t i = 0; i < PLANNER_REPORTS_MAX; i++) {
+        if (p->reports[i].until_us > now_us) {
+            p->given[count++] = p->reports[i].report;
+        }
+    }
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+    return count;
+}
+
+static void propose_decision(struct planner *p, const struct place_decision *d)
+{
+    struct jobs_cmd cmd = {.type = JOBS_EXPIRE};
+    if (d->action == PLACE_ACTION_EXPIRE) {
+        cmd.u.expire.unit = d->unit;
+        cmd.u.expire.fence = d->previous;
+        cmd.u.expire.cause = d->cause;
+    } else {
+        cmd.type = JOBS_PLACE;
+        struct jobs_place *place = &cmd.u.place;
+        place->unit = d->unit;
+        place->previous = d->previous;
+        place->cause = d->cause;
+        memcpy(place->class, d->placement.class, WIRE_CLASS_BYTES);
+        place->mixed = d->placement.mixed;
+        place->member_count = d->placement.member_count;
+        memcpy(place->members, d->placement.members,
+               d->placement.member_count * sizeof place->members[0]);
+    }
+    propose(p, &cmd);
+}
+
+/* Keeps refusals and verdicts for `shoal why`. */
+static void show(struct planner *p, uint32_t unit_count)
+{
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < unit_count && count < REFUSALS_MAX; i++) {
+        if (p->verdicts[i].reason != WIRE_REASON_NONE) {
+            p->shown[count++] = p->verdicts[i];
+        }
+    }
+    for (uint32_t i = 0; i < p->output->refusal_count && count < REFUSALS_MAX; i++) {
+        p->shown[count++] = p->refusals[i];
+    }
+    p->shown_count = count;
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+}
+
+static void plan_places(struct planner *p, const struct sh_table *table)
+{
+    struct dataset_names *names = calloc(1, sizeof *names);
+    if (names == NULL) {
+        return;
+    }
+    uint64_t wall = sh_wall_us();
+    uint64_t led_us = sh_now_us() - p->led_since_us;
+    uint32_t units = collect_units(p, table, names);
+    struct place_input input = {
+        .now_us = wall,
+        .losses_from_us = led_us < PLANNER_SETTLE_US ? wall + (PLANNER_SETTLE_US - led_us) : 0,
+        .nodes = p->nodes,
+        .node_count = collect_nodes(p, table, names),
+        .units = p->units,
+        .unit_count = units,
+        .reports = p->given,
+        .report_count = collect_reports(p, sh_now_us())};
+    free(names);
+    (void)snprintf(input.version, sizeof input.version, "%s", SHOAL_VERSION);
+    struct place_limits limits = place_limits_default();
+    struct place_output *out = p->output;
+    out->decisions = p->decisions;
+    out->decision_capacity = DECISIONS_MAX;
+    out->refusals = p->refusals;
+    out->refusal_capacity = REFUSALS_MAX;
+    out->verdicts = p->verdicts;
+    place_plan(&input, &limits, out);
+    for (uint32_t i = 0; i < out->decision_count; i++) {
+        propose_decision(p, &out->decisions[i]);
+    }
+    show(p, units);
+}
+
+/* ---- the thread ---- */
+
+static bool note_leading(struct planner *p, const struct replica_status *status, uint64_t now_us)
+{
+    bool leads = !status->dormant && status->raft.role == RAFT_LEADER;
+    if (!leads) {
+        p->led_since_us = 0;
+        p->presence_count = 0;
+    } else if (p->led_since_us == 0 || p->term != status->raft.term) {
+        p->led_since_us = now_us;
+        p->term = status->raft.term;
+    }
+    return leads;
+}
+
+static void pass(struct planner *p)
+{
+    struct replica_status *status = calloc(1, sizeof *status);
+    struct fsm_view *view = NULL;
+    uint64_t now_us = sh_now_us();
+    if (status == NULL) {
+        return;
+    }
+    loop_replica_status(p->s->loop, status);
+    if (note_leading(p, status, now_us) && fsm_view_open(p->s->fsm, &view) == SH_OK) {
+        const struct sh_table *table = fsm_view_table(view);
+        p->member_count = members_list(p->s->members, p->members, NODES_MAX);
+        admit(p, table);
+        if (now_us >= p->roles_due_us) {
+            p->roles_due_us = now_us + 200000;
+            plan_roles(p, table, status, now_us);
+        }
+        plan_places(p, table);
+        fsm_view_close(view);
+    }
+    free(status);
+}
+
+static bool wait_for_wake(struct planner *p)
+{
+    struct timespec until;
+    SH_CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    until.tv_nsec += (long)PLANNER_PAUSE_US * 1000;
+    until.tv_sec += until.tv_nsec / 1000000000;
+    until.tv_nsec %= 1000000000;
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    while (!p->awake && !p->stopping) {
+        if (pthread_cond_timedwait(&p->changed, &p->lock, &until) == ETIMEDOUT) {
+            break;
+        }
+    }
+    p->awake = false;
+    bool go_on = !p->stopping;
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+    return go_on;
+}
+
+static void *run(void *arg)
+{
+    struct planner *p = arg;
+    while (wait_for_wake(p)) {
+        pass(p);
+    }
+    return NULL;
+}
+
+/* ---- questions of other agents ---- */
+
+static bool same_report(const struct place_report *a, const struct place_report *b)
+{
+    return wire_unit_equal(a->unit, b->unit) && wire_fence_equal(a->fence, b->fence) &&
+           memcmp(a->reporter, b->reporter, SH_NODE_ID_BYTES) == 0 &&
+           memcmp(a->lost, b->lost, SH_NODE_ID_BYTES) == 0;
+}
+
+static enum sh_err answer_lost(void *ctx, struct sh_span request, uint8_t *reply, size_t capacity,
+                               size_t *reply_size)
+{
+    struct planner *p = ctx;
+    (void)reply;
+    (void)capacity;
+    *reply_size = 0;
+    struct sh_reader r = sh_reader_over(request.at, request.size);
+    struct place_report report;
+    report.unit = wire_unit_get(&r);
+    report.fence = wire_fence_get(&r);
+    sh_get_bytes(&r, report.reporter, SH_NODE_ID_BYTES);
+    sh_get_bytes(&r, report.lost, SH_NODE_ID_BYTES);
+    if (r.bad) {
+        return SH_ERR_CORRUPT;
+    }
+    uint64_t now = sh_now_us();
+    struct report *place = NULL;
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    for (size_t i = 0; i < PLANNER_REPORTS_MAX; i++) {
+        struct report *at = &p->reports[i];
+        if (at->until_us > now && same_report(&at->report, &report)) {
+            place = at;
+            break;
+        }
+        if (at->until_us <= now && place == NULL) {
+            place = at;
+        }
+    }
+    if (place != NULL) {
+        place->report = report;
+        place->until_us = now + PLANNER_REPORT_US;
+    }
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+    planner_wake(p);
+    return place != NULL ? SH_OK : SH_ERR_FULL;
+}
+
+static int why_line(const struct planner *p, const struct place_refusal *r, char *out, size_t size)
+{
+    static const uint8_t NONE[SH_NODE_ID_BYTES];
+    struct service_member member;
+    char who[SH_NAME_MAX + 1] = "the job";
+    if (memcmp(r->node, NONE, SH_NODE_ID_BYTES) != 0) {
+        char hex[2 * SH_NODE_ID_BYTES + 1];
+        sh_hex(hex, r->node, SH_NODE_ID_BYTES);
+        (void)snprintf(who, sizeof who, "%.8s", hex);
+        if (members_get(p->s->members, r->node, &member)) {
+            (void)snprintf(who, sizeof who, "%s", member.node.name);
+        }
+    }
+    bool counted = r->need != 0 || r->have != 0;
+    if (counted) {
+        return snprintf(out, size, "%s: %s (needs %llu, has %llu)\n", who,
+                        place_reason_text(r->reason), (unsigned long long)r->need,
+                        (unsigned long long)r->have);
+    }
+    return snprintf(out, size, "%s: %s\n", who, place_reason_text(r->reason));
+}
+
+static enum sh_err answer_why(void *ctx, struct sh_span request, uint8_t *reply, size_t capacity,
+                              size_t *reply_size)
+{
+    struct planner *p = ctx;
+    struct sh_reader r = sh_reader_over(request.at, request.size);
+    uint64_t job = sh_get_u64(&r);
+    size_t used = 0;
+    if (r.bad) {
+        return SH_ERR_CORRUPT;
+    }
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    for (uint32_t i = 0; i < p->shown_count; i++) {
+        const struct place_refusal *x = &p->shown[i];
+        if (x->unit.job != job || x->unit.unit != 0 || capacity - used < 256) {
+            continue;
+        }
+        int n = why_line(p, x, (char *)reply + used, capacity - used);
+        used += n > 0 ? (size_t)n : 0;
+    }
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+    *reply_size = used;
+    return SH_OK;
+}
+
+/* ---- life ---- */
+
+static bool take_memory(struct planner *p)
+{
+    p->shown = calloc(REFUSALS_MAX, sizeof *p->shown);
+    p->members = calloc(NODES_MAX, sizeof *p->members);
+    p->nodes = calloc(NODES_MAX, sizeof *p->nodes);
+    p->open = calloc(PLANNER_UNITS_MAX, sizeof *p->open);
+    p->units = calloc(PLANNER_UNITS_MAX, sizeof *p->units);
+    p->decisions = calloc(DECISIONS_MAX, sizeof *p->decisions);
+    p->refusals = calloc(REFUSALS_MAX, sizeof *p->refusals);
+    p->verdicts = calloc(PLANNER_UNITS_MAX, sizeof *p->verdicts);
+    p->output = calloc(1, sizeof *p->output);
+    return p->shown != NULL && p->members != NULL && p->nodes != NULL && p->open != NULL &&
+           p->units != NULL && p->decisions != NULL && p->refusals != NULL && p->verdicts != NULL &&
+           p->output != NULL;
+}
+
+enum sh_err planner_open(struct planner **out, struct service *s)
+{
+    struct planner *p = calloc(1, sizeof *p);
+    if (p == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    p->s = s;
+    pthread_condattr_t attr;
+    SH_CHECK(pthread_condattr_init(&attr) == 0);
+    SH_CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    SH_CHECK(pthread_mutex_init(&p->lock, NULL) == 0);
+    SH_CHECK(pthread_cond_init(&p->changed, &attr) == 0);
+    SH_CHECK(pthread_condattr_destroy(&attr) == 0);
+    if (!take_memory(p)) {
+        planner_close(p);
+        return SH_ERR_NO_MEMORY;
+    }
+    calls_on(s->calls, SERVICE_CALL_LOST, answer_lost, p);
+    calls_on(s->calls, SERVICE_CALL_WHY, answer_why, p);
+    *out = p;
+    return SH_OK;
+}
+
+enum sh_err planner_start(struct planner *p)
+{
+    if (pthread_create(&p->thread, NULL, run, p) != 0) {
+        return SH_ERR_NO_MEMORY;
+    }
+    p->running = true;
+    return SH_OK;
+}
+
+void planner_stop(struct planner *p)
+{
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    p->stopping = true;
+    SH_CHECK(pthread_cond_broadcast(&p->changed) == 0);
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+    if (p->running) {
+        SH_CHECK(pthread_join(p->thread, NULL) == 0);
+        p->running = false;
+    }
+}
+
+void planner_close(struct planner *p)
+{
+    if (p == NULL) {
+        return;
+    }
+    SH_CHECK(!p->running);
+    SH_CHECK(pthread_cond_destroy(&p->changed) == 0);
+    SH_CHECK(pthread_mutex_destroy(&p->lock) == 0);
+    free(p->shown);
+    free(p->members);
+    free(p->nodes);
+    free(p->open);
+    free(p->units);
+    free(p->decisions);
+    free(p->refusals);
+    free(p->verdicts);
+    free(p->output);
+    free(p);
+}
+
+void planner_wake(struct planner *p)
+{
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    p->awake = true;
+    SH_CHECK(pthread_cond_signal(&p->changed) == 0);
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The coordinator's housekeeping, on a thread of its own: admits agents, proposes who votes
+ * (consensus/roles), places units (consensus/place). Runs on every agent and does nothing where the
+ * agent does not lead. It proposes without waiting; what is overtaken is refused by its fence and
+ * planned again. */
+#ifndef AGENT_PLANNER_H
+#define AGENT_PLANNER_H
+
+#include "place/place.h"
+#include "service.h"
+
+#define PLANNER_PAUSE_US    UINT64_C(500000) /* a pass at least this often while leading */
+#define PLANNER_SETTLE_US   UINT64_C(600000) /* a new coordinator counts nobody as lost before */
+#define PLANNER_REPORTS_MAX 64u
+#define PLANNER_REPORT_US   UINT64_C(5000000) /* a report is believed this long */
+#define PLANNER_UNITS_MAX   1024u             /* open units looked at in one pass */
+
+struct planner;
+
+SH_MUST_USE enum sh_err planner_open(struct planner **out, struct service *s);
+SH_MUST_USE enum sh_err planner_start(struct planner *p);
+void planner_stop(struct planner *p);
+void planner_close(struct planner *p);
+/* Something changed: members, the tables, who leads. Any thread, never blocks. */
+void planner_wake(struct planner *p);
+
+#endif

@@ -1,0 +1,538 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "records.h"
+
+#include "journal.h"
+#include "parts.h"
+#include "queue.h"
+
+#include "base/host/host.h"
+#include "base/rng.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum records_op { OP_PUT = 1, OP_GET = 2 };
+enum { REQUEST_BYTES = 262144, ROW_HEAD = 24, LINE_BUFFER = 1 << 20 };
+
+struct row { /* a point, or a line when name is empty */
+    uint64_t job;
+    uint64_t step; /* of a point; sequence of a line */
+    uint64_t wall_us;
+    double value;
+    char name[SH_NAME_MAX + 1];
+    char text[sizeof((struct service_log_line *)0)->text];
+};
+
+struct records {
+    struct service *s;
+    struct queue *queue; /* of struct row */
+    pthread_t thread;
+    atomic_bool stopping;
+    pthread_mutex_t lock; /* sequence */
+    uint64_t sequence;
+};
+
+/* ---- rows on the wire: kind u8, job, step, wall, value, name, text ---- */
+
+static void put_row(struct sh_writer *w, const struct row *row)
+{
+    sh_put_u64(w, row->job);
+    sh_put_u64(w, row->step);
+    sh_put_u64(w, row->wall_us);
+    sh_put_f64(w, row->value);
+    sh_put_str(w, row->name);
+    sh_put_str(w, row->text);
+}
+
+static void get_row(struct sh_reader *r, struct row *row)
+{
+    row->job = sh_get_u64(r);
+    row->step = sh_get_u64(r);
+    row->wall_us = sh_get_u64(r);
+    row->value = sh_get_f64(r);
+    sh_get_str(r, row->name, sizeof row->name);
+    sh_get_str(r, row->text, sizeof row->text);
+}
+
+static void store_row(struct records *r, struct kv_batch *batch, const struct row *row)
+{
+    if (row->name[0] != '\0') {
+        struct series_point point = {
+            .step = row->step, .value = row->value, .wall_us = row->wall_us};
+        series_put_point(&r->s->series, batch, row->job, row->name, &point);
+    } else {
+        struct series_stream stream = {.job = row->job};
+        struct series_row line = {
+            .seq = row->step,
+            .wall_us = row->wall_us,
+            .text = {.at = (const uint8_t *)row->text, .size = strlen(row->text)}};
+        series_put_line(&r->s->series, batch, &stream, &line);
+    }
+}
+
+/* ---- writing ---- */
+
+static void keep(struct records *r, const struct row *rows, size_t count)
+{
+    struct kv_batch batch;
+    kv_batch_init(&batch);
+    for (size_t i = 0; i < count; i++) {
+        store_row(r, &batch, &rows[i]);
+    }
+    enum sh_err err = kv_write(r->s->bulk_kv, &batch, false);
+    kv_batch_fini(&batch);
+    if (err != SH_OK) {
+        journal_warn("metrics and logs of this agent are not kept: %s", sh_err_text(err));
+    }
+    for (size_t i = 0; i < count; i++) {
+        /* FULL: this row stays on this agent only, as the header says. */
+        SH_MAY_FAIL(queue_push(r->queue, &rows[i]));
+    }
+}
+
+void records_points(struct records *r, uint64_t job, const char *name,
+                    const struct service_point *points, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct row row = {.job = job,
+                          .step = points[i].step,
+                          .wall_us = points[i].wall_us,
+                          .value = points[i].value};
+        (void)snprintf(row.name, sizeof row.name, "%s", name);
+        keep(r, &row, 1);
+    }
+}
+
+/* Grows with the wall clock so that lines of several agents merge in time order; the low bits tell
+ * the writers apart. */
+static uint64_t next_sequence(struct records *r)
+{
+    uint64_t now = sh_wall_us();
+    SH_CHECK(pthread_mutex_lock(&r->lock) == 0);
+    r->sequence = now > r->sequence ? now : r->sequence + 1;
+    uint64_t sequence = r->sequence;
+    SH_CHECK(pthread_mutex_unlock(&r->lock) == 0);
+    return sequence * 64 + r->s->trust.node[0] % 64;
+}
+
+void records_line(struct records *r, uint64_t job, const char *text)
+{
+    struct row row = {.job = job, .step = next_sequence(r), .wall_us = sh_wall_us()};
+    (void)snprintf(row.text, sizeof row.text, "%s", text);
+    keep(r, &row, 1);
+}
+
+/* ---- copies ---- */
+
+struct choice {
+    uint64_t weight;
+    uint8_t node[SH_NODE_ID_BYTES];
+};
+
+/* The live agents with the largest hash of (job, node): the same ones on every agent. */
+static size_t choose(struct records *r, uint64_t job, struct choice out[static RECORDS_COPIES])
+{
+    uint8_t alive[WIRE_MEMBERS_MAX][SH_NODE_ID_BYTES];
+    size_t count = members_alive(r->s->members, alive, WIRE_MEMBERS_MAX);
+    size_t chosen = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct choice c = {.weight = sh_hash64(job, alive[i], SH_NODE_ID_BYTES)};
+        memcpy(c.node, alive[i], SH_NODE_ID_BYTES);
+        if (chosen < RECORDS_COPIES) {
+            out[chosen++] = c;
+            continue;
+        }
+        size_t least = 0;
+        for (size_t k = 1; k < chosen; k++) {
+            least = out[k].weight < out[least].weight ? k : least;
+        }
+        if (c.weight > out[least].weight) {
+            out[least] = c;
+        }
+    }
+    return chosen;
+}
+
+/* Sends rows of one job; what does not arrive stays on this agent. */
+static void copy_rows(struct records *r, const struct row *rows, uint32_t count)
+{
+    struct choice to[RECORDS_COPIES];
+    size_t targets = choose(r, rows[0].job, to);
+    uint8_t *request = malloc(REQUEST_BYTES);
+    if (request == NULL || targets == 0) {
+        free(request);
+        return;
+    }
+    struct sh_writer w = sh_writer_over(request, REQUEST_BYTES);
+    sh_put_u8(&w, OP_PUT);
+    sh_put_u32(&w, count);
+    for (uint32_t i = 0; i < count; i++) {
+        put_row(&w, &rows[i]);
+    }
+    SH_CHECK(!w.full);
+    for (size_t i = 0; i < targets; i++) {
+        size_t size = 0;
+        uint8_t none[1];
+        SH_MAY_FAIL(calls_ask(r->s->calls, CALLS_CONTROL, to[i].node, SERVICE_CALL_SERIES, request,
+                              w.used, none, sizeof none, &size, RECORDS_ASK_US));
+    }
+    free(request);
+}
+
+static void *run(void *arg)
+{
+    enum { BATCH = 512 }; /* rows of at most 400 bytes: one request holds them */
+    struct records *r = arg;
+    struct row *rows = calloc(BATCH, sizeof *rows);
+    SH_CHECK(rows != NULL);
+    struct row next;
+    bool have = false;
+    while (have || !atomic_load(&r->stopping) || queue_count(r->queue) > 0) {
+        if (!have && !queue_wait(r->queue, &next, RECORDS_FLUSH_US)) {
+            continue;
+        }
+        uint32_t count = 0;
+        rows[count++] = next;
+        have = false;
+        uint64_t until = sh_now_us() + RECORDS_FLUSH_US;
+        while (count < BATCH && !have) {
+            uint64_t now = sh_now_us();
+            if (now >= until || !queue_wait(r->queue, &next, until - now)) {
+                break;
+            }
+            have = next.job != rows[0].job;
+            if (!have) {
+                rows[count++] = next;
+            }
+        }
+        copy_rows(r, rows, count);
+    }
+    free(rows);
+    return NULL;
+}
+
+/* ---- answering ---- */
+
+static enum sh_err answer_put(struct records *r, struct sh_reader *request)
+{
+    uint32_t count = sh_get_u32(request);
+    struct kv_batch batch;
+    kv_batch_init(&batch);
+    for (uint32_t i = 0; i < count && !request->bad; i++) {
+        struct row row;
+        get_row(request, &row);
+        if (!request->bad) {
+            store_row(r, &batch, &row);
+        }
+    }
+    enum sh_err err = request->bad ? SH_ERR_CORRUPT : kv_write(r->s->bulk_kv, &batch, false);
+    kv_batch_fini(&batch);
+    return err;
+}
+
+static enum sh_err local_points(struct records *r, uint64_t job, const char *name, uint64_t from,
+                                struct service_point *out, uint32_t capacity, uint32_t *count)
+{
+    struct series_point *points = calloc(capacity, sizeof *points);
+    if (points == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    enum sh_err err = series_points(&r->s->series, job, name, from, points, capacity, count);
+    for (uint32_t i = 0; err == SH_OK && i < *count; i++) {
+        out[i] = (struct service_point){
+            .step = points[i].step, .wall_us = points[i].wall_us, .value = points[i].value};
+    }
+    free(points);
+    return err;
+}
+
+static enum sh_err local_lines(struct records *r, uint64_t job, uint64_t from,
+                               struct service_log_line *out, uint32_t capacity, uint32_t *count)
+{
+    struct series_stream stream = {.job = job};
+    struct series_row *rows = calloc(capacity, sizeof *rows);
+    uint8_t *buffer = malloc(LINE_BUFFER);
+    enum sh_err err = rows == NULL || buffer == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    if (err == SH_OK) {
+        err =
+            series_lines(&r->s->series, &stream, from, rows, capacity, buffer, LINE_BUFFER, count);
+    }
+    for (uint32_t i = 0; err == SH_OK && i < *count; i++) {
+        out[i] = (struct service_log_line){.sequence = rows[i].seq, .wall_us = rows[i].wall_us};
+        (void)snprintf(out[i].text, sizeof out[i].text, "%.*s", (int)rows[i].text.size,
+                       (const char *)rows[i].text.at);
+    }
+    free(buffer);
+    free(rows);
+    return err;
+}
+
+static enum sh_err answer_points(struct records *r, struct sh_reader *request,
+                                 struct sh_writer *reply)
+{
+    char name[SH_NAME_MAX + 1];
+    uint64_t job = sh_get_u64(request);
+    uint64_t from = sh_get_u64(request);
+    sh_get_str(request, name, sizeof name);
+    struct service_point *points = calloc(RECORDS_PAGE_MAX, sizeof *points);
+    uint32_t count = 0;
+    enum sh_err err = points == NULL                    ? SH_ERR_NO_MEMORY
+                      : request->bad || name[0] == '\0' ? SH_ERR_CORRUPT
+                                                        : SH_OK;
+    if (err == SH_OK) {
+        err = local_points(r, job, name, from, points, RECORDS_PAGE_MAX, &count);
+    }
+    sh_put_u32(reply, count);
+    for (uint32_t i = 0; i < count; i++) {
+        sh_put_u64(reply, points[i].step);
+        sh_put_u64(reply, points[i].wall_us);
+        sh_put_f64(reply, points[i].value);
+    }
+    free(points);
+    return err == SH_OK && reply->full ? SH_ERR_LIMIT : err;
+}
+
+static enum sh_err answer_lines(struct records *r, struct sh_reader *request,
+                                struct sh_writer *reply)
+{
+    uint64_t job = sh_get_u64(request);
+    uint64_t from = sh_get_u64(request);
+    uint32_t max = RECORDS_PAGE_MAX / 4;
+    struct service_log_line *lines = calloc(max, sizeof *lines);
+    uint32_t count = 0;
+    enum sh_err err = lines == NULL ? SH_ERR_NO_MEMORY : request->bad ? SH_ERR_CORRUPT : SH_OK;
+    if (err == SH_OK) {
+        err = local_lines(r, job, from, lines, max, &count);
+    }
+    sh_put_u32(reply, count);
+    for (uint32_t i = 0; i < count; i++) {
+        sh_put_u64(reply, lines[i].sequence);
+        sh_put_u64(reply, lines[i].wall_us);
+        sh_put_str(reply, lines[i].text);
+    }
+    free(lines);
+    return err == SH_OK && reply->full ? SH_ERR_LIMIT : err;
+}
+
+static enum sh_err answer_series(void *ctx, struct sh_span bytes, uint8_t *reply, size_t capacity,
+                                 size_t *reply_size)
+{
+    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
+    struct sh_writer w = sh_writer_over(reply, capacity);
+    uint8_t op = sh_get_u8(&r);
+    enum sh_err err = op == OP_PUT   ? answer_put(ctx, &r)
+                      : op == OP_GET ? answer_points(ctx, &r, &w)
+                                     : SH_ERR_INVALID;
+    *reply_size = w.used;
+    return err;
+}
+
+static enum sh_err answer_logs(void *ctx, struct sh_span bytes, uint8_t *reply, size_t capacity,
+                               size_t *reply_size)
+{
+    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
+    struct sh_writer w = sh_writer_over(reply, capacity);
+    enum sh_err err = sh_get_u8(&r) == OP_GET ? answer_lines(ctx, &r, &w) : SH_ERR_INVALID;
+    *reply_size = w.used;
+    return err;
+}
+
+/* ---- reading ---- */
+
+/* Inserts by step; an equal step keeps the newer point. Beyond capacity the largest steps go. */
+static void merge_point(struct service_point *out, size_t capacity, size_t *count,
+                        const struct service_point *p)
+{
+    size_t low = 0;
+    size_t high = *count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (out[middle].step < p->step) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low < *count && out[low].step == p->step) {
+        if (p->wall_us > out[low].wall_us) {
+            out[low] = *p;
+        }
+        return;
+    }
+    if (low >= capacity) {
+        return;
+    }
+    size_t moved = (*count < capacity ? *count : capacity - 1) - low;
+    memmove(&out[low + 1], &out[low], moved * sizeof *out);
+    out[low] = *p;
+    *count = *count < capacity ? *count + 1 : capacity;
+}
+
+static void merge_line(struct service_log_line *out, size_t capacity, size_t *count,
+                       const struct service_log_line *p)
+{
+    size_t low = 0;
+    size_t high = *count;
+    while (low < high) {
+        size_t middle = (low + high) / 2;
+        if (out[middle].sequence < p->sequence) {
+            low = middle + 1;
+        } else {
+            high = middle;
+        }
+    }
+    if (low >= capacity || (low < *count && out[low].sequence == p->sequence)) {
+        return;
+    }
+    size_t moved = (*count < capacity ? *count : capacity - 1) - low;
+    memmove(&out[low + 1], &out[low], moved * sizeof *out);
+    out[low] = *p;
+    *count = *count < capacity ? *count + 1 : capacity;
+}
+
+/* Asks one agent; what it has is merged into out by take. */
+struct question {
+    enum service_call_kind kind;
+    uint8_t bytes[128];
+    size_t size;
+    void (*take)(struct question *q, struct sh_reader *reply);
+    void *out;
+    size_t capacity;
+    size_t count;
+};
+
+static void take_points(struct question *q, struct sh_reader *reply)
+{
+    uint32_t count = sh_get_u32(reply);
+    for (uint32_t i = 0; i < count && !reply->bad; i++) {
+        struct service_point p;
+        p.step = sh_get_u64(reply);
+        p.wall_us = sh_get_u64(reply);
+        p.value = sh_get_f64(reply);
+        if (!reply->bad) {
+            merge_point(q->out, q->capacity, &q->count, &p);
+        }
+    }
+}
+
+static void take_lines(struct question *q, struct sh_reader *reply)
+{
+    uint32_t count = sh_get_u32(reply);
+    for (uint32_t i = 0; i < count && !reply->bad; i++) {
+        struct service_log_line line;
+        line.sequence = sh_get_u64(reply);
+        line.wall_us = sh_get_u64(reply);
+        sh_get_str(reply, line.text, sizeof line.text);
+        if (!reply->bad) {
+            merge_line(q->out, q->capacity, &q->count, &line);
+        }
+    }
+}
+
+/* Everybody live, this agent first. OK when anybody answered. */
+static enum sh_err ask_all(struct records *r, struct question *q, uint64_t timeout_us)
+{
+    uint8_t nodes[WIRE_MEMBERS_MAX + 1][SH_NODE_ID_BYTES];
+    memcpy(nodes[0], r->s->trust.node, SH_NODE_ID_BYTES);
+    size_t count = 1 + members_alive(r->s->members, &nodes[1], WIRE_MEMBERS_MAX);
+    uint64_t deadline = sh_now_us() + timeout_us;
+    uint8_t *reply = malloc(CALLS_REPLY_MAX);
+    enum sh_err result = reply == NULL ? SH_ERR_NO_MEMORY : SH_ERR_UNREACHABLE;
+    for (size_t i = 0; reply != NULL && i < count; i++) {
+        uint64_t now = sh_now_us();
+        uint64_t left = now < deadline ? deadline - now : 0;
+        size_t size = 0;
+        enum sh_err err =
+            calls_ask(r->s->calls, CALLS_CONTROL, nodes[i], q->kind, q->bytes, q->size, reply,
+                      CALLS_REPLY_MAX, &size, left < RECORDS_ASK_US ? left : RECORDS_ASK_US);
+        if (err == SH_OK) {
+            struct sh_reader reader = sh_reader_over(reply, size);
+            q->take(q, &reader);
+            result = SH_OK;
+        }
+    }
+    free(reply);
+    return result;
+}
+
+enum sh_err records_read_points(struct records *r, uint64_t job, const char *name, uint64_t from,
+                                struct service_point *out, size_t capacity, size_t *count,
+                                uint64_t timeout_us)
+{
+    struct question q = {
+        .kind = SERVICE_CALL_SERIES, .take = take_points, .out = out, .capacity = capacity};
+    struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
+    sh_put_u8(&w, OP_GET);
+    sh_put_u64(&w, job);
+    sh_put_u64(&w, from);
+    sh_put_str(&w, name);
+    if (w.full) {
+        return SH_ERR_INVALID;
+    }
+    q.size = w.used;
+    enum sh_err err = ask_all(r, &q, timeout_us);
+    *count = q.count;
+    return err;
+}
+
+enum sh_err records_read_lines(struct records *r, uint64_t job, uint64_t from,
+                               struct service_log_line *out, size_t capacity, size_t *count,
+                               uint64_t timeout_us)
+{
+    struct question q = {
+        .kind = SERVICE_CALL_LOGS, .take = take_lines, .out = out, .capacity = capacity};
+    struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
+    sh_put_u8(&w, OP_GET);
+    sh_put_u64(&w, job);
+    sh_put_u64(&w, from);
+    q.size = w.used;
+    enum sh_err err = ask_all(r, &q, timeout_us);
+    *count = q.count;
+    return err;
+}
+
+/* ---- life ---- */
+
+enum sh_err records_open(struct records **out, struct service *s)
+{
+    struct records *r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    r->s = s;
+    SH_CHECK(pthread_mutex_init(&r->lock, NULL) == 0);
+    enum sh_err err = queue_open(&r->queue, RECORDS_QUEUED_MAX, sizeof(struct row));
+    if (err == SH_OK && pthread_create(&r->thread, NULL, run, r) != 0) {
+        queue_close(r->queue);
+        err = SH_ERR_NO_MEMORY;
+    }
+    if (err != SH_OK) {
+        SH_CHECK(pthread_mutex_destroy(&r->lock) == 0);
+        free(r);
+        return err;
+    }
+    calls_on(s->calls, SERVICE_CALL_SERIES, answer_series, r);
+    calls_on(s->calls, SERVICE_CALL_LOGS, answer_logs, r);
+    *out = r;
+    return SH_OK;
+}
+
+void records_stop(struct records *r)
+{
+    atomic_store(&r->stopping, true);
+    queue_stop(r->queue);
+    SH_CHECK(pthread_join(r->thread, NULL) == 0);
+}
+
+void records_close(struct records *r)
+{
+    if (r == NULL) {
+        return;
+    }
+    queue_close(r->queue);
+    SH_CHECK(pthread_mutex_destroy(&r->lock) == 0);
+    free(r);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Metric points and log lines of jobs: written to the bulk store here at once and, every
+ * RECORDS_FLUSH_US, to two other agents that rendezvous hashing picks for the job, so that they
+ * outlive their writer. A reader merges what all live agents have; a step that was redone counts
+ * once, with the newest point. */
+#ifndef AGENT_RECORDS_H
+#define AGENT_RECORDS_H
+
+#include "service.h"
+
+#define RECORDS_FLUSH_US   UINT64_C(500000)
+#define RECORDS_COPIES     2u    /* other agents */
+#define RECORDS_QUEUED_MAX 8192u /* rows not copied yet; more stay on this agent only */
+#define RECORDS_ASK_US     UINT64_C(2000000)
+#define RECORDS_PAGE_MAX   4096u /* points or lines in one answer */
+
+struct records;
+
+SH_MUST_USE enum sh_err records_open(struct records **out, struct service *s);
+void records_stop(struct records *r); /* copies what is queued, within one call's deadline */
+void records_close(struct records *r);
+
+void records_points(struct records *r, uint64_t job, const char *name,
+                    const struct service_point *points, size_t count);
+void records_line(struct records *r, uint64_t job, const char *text);
+SH_MUST_USE enum sh_err records_read_points(struct records *r, uint64_t job, const char *name,
+                                            uint64_t from, struct service_point *out,
+                                            size_t capacity, size_t *count, uint64_t timeout_us);
+SH_MUST_USE enum sh_err records_read_lines(struct records *r, uint64_t job, uint64_t from,
+                                           struct service_log_line *out, size_t capacity,
+                                           size_t *count, uint64_t timeout_us);
+
+#endif

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "service.h"
+
+#include "loop.h"
+#include "parts.h"
+#include "planner.h"
+#include "records.h"
+#include "train/train.h"
+
+#include "base/host/host.h"
+#include "jobs/view.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { RESEND_US = 300000 };
+
+struct service_view {
+    struct fsm_view *fsm;
+};
+
+void service_status(struct service *s, struct service_status *out)
+{
+    struct replica_status status;
+    loop_replica_status(s->loop, &status);
+    *out = (struct service_status){.raft_handle = status.raft.id,
+                                   .term = status.raft.term,
+                                   .leader_known = status.leader_known,
+                                   .commit_index = status.raft.commit,
+                                   .leaderless_us = status.leaderless_us,
+                                   .uptime_us = sh_now_us() - s->start_us};
+    memcpy(out->cluster_id, s->trust.cluster, SH_CLUSTER_ID_BYTES);
+    memcpy(out->node_id, s->trust.node, SH_NODE_ID_BYTES);
+    memcpy(out->leader_id, status.leader, SH_NODE_ID_BYTES);
+    (void)snprintf(out->name, sizeof out->name, "%s", s->options->name);
+    if (status.dormant || !status.raft.promotable) {
+        out->role = SERVICE_LEARNER;
+    } else if (status.raft.role == RAFT_LEADER) {
+        out->role = SERVICE_LEADER;
+    } else {
+        out->role = status.raft.role == RAFT_FOLLOWER ? SERVICE_FOLLOWER : SERVICE_CANDIDATE;
+    }
+    struct fsm_view *view;
+    if (fsm_view_open(s->fsm, &view) == SH_OK) {
+        out->applied_index = fsm_view_index(view);
+        out->state_digest = jobs_digest(fsm_view_table(view));
+        fsm_view_close(view);
+    }
+}
+
+size_t service_members(struct service *s, struct service_member *out, size_t capacity)
+{
+    return members_list(s->members, out, capacity);
+}
+
+/* ---- writing ---- */
+
+enum sh_err service_propose(struct service *s, const void *command, size_t size,
+                            uint64_t timeout_us, struct jobs_result *out)
+{
+    uint64_t number;
+    uint64_t deadline = sh_now_us() + timeout_us;
+    enum sh_err err = proposals_begin(s->proposals, &number);
+    if (err != SH_OK) {
+        return err;
+    }
+    bool done = false;
+    while (!done && err == SH_OK) {
+        uint64_t now = sh_now_us();
+        if (now >= deadline) {
+            break;
+        }
+        uint8_t *envelope = malloc(PROPOSALS_ENVELOPE_HEAD + size);
+        if (envelope == NULL) {
+            err = SH_ERR_NO_MEMORY;
+            break;
+        }
+        proposals_seal(envelope, s->trust.node, number, command, size);
+        err = loop_post_proposal(s->loop, envelope, PROPOSALS_ENVELOPE_HEAD + size);
+        if (err != SH_OK) {
+            free(envelope);
+            break;
+        }
+        uint64_t left = deadline - now;
+        done = proposals_wait(s->proposals, number, left < RESEND_US ? left : RESEND_US, out);
+    }
+    proposals_end(s->proposals, number);
+    if (err != SH_OK || done) {
+        return err != SH_OK ? err : out->err;
+    }
+    struct replica_status status;
+    loop_replica_status(s->loop, &status);
+    return status.leader_known ? SH_ERR_TIMEOUT : SH_ERR_NO_QUORUM;
+}
+
+void service_on_applied(void *ctx, uint64_t index, const struct jobs_result *results,
+                        uint32_t count)
+{
+    struct service *s = ctx;
+    bool nodes_changed = false;
+    for (uint32_t i = 0; i < count; i++) {
+        nodes_changed = nodes_changed || results[i].nodes_changed;
+    }
+    struct fsm_view *view;
+    if (nodes_changed && fsm_view_open(s->fsm, &view) == SH_OK) {
+        service_learn_nodes(s, fsm_view_table(view));
+        fsm_view_close(view);
+    }
+    SH_CHECK(pthread_mutex_lock(&s->lock) == 0);
+    s->applied_index = index;
+    SH_CHECK(pthread_cond_broadcast(&s->applied_more) == 0);
+    SH_CHECK(pthread_mutex_unlock(&s->lock) == 0);
+    planner_wake(s->planner);
+    train_wake(s->train);
+}
+
+void service_learn_nodes(struct service *s, const struct sh_table *table)
+{
+    struct jobs_node rows[64];
+    uint32_t count = 0;
+    const uint8_t *after = NULL;
+    uint8_t last[SH_NODE_ID_BYTES];
+    do {
+        if (jobs_node_list(table, after, rows, SH_COUNT(rows), &count) != SH_OK) {
+            return; /* a damaged row stops the apply thread with its own words */
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            loop_post_node(s->loop, rows[i].handle, rows[i].id, rows[i].addr, rows[i].bulk_port);
+            memcpy(last, rows[i].id, SH_NODE_ID_BYTES);
+            after = last;
+        }
+    } while (count == SH_COUNT(rows));
+}
+
+/* ---- reading ---- */
+
+enum sh_err service_view_open(struct service *s, struct service_view **out)
+{
+    struct service_view *view = malloc(sizeof *view);
+    if (view == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    enum sh_err err = fsm_view_open(s->fsm, &view->fsm);
+    if (err != SH_OK) {
+        free(view);
+        return err;
+    }
+    *out = view;
+    return SH_OK;
+}
+
+const struct sh_table *service_view_table(const struct service_view *view)
+{
+    return fsm_view_table(view->fsm);
+}
+
+void service_view_close(struct service_view *view)
+{
+    fsm_view_close(view->fsm);
+    free(view);
+}
+
+uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeout_us)
+{
+    struct timespec until;
+    SH_CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
+    uint64_t ns = (uint64_t)until.tv_nsec + timeout_us % 1000000u * 1000u;
+    until.tv_sec += (time_t)(timeout_us / 1000000u + ns / 1000000000u);
+    until.tv_nsec = (long)(ns % 1000000000u);
+    SH_CHECK(pthread_mutex_lock(&s->lock) == 0);
+    while (s->applied_index <= index) {
+        if (pthread_cond_timedwait(&s->applied_more, &s->lock, &until) == ETIMEDOUT) {
+            break;
+        }
+    }
+    uint64_t applied = s->applied_index;
+    SH_CHECK(pthread_mutex_unlock(&s->lock) == 0);
+    return applied;
+}
+
+/* ---- questions to the coordinator ---- */
+
+/* Waits for a coordinator within the deadline. */
+static enum sh_err ask_leader(struct service *s, enum service_call_kind kind, const void *request,
+                              size_t size, uint8_t *reply, size_t capacity, size_t *reply_size,
+                              uint64_t timeout_us)
+{
+    struct replica_status status;
+    loop_replica_status(s->loop, &status);
+    *reply_size = 0;
+    if (!status.leader_known) {
+        return SH_ERR_NO_QUORUM;
+    }
+    return calls_ask(s->calls, CALLS_CONTROL, status.leader, kind, request, size, reply, capacity,
+                     reply_size, timeout_us);
+}
+
+enum sh_err service_why(struct service *s, uint64_t job, char *out, size_t size,
+                        uint64_t timeout_us)
+{
+    uint8_t request[8];
+    struct sh_writer w = sh_writer_over(request, sizeof request);
+    size_t got = 0;
+    SH_CHECK(size > 0);
+    sh_put_u64(&w, job);
+    uint8_t *reply = malloc(CALLS_REPLY_MAX);
+    if (reply == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    enum sh_err err =
+        ask_leader(s, SERVICE_CALL_WHY, request, w.used, reply, CALLS_REPLY_MAX, &got, timeout_us);
+    if (err == SH_OK) {
+        got = got < size - 1 ? got : size - 1;
+        memcpy(out, reply, got);
+        out[got] = '\0';
+    }
+    free(reply);
+    return err;
+}
+
+enum sh_err service_report_lost(struct service *s, struct wire_unit unit, struct wire_fence fence,
+                                const uint8_t lost[SH_NODE_ID_BYTES], uint64_t timeout_us)
+{
+    uint8_t request[128];
+    uint8_t reply[1];
+    size_t got = 0;
+    struct sh_writer w = sh_writer_over(request, sizeof request);
+    wire_unit_put(&w, unit);
+    wire_fence_put(&w, fence);
+    sh_put_bytes(&w, s->trust.node, SH_NODE_ID_BYTES);
+    sh_put_bytes(&w, lost, SH_NODE_ID_BYTES);
+    SH_CHECK(!w.full);
+    return ask_leader(s, SERVICE_CALL_LOST, request, w.used, reply, sizeof reply, &got, timeout_us);
+}
+
+void service_on_call(struct service *s, enum service_call_kind kind, service_call_fn fn, void *ctx)
+{
+    calls_on(s->calls, kind, fn, ctx);
+}
+
+enum sh_err service_call(struct service *s, const uint8_t node[SH_NODE_ID_BYTES],
+                         enum service_call_kind kind, const void *request, size_t size,
+                         uint8_t *reply, size_t capacity, size_t *reply_size, uint64_t timeout_us)
+{
+    enum calls_plane plane = kind == SERVICE_CALL_BLOB ? CALLS_BULK : CALLS_CONTROL;
+    return calls_ask(s->calls, plane, node, kind, request, size, reply, capacity, reply_size,
+                     timeout_us);
+}
+
+/* ---- blobs ---- */
+
+enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size, unsigned copies,
+                             uint8_t digest[SH_DIGEST_BYTES], uint64_t timeout_us)
+{
+    struct blob_id id;
+    enum sh_err err = blobs_put(s->blobs, bytes, size, copies, &id, timeout_us);
+    if (err == SH_OK) {
+        memcpy(digest, id.digest, SH_DIGEST_BYTES);
+    }
+    return err;
+}
+
+static struct blob_id id_of(const uint8_t digest[SH_DIGEST_BYTES])
+{
+    struct blob_id id;
+    memcpy(id.digest, digest, SH_DIGEST_BYTES);
+    return id;
+}
+
+enum sh_err service_blob_fetch(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
+                               uint64_t *size, uint64_t timeout_us)
+{
+    struct blob_id id = id_of(digest);
+    return blobs_fetch(s->blobs, &id, size, timeout_us);
+}
+
+enum sh_err service_blob_read(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
+                              uint64_t offset, void *out, size_t capacity, size_t *read_size)
+{
+    struct blob_id id = id_of(digest);
+    struct blob_reader *reader;
+    *read_size = 0;
+    enum sh_err err = blob_read_open(s->blob, &id, &reader);
+    if (err == SH_OK) {
+        err = blob_read(reader, offset, out, capacity, read_size);
+        blob_read_close(reader);
+    }
+    return err;
+}
+
+/* ---- records ---- */
+
+void service_series_append(struct service *s, uint64_t job, const char *name,
+                           const struct service_point *points, size_t count)
+{
+    records_points(s->records, job, name, points, count);
+}
+
+void service_log_append(struct service *s, uint64_t job, const char *line)
+{
+    records_line(s->records, job, line);
+}
+
+enum sh_err service_series_read(struct service *s, uint64_t job, const char *name, uint64_t from,
+                                struct service_point *out, size_t capacity, size_t *count,
+                                uint64_t timeout_us)
+{
+    return records_read_points(s->records, job, name, from, out, capacity, count, timeout_us);
+}
+
+enum sh_err service_log_read(struct service *s, uint64_t job, uint64_t from,
+                             struct service_log_line *out, size_t capacity, size_t *count,
+                             uint64_t timeout_us)
+{
+    return records_read_lines(s->records, job, from, out, capacity, count, timeout_us);
+}
+
+enum sh_err service_dataset_path(struct service *s, const char *name, char *path, size_t size)
+{
+    struct fsm_view *view;
+    struct jobs_dataset_holder holder;
+    enum sh_err err = fsm_view_open(s->fsm, &view);
+    if (err != SH_OK) {
+        return err;
+    }
+    err = jobs_dataset_holder_get(fsm_view_table(view), name, s->trust.node, &holder);
+    fsm_view_close(view);
+    if (err == SH_OK && strlen(holder.path) >= size) {
+        return SH_ERR_LIMIT;
+    }
+    if (err == SH_OK) {
+        (void)snprintf(path, size, "%s", holder.path);
+    }
+    return err;
+}

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What this agent works on. A supervisor walks the open units of the tables whenever something was
+ * applied and makes this agent's work match: a noop unit placed here is committed; a training unit
+ * placed here has a session (session.h) that follows its gang from placement to placement; work
+ * whose unit ended or moved away is stopped. */
+#ifndef TRAIN_TRAIN_H
+#define TRAIN_TRAIN_H
+
+#include "service.h"
+
+#define TRAIN_UNITS_MAX  1024u             /* open units looked at in one pass */
+#define TRAIN_PROPOSE_US UINT64_C(2000000) /* of one command; tried again while its fence holds */
+
+struct bulk;
+struct train;
+
+/* threads: cores that training may use. Sets the SERVICE_CALL_TRAIN handler and the bulk plane's
+ * training frames. */
+SH_MUST_USE enum sh_err train_open(struct train **out, struct service *s, struct bulk *bulk,
+                                   unsigned threads);
+SH_MUST_USE enum sh_err train_start(struct train *t);
+/* Ends every session; waits for their threads. */
+void train_stop(struct train *t);
+void train_close(struct train *t);
+/* The tables changed. Any thread, never blocks. */
+void train_wake(struct train *t);
+
+#endif
