@@ -5,30 +5,32 @@
 
 #define PREFIX "/api/v1"
 
-/* clang-format off */
 const struct api_route API_ROUTES[] = {
-    {"GET",  "",                     "this table",                                   api_get_index,      0},
-    {"GET",  "/status",              "the agent and its view of the cluster",        api_get_status,     0},
-    {"GET",  "/nodes",               "all agents",                                   api_get_nodes,      0},
-    {"GET",  "/nodes/{node}",        "one agent, by id or name",                     api_get_node,       0},
-    {"GET",  "/jobs",                "jobs, newest first: state, limit, before",     api_get_jobs,       0},
-    {"POST", "/jobs",                "submit a job file; Idempotency-Key, owner",    api_post_job,       API_BODY_BYTES_MAX},
-    {"GET",  "/jobs/{job}",          "one job with its units, by id or name",        api_get_job,        0},
-    {"POST", "/jobs/{job}/stop",     "stop a job, keeping what there is",            api_stop_job,       API_BODY_BYTES_MAX},
-    {"GET",  "/jobs/{job}/why",      "why it is where it is, an agent a line",       api_get_why,        0},
-    {"GET",  "/jobs/{job}/metrics",  "series: name, from, limit, format=csv",        api_get_metrics,    0},
-    {"GET",  "/jobs/{job}/logs",     "log lines: from, limit, format=text",          api_get_logs,       0},
-    {"GET",  "/jobs/{job}/events",   "live stream (SSE): since or Last-Event-ID",    api_get_events,     0},
-    {"GET",  "/models",              "all models",                                   api_get_models,     0},
-    {"GET",  "/models/{model}",      "one model: NAME or NAME:VERSION",              api_get_model,      0},
-    {"GET",  "/models/{model}/file", "its model.safetensors",                        api_get_model_file, 0},
-    {"GET",  "/datasets",            "node-local data sets",                         api_get_datasets,   0},
-    {"POST", "/datasets",            "declare one: {name, path, node}",              api_post_dataset,   API_BODY_BYTES_MAX},
-    {"PUT",  "/blobs",               "keep bytes, answers their digest",             api_put_blob,       API_UPLOAD_BYTES_MAX},
-    {"POST", "/predict",             "classify the body: model, invert",             api_post_predict,   API_PREDICT_BYTES_MAX},
-    {"POST", "/validate",            "check a job file without submitting it",       api_post_validate,  API_BODY_BYTES_MAX},
+    {"GET", "", "this table", api_get_index, 0},
+    {"GET", "/status", "the agent and its view of the cluster", api_get_status, 0},
+    {"GET", "/nodes", "all agents", api_get_nodes, 0},
+    {"GET", "/nodes/{node}", "one agent, by id or name", api_get_node, 0},
+    {"GET", "/jobs", "jobs, newest first: state, limit, before", api_get_jobs, 0},
+    {"POST", "/jobs", "submit a job file; Idempotency-Key, owner", api_post_job,
+     API_BODY_BYTES_MAX},
+    {"GET", "/jobs/{job}", "one job with its units, by id or name", api_get_job, 0},
+    {"POST", "/jobs/{job}/stop", "stop a job, keeping what there is", api_stop_job,
+     API_BODY_BYTES_MAX},
+    {"GET", "/jobs/{job}/why", "why it is where it is, an agent a line", api_get_why, 0},
+    {"GET", "/jobs/{job}/metrics", "series: name, from, limit, format=csv", api_get_metrics, 0},
+    {"GET", "/jobs/{job}/logs", "log lines: from, limit, format=text", api_get_logs, 0},
+    {"GET", "/jobs/{job}/events", "live stream (SSE): since or Last-Event-ID", api_get_events, 0},
+    {"GET", "/models", "all models", api_get_models, 0},
+    {"GET", "/models/{model}", "one model: NAME or NAME:VERSION", api_get_model, 0},
+    {"GET", "/models/{model}/file", "its model.safetensors", api_get_model_file, 0},
+    {"GET", "/datasets", "node-local data sets", api_get_datasets, 0},
+    {"POST", "/datasets", "declare one: {name, path, node}", api_post_dataset, API_BODY_BYTES_MAX},
+    {"PUT", "/blobs", "keep bytes, answers their digest", api_put_blob, API_UPLOAD_BYTES_MAX},
+    {"POST", "/predict", "classify the body: model, invert", api_post_predict,
+     API_PREDICT_BYTES_MAX},
+    {"POST", "/validate", "check a job file without submitting it", api_post_validate,
+     API_BODY_BYTES_MAX},
 };
-/* clang-format on */
 
 const size_t API_ROUTE_COUNT = SH_COUNT(API_ROUTES);
 

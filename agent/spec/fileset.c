@@ -186,7 +186,7 @@ static enum sh_err split(struct pack *p, const char *path, char *name, size_t na
     }
     memcpy(p->root, path, folder);
     p->root[folder] = '\0';
-    (void)snprintf(name, name_size, "%s", path + folder);
+    memcpy(name, path + folder, strlen(path + folder) + 1);
     return SH_OK;
 }
 

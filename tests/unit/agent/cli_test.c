@@ -49,8 +49,11 @@ static int run(const char *line)
     char *argv[32] = {(char *)(uintptr_t) "shoal"};
     int argc = 1;
     (void)snprintf(words, sizeof words, "%s", line);
-    for (char *at = strtok(words, " "); at != NULL; at = strtok(NULL, " ")) {
-        argv[argc++] = at;
+    for (char *at = words; *at != '\0'; argc++) {
+        size_t n = strcspn(at, " ");
+        argv[argc] = at;
+        at += n + (at[n] == ' ' ? 1 : 0);
+        argv[argc][n] = '\0';
     }
     free(out);
     free(err);

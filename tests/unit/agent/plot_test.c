@@ -26,8 +26,8 @@ TEST(a_rising_line_runs_from_the_lower_left_to_the_upper_right)
     struct cli_curve curve = {X, Y, 2};
     char *text = drawn(&curve, 4, 2);
     EXPECT_STR(text, "         t\n"
-                     "       7 ⠀⠀⡠⠊\n"
-                     "       0 ⡠⠊⠀⠀\n"
+                     "       7 \342\240\200\342\240\200\342\241\240\342\240\212\n"
+                     "       0 \342\241\240\342\240\212\342\240\200\342\240\200\n"
                      "         0  1\n");
     free(text);
 }
@@ -38,7 +38,7 @@ TEST(a_gap_is_not_bridged_and_a_constant_lies_in_the_middle)
     const double y[] = {5, (double)NAN, 5};
     struct cli_curve curve = {X, y, 3};
     char *text = drawn(&curve, 3, 1);
-    EXPECT_STR(text, "         t\n       5 ⠂⠀⠐\n         0 2\n");
+    EXPECT_STR(text, "         t\n       5 \342\240\202\342\240\200\342\240\220\n         0 2\n");
     free(text);
 }
 
@@ -46,7 +46,7 @@ TEST(nothing_to_draw_is_an_empty_frame)
 {
     struct cli_curve curve = {NULL, NULL, 0};
     char *text = drawn(&curve, 2, 1);
-    EXPECT_STR(text, "         t\n         ⠀⠀\n           \n");
+    EXPECT_STR(text, "         t\n         \342\240\200\342\240\200\n           \n");
     free(text);
 }
 
