@@ -420,6 +420,34 @@ TEST(one_change_at_a_time)
     EXPECT(net->nodes[1].live.entries[last + 1].type == RAFT_ENTRY_NORMAL);
 }
 
+TEST(a_new_leader_waits_for_the_changes_it_inherited)
+{
+    struct net *net = net_three();
+    EXPECT_EQ(net_change(net, 1, RAFT_AUTO, RAFT_ADD_LEARNER, 4), SH_OK);
+    while (net_status(net, 2).last_index < 2) {
+        (void)net_deliver_at(net, net->pool_count - 1, false);
+    }
+    net_crash(net, 1);
+    net_drop_to(net, 0);
+    while (net->nodes[2].writes != NULL) {
+        net_write_one(net, 2);
+    }
+    net_step(net, 3, (struct raft_event){.type = RAFT_FORGET_LEADER});
+    net_campaign(net, 2);
+    for (uint32_t i = 0; i < 100 && net_leader(net) == 0; i++) {
+        net_write_one(net, 2);
+        net_write_one(net, 3);
+        if (net->pool_count > 0) {
+            (void)net_deliver_at(net, net->pool_count - 1, false);
+        }
+    }
+    EXPECT_EQ(net_leader(net), 2);
+    EXPECT_EQ(net_change(net, 2, RAFT_AUTO, RAFT_ADD_LEARNER, 5), SH_ERR_CONFLICT);
+    net_settle(net);
+    EXPECT_EQ(net_status(net, 2).conf.learner_count, 1);
+    EXPECT_EQ(net_change(net, 2, RAFT_AUTO, RAFT_ADD_LEARNER, 5), SH_OK);
+}
+
 TEST(a_change_that_no_configuration_allows_is_refused_with_its_reason)
 {
     struct net *net = net_group(1, 0x02, 0);
