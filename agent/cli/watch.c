@@ -24,6 +24,23 @@ struct watch {
     double said_validation;
 };
 
+/* Bytes of the first columns of a line of UTF-8 text. A longer line would wrap, and the frame would
+ * be taller than it says. */
+static size_t cut(const char *line, size_t size, unsigned columns)
+{
+    size_t used = 0;
+    unsigned width = 0;
+    while (used < size) {
+        bool first = ((unsigned char)line[used] & 0xc0) != 0x80;
+        if (first && width == columns) {
+            break;
+        }
+        width += first ? 1 : 0;
+        used++;
+    }
+    return used;
+}
+
 /* Draws the frame over the one before. */
 static void draw(struct watch *w)
 {
@@ -44,7 +61,8 @@ static void draw(struct watch *w)
     w->lines = 0;
     for (const char *at = text; at != NULL && *at != '\0'; w->lines++) {
         size_t n = strcspn(at, "\n");
-        (void)fprintf(w->c->out, "%.*s\x1b[K\n", (int)n, at);
+        size_t shown = cut(at, n, w->c->columns - 1);
+        (void)fprintf(w->c->out, "%.*s\x1b[K\n", (int)shown, at);
         at += n + 1;
     }
     (void)fflush(w->c->out);
@@ -82,7 +100,7 @@ static void say_progress(struct watch *w)
     bool validated = !isnan(p->val_accuracy) &&
                      (isnan(w->said_validation) || p->val_accuracy > w->said_validation ||
                       p->val_accuracy < w->said_validation);
-    if (!validated && p->last_us < w->said_us + LINE_EVERY_US) {
+    if (isnan(p->loss) || (!validated && p->last_us < w->said_us + LINE_EVERY_US)) {
         return;
     }
     char line[CLI_PROGRESS_LINE];

@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/context.h"
 #include "memory_service.h"
+#include "model_file.h"
 #include "tst.h"
 
 #include "base/host/host.h"
@@ -444,6 +445,36 @@ TEST(a_model_is_fetched_whole_and_checked_against_its_digest)
     RUN("model get none -o m2.bin", CLI_NOT_FOUND);
     EXPECT(access("m2.bin", F_OK) != 0);
     RUN("model get t -o no/such/folder", CLI_INTERNAL);
+    stop();
+}
+
+TEST(predict_prints_sorted_classes_of_every_file)
+{
+    static struct model_file model;
+    start();
+    model_file_make(&model, "[1,2,2]", 0, false);
+    (void)trained((const char *)model.bytes, model.size);
+    write_file("t.csv", "0,0,0,0\n255,255,255,255\n");
+    FILE *pgm = fopen("white.pgm", "wb");
+    EXPECT(pgm != NULL);
+    EXPECT(fwrite("P5\n2 2\n255\n\xff\xff\xff\xff", 1, 15, pgm) == 15);
+    EXPECT(fclose(pgm) == 0);
+    RUN("predict t white.pgm t.csv --top 1", CLI_OK);
+    EXPECT(strstr(out, "white.pgm\n  light             100.00 %") == out);
+    EXPECT(strstr(out, "t.csv[0]\n  dark              100.00 %") != NULL);
+    EXPECT(strstr(out, "t.csv[1]\n  light             100.00 %") != NULL);
+    RUN("predict t:1 white.pgm --invert --json", CLI_OK);
+    json_t *answer = json_loads(out, 0, NULL);
+    const json_t *sample = json_array_get(json_object_get(answer, "samples"), 0);
+    const json_t *best = json_array_get(json_object_get(sample, "classes"), 0);
+    EXPECT_STR(cli_text(best, "class"), "dark");
+    EXPECT(cli_real(best, "probability") > 0.99);
+    json_decref(answer);
+    write_file("bad.csv", "1,2,3\n");
+    RUN("predict t bad.csv", CLI_INVALID);
+    EXPECT_STR(err, "error: input: 3 numbers a sample; the model takes 4\n");
+    RUN("predict none white.pgm", CLI_NOT_FOUND);
+    RUN("predict t absent.png", CLI_INTERNAL);
     stop();
 }
 
