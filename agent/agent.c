@@ -16,6 +16,7 @@
 #include "kernels/kn.h"
 #include "store/kv_rocks.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -502,46 +503,37 @@ static void close_all(struct service *s)
     }
 }
 
-struct signals {
-    struct loop *loop;
-    sigset_t set;
-    atomic_bool done;
-};
+/* What SIGTERM and SIGINT ask to leave. A handler, not a blocked signal with a waiting thread:
+ * OpenBLAS starts its threads before main, with every signal open, and the default action of one of
+ * them would end the process. */
+static _Atomic(struct loop *) leaving_loop;
 
-static void *wait_for_signals(void *arg)
+static void on_signal(int number)
 {
-    struct signals *signals = arg;
-    int number;
-    SH_CHECK(sigwait(&signals->set, &number) == 0);
-    if (!atomic_load(&signals->done)) {
-        loop_leave(signals->loop);
+    struct loop *loop = atomic_load(&leaving_loop);
+    (void)number;
+    if (loop != NULL) {
+        int saved = errno;
+        loop_leave(loop);
+        errno = saved;
     }
-    return NULL;
 }
 
 static enum sh_err run(struct service *s)
 {
-    struct signals signals = {.loop = s->loop};
-    pthread_t thread;
-    (void)sigemptyset(&signals.set);
-    (void)sigaddset(&signals.set, SIGTERM);
-    (void)sigaddset(&signals.set, SIGINT);
-    SH_CHECK(pthread_create(&thread, NULL, wait_for_signals, &signals) == 0);
+    atomic_store(&leaving_loop, s->loop);
     enum sh_err err = loop_run(s->loop);
-    atomic_store(&signals.done, true);
-    (void)pthread_kill(thread, SIGTERM); /* blocked everywhere: it only ends the waiting */
-    SH_CHECK(pthread_join(thread, NULL) == 0);
+    atomic_store(&leaving_loop, NULL);
     return err;
 }
 
 static void prepare_process(void)
 {
-    sigset_t set;
+    struct sigaction leave = {.sa_handler = on_signal, .sa_flags = SA_RESTART};
     struct rlimit files;
-    (void)sigemptyset(&set);
-    (void)sigaddset(&set, SIGTERM);
-    (void)sigaddset(&set, SIGINT);
-    SH_CHECK(pthread_sigmask(SIG_BLOCK, &set, NULL) == 0);
+    (void)sigemptyset(&leave.sa_mask);
+    SH_CHECK(sigaction(SIGTERM, &leave, NULL) == 0);
+    SH_CHECK(sigaction(SIGINT, &leave, NULL) == 0);
     (void)signal(SIGPIPE, SIG_IGN);
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
         files.rlim_cur = files.rlim_max;

@@ -2,6 +2,7 @@
 #include "loop.h"
 
 #include "bulk.h"
+#include "inventory.h"
 #include "journal.h"
 #include "outbox.h"
 #include "parts.h"
@@ -17,7 +18,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { TURN_EVENTS = 256, PUBLISH_US = 100000, LOAD_US = 5000000 };
+enum { TURN_EVENTS = 256, PUBLISH_US = 100000, LOAD_US = 5000000, LOAD_STEP = 50 };
 
 enum post_kind { POST_PROPOSAL, POST_CHANGE, POST_TRANSFER, POST_NODE, POST_JOIN };
 
@@ -46,6 +47,8 @@ struct loop {
     bool changed; /* publish at the end of this turn */
     uint64_t published_us;
     uint8_t leader[SH_NODE_ID_BYTES]; /* last one that proposals were told of */
+    uint64_t load_due_us;
+    struct inventory_load load;
     enum sh_err failure;
     struct link_event *event;
 };
@@ -430,7 +433,7 @@ static void tell_proposers(struct loop *l)
 
 static void publish(struct loop *l, uint64_t now_us)
 {
-    bool due = now_us - l->published_us > PUBLISH_US && replica_leads(l->replica);
+    bool due = now_us - l->published_us > PUBLISH_US;
     if (!l->changed && !due) {
         return;
     }
@@ -444,6 +447,21 @@ static void publish(struct loop *l, uint64_t now_us)
         members_set_voters(l->s->members, voters, count);
         tell_proposers(l);
         planner_wake(l->s->planner);
+    }
+}
+
+/* Tells the others how busy this machine is, when that has changed by a twentieth or more. */
+static void measure_load(struct loop *l, uint64_t now_us)
+{
+    if (now_us < l->load_due_us) {
+        return;
+    }
+    l->load_due_us = now_us + LOAD_US;
+    uint16_t load = inventory_load(&l->load);
+    uint16_t told = l->s->self.load;
+    if (load > told + LOAD_STEP || told > load + LOAD_STEP) {
+        l->s->self.load = load;
+        gossip_tell_self(l->gossip, now_us);
     }
 }
 
@@ -462,6 +480,7 @@ static void turn(struct loop *l, uint64_t now_us)
     replica_tick(l->replica, now_us);
     outbox_drain(l->outbox, l->control, now_us, lost, l);
     publish(l, now_us);
+    measure_load(l, now_us);
 }
 
 static uint64_t next_deadline(const struct loop *l)

@@ -10,7 +10,7 @@
 #include "place/place.h"
 #include "service.h"
 
-#define PLANNER_PAUSE_US    UINT64_C(500000) /* a pass at least this often while leading */
+#define PLANNER_PAUSE_US    UINT64_C(200000) /* a pass at least this often while leading */
 #define PLANNER_SETTLE_US   UINT64_C(600000) /* a new coordinator counts nobody as lost before */
 #define PLANNER_REPORTS_MAX 64u
 #define PLANNER_REPORT_US   UINT64_C(5000000) /* a report is believed this long */

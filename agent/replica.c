@@ -303,6 +303,21 @@ enum sh_err replica_open(struct replica **out, const struct replica_config *conf
     return SH_OK;
 }
 
+void replica_begin(struct replica *r, uint64_t now_us)
+{
+    struct raft_status status;
+    if (r->raft == NULL) {
+        return;
+    }
+    raft_status(r->raft, &status);
+    if (status.conf.voter_count == 1 && status.conf.voters[0] == r->handle &&
+        status.applied >= status.commit && r->role == RAFT_FOLLOWER) {
+        /* Nobody else could lead: no need to wait for an election timeout. */
+        struct raft_event event = {.type = RAFT_CAMPAIGN, .now = now_us};
+        step(r, &event);
+    }
+}
+
 void replica_close(struct replica *r)
 {
     if (r == NULL) {
@@ -377,6 +392,9 @@ void replica_apply_event(struct replica *r, uint64_t now_us, const struct apply_
         e.type = RAFT_APPLIED;
         e.index = event->index;
         step(r, &e);
+        if (r->leader_changes == 0) {
+            replica_begin(r, now_us);
+        }
         break;
     case APPLY_CONF:
         e.type = RAFT_CONF_APPLIED;

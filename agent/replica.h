@@ -47,6 +47,8 @@ struct replica_status {
 SH_MUST_USE enum sh_err replica_open(struct replica **out, const struct replica_config *config,
                                      uint64_t now_us);
 void replica_close(struct replica *r);
+/* Once the tables are up to the commit index: the only voter of a cluster campaigns at once. */
+void replica_begin(struct replica *r, uint64_t now_us);
 
 /* Says which node a handle belongs to (rows of the tables; messages teach it too). */
 void replica_learn(struct replica *r, uint64_t handle, const uint8_t node[SH_NODE_ID_BYTES]);
