@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/check.h"
+
+#include "base/rng.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { FIRST_PLACES = 256 };
+
+static void log_init(struct sim_log *log)
+{
+    log->at = calloc(FIRST_PLACES, sizeof *log->at);
+    SH_CHECK(log->at != NULL);
+    log->capacity = FIRST_PLACES;
+}
+
+static void log_set(struct sim_log *log, uint64_t index, struct sim_place place)
+{
+    if (index == log->capacity) {
+        log->capacity *= 2;
+        log->at = realloc(log->at, log->capacity * sizeof *log->at);
+        SH_CHECK(log->at != NULL);
+    }
+    SH_CHECK_CMP(index, <, log->capacity);
+    log->at[index] = place;
+    log->last = index;
+}
+
+static void log_copy(struct sim_log *to, const struct sim_log *from)
+{
+    to->last = 0;
+    for (uint64_t i = 1; i <= from->last; i++) {
+        log_set(to, i, from->at[i]);
+    }
+}
+
+void sim_check_init(struct sim_check *check)
+{
+    *check = (struct sim_check){.capacity = FIRST_PLACES};
+    for (uint32_t i = 0; i < SIM_AGENTS_MAX; i++) {
+        log_init(&check->views[i].live);
+        log_init(&check->views[i].durable);
+    }
+    sim_ledger_init(&check->leaders);
+    sim_ledger_init(&check->votes);
+    sim_ledger_init(&check->matching);
+    sim_ledger_init(&check->fences);
+    sim_ledger_init(&check->fence_terms);
+    sim_ledger_init(&check->commits);
+    check->committed = calloc(FIRST_PLACES, sizeof *check->committed);
+    check->cmd = calloc(1, sizeof *check->cmd);
+    check->job = calloc(1, sizeof *check->job);
+    SH_CHECK(check->committed != NULL && check->cmd != NULL && check->job != NULL);
+}
+
+void sim_check_fini(struct sim_check *check)
+{
+    for (uint32_t i = 0; i < SIM_AGENTS_MAX; i++) {
+        free(check->views[i].live.at);
+        free(check->views[i].durable.at);
+    }
+    sim_ledger_fini(&check->leaders);
+    sim_ledger_fini(&check->votes);
+    sim_ledger_fini(&check->matching);
+    sim_ledger_fini(&check->fences);
+    sim_ledger_fini(&check->fence_terms);
+    sim_ledger_fini(&check->commits);
+    free(check->committed);
+    free(check->acked);
+    free(check->cmd);
+    free(check->job);
+}
+
+void sim_check_fail(struct sim_check *check, const char *format, ...)
+{
+    if (check->failure[0] == '\0') {
+        va_list args;
+        va_start(args, format);
+        (void)vsnprintf(check->failure, sizeof check->failure, format, args);
+        va_end(args);
+    }
+}
+
+static uint64_t entry_hash(uint64_t index, uint64_t term, uint64_t type, const void *bytes,
+                           size_t size)
+{
+    return sh_hash64(sh_mix64(index) ^ sh_mix64(term + 1) ^ type, bytes, size);
+}
+
+static uint64_t chain_of(uint64_t before, uint64_t entry)
+{
+    return sh_mix64(before ^ sh_mix64(entry));
+}
+
+/* Numbers that two small ones determine; term and index stay far below these shifts. */
+static uint64_t pair(uint64_t high, uint64_t low)
+{
+    SH_CHECK_CMP(low, <, UINT64_C(1) << 40);
+    return (high << 40 | low) + 1;
+}
+
+static void check_matching(struct sim_check *check, uint32_t agent, uint64_t index,
+                           struct sim_place place)
+{
+    uint64_t *known = sim_ledger_at(&check->matching, pair(place.term, index));
+    if (*known == 0) {
+        *known = place.chain;
+    } else if (*known != place.chain) {
+        sim_check_fail(check,
+                       "log matching: agent %s holds another entry %" PRIu64 " of term %" PRIu64
+                       " than was seen before",
+                       sim_name(agent), index, place.term);
+    }
+}
+
+/* Appends to a log what a write or an update says; gives false where it cannot follow. */
+static bool log_append(struct sim_log *log, uint64_t index, uint64_t term, uint64_t type,
+                       const void *bytes, size_t size)
+{
+    if (index == 0 || index > log->last + 1) {
+        return false;
+    }
+    uint64_t entry = entry_hash(index, term, type, bytes, size);
+    log_set(log, index,
+            (struct sim_place){.term = term, .chain = chain_of(log->at[index - 1].chain, entry)});
+    return true;
+}
+
+static void check_append(struct sim_check *check, uint32_t agent, const struct raft_update *u)
+{
+    struct sim_view *v = &check->views[agent];
+    bool leads = v->role == RAFT_LEADER && u->role == RAFT_LEADER && v->term == u->term;
+    for (uint32_t i = 0; i < u->append_count; i++) {
+        const struct raft_entry *e = &u->append[i];
+        if (leads && e->index != v->live.last + 1) {
+            sim_check_fail(check,
+                           "leader append-only: leader %s of term %" PRIu64 " rewrites %" PRIu64,
+                           sim_name(agent), u->term, e->index);
+        }
+        if (e->index <= v->commit) {
+            sim_check_fail(check, "agent %s replaces entry %" PRIu64 ", which is committed",
+                           sim_name(agent), e->index);
+        }
+        if (!log_append(&v->live, e->index, e->term, e->type, e->data, e->size)) {
+            sim_check_fail(check, "agent %s leaves a gap before entry %" PRIu64, sim_name(agent),
+                           e->index);
+            return;
+        }
+        check_matching(check, agent, e->index, v->live.at[e->index]);
+    }
+}
+
+/* Entries committed in an earlier term than the new leader's are in its log. Commits happen in
+ * terms that never fall, so the newest of them speaks for all. */
+static void check_complete(struct sim_check *check, uint32_t agent, uint64_t term)
+{
+    const struct sim_log *log = &check->views[agent].live;
+    uint64_t i = check->last;
+    while (i > 0 && check->committed[i].in_term >= term) {
+        i--;
+    }
+    if (i > 0 && (log->last < i || log->at[i].chain != check->committed[i].chain)) {
+        sim_check_fail(check,
+                       "leader completeness: leader %s of term %" PRIu64 " lacks entry %" PRIu64
+                       ", committed in term %" PRIu64,
+                       sim_name(agent), term, i, check->committed[i].in_term);
+    }
+}
+
+static void check_leader(struct sim_check *check, uint32_t agent, const struct raft_update *u)
+{
+    if (u->role != RAFT_LEADER) {
+        return;
+    }
+    uint64_t *leader = sim_ledger_at(&check->leaders, u->term);
+    if (*leader == 0) {
+        *leader = (uint64_t)agent + 1;
+        check->elections++;
+        check_complete(check, agent, u->term);
+    } else if (*leader != (uint64_t)agent + 1) {
+        sim_check_fail(check, "election safety: %s and %s both lead term %" PRIu64,
+                       sim_name((uint32_t)*leader - 1), sim_name(agent), u->term);
+    }
+}
+
+static void commit_first(struct sim_check *check, const struct sim_view *v, uint64_t index,
+                         uint64_t term)
+{
+    if (index == check->capacity) {
+        check->capacity *= 2;
+        check->committed = realloc(check->committed, check->capacity * sizeof *check->committed);
+        SH_CHECK(check->committed != NULL);
+    }
+    check->committed[index] = (struct sim_committed){
+        .term = v->live.at[index].term, .chain = v->live.at[index].chain, .in_term = term};
+    check->last = index;
+}
+
+static void check_commit(struct sim_check *check, uint32_t agent, const struct raft_update *u)
+{
+    struct sim_view *v = &check->views[agent];
+    if (u->commit < v->commit) {
+        sim_check_fail(check, "agent %s takes back its commit index", sim_name(agent));
+    }
+    if (u->commit > v->live.last) {
+        sim_check_fail(check, "agent %s commits %" PRIu64 " beyond its log", sim_name(agent),
+                       u->commit);
+        return;
+    }
+    for (uint64_t i = v->commit + 1; i <= u->commit; i++) {
+        if (i > check->last) {
+            commit_first(check, v, i, u->term);
+        } else if (check->committed[i].chain != v->live.at[i].chain) {
+            sim_check_fail(check,
+                           "state machine safety: agent %s commits another entry %" PRIu64
+                           " than was committed before",
+                           sim_name(agent), i);
+        }
+    }
+    v->commit = u->commit;
+}
+
+void sim_check_update(struct sim_check *check, uint32_t agent, const struct raft_update *update)
+{
+    struct sim_view *v = &check->views[agent];
+    if (update->install) {
+        sim_check_fail(check, "agent %s installs a snapshot that nobody sent", sim_name(agent));
+    }
+    if (update->term < v->term) {
+        sim_check_fail(check, "agent %s goes back to term %" PRIu64, sim_name(agent), update->term);
+    }
+    check_append(check, agent, update);
+    check_leader(check, agent, update);
+    check_commit(check, agent, update);
+    if (update->apply_to > update->commit) {
+        sim_check_fail(check, "agent %s would apply what is not committed", sim_name(agent));
+    }
+    v->role = update->role;
+    v->term = update->term;
+}
+
+void sim_check_message(struct sim_check *check, uint32_t agent, const struct raft_msg *msg)
+{
+    if (msg->type == RAFT_MSG_VOTE_RESP && !msg->reject) {
+        uint64_t *vote = sim_ledger_at(&check->votes, pair(msg->term, agent));
+        if (*vote != 0 && *vote != msg->to) {
+            sim_check_fail(check, "agent %s votes twice in term %" PRIu64, sim_name(agent),
+                           msg->term);
+        }
+        *vote = msg->to;
+        const struct wal_hard *hard = &check->views[agent].hard;
+        if (hard->term < msg->term || (hard->term == msg->term && hard->vote != msg->to)) {
+            sim_check_fail(check, "agent %s grants a vote in term %" PRIu64 " before it is durable",
+                           sim_name(agent), msg->term);
+        }
+    }
+    if (msg->type == RAFT_MSG_APP_RESP && !msg->reject &&
+        msg->index > check->views[agent].durable.last) {
+        sim_check_fail(check, "agent %s acknowledges entry %" PRIu64 " before it is durable",
+                       sim_name(agent), msg->index);
+    }
+}
+
+void sim_check_write(struct sim_check *check, uint32_t agent, const struct wal_hard *hard,
+                     const struct wal_entry *entries, uint32_t count, bool synced)
+{
+    struct sim_view *v = &check->views[agent];
+    (void)synced; /* raft asks for entries, term and vote only with sync; the rest is a hint */
+    for (uint32_t i = 0; i < count; i++) {
+        const struct wal_entry *e = &entries[i];
+        if (!log_append(&v->durable, e->index, e->term, e->type, e->bytes.at, e->bytes.size)) {
+            sim_check_fail(check, "agent %s writes entry %" PRIu64 " behind a gap", sim_name(agent),
+                           e->index);
+            return;
+        }
+    }
+    if (hard != NULL) {
+        if (hard->term < v->hard.term ||
+            (hard->term == v->hard.term && v->hard.vote != 0 && hard->vote != v->hard.vote)) {
+            sim_check_fail(check, "agent %s takes back its term or vote on disk (term %" PRIu64 ")",
+                           sim_name(agent), hard->term);
+        }
+        v->hard = *hard;
+    }
+}
+
+void sim_check_found(struct sim_check *check, uint32_t agent, const struct wal_hard *hard,
+                     const struct wal_entry *entries, uint32_t count)
+{
+    const struct sim_log *log = &check->views[agent].durable;
+    sim_check_write(check, agent, hard, entries, count, true);
+    for (uint64_t i = 1; i <= count; i++) {
+        check->committed[i] = (struct sim_committed){
+            .term = log->at[i].term, .chain = log->at[i].chain, .in_term = hard->term};
+    }
+    check->last = count;
+}
+
+void sim_check_conf(struct sim_check *check, uint32_t agent, uint64_t index,
+                    const struct raft_conf *conf)
+{
+    uint8_t bytes[RAFT_CONF_BYTES_MAX];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    raft_conf_encode(conf, &w);
+    struct sim_committed *c = &check->committed[index];
+    uint64_t hash = sh_hash64(index, bytes, w.used);
+    if (c->applied && c->result != hash) {
+        sim_check_fail(check, "agent %s has another configuration than others after entry %" PRIu64,
+                       sim_name(agent), index);
+    }
+    c->applied = true;
+    c->result = hash;
+}
+
+static uint64_t wal_chain(struct wal *wal, struct wal_entry *entry, uint8_t *buffer, size_t size,
+                          uint64_t index, uint64_t before)
+{
+    uint32_t count = 0;
+    if (wal_read(wal, index, index + 1, entry, 1, buffer, size, &count) != SH_OK) {
+        return 0;
+    }
+    return chain_of(before, entry_hash(entry->index, entry->term, entry->type, entry->bytes.at,
+                                       entry->bytes.size));
+}
+
+void sim_check_start(struct sim_check *check, uint32_t agent, const struct wal_hard *hard,
+                     struct wal *wal, uint64_t applied)
+{
+    struct sim_view *v = &check->views[agent];
+    if (hard->term < v->hard.term || (hard->term == v->hard.term && hard->vote != v->hard.vote)) {
+        sim_check_fail(check, "agent %s forgot its term or vote of term %" PRIu64 " in a crash",
+                       sim_name(agent), v->hard.term);
+    }
+    if (wal_last_index(wal) != v->durable.last) {
+        sim_check_fail(check,
+                       "agent %s had %" PRIu64 " durable entries and has %" PRIu64 " after a crash",
+                       sim_name(agent), v->durable.last, wal_last_index(wal));
+        return;
+    }
+    uint8_t *buffer = malloc(WAL_ENTRY_BYTES_MAX);
+    SH_CHECK(buffer != NULL);
+    struct wal_entry entry;
+    for (uint64_t i = v->durable.last; i > 0 && i + 2 > v->durable.last; i--) {
+        uint64_t before = v->durable.at[i - 1].chain;
+        if (wal_chain(wal, &entry, buffer, WAL_ENTRY_BYTES_MAX, i, before) !=
+            v->durable.at[i].chain) {
+            sim_check_fail(check, "agent %s has another entry %" PRIu64 " after a crash",
+                           sim_name(agent), i);
+        }
+    }
+    free(buffer);
+    if (applied > check->last) {
+        sim_check_fail(check, "agent %s starts with more applied than is committed",
+                       sim_name(agent));
+    }
+    log_copy(&v->live, &v->durable);
+    v->hard = *hard;
+    v->role = RAFT_FOLLOWER;
+    v->term = hard->term;
+    v->commit = hard->commit < applied ? applied : hard->commit;
+    v->applied = applied;
+}
+
+void sim_check_apply(struct sim_check *check, uint32_t agent, const struct wal_entry *entry)
+{
+    struct sim_view *v = &check->views[agent];
+    uint64_t hash =
+        entry_hash(entry->index, entry->term, entry->type, entry->bytes.at, entry->bytes.size);
+    if (entry->index != v->applied + 1 || entry->index > v->commit) {
+        sim_check_fail(check, "agent %s applies %" PRIu64 " after %" PRIu64 " with commit %" PRIu64,
+                       sim_name(agent), entry->index, v->applied, v->commit);
+        return;
+    }
+    struct sim_committed *c = &check->committed[entry->index];
+    if (chain_of(check->committed[entry->index - 1].chain, hash) != c->chain) {
+        sim_check_fail(check,
+                       "state machine safety: agent %s applies another entry %" PRIu64
+                       " than was committed",
+                       sim_name(agent), entry->index);
+    }
+    if (v->durable.last < entry->index || v->durable.at[entry->index].chain != c->chain) {
+        sim_check_fail(check, "agent %s applies entry %" PRIu64 " before it is durable there",
+                       sim_name(agent), entry->index);
+    }
+    v->applied = entry->index;
+}

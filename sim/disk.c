@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/parts.h"
+
+#include <stdlib.h>
+
+/* Writes are merged as agent/disk.c does: while their entries follow one another. */
+static uint32_t batch_of(const struct sim_disk *disk, uint32_t *entries, bool *sync)
+{
+    uint32_t writes = 0;
+    uint64_t next = 0;
+    *entries = 0;
+    *sync = false;
+    for (const struct sim_write *w = disk->first; w != NULL; w = w->next) {
+        if (w->count > 0 && next != 0 && w->entries[0].index != next) {
+            break;
+        }
+        if (*entries + w->count > SIM_BATCH_ENTRIES && writes > 0) {
+            break;
+        }
+        next = w->count > 0 ? w->entries[w->count - 1].index + 1 : next;
+        *entries += w->count;
+        *sync = *sync || w->sync;
+        writes++;
+    }
+    return writes;
+}
+
+static void begin(struct sim *sim, struct sim_agent *a)
+{
+    struct sim_disk *d = &a->disk;
+    uint32_t entries;
+    bool sync;
+    d->batch = batch_of(d, &entries, &sync);
+    d->busy = d->batch > 0;
+    if (!d->busy) {
+        return;
+    }
+    uint64_t took = sim_about(sim, sim->options.disk.write_us);
+    if (sync) {
+        took += sim_about(sim, sim->options.disk.sync_us) + d->extra_us;
+    }
+    sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + took,
+                                                   .who = a->number,
+                                                   .life = a->life,
+                                                   .kind = SIM_EV_DISK});
+}
+
+void sim_disk_submit(struct sim *sim, struct sim_agent *a, struct sim_write *write)
+{
+    struct sim_disk *d = &a->disk;
+    write->next = NULL;
+    if (d->last != NULL) {
+        d->last->next = write;
+    } else {
+        d->first = write;
+    }
+    d->last = write;
+    if (!d->busy) {
+        begin(sim, a);
+    }
+}
+
+/* Takes the batch under way off the queue and writes it. *token: the newest in it. */
+static enum sh_err save(struct sim *sim, struct sim_agent *a, uint64_t *token)
+{
+    struct sim_disk *d = &a->disk;
+    struct wal_entry entries[SIM_BATCH_ENTRIES];
+    struct wal_hard hard = {0};
+    struct sim_write *writes = d->first;
+    struct sim_write *last = NULL;
+    bool has_hard = false;
+    bool sync = false;
+    uint32_t count = 0;
+    *token = 0;
+    for (uint32_t i = 0; i < d->batch; i++) {
+        last = last == NULL ? d->first : last->next;
+        SH_CHECK_CMP(count + last->count, <=, SIM_BATCH_ENTRIES);
+        for (uint32_t k = 0; k < last->count; k++) {
+            entries[count++] = last->entries[k];
+        }
+        hard = last->has_hard ? last->hard : hard;
+        has_hard = has_hard || last->has_hard;
+        sync = sync || last->sync;
+        *token = last->token != 0 ? last->token : *token;
+    }
+    enum sh_err err = wal_save(a->wal, has_hard ? &hard : NULL, entries, count, sync && !d->lying);
+    if (err == SH_OK) {
+        sim_check_write(&sim->check, a->number, has_hard ? &hard : NULL, entries, count, sync);
+    }
+    d->first = last->next;
+    d->last = d->first == NULL ? NULL : d->last;
+    last->next = NULL;
+    while (writes != NULL) {
+        struct sim_write *w = writes;
+        writes = w->next;
+        free(w);
+    }
+    d->batch = 0;
+    d->busy = false;
+    return err;
+}
+
+void sim_disk_event(struct sim *sim, struct sim_agent *a)
+{
+    uint64_t token;
+    SH_CHECK(a->disk.busy);
+    enum sh_err err = save(sim, a, &token);
+    if (err != SH_OK) {
+        sim_agent_fail(sim, a, err, "writing the log failed");
+        return;
+    }
+    begin(sim, a);
+    if (token != 0) {
+        sim_replica_durable(sim, a, token);
+    }
+}
+
+void sim_disk_crash(struct sim *sim, struct sim_agent *a, enum sim_loss_kind kind)
+{
+    struct sim_disk *d = &a->disk;
+    uint64_t token;
+    if (d->busy && kv_health(a->kv) == SH_OK && sh_rng_chance(&sim->rng, 1, 2)) {
+        /* The write under way was faster than the crash; nobody was told. One that fails is as if
+         * it had not begun. */
+        SH_CHECK(d->batch > 0);
+        if (save(sim, a, &token) != SH_OK) {
+            sim_mix(sim, 1);
+        }
+    }
+    while (d->first != NULL) {
+        struct sim_write *w = d->first;
+        d->first = w->next;
+        free(w);
+    }
+    d->last = NULL;
+    d->busy = false;
+    d->batch = 0;
+    uint32_t keep = UINT32_MAX;
+    if (kind == SIM_POWER) {
+        keep = (uint32_t)sh_rng_below(&sim->rng, (uint64_t)kv_mem_unsynced(a->kv) + 1);
+    }
+    wal_close(a->wal);
+    fsm_close(a->fsm);
+    a->wal = NULL;
+    a->fsm = NULL;
+    kv_mem_crash(a->kv, keep);
+}

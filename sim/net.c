@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "sim/parts.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static uint64_t delay(struct sim *sim, const struct sim_link *link)
+{
+    return sim->options.net.latency_us + link->extra_us +
+           sim_about(sim, sim->options.net.jitter_us + link->extra_us / 8);
+}
+
+static void put_on_way(struct sim *sim, struct sim_link *link, const struct sim_msg *msg)
+{
+    size_t size = sizeof *msg + msg->size;
+    struct sim_msg *copy = malloc(size);
+    SH_CHECK(copy != NULL);
+    memcpy(copy, msg, size);
+    link->on_the_way++;
+    sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + delay(sim, link),
+                                                   .who = msg->to,
+                                                   .kind = SIM_EV_MESSAGE,
+                                                   .body = copy});
+}
+
+bool sim_send(struct sim *sim, uint32_t from, uint32_t to, enum sim_plane plane, const void *bytes,
+              size_t size)
+{
+    struct sim_link *link = &sim->links[from][to];
+    SH_CHECK(from != to);
+    SH_CHECK_CMP(size, <=, SIM_SCRATCH_BYTES);
+    sim->counts.messages++;
+    if (link->on_the_way >= sim->options.net.capacity) {
+        sim->counts.lost++;
+        return false;
+    }
+    if (link->cut || sh_rng_chance(&sim->rng, sim->options.net.loss_ppm, 1000000)) {
+        sim->counts.lost++;
+        return true;
+    }
+    struct sim_msg *msg = malloc(sizeof *msg + size);
+    SH_CHECK(msg != NULL);
+    *msg = (struct sim_msg){.from = from, .to = to, .plane = plane, .size = (uint32_t)size};
+    if (size > 0) {
+        memcpy(msg->bytes, bytes, size);
+    }
+    if (sh_rng_chance(&sim->rng, sim->options.net.duplicate_ppm, 1000000)) {
+        put_on_way(sim, link, msg);
+    }
+    link->on_the_way++;
+    sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + delay(sim, link),
+                                                   .who = to,
+                                                   .kind = SIM_EV_MESSAGE,
+                                                   .body = msg});
+    return true;
+}
+
+void sim_deliver(struct sim *sim, struct sim_msg *msg)
+{
+    struct sim_agent *to = sim->agents[msg->to];
+    if (sim->links[msg->from][msg->to].cut || !to->up) {
+        sim->counts.lost++;
+        free(msg);
+        return;
+    }
+    switch (msg->plane) {
+    case SIM_RAFT:
+        sim_replica_receive(sim, to, (struct sh_span){.at = msg->bytes, .size = msg->size});
+        break;
+    case SIM_SWIM:
+    case SIM_SWIM_CONTROL:
+        sim_gossip_receive(sim, to, msg);
+        break;
+    case SIM_PROPOSE:
+        sim_proposals_receive(sim, to, (struct sh_span){.at = msg->bytes, .size = msg->size});
+        break;
+    case SIM_LOST:
+        sim_planner_report(sim, to, (struct sh_span){.at = msg->bytes, .size = msg->size});
+        break;
+    case SIM_TRAIN:
+        sim_work_receive(sim, to, msg);
+        break;
+    }
+    free(msg);
+}
+
+void sim_say_down(struct sim *sim, uint32_t from)
+{
+    for (uint32_t to = 0; to < sim->agent_count; to++) {
+        struct sim_link *link = &sim->links[from][to];
+        if (to != from && !link->cut && sim->agents[to]->up) {
+            sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + delay(sim, link),
+                                                           .who = to,
+                                                           .life = sim->agents[to]->life,
+                                                           .kind = SIM_EV_BROKEN,
+                                                           .arg = from});
+        }
+    }
+}
+
+void sim_cut(struct sim *sim, uint32_t from, uint32_t to, bool cut)
+{
+    SH_CHECK(from != to);
+    sim->links[from][to].cut = cut;
+}
+
+void sim_slow_link(struct sim *sim, uint32_t a, uint32_t b, uint64_t extra_us)
+{
+    SH_CHECK(a != b);
+    sim->links[a][b].extra_us = extra_us;
+    sim->links[b][a].extra_us = extra_us;
+}
+
+void sim_set_net(struct sim *sim, const struct sim_net_options *net)
+{
+    SH_CHECK_CMP(net->loss_ppm, <=, 1000000);
+    SH_CHECK_CMP(net->duplicate_ppm, <=, 1000000);
+    sim->options.net = *net;
+}
+
+struct sim_net_options sim_net(const struct sim *sim)
+{
+    return sim->options.net;
+}

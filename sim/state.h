@@ -1,0 +1,266 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Private to sim/: the world and its agents. */
+#ifndef SIM_STATE_H
+#define SIM_STATE_H
+
+#include "sim/check.h"
+#include "sim/queue.h"
+#include "sim/sim.h"
+
+#include "base/ring.h"
+#include "base/rng.h"
+#include "jobs/jobs.h"
+#include "jobs/view.h"
+#include "place/place.h"
+#include "raft/raft.h"
+#include "roles/roles.h"
+#include "store/fsm/fsm.h"
+#include "store/kv_mem.h"
+#include "store/wal/wal.h"
+#include "swim/swim.h"
+#include "wire/node.h"
+
+#define SIM_ELECTION_US    UINT64_C(500000) /* as agent/replica.h */
+#define SIM_HEARTBEAT_US   UINT64_C(60000)
+#define SIM_STAGGER_US     UINT64_C(5000)
+#define SIM_RESEND_US      UINT64_C(300000)  /* of a proposal without an answer */
+#define SIM_PROPOSE_US     UINT64_C(3000000) /* deadline of a client's command */
+#define SIM_PLAN_PAUSE_US  UINT64_C(500000)
+#define SIM_PLAN_SETTLE_US UINT64_C(600000)
+#define SIM_ROLES_US       UINT64_C(200000)
+#define SIM_REPORT_US      UINT64_C(5000000)
+#define SIM_WALL_US        UINT64_C(1800000000000000) /* wall clock when the local clock shows 0 */
+#define SIM_RETRY_US       UINT64_C(200000)           /* a client asks another agent after this */
+
+enum {
+    SIM_BATCH_ENTRIES = 64,
+    SIM_PROPOSALS_MAX = 64,
+    SIM_SESSIONS_MAX = 32,
+    SIM_REPORTS_MAX = 64,
+    SIM_UNITS_MAX = 256,
+    SIM_DECISIONS_MAX = 64,
+    SIM_BACKLOG_MAX = 4096,
+    SIM_HELD_MAX = 1024,
+    SIM_READ_BYTES = WAL_ENTRY_BYTES_MAX + 65536,
+    SIM_SCRATCH_BYTES = SH_CONTROL_BYTES_MAX,
+    SIM_ENVELOPE_HEAD = 25,
+};
+
+enum sim_plane { SIM_RAFT, SIM_SWIM, SIM_SWIM_CONTROL, SIM_PROPOSE, SIM_LOST, SIM_TRAIN };
+
+struct sim_msg {
+    uint32_t from;
+    uint32_t to;
+    enum sim_plane plane;
+    uint32_t size;
+    uint8_t bytes[];
+};
+
+struct sim_write { /* one raft update on its way to the disk */
+    struct sim_write *next;
+    uint64_t token;
+    bool sync;
+    bool has_hard;
+    struct wal_hard hard;
+    uint32_t count;
+    struct wal_entry entries[]; /* payloads behind them */
+};
+
+struct sim_disk {
+    struct sim_write *first; /* waiting or being written, oldest first */
+    struct sim_write *last;
+    bool busy;
+    uint32_t batch; /* writes of the one under way */
+    uint64_t extra_us;
+    bool lying;
+};
+
+struct sim_held { /* a message that may leave once its token is durable */
+    uint64_t after;
+    uint64_t to; /* handle */
+    uint32_t size;
+    uint8_t *bytes;
+};
+
+struct sim_apply {
+    uint64_t applied; /* the apply thread's */
+    uint64_t target;
+    bool waking;       /* an APPLY event is on its way */
+    bool conf_waiting; /* the loop is asked to apply entry applied + 1 */
+    bool failed;
+};
+
+enum sim_source { SIM_FROM_CLIENT, SIM_FROM_SESSION };
+
+struct sim_proposal {
+    uint64_t number; /* 0: free */
+    enum sim_source source;
+    uint32_t request;   /* FROM_CLIENT: its number; FROM_SESSION: place of the session */
+    uint32_t attempt;   /* FROM_CLIENT: of the request; FROM_SESSION: of the session's commands */
+    uint64_t resend_us; /* local clock, as deadline_us */
+    uint64_t deadline_us;
+    uint32_t size;
+    uint8_t *bytes;
+};
+
+/* Work of this agent on one unit. */
+struct sim_session {
+    bool used;
+    struct wire_unit unit;
+    struct wire_placement gang;
+    bool train;
+    bool orphan;   /* found after a restart: waits for a new gang */
+    uint32_t me;   /* place among the members */
+    uint32_t step; /* completed */
+    uint32_t steps;
+    uint32_t every;
+    uint64_t step_us;
+    uint32_t checkpointed;               /* newest step a CHECKPOINT was proposed for */
+    bool joined;                         /* every member said hello: steps run */
+    bool computing;                      /* until due_us */
+    uint64_t due_us;                     /* local: end of the computation */
+    uint64_t resend_us;                  /* local: say again where we are */
+    uint64_t heard_us[WIRE_MEMBERS_MAX]; /* local: last word of each member */
+    uint32_t hello[WIRE_MEMBERS_MAX];    /* 1 + step of its HELLO; 0: none yet */
+    uint32_t done[WIRE_MEMBERS_MAX];     /* steps each has contributed to */
+    uint64_t report_us;                  /* local: the next report of a lost member */
+    uint32_t command;                    /* counts proposals of this session */
+    bool proposing;
+    bool committing; /* all steps are done */
+};
+
+struct sim_presence {
+    uint8_t id[SH_NODE_ID_BYTES];
+    enum roles_presence presence;
+    uint64_t since_us;
+};
+
+struct sim_report {
+    uint64_t until_us; /* local; 0: free */
+    struct place_report report;
+};
+
+struct sim_planner {
+    bool waking;
+    uint64_t led_since_us; /* local; 0: not leading */
+    uint64_t term;
+    uint64_t roles_due_us;
+    uint64_t pass_due_us; /* local: a pass at the latest */
+    uint32_t presence_count;
+    struct sim_presence presence[SIM_AGENTS_MAX];
+    struct sim_report reports[SIM_REPORTS_MAX];
+};
+
+struct sim_clock {
+    uint64_t base; /* local clock at world time 0 */
+    uint64_t lag;
+    uint64_t stall_from; /* world time */
+    uint64_t stall_until;
+};
+
+struct sim_agent {
+    uint32_t number;
+    uint8_t id[SH_NODE_ID_BYTES];
+    struct wire_node node;
+    bool up;
+    bool paused;
+    uint32_t life; /* raised by every start and end; events of an earlier life are void */
+    struct sim_clock clock;
+    uint64_t timer_at; /* world time of the armed TIMER; UINT64_MAX: none */
+    struct sim_event *backlog;
+    uint32_t backlog_count;
+    uint32_t backlog_capacity;
+
+    struct kv *kv;
+    struct wal *wal;
+    struct fsm *fsm;
+    struct wal_identity identity;
+    struct sim_disk disk;
+
+    void *raft_memory;
+    struct raft *raft; /* NULL: dormant or down */
+    uint64_t handle;
+    uint64_t durable; /* newest token on disk */
+    uint64_t leader;  /* handle */
+    enum raft_role role;
+    uint64_t term;
+    uint64_t steps;        /* of the core, in this life */
+    struct raft_conf conf; /* newest applied one of this life */
+    struct sh_ring held_ring;
+    struct sim_held held[SIM_HELD_MAX];
+
+    void *jobs_memory;
+    struct jobs *jobs;
+    struct sim_apply apply;
+
+    void *swim_memory;
+    struct swim *swim;
+    struct swim_addr seeds[SWIM_SEEDS_MAX];
+    uint32_t seed_count;
+
+    uint64_t proposal_next;
+    struct sim_proposal proposals[SIM_PROPOSALS_MAX];
+    struct sim_planner planner;
+    struct sim_session sessions[SIM_SESSIONS_MAX];
+    uint64_t work_due_us; /* earliest deadline of the sessions */
+    bool work_left_out;   /* there was no place for a session */
+};
+
+struct sim_link {
+    bool cut;
+    uint64_t extra_us;
+    uint32_t on_the_way;
+};
+
+struct sim_ask { /* a client's request */
+    struct sim_job job;
+    bool retry;
+    bool waiting; /* an attempt is under way */
+    uint32_t attempt;
+    uint32_t agent;
+    struct sim_request seen;
+};
+
+/* Buffers that only live within one event. */
+struct sim_scratch {
+    struct raft_update update;
+    struct swim_update swim;
+    struct raft_entry entries[RAFT_MSG_ENTRIES_MAX];
+    struct wal_entry wal[SIM_BATCH_ENTRIES];
+    struct jobs_result results[SIM_BATCH_ENTRIES];
+    uint8_t read[SIM_READ_BYTES];
+    uint8_t bytes[SIM_SCRATCH_BYTES];
+    uint8_t command[JOBS_CMD_BYTES_MAX + SIM_ENVELOPE_HEAD];
+    struct jobs_cmd cmd;
+    struct jobs_unit units[SIM_UNITS_MAX];
+    struct place_unit place_units[SIM_UNITS_MAX];
+    struct place_node place_nodes[SIM_AGENTS_MAX];
+    struct place_decision decisions[SIM_DECISIONS_MAX];
+    struct place_report reports[SIM_REPORTS_MAX];
+    struct place_refusal verdicts[SIM_UNITS_MAX];
+    struct place_output place;
+    struct fsm_applied applied;
+};
+
+struct sim {
+    struct sim_options options;
+    uint64_t now_us;
+    struct sh_rng rng;
+    struct sim_queue queue;
+    struct sim_agent *agents[SIM_AGENTS_MAX];
+    uint32_t agent_count;
+    struct sim_link links[SIM_AGENTS_MAX][SIM_AGENTS_MAX];
+    struct sim_ask *asks;
+    uint32_t ask_count;
+    uint32_t ask_capacity;
+    struct sim_check check;
+    struct sim_ledger handles; /* handle -> agent + 1, as admitted */
+    struct sim_scratch *scratch;
+    struct sim_counts counts;
+    uint64_t last_leader;
+    uint64_t last_term;
+    char text[SIM_TEXT_MAX + 1];
+};
+
+#endif
