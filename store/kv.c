@@ -319,6 +319,9 @@ enum sh_err kv_write(struct kv *kv, const struct kv_batch *batch, bool sync)
     if (err == SH_OK) {
         err = kv_health(kv);
     }
+    if (err == SH_OK) {
+        err = kv->ops->room(kv, batch->used);
+    }
     if (err != SH_OK) {
         return err;
     }

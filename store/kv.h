@@ -13,6 +13,7 @@
  * OK every later read sees the batch, and a batch is never seen in part. What a kv_write with sync
  * returned OK for survives any crash, together with every batch written before it; without sync it
  * survives the end of this process but not a power cut.
+ * NO_SPACE may also mean that nothing was tried (kv_rocks keeps a reserve); kv_health is then OK.
  *
  * Failure: after a write or flush has failed, every later write and flush answers that same error
  * until the store is opened again (a failed fsync tells nothing about what is on the disk, so it is
@@ -48,7 +49,8 @@ struct kv_snap; /* one consistent state of all column families */
 struct kv_iter;
 
 /* Every batch, iterator, value and snapshot must be released before. Nothing is flushed: what was
- * not synced has the fate described above. */
+ * not synced has the fate described above. A store on disk whose write failed stays locked until
+ * this process ends. */
 void kv_close(struct kv *kv);
 /* The words of the last failure, empty when there was none. out has KV_TEXT_BYTES bytes. */
 void kv_error_text(struct kv *kv, char *out);

@@ -17,6 +17,9 @@ struct kv_ops {
     void (*snap_close)(struct kv *kv, struct kv_snap *snap);
     enum sh_err (*iter_open)(struct kv *kv, const struct kv_snap *snap, uint32_t cf,
                              struct sh_span low, struct sh_span high, struct kv_iter **out);
+    /* OK when a batch of that many bytes may be written; NO_SPACE otherwise, with nothing broken.
+     */
+    enum sh_err (*room)(struct kv *kv, size_t bytes);
     enum sh_err (*write)(struct kv *kv, const struct kv_batch *batch, bool sync);
     enum sh_err (*flush)(struct kv *kv);
 };

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 
 /* Sizes in bytes. An idle agent has two stores and must stay small beside the training job. */
 enum {
@@ -35,6 +36,7 @@ enum { RECOVER_TORN_TAIL = 0 };
 
 struct rocks {
     struct kv base;
+    char *path;
     rocksdb_t *db;
     rocksdb_cache_t *cache;
     rocksdb_options_t *options;
@@ -310,6 +312,30 @@ static void add_op(struct rocks *rocks, rocksdb_writebatch_t *to, const struct k
     }
 }
 
+/* RocksDB must never meet a full disk: with the log half written, its background threads run into
+ * assertions of their own. So a write is refused while what it and those threads may still need is
+ * not free. */
+static enum sh_err rocks_room(struct kv *kv, size_t bytes)
+{
+    struct rocks *rocks = rocks_of(kv);
+    struct statvfs disk;
+    char text[KV_TEXT_BYTES];
+    if (statvfs(rocks->path, &disk) != 0) {
+        (void)snprintf(text, sizeof text, "%s: %s", rocks->path, strerror(errno));
+        kv_base_say(kv, text);
+        return SH_ERR_IO;
+    }
+    uint64_t available = (uint64_t)disk.f_bavail * disk.f_frsize;
+    if (available >= KV_ROCKS_RESERVE_BYTES + 2 * (uint64_t)bytes) {
+        return SH_OK;
+    }
+    (void)snprintf(text, sizeof text,
+                   "%.300s: No space left: %llu MiB free, %u MiB are kept in reserve", rocks->path,
+                   (unsigned long long)(available >> 20), KV_ROCKS_RESERVE_BYTES >> 20);
+    kv_base_say(kv, text);
+    return SH_ERR_NO_SPACE;
+}
+
 static enum sh_err rocks_write(struct kv *kv, const struct kv_batch *batch, bool sync)
 {
     struct rocks *rocks = rocks_of(kv);
@@ -354,7 +380,10 @@ static void rocks_close(struct kv *kv)
         }
         rocksdb_options_destroy(rocks->cf_options[i]);
     }
-    if (rocks->db != NULL) {
+    /* RocksDB asserts when it closes a log whose last write failed (an incomplete record lies in
+     * its buffer). Such a store is left as it is: what was acknowledged is on the disk, and the
+     * process that got the error is ending. Its lock is held until then. */
+    if (rocks->db != NULL && kv_health(kv) == SH_OK) {
         rocksdb_close(rocks->db);
     }
     rocksdb_writeoptions_destroy(rocks->write_sync);
@@ -363,6 +392,7 @@ static void rocks_close(struct kv *kv)
     rocksdb_options_destroy(rocks->options);
     rocksdb_cache_destroy(rocks->cache);
     kv_base_fini(kv);
+    free(rocks->path);
     free(rocks);
 }
 
@@ -371,6 +401,7 @@ static const struct kv_ops rocks_ops = {.close = rocks_close,
                                         .snap_open = rocks_snap_open,
                                         .snap_close = rocks_snap_close,
                                         .iter_open = rocks_iter_open,
+                                        .room = rocks_room,
                                         .write = rocks_write,
                                         .flush = rocks_flush};
 
@@ -389,7 +420,14 @@ static rocksdb_options_t *make_db_options(void)
     /* Nobody reads the statistics, and their timers would wake an idle agent. */
     rocksdb_options_set_stats_dump_period_sec(o, 0);
     rocksdb_options_set_stats_persist_period_sec(o, 0);
-    return o;
+    /* After a failed write this store answers errors until it is opened again (kv.h). RocksDB must
+     * not try to mend it by itself meanwhile: it asserts when it meets its half-written log. */
+    rocksdb_options_t *settled = rocksdb_options_create();
+    char *err = NULL;
+    rocksdb_get_options_from_string(o, "max_bgerror_resume_count=0", settled, &err);
+    SH_CHECK(err == NULL);
+    rocksdb_options_destroy(o);
+    return settled;
 }
 
 static rocksdb_options_t *make_cf_options(const struct rocks *rocks, enum kv_cf_kind kind)
@@ -418,6 +456,8 @@ static struct rocks *make_rocks(const struct kv_rocks_options *options)
     struct rocks *rocks = calloc(1, sizeof *rocks);
     SH_CHECK(rocks != NULL);
     kv_base_init(&rocks->base, &rocks_ops, options->cf_count);
+    rocks->path = strdup(options->path);
+    SH_CHECK(rocks->path != NULL);
     rocks->cache = rocksdb_cache_create_lru(BLOCK_CACHE);
     rocks->options = make_db_options();
     for (uint32_t i = 0; i < options->cf_count; i++) {

@@ -12,6 +12,10 @@
 
 #include "store/kv.h"
 
+/* Free space that a write leaves to RocksDB's own flushes: below it kv_write answers NO_SPACE. That
+ * is no failure of the store; writes go on once there is room again. */
+#define KV_ROCKS_RESERVE_BYTES (32u << 20)
+
 struct kv_rocks_options {
     const char *path; /* directory; its parent must exist */
     const struct kv_cf *cfs;

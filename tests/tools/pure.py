@@ -33,7 +33,7 @@ def audit(modules):
     for name, is_pure, archive in modules:
         prefix = PREFIX.get(name, name + "_")
         for where, symbol in symbols(archive, "--defined-only", "--extern-only"):
-            if not symbol.startswith(prefix):
+            if not symbol.lower().startswith(prefix):  # constants are in capitals
                 complaints.append(f"{where}: defines {symbol}, which does not begin with {prefix}")
             if is_pure:
                 defined_by_pure.add(symbol)
