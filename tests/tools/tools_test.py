@@ -8,6 +8,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import docs  # noqa: E402
 import includes  # noqa: E402
 import pure  # noqa: E402
 import run_tests  # noqa: E402
@@ -81,6 +82,55 @@ class Pure(unittest.TestCase):
             self.assertEqual(len(pure.audit([("bad", True, bad)])), 2)
             self.assertEqual(pure.audit([("bad", False, bad)]), [])
             self.assertEqual(len(pure.audit([("stray", False, stray)])), 1)
+
+
+class Docs(unittest.TestCase):
+    TREE = {
+        "README.md": "[x](docs/TESTING.md#bars)\n\n    sh tests/run.sh\n    shoal agent --new\n",
+        "docs/TESTING.md": "# Bars\n| [a/b.sh](../tests/bars/a/b.sh) | holds |\n",
+        "docs/LIMITS.md": "| `X_MAX` | 4,096 | rows | `mesh/x.h` | FULL |\n",
+        "docs/INVARIANTS.md": "`mesh/x.c:x_check`\n",
+        "tests/run.sh": "", "tests/bars/a/b.sh": "",
+        "agent/cli/verbs.c": '    {"--new", 0, NULL, "x"},\n    {"agent", "", "runs"},\n',
+        "agent/cli/parse.c": "",
+        "mesh/x.h": "#define X_PAGE (1u << 10) /* rows */\n#define X_MAX (4 * X_PAGE)\n",
+        "mesh/x.c": "void x_check(const struct x *x)\n{\n}\n",
+    }
+
+    def complaints(self, changes):
+        with tempfile.TemporaryDirectory() as root:
+            for path, text in {**self.TREE, **changes}.items():
+                os.makedirs(os.path.join(root, os.path.dirname(path)), exist_ok=True)
+                with open(os.path.join(root, path), "w", encoding="utf-8") as out:
+                    out.write(text)
+            return docs.judge(root)
+
+    def test_true_pages_pass(self):
+        self.assertEqual(self.complaints({}), [])
+
+    def test_each_untruth_is_caught(self):
+        for path, text, word in (
+                ("README.md", "[x](docs/NOTHING.md)\n", "nowhere"),
+                ("README.md", "[x](docs/TESTING.md#bar)\n", "no heading"),
+                ("README.md", "    sh tests/walk.sh\n", "no tests/walk.sh"),
+                ("README.md", "    shoal swim --new\n", "no verb swim"),
+                ("README.md", "    shoal agent --old\n", "takes --old"),
+                ("docs/TESTING.md", "# Bars\n", "lacks a/b.sh"),
+                ("docs/LIMITS.md", "| `X_MAX` | 4097 | rows | `mesh/x.h` | FULL |\n", "is 4096"),
+                ("docs/LIMITS.md", "| `X_MIN` | 1 | rows | `mesh/x.h` | FULL |\n", "not define X_MIN"),
+                ("docs/LIMITS.md", "none\n", "lists no limit"),
+                ("docs/INVARIANTS.md", "`mesh/x.c:x_step`\n", "not define x_step"),
+                ("docs/INVARIANTS.md", "`mesh/y.c:x_check`\n", "no mesh/y.c"),
+                ("mesh/x.c", "void x_check(const struct x *x);\n", "not define x_check")):
+            found = self.complaints({path: text})
+            self.assertEqual(len(found), 1, (path, text, found))
+            self.assertIn(word, found[0])
+
+    def test_constant_expressions(self):
+        for text, value in (("16u", 16), ("(4u << 20)", 4 << 20), ("UINT64_C(500000)", 500000),
+                            ("((size_t)65536)", 65536), ("0x7fffffffu", 0x7fffffff),
+                            ('"text"', None), ("sizeof(int)", None)):
+            self.assertEqual(docs.number(text), value, text)
 
 
 class Runner(unittest.TestCase):
