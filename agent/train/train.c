@@ -3,98 +3,287 @@
 
 #include "bulk.h"
 #include "journal.h"
+#include "train/clock.h"
+#include "train/message.h"
+#include "train/session.h"
 
 #include "base/host/host.h"
 #include "jobs/view.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/stat.h>
 
-enum { PAUSE_S = 1 };
+#define EVENTS_LOOKED_AT 16u /* of a job's history, for the reason of a placement */
+
+struct place {                     /* of one session */
+    struct train_session *session; /* NULL: free */
+    struct wire_unit unit;
+    struct wire_fence fence; /* given to it last */
+    bool wanted;             /* seen in this pass */
+    bool leaving;
+};
 
 struct train {
-    struct service *s;
-    struct bulk *bulk;
-    unsigned threads;
+    struct train_config config;
+    char cache[TRAIN_PATH_MAX];
     uint8_t me[SH_NODE_ID_BYTES];
+    /* Of the supervisor's thread. */
     struct jobs_unit *units; /* TRAIN_UNITS_MAX */
+    struct jobs_unit *noops; /* TRAIN_UNITS_MAX; placed here and to be committed */
+    uint32_t noop_count;
+    struct jobs_event *events;
+    struct train_assignment *assignment;
     pthread_t thread;
     bool running;
+    pthread_mutex_t table_lock; /* places: written by the supervisor, read by the bulk thread */
+    struct place places[TRAIN_SESSIONS_MAX];
     pthread_mutex_t lock; /* awake, stopping */
     pthread_cond_t changed;
     bool awake;
     bool stopping;
 };
 
-/* A noop unit is done as soon as it is placed; the first member says so. */
-static void commit_noop(struct train *t, const struct jobs_unit *u)
+static void table_lock(struct train *t)
 {
-    if (memcmp(u->placement.members[0].node, t->me, SH_NODE_ID_BYTES) != 0) {
-        return;
-    }
-    struct jobs_cmd cmd = {.type = JOBS_COMMIT, .stamp_us = sh_wall_us()};
-    cmd.u.commit.unit = u->id;
-    cmd.u.commit.fence = u->placement.fence;
-    cmd.u.commit.partial = u->state == JOBS_STOPPING;
+    SH_CHECK(pthread_mutex_lock(&t->table_lock) == 0);
+}
+
+static void table_unlock(struct train *t)
+{
+    SH_CHECK(pthread_mutex_unlock(&t->table_lock) == 0);
+}
+
+/* ---- noop units ---- */
+
+/* A noop unit is done as soon as it is placed; the first member says so. False: no quorum now. */
+static bool commit_noop(struct train *t, const struct jobs_unit *u)
+{
+    struct jobs_cmd *cmd = calloc(1, sizeof *cmd);
     uint8_t *bytes = malloc(JOBS_CMD_BYTES_MAX);
-    if (bytes == NULL) {
-        return; /* the next pass tries again */
-    }
-    struct sh_writer w = sh_writer_over(bytes, JOBS_CMD_BYTES_MAX);
-    SH_CHECK(jobs_cmd_encode(&cmd, &w) == SH_OK);
     struct jobs_result result;
-    enum sh_err err = service_propose(t->s, bytes, w.used, TRAIN_PROPOSE_US, &result);
+    enum sh_err err = SH_ERR_NO_MEMORY;
+    if (cmd != NULL && bytes != NULL) {
+        cmd->type = JOBS_COMMIT;
+        cmd->stamp_us = sh_wall_us();
+        cmd->u.commit.unit = u->id;
+        cmd->u.commit.fence = u->placement.fence;
+        cmd->u.commit.partial = u->state == JOBS_STOPPING;
+        struct sh_writer w = sh_writer_over(bytes, JOBS_CMD_BYTES_MAX);
+        SH_CHECK(jobs_cmd_encode(cmd, &w) == SH_OK);
+        err = service_propose(t->config.s, bytes, w.used, TRAIN_PROPOSE_US, &result);
+    }
     free(bytes);
-    if (err != SH_OK && err != SH_ERR_STALE && err != SH_ERR_NO_QUORUM && err != SH_ERR_TIMEOUT &&
-        err != SH_ERR_CANCELLED) {
+    free(cmd);
+    bool passing = err == SH_ERR_NO_QUORUM || err == SH_ERR_TIMEOUT || err == SH_ERR_CANCELLED ||
+                   err == SH_ERR_NO_MEMORY;
+    if (err != SH_OK && err != SH_ERR_STALE && !passing) {
         journal_warn("job %llu unit %u: commit refused: %s", (unsigned long long)u->id.job,
                      u->id.unit, sh_err_text(err));
     }
+    return !passing;
 }
+
+static void commit_noops(struct train *t)
+{
+    bool go_on = true;
+    for (uint32_t i = 0; go_on && i < t->noop_count; i++) {
+        go_on = commit_noop(t, &t->noops[i]);
+    }
+    t->noop_count = 0;
+}
+
+/* ---- sessions ---- */
+
+static struct place *find_place(struct train *t, struct wire_unit unit)
+{
+    for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
+        if (t->places[i].session != NULL && wire_unit_equal(t->places[i].unit, unit)) {
+            return &t->places[i];
+        }
+    }
+    return NULL;
+}
+
+static enum wire_cause cause_of(struct train *t, const struct sh_table *table,
+                                const struct jobs_job *job, uint64_t index)
+{
+    uint32_t count = 0;
+    uint32_t from = job->event_next > EVENTS_LOOKED_AT ? job->event_next - EVENTS_LOOKED_AT : 0;
+    if (jobs_history_list(table, job->id, from, t->events, EVENTS_LOOKED_AT, &count) != SH_OK) {
+        return WIRE_CAUSE_NONE;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (t->events[i].index == index) {
+            return t->events[i].cause;
+        }
+    }
+    return WIRE_CAUSE_NONE;
+}
+
+static void fill_assignment(struct train *t, const struct sh_table *table,
+                            const struct jobs_job *job, const struct jobs_unit *u)
+{
+    struct train_assignment *a = t->assignment;
+    *a = (struct train_assignment){.placement = u->placement,
+                                   .cause = cause_of(t, table, job, u->placement.fence.index),
+                                   .stopping = u->state == JOBS_STOPPING};
+    for (uint32_t i = 0; i < a->placement.member_count; i++) {
+        struct jobs_node node;
+        const uint8_t *id = a->placement.members[i].node;
+        if (jobs_node_get(table, id, &node) == SH_OK) {
+            (void)snprintf(a->names[i], sizeof a->names[i], "%s", node.name);
+        } else {
+            sh_hex(a->names[i], id, 4);
+        }
+    }
+}
+
+static void on_ended(void *ctx)
+{
+    train_wake(ctx);
+}
+
+static void open_session(struct train *t, const struct sh_table *table, const struct jobs_job *job,
+                         const struct jobs_unit *u)
+{
+    struct place *place = NULL;
+    for (size_t i = 0; i < TRAIN_SESSIONS_MAX && place == NULL; i++) {
+        place = t->places[i].session == NULL ? &t->places[i] : NULL;
+    }
+    struct train_session_config config = {.s = t->config.s,
+                                          .bulk = t->config.bulk,
+                                          .unit = u->id,
+                                          .threads = t->config.threads,
+                                          .ended = on_ended,
+                                          .ctx = t};
+    if (place == NULL || jobs_spec_get(table, u->id.job, &config.spec) != SH_OK) {
+        return; /* looked at again in the next pass */
+    }
+    int n = snprintf(config.cache, sizeof config.cache, "%s/%llu-%u", t->cache,
+                     (unsigned long long)u->id.job, u->id.unit);
+    memcpy(config.spec_digest, job->spec_digest, sizeof config.spec_digest);
+    struct train_session *session = NULL;
+    enum sh_err err = n < (int)sizeof config.cache
+                          ? train_session_open(&session, &config, t->assignment)
+                          : SH_ERR_LIMIT;
+    if (err != SH_OK) {
+        journal_warn("job %llu: no session: %s", (unsigned long long)u->id.job, sh_err_text(err));
+        return;
+    }
+    table_lock(t);
+    *place = (struct place){
+        .session = session, .unit = u->id, .fence = u->placement.fence, .wanted = true};
+    table_unlock(t);
+}
+
+static void leave(struct place *place)
+{
+    if (!place->leaving) {
+        train_session_leave(place->session);
+        place->leaving = true;
+    }
+}
+
+static void keep_session(struct train *t, const struct sh_table *table, const struct jobs_job *job,
+                         const struct jobs_unit *u)
+{
+    struct place *place = find_place(t, u->id);
+    if (place != NULL && place->leaving) {
+        return; /* a new one is opened when it has ended */
+    }
+    fill_assignment(t, table, job, u);
+    if (place == NULL) {
+        open_session(t, table, job, u);
+        return;
+    }
+    bool newer = wire_fence_cmp(u->placement.fence, place->fence) > 0;
+    if (newer && train_session_has_failed(place->session)) {
+        leave(place);
+        return;
+    }
+    place->wanted = true;
+    place->fence = u->placement.fence;
+    train_session_assign(place->session, t->assignment);
+}
+
+static void close_ended(struct train *t)
+{
+    for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
+        struct place *place = &t->places[i];
+        if (place->session == NULL || !train_session_has_ended(place->session)) {
+            continue;
+        }
+        struct train_session *session = place->session;
+        table_lock(t);
+        *place = (struct place){0};
+        table_unlock(t);
+        train_session_close(session);
+    }
+}
+
+/* ---- a pass over the tables ---- */
 
 static void look_at(struct train *t, const struct sh_table *table, const struct jobs_unit *u)
 {
     struct jobs_job job;
     bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
     uint32_t count = gang ? u->placement.member_count : 0;
-    if (wire_member_find(u->placement.members, count, t->me) == count ||
-        jobs_job_get(table, u->id.job, &job) != SH_OK) {
+    uint32_t me = wire_member_find(u->placement.members, count, t->me);
+    if (me == count || jobs_job_get(table, u->id.job, &job) != SH_OK) {
         return;
     }
-    if (job.kind == WIRE_KIND_NOOP) {
-        commit_noop(t, u);
+    if (job.kind == WIRE_KIND_TRAIN) {
+        keep_session(t, table, &job, u);
+    } else if (me == 0 && t->noop_count < TRAIN_UNITS_MAX) {
+        t->noops[t->noop_count++] = *u;
     }
+}
+
+static bool look_at_all(struct train *t, const struct sh_table *table)
+{
+    struct wire_unit after = {0};
+    uint32_t count = TRAIN_UNITS_MAX;
+    while (count == TRAIN_UNITS_MAX) {
+        if (jobs_open_list(table, after, t->units, TRAIN_UNITS_MAX, &count) != SH_OK) {
+            return false;
+        }
+        for (uint32_t i = 0; i < count; i++) {
+            look_at(t, table, &t->units[i]);
+            after = t->units[i].id;
+        }
+    }
+    return true;
 }
 
 static void pass(struct train *t)
 {
     struct service_view *view;
-    uint32_t count = 0;
-    if (service_view_open(t->s, &view) != SH_OK) {
+    close_ended(t);
+    for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
+        t->places[i].wanted = false;
+    }
+    if (service_view_open(t->config.s, &view) != SH_OK) {
         return;
     }
-    const struct sh_table *table = service_view_table(view);
-    if (jobs_open_list(table, (struct wire_unit){0}, t->units, TRAIN_UNITS_MAX, &count) == SH_OK) {
-        for (uint32_t i = 0; i < count; i++) {
-            look_at(t, table, &t->units[i]);
+    bool complete = look_at_all(t, service_view_table(view));
+    service_view_close(view);
+    for (size_t i = 0; complete && i < TRAIN_SESSIONS_MAX; i++) {
+        if (t->places[i].session != NULL && !t->places[i].wanted) {
+            leave(&t->places[i]);
         }
     }
-    service_view_close(view);
+    commit_noops(t);
 }
 
 static bool wait_for_wake(struct train *t)
 {
-    struct timespec until;
-    SH_CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    until.tv_sec += PAUSE_S;
     SH_CHECK(pthread_mutex_lock(&t->lock) == 0);
-    while (!t->awake && !t->stopping) {
-        if (pthread_cond_timedwait(&t->changed, &t->lock, &until) == ETIMEDOUT) {
-            break;
-        }
+    if (!t->awake && !t->stopping) {
+        train_clock_wait(&t->changed, &t->lock, UINT64_MAX);
     }
     t->awake = false;
     bool go_on = !t->stopping;
@@ -111,26 +300,68 @@ static void *run(void *arg)
     return NULL;
 }
 
-enum sh_err train_open(struct train **out, struct service *s, struct bulk *bulk, unsigned threads)
+/* ---- the bulk plane ---- */
+
+static void on_frame(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
+                     struct sh_span payload)
+{
+    struct train *t = ctx;
+    struct wire_unit unit;
+    if (train_message_unit(payload, &unit) != SH_OK) {
+        return;
+    }
+    table_lock(t);
+    const struct place *place = find_place(t, unit);
+    if (place != NULL) {
+        train_session_frame(place->session, node, type, payload);
+    }
+    table_unlock(t);
+}
+
+static void on_down(void *ctx, const uint8_t node[SH_NODE_ID_BYTES])
+{
+    struct train *t = ctx;
+    table_lock(t);
+    for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
+        if (t->places[i].session != NULL) {
+            train_session_down(t->places[i].session, node);
+        }
+    }
+    table_unlock(t);
+}
+
+/* ---- life ---- */
+
+enum sh_err train_open(struct train **out, const struct train_config *config)
 {
     struct train *t = calloc(1, sizeof *t);
+    *out = NULL;
     if (t == NULL) {
         return SH_ERR_NO_MEMORY;
     }
-    t->units = calloc(TRAIN_UNITS_MAX, sizeof *t->units);
-    if (t->units == NULL) {
-        free(t);
-        return SH_ERR_NO_MEMORY;
-    }
-    t->s = s;
-    t->bulk = bulk;
-    t->threads = threads;
-    pthread_condattr_t attr;
-    SH_CHECK(pthread_condattr_init(&attr) == 0);
-    SH_CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    t->config = *config;
+    int n = snprintf(t->cache, sizeof t->cache, "%s", config->cache);
+    SH_CHECK(pthread_mutex_init(&t->table_lock, NULL) == 0);
     SH_CHECK(pthread_mutex_init(&t->lock, NULL) == 0);
-    SH_CHECK(pthread_cond_init(&t->changed, &attr) == 0);
-    SH_CHECK(pthread_condattr_destroy(&attr) == 0);
+    train_clock_cond(&t->changed);
+    t->units = calloc(TRAIN_UNITS_MAX, sizeof *t->units);
+    t->noops = calloc(TRAIN_UNITS_MAX, sizeof *t->noops);
+    t->events = calloc(EVENTS_LOOKED_AT, sizeof *t->events);
+    t->assignment = calloc(1, sizeof *t->assignment);
+    enum sh_err err = n < (int)sizeof t->cache ? SH_OK : SH_ERR_LIMIT;
+    if (t->units == NULL || t->noops == NULL || t->events == NULL || t->assignment == NULL) {
+        err = SH_ERR_NO_MEMORY;
+    }
+    if (err != SH_OK) {
+        train_close(t);
+        return err;
+    }
+    if (mkdir(t->cache, 0700) != 0 && errno != EEXIST) {
+        err = sh_err_from_errno(errno);
+        train_close(t);
+        return err;
+    }
+    bulk_on_train(config->bulk, on_frame, on_down, t);
     *out = t;
     return SH_OK;
 }
@@ -138,7 +369,7 @@ enum sh_err train_open(struct train **out, struct service *s, struct bulk *bulk,
 enum sh_err train_start(struct train *t)
 {
     struct service_status status;
-    service_status(t->s, &status);
+    service_status(t->config.s, &status);
     memcpy(t->me, status.node_id, SH_NODE_ID_BYTES);
     if (pthread_create(&t->thread, NULL, run, t) != 0) {
         return SH_ERR_NO_MEMORY;
@@ -157,6 +388,20 @@ void train_stop(struct train *t)
         SH_CHECK(pthread_join(t->thread, NULL) == 0);
         t->running = false;
     }
+    for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
+        if (t->places[i].session != NULL) {
+            leave(&t->places[i]);
+        }
+    }
+    for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
+        struct train_session *session = t->places[i].session;
+        table_lock(t);
+        t->places[i] = (struct place){0};
+        table_unlock(t);
+        if (session != NULL) {
+            train_session_close(session);
+        }
+    }
 }
 
 void train_close(struct train *t)
@@ -167,7 +412,11 @@ void train_close(struct train *t)
     SH_CHECK(!t->running);
     SH_CHECK(pthread_cond_destroy(&t->changed) == 0);
     SH_CHECK(pthread_mutex_destroy(&t->lock) == 0);
+    SH_CHECK(pthread_mutex_destroy(&t->table_lock) == 0);
     free(t->units);
+    free(t->noops);
+    free(t->events);
+    free(t->assignment);
     free(t);
 }
 

@@ -9,16 +9,22 @@
 
 #include "service.h"
 
-#define TRAIN_UNITS_MAX  1024u             /* open units looked at in one pass */
-#define TRAIN_PROPOSE_US UINT64_C(2000000) /* of one command; tried again while its fence holds */
+#define TRAIN_UNITS_MAX    1024u             /* open units looked at with one view of the tables */
+#define TRAIN_SESSIONS_MAX 8u                /* at a time; further units wait for one to end */
+#define TRAIN_PROPOSE_US   UINT64_C(2000000) /* of one command; tried again while its fence holds */
 
 struct bulk;
 struct train;
 
-/* threads: cores that training may use. Sets the SERVICE_CALL_TRAIN handler and the bulk plane's
- * training frames. */
-SH_MUST_USE enum sh_err train_open(struct train **out, struct service *s, struct bulk *bulk,
-                                   unsigned threads);
+struct train_config {
+    struct service *s;
+    struct bulk *bulk;
+    unsigned threads;  /* cores that training may use */
+    const char *cache; /* folder for files in passing, made where it is absent; copied */
+};
+
+/* Sets the bulk plane's training frames. */
+SH_MUST_USE enum sh_err train_open(struct train **out, const struct train_config *config);
 SH_MUST_USE enum sh_err train_start(struct train *t);
 /* Ends every session; waits for their threads. */
 void train_stop(struct train *t);

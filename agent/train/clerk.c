@@ -1,0 +1,310 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "train/clerk.h"
+
+#include "journal.h"
+
+#include "base/host/host.h"
+#include "train/clock.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct checkpoint {
+    struct wire_fence fence;
+    uint64_t step;
+    uint8_t *bytes;
+    size_t size;
+};
+
+struct train_clerk {
+    struct service *s;
+    struct train_scribe *scribe;
+    struct wire_unit unit;
+    uint8_t me[SH_NODE_ID_BYTES];
+    pthread_t thread;
+    bool running;
+    struct jobs_cmd *cmd; /* the thread's */
+    uint8_t *encoded;
+    pthread_mutex_t lock; /* what follows */
+    pthread_cond_t changed;
+    struct checkpoint checkpoint; /* bytes NULL: none waits */
+    bool checkpoint_busy;
+    struct train_result result;
+    bool result_waits;
+    uint64_t serial; /* of the newest result or drop: what is older is given up */
+    bool closing;
+};
+
+static bool is_superseded(struct train_clerk *c, uint64_t serial)
+{
+    SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+    bool superseded = c->closing || c->serial != serial;
+    SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+    return superseded;
+}
+
+static enum sh_err propose(struct train_clerk *c)
+{
+    struct jobs_result result;
+    struct sh_writer w = sh_writer_over(c->encoded, JOBS_CMD_BYTES_MAX);
+    c->cmd->stamp_us = sh_wall_us();
+    enum sh_err err = jobs_cmd_encode(c->cmd, &w);
+    return err != SH_OK ? err : service_propose(c->s, c->encoded, w.used, TRAIN_CMD_US, &result);
+}
+
+/* Nobody can say yet whether it will be applied: worth another try. */
+static bool is_passing(enum sh_err err)
+{
+    return err == SH_ERR_NO_QUORUM || err == SH_ERR_TIMEOUT || err == SH_ERR_UNREACHABLE ||
+           err == SH_ERR_FULL || err == SH_ERR_NOT_LEADER || err == SH_ERR_CANCELLED;
+}
+
+/* ---- checkpoints ---- */
+
+static void store_checkpoint(struct train_clerk *c, const struct checkpoint *p)
+{
+    uint64_t start = sh_now_us();
+    *c->cmd = (struct jobs_cmd){.type = JOBS_CHECKPOINT};
+    struct jobs_checkpoint_add *add = &c->cmd->u.checkpoint;
+    add->unit = c->unit;
+    add->fence = p->fence;
+    add->step = p->step;
+    add->holder_count = 1;
+    memcpy(add->holders[0], c->me, SH_NODE_ID_BYTES);
+    enum sh_err err =
+        service_blob_put(c->s, p->bytes, p->size, TRAIN_COPIES, add->manifest, TRAIN_BLOB_US);
+    if (err == SH_OK) {
+        err = propose(c);
+    }
+    unsigned long long step = p->step;
+    if (err == SH_OK) {
+        train_scribe_line(c->scribe, "checkpoint after step %llu: %zu bytes in %llu ms", step,
+                          p->size, (unsigned long long)(sh_now_us() - start) / 1000);
+    } else if (err != SH_ERR_STALE) {
+        train_scribe_line(c->scribe, "the checkpoint after step %llu is not kept: %s", step,
+                          sh_err_text(err));
+    }
+}
+
+/* ---- results ---- */
+
+static void fill_fail(struct train_clerk *c, const struct train_result *r)
+{
+    *c->cmd = (struct jobs_cmd){.type = JOBS_FAIL};
+    struct jobs_fail *fail = &c->cmd->u.fail;
+    fail->unit = c->unit;
+    fail->fence = r->fence;
+    fail->reason = r->reason;
+    fail->final = r->final;
+    memcpy(fail->text, r->text, sizeof fail->text);
+}
+
+static void fill_commit(struct train_clerk *c, const struct train_result *r)
+{
+    *c->cmd = (struct jobs_cmd){.type = JOBS_COMMIT};
+    struct jobs_commit *commit = &c->cmd->u.commit;
+    commit->unit = c->unit;
+    commit->fence = r->fence;
+    commit->partial = r->partial;
+    commit->outcome = r->outcome;
+    commit->holder_count = 1;
+    memcpy(commit->holders[0], c->me, SH_NODE_ID_BYTES);
+}
+
+/* One try. OK: acknowledged. */
+static enum sh_err carry(struct train_clerk *c, struct train_result *r)
+{
+    if (!r->failed) {
+        enum sh_err err = service_blob_put(c->s, r->file, r->file_size, TRAIN_COPIES,
+                                           r->outcome.file, TRAIN_BLOB_US);
+        if (err != SH_OK) {
+            return err;
+        }
+        fill_commit(c, r);
+    } else {
+        fill_fail(c, r);
+    }
+    return propose(c);
+}
+
+static void note_end(struct train_clerk *c, const struct train_result *r)
+{
+    char hex[2 * SH_DIGEST_BYTES + 1];
+    const struct jobs_metrics *m = &r->outcome.metrics;
+    if (r->failed) {
+        train_scribe_line(c->scribe, "failed: %s", r->text);
+        return;
+    }
+    sh_hex(hex, r->outcome.model, SH_DIGEST_BYTES);
+    train_scribe_line(c->scribe, "%s after step %llu: model %.16s, test %llu of %llu correct",
+                      r->partial ? "stopped" : "finished", (unsigned long long)r->outcome.steps,
+                      hex, (unsigned long long)m->test_correct, (unsigned long long)m->test_total);
+}
+
+/* Until it is acknowledged, refused for good, or superseded. */
+static void bring_result(struct train_clerk *c, struct train_result *r, uint64_t serial)
+{
+    train_scribe_flush(c->scribe, TRAIN_CMD_US);
+    for (uint32_t tries = 1; !is_superseded(c, serial); tries++) {
+        enum sh_err err = carry(c, r);
+        if (err == SH_OK) {
+            note_end(c, r);
+            return;
+        }
+        unsigned long long job = c->unit.job;
+        if (err == SH_ERR_STALE || err == SH_ERR_CONFLICT) {
+            return; /* placed anew, or ended: the supervisor sees it in the tables too */
+        }
+        if (tries % 5 == 1) {
+            journal_warn("job %llu: its result is not committed yet: %s", job, sh_err_text(err));
+        }
+        if (!is_passing(err) && tries >= TRAIN_TRIES_MAX && !r->failed) {
+            r->failed = true;
+            r->reason = err;
+            r->final = false;
+            (void)snprintf(r->text, sizeof r->text, "the model cannot be stored: %s",
+                           sh_err_text(err));
+        }
+        SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+        if (!c->closing && c->serial == serial) {
+            train_clock_wait(&c->changed, &c->lock, sh_now_us() + TRAIN_REFUSAL_US);
+        }
+        SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+    }
+}
+
+/* ---- the thread ---- */
+
+static void *run(void *arg)
+{
+    struct train_clerk *c = arg;
+    SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+    while (!c->closing) {
+        if (c->result_waits) {
+            struct train_result result = c->result;
+            uint64_t serial = c->serial;
+            c->result_waits = false;
+            SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+            bring_result(c, &result, serial);
+            free(result.file);
+            SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+        } else if (c->checkpoint.bytes != NULL) {
+            struct checkpoint checkpoint = c->checkpoint;
+            c->checkpoint.bytes = NULL;
+            c->checkpoint_busy = true;
+            SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+            store_checkpoint(c, &checkpoint);
+            free(checkpoint.bytes);
+            SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+            c->checkpoint_busy = false;
+        } else {
+            train_clock_wait(&c->changed, &c->lock, UINT64_MAX);
+        }
+    }
+    SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+    return NULL;
+}
+
+/* ---- life ---- */
+
+enum sh_err train_clerk_open(struct train_clerk **out, struct service *s,
+                             struct train_scribe *scribe, struct wire_unit unit)
+{
+    struct train_clerk *c = calloc(1, sizeof *c);
+    struct service_status status;
+    *out = NULL;
+    if (c == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    service_status(s, &status);
+    c->s = s;
+    c->scribe = scribe;
+    c->unit = unit;
+    memcpy(c->me, status.node_id, sizeof c->me);
+    SH_CHECK(pthread_mutex_init(&c->lock, NULL) == 0);
+    train_clock_cond(&c->changed);
+    c->cmd = calloc(1, sizeof *c->cmd);
+    c->encoded = malloc(JOBS_CMD_BYTES_MAX);
+    if (c->cmd != NULL && c->encoded != NULL) {
+        c->running = pthread_create(&c->thread, NULL, run, c) == 0;
+    }
+    if (!c->running) {
+        train_clerk_close(c);
+        return SH_ERR_NO_MEMORY;
+    }
+    *out = c;
+    return SH_OK;
+}
+
+void train_clerk_close(struct train_clerk *clerk)
+{
+    if (clerk == NULL) {
+        return;
+    }
+    SH_CHECK(pthread_mutex_lock(&clerk->lock) == 0);
+    clerk->closing = true;
+    SH_CHECK(pthread_cond_signal(&clerk->changed) == 0);
+    SH_CHECK(pthread_mutex_unlock(&clerk->lock) == 0);
+    if (clerk->running) {
+        SH_CHECK(pthread_join(clerk->thread, NULL) == 0);
+    }
+    if (clerk->result_waits) {
+        free(clerk->result.file);
+    }
+    free(clerk->checkpoint.bytes);
+    SH_CHECK(pthread_cond_destroy(&clerk->changed) == 0);
+    SH_CHECK(pthread_mutex_destroy(&clerk->lock) == 0);
+    free(clerk->encoded);
+    free(clerk->cmd);
+    free(clerk);
+}
+
+/* ---- calls ---- */
+
+bool train_clerk_checkpoint(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
+                            uint8_t *bytes, size_t size)
+{
+    SH_CHECK(bytes != NULL);
+    SH_CHECK(pthread_mutex_lock(&clerk->lock) == 0);
+    bool idle = clerk->checkpoint.bytes == NULL && !clerk->checkpoint_busy;
+    if (idle) {
+        clerk->checkpoint =
+            (struct checkpoint){.fence = fence, .step = step, .bytes = bytes, .size = size};
+        SH_CHECK(pthread_cond_signal(&clerk->changed) == 0);
+    }
+    SH_CHECK(pthread_mutex_unlock(&clerk->lock) == 0);
+    return idle;
+}
+
+/* With the lock: what waits is worth nothing any more. */
+static void forget(struct train_clerk *c)
+{
+    if (c->result_waits) {
+        free(c->result.file);
+        c->result_waits = false;
+    }
+    c->serial++;
+}
+
+void train_clerk_result(struct train_clerk *clerk, const struct train_result *result)
+{
+    SH_CHECK(result->failed || result->file != NULL);
+    SH_CHECK(pthread_mutex_lock(&clerk->lock) == 0);
+    forget(clerk);
+    clerk->result = *result;
+    clerk->result_waits = true;
+    SH_CHECK(pthread_cond_signal(&clerk->changed) == 0);
+    SH_CHECK(pthread_mutex_unlock(&clerk->lock) == 0);
+}
+
+void train_clerk_drop(struct train_clerk *clerk)
+{
+    SH_CHECK(pthread_mutex_lock(&clerk->lock) == 0);
+    forget(clerk);
+    free(clerk->checkpoint.bytes);
+    clerk->checkpoint.bytes = NULL;
+    SH_CHECK(pthread_cond_signal(&clerk->changed) == 0);
+    SH_CHECK(pthread_mutex_unlock(&clerk->lock) == 0);
+}

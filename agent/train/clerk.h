@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Carries what a session has made to where it lasts, on a thread of its own: checkpoints while the
+ * steps go on, and the result of the unit. Blobs first, on two agents where there are two, then the
+ * command that names them, under the fence of the gang. */
+#ifndef TRAIN_CLERK_H
+#define TRAIN_CLERK_H
+
+#include "train/scribe.h"
+
+#include "jobs/cmd.h"
+
+#define TRAIN_COPIES     2u                 /* agents that hold a blob, where there are as many */
+#define TRAIN_BLOB_US    UINT64_C(10000000) /* for a blob to be on them */
+#define TRAIN_CMD_US     UINT64_C(2000000)  /* for one try of a command */
+#define TRAIN_REFUSAL_US UINT64_C(300000)   /* before the next try */
+#define TRAIN_TRIES_MAX  20u                /* of storing a result before the unit fails */
+
+struct train_clerk;
+
+struct train_result {
+    struct wire_fence fence;
+    bool failed;
+    /* failed: */
+    enum sh_err reason;
+    bool final;
+    char text[JOBS_TEXT_MAX + 1];
+    /* else: */
+    bool partial;
+    struct jobs_outcome outcome; /* file is filled in by the clerk */
+    uint8_t *file;               /* model.safetensors; taken (free) */
+    size_t file_size;
+};
+
+/* scribe is borrowed. */
+SH_MUST_USE enum sh_err train_clerk_open(struct train_clerk **out, struct service *s,
+                                         struct train_scribe *scribe, struct wire_unit unit);
+/* Gives up what is not done; blocks while a call of service.h is under way. */
+void train_clerk_close(struct train_clerk *clerk);
+
+/* Stores and announces a checkpoint. Takes bytes (free). False: the one before is still under way;
+ * bytes stay the caller's. A checkpoint that cannot be stored is logged and forgotten. */
+bool train_clerk_checkpoint(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
+                            uint8_t *bytes, size_t size);
+/* Stores and proposes the result until it is acknowledged, refused for good, or replaced by another
+ * result or by train_clerk_drop. Takes result->file. */
+void train_clerk_result(struct train_clerk *clerk, const struct train_result *result);
+/* The gang is superseded: nothing under its fence is proposed any more. */
+void train_clerk_drop(struct train_clerk *clerk);
+
+#endif

@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The reductions of one session: hosts the round core (mesh/round), owns its buffers, and does what
+ * it asks for. The caller serialises all calls with one lock, except train_exchange_perform, which
+ * is for a call without the lock by the one thread that pops orders.
+ *
+ * A TRAIN_CHUNK frame is a unit (u64 job, u32 unit, u32 zero), then a frame of mesh/round. */
+#ifndef TRAIN_EXCHANGE_H
+#define TRAIN_EXCHANGE_H
+
+#include "train/sum.h"
+
+#include "round/round.h"
+#include "wire/job.h"
+
+#define TRAIN_CHUNK_HEAD      16u
+#define TRAIN_CHUNK_ELEMENTS  (SH_BULK_CHUNK_BYTES / ROUND_ELEMENT_BYTES)
+#define TRAIN_EXCHANGE_WINDOW 64u               /* SENDs under way */
+#define TRAIN_RETRY_US        UINT64_C(250000)  /* without progress before asking again */
+#define TRAIN_STALL_US        UINT64_C(2000000) /* without progress before naming who is late */
+
+struct train_exchange;
+
+struct train_exchange_config {
+    struct wire_unit unit;
+    uint32_t ranks;
+    uint64_t elements;     /* longest vector */
+    struct train_sum *sum; /* borrowed: the own subtree sums */
+};
+
+/* What a thread without the lock has to do next. */
+struct train_order {
+    enum round_action_kind kind; /* REDUCE or SEND */
+    struct round_action action;
+};
+
+/* NO_MEMORY. */
+SH_MUST_USE enum sh_err train_exchange_open(struct train_exchange **out,
+                                            const struct train_exchange_config *config);
+void train_exchange_close(struct train_exchange *x);
+
+/* A new generation: drops the last one. No order may be being performed. NO_MEMORY: it is not
+ * started. members cover the ranks; me is one of them. */
+SH_MUST_USE enum sh_err train_exchange_start(struct train_exchange *x, uint64_t now_us,
+                                             uint64_t generation, const struct wire_member *members,
+                                             uint32_t count, uint32_t me);
+/* Nothing is sent or accepted until the next start. */
+void train_exchange_stop(struct train_exchange *x, uint64_t now_us);
+
+/* The next round. */
+void train_exchange_begin(struct train_exchange *x, uint64_t now_us, uint64_t elements);
+/* An own subtree sum is complete. */
+void train_exchange_ready(struct train_exchange *x, uint64_t now_us, uint32_t subtree);
+/* A frame of the member `from`; its payload matches its sum. */
+void train_exchange_frame(struct train_exchange *x, uint64_t now_us, uint16_t from,
+                          const struct round_frame *header, struct sh_span payload);
+/* Call at train_exchange_deadline_us. */
+void train_exchange_timer(struct train_exchange *x, uint64_t now_us);
+uint64_t train_exchange_deadline_us(const struct train_exchange *x);
+
+/* The sum over all ranks once the round begun last is complete, else NULL. Intact until the round
+ * after the next begins; not to be written. */
+const float *train_exchange_result(const struct train_exchange *x);
+/* Members that were late since the last call, as bits. */
+uint64_t train_exchange_late(struct train_exchange *x);
+
+/* False when nothing is to be done. */
+bool train_exchange_pop(struct train_exchange *x, struct train_order *order);
+/* REDUCE: adds up. SEND: writes the head of the frame (TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES) and
+ * borrows its body. The one call that needs no lock. */
+void train_exchange_perform(struct train_exchange *x, const struct train_order *order,
+                            uint8_t *head, struct sh_span *body);
+/* A popped order has been carried out, or given up. */
+void train_exchange_done(struct train_exchange *x, uint64_t now_us,
+                         const struct train_order *order);
+
+/* Reads the head of a TRAIN_CHUNK frame and checks its sum. CORRUPT, VERSION. Pure. */
+SH_MUST_USE enum sh_err train_exchange_decode(struct sh_span bytes, struct wire_unit *unit,
+                                              struct round_frame *header, struct sh_span *payload);
+
+#endif

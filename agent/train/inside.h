@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Private to agent/train: a session from inside. session.c has its life, meeting.c what happens
+ * between two generations, play.c the rounds.
+ *
+ * Two kinds of fields: those of the session's thread, and those behind the lock, which the bulk
+ * thread, the crew and the supervisor touch too. The lock is held for bookkeeping and copies of one
+ * chunk, never while computing or waiting for I/O. */
+#ifndef TRAIN_INSIDE_H
+#define TRAIN_INSIDE_H
+
+#include "train/clerk.h"
+#include "train/clock.h"
+#include "train/crew.h"
+#include "train/exchange.h"
+#include "train/gang.h"
+#include "train/scribe.h"
+#include "train/session.h"
+#include "train/state.h"
+
+#include <pthread.h>
+
+#define TRAIN_PACE_STEPS 16u /* that the speed is averaged over */
+
+/* How a stretch of work ended. */
+enum train_turn {
+    TRAIN_GO_ON,       /* as planned */
+    TRAIN_INTERRUPTED, /* there is a new assignment */
+    TRAIN_OVER         /* the result is with the clerk: only an assignment changes anything */
+};
+
+struct train_asked { /* a FETCH of another member */
+    uint32_t member;
+    struct train_fetch fetch;
+};
+
+/* The state of another member on its way here. */
+struct train_catch {
+    uint8_t *bytes; /* NULL: none */
+    size_t total;
+    uint32_t source;
+    uint64_t position;
+    bool *have; /* by piece */
+    uint32_t pieces;
+    uint32_t got;
+    uint32_t next;      /* piece to ask for */
+    uint32_t under_way; /* asked for */
+    uint64_t again_us;  /* when to ask for all that are missing again */
+    uint64_t quiet_us;  /* when the source counts as lost */
+};
+
+struct train_session {
+    struct train_session_config config;
+    uint8_t *spec;
+    uint64_t number; /* random: tells this session from an earlier one of this agent */
+    uint8_t me[SH_NODE_ID_BYTES];
+    char name[SH_NAME_MAX + 1];
+    pthread_t thread;
+
+    /* Of the session's thread. */
+    struct train_material *m;
+    struct train_state state;
+    struct train_sum *sum;
+    struct train_crew *crew;
+    struct train_scribe *scribe;
+    struct train_clerk *clerk;
+    float *vector;              /* of the round just completed; apply overwrites it */
+    struct train_assignment at; /* in force */
+    uint32_t index;             /* of this member */
+    uint8_t *served;            /* the state as others fetch it; NULL: not encoded yet */
+    uint64_t hello_at_us;
+    uint64_t met_us; /* when this generation began to meet */
+    uint64_t pace_us[TRAIN_PACE_STEPS];
+    uint32_t pace_count;
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct train_exchange *exchange;
+    struct train_assignment next; /* the newest */
+    struct train_gang gang;
+    bool met; /* gang is that of the generation in force and answers may be given */
+    struct train_catch catch;
+    struct train_asked asked[TRAIN_FETCHES_MAX];
+    uint32_t asked_count;
+    bool rank_failed;
+    uint32_t failed_rank;
+    struct kn_diag rank_diag;
+    bool leaving;
+    bool failed;
+    bool ended;
+};
+
+static inline void train_lock(struct train_session *x)
+{
+    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
+}
+
+static inline void train_unlock(struct train_session *x)
+{
+    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
+}
+
+static inline bool train_is_first(const struct train_session *x)
+{
+    return x->index == 0;
+}
+
+/* session.c. With the lock: */
+bool train_interrupted(const struct train_session *x);
+/* One turn of waiting, with the lock, which is let go meanwhile: carries out one order of the
+ * exchange or serves one FETCH; else sleeps until something changes or until_us. */
+void train_turn(struct train_session *x, uint64_t until_us);
+/* Without the lock: sends, waiting for room; gives up after TRAIN_SEND_US or when interrupted. */
+void train_send(struct train_session *x, uint32_t member, uint16_t type, struct sh_span head,
+                struct sh_span body);
+/* Hands a failure of the unit to the clerk. */
+void train_fail(struct train_session *x, enum sh_err reason, bool final, const char *text);
+
+/* meeting.c. On the session's thread, without the lock: */
+enum train_turn train_meet(struct train_session *x, uint64_t until_us);
+void train_serve(struct train_session *x, const struct train_asked *asked);
+/* The newest checkpoint that can be had, else the beginning. */
+void train_load(struct train_session *x);
+/* With the lock, on the bulk thread: */
+void train_hear(struct train_session *x, uint32_t from, const struct train_hello *hello);
+void train_catch_note(struct train_session *x, uint32_t from, const struct train_note *note);
+
+/* play.c. On the session's thread, without the lock: */
+enum train_turn train_play(struct train_session *x); /* rounds until the end */
+void train_finish(struct train_session *x, bool partial);
+
+#endif

@@ -1,0 +1,213 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "train/inside.h"
+
+#include "metrics.h"
+
+#include "base/host/host.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what is told ---- */
+
+static void tell_generation(struct train_session *x)
+{
+    char line[TRAIN_LINE_BYTES];
+    const struct wire_placement *p = &x->at.placement;
+    struct train_round round = train_course_at(&x->m->course, x->state.position);
+    int used =
+        snprintf(line, sizeof line, "%s: step %llu, %u agent%s:", wire_cause_text(x->at.cause),
+                 (unsigned long long)round.step, p->member_count, p->member_count == 1 ? "" : "s");
+    for (uint32_t i = 0; i < p->member_count && used < (int)sizeof line; i++) {
+        used += snprintf(line + used, sizeof line - (size_t)used, " %s %u-%u", x->at.names[i],
+                         p->members[i].rank_lo, p->members[i].rank_hi - 1u);
+    }
+    train_scribe_line(x->scribe, "%s", line);
+}
+
+/* Samples per second over the last steps; 0 before there are two. */
+static double note_pace(struct train_session *x)
+{
+    uint64_t now = sh_now_us();
+    if (x->pace_count == TRAIN_PACE_STEPS) {
+        memmove(&x->pace_us[0], &x->pace_us[1], (TRAIN_PACE_STEPS - 1) * sizeof x->pace_us[0]);
+        x->pace_count--;
+    }
+    x->pace_us[x->pace_count++] = now;
+    uint64_t span = now - x->pace_us[0];
+    return span == 0 ? 0 : (double)(x->pace_count - 1) * (double)x->m->batch * 1e6 / (double)span;
+}
+
+static void tell_step(struct train_session *x, const struct train_round *round, double loss,
+                      double correct)
+{
+    const struct train_material *m = x->m;
+    uint64_t step = round->step + 1;
+    double pace = note_pace(x);
+    train_scribe_point(x->scribe, METRIC_LOSS, step, loss / m->batch);
+    if (m->job->train.loss == SPEC_CROSS_ENTROPY) {
+        train_scribe_point(x->scribe, METRIC_ACCURACY, step, correct / m->batch);
+    }
+    train_scribe_point(x->scribe, METRIC_EPOCH, step,
+                       (double)step / (double)m->course.steps_an_epoch);
+    train_scribe_point(x->scribe, METRIC_LR, step, (double)train_material_rate(m, round->step));
+    train_scribe_point(x->scribe, METRIC_AGENTS, step, x->at.placement.member_count);
+    if (pace > 0) {
+        train_scribe_point(x->scribe, METRIC_SPEED, step, pace);
+    }
+}
+
+static void tell_evaluation(struct train_session *x, const struct train_round *round)
+{
+    const struct train_tally *t = &x->state.tally;
+    bool test = round->kind == TRAIN_TEST;
+    double correct = (double)(test ? t->test_correct : t->val_correct);
+    double total = (double)(test ? t->test_total : t->val_total);
+    train_scribe_point(x->scribe, test ? METRIC_TEST_LOSS : METRIC_VAL_LOSS, round->step,
+                       test ? t->test_loss : t->val_loss);
+    if (x->m->job->train.loss == SPEC_CROSS_ENTROPY) {
+        train_scribe_point(x->scribe, test ? METRIC_TEST_ACCURACY : METRIC_VAL_ACCURACY,
+                           round->step, correct / total);
+    }
+}
+
+static void keep_checkpoint(struct train_session *x)
+{
+    size_t size = train_state_size(x->m);
+    uint8_t *bytes = malloc(size);
+    uint64_t step = train_course_at(&x->m->course, x->state.position).step;
+    if (bytes == NULL) {
+        train_scribe_line(x->scribe, "no memory for the checkpoint after step %llu",
+                          (unsigned long long)step);
+        return;
+    }
+    train_state_encode(&x->state, x->at.placement.class, bytes);
+    if (!train_clerk_checkpoint(x->clerk, x->at.placement.fence, step, bytes, size)) {
+        train_scribe_line(x->scribe,
+                          "no checkpoint after step %llu: the last one is still on its "
+                          "way",
+                          (unsigned long long)step);
+        free(bytes);
+    }
+}
+
+/* ---- one round ---- */
+
+/* With the lock: until there is a sum, or there will be none. */
+static const float *await_sum(struct train_session *x)
+{
+    const float *sum = train_exchange_result(x->exchange);
+    while (sum == NULL && !x->rank_failed && !train_interrupted(x)) {
+        train_turn(x, UINT64_MAX);
+        sum = train_exchange_result(x->exchange);
+    }
+    return sum;
+}
+
+static enum train_turn fail_rank(struct train_session *x, const struct train_round *round)
+{
+    char text[TRAIN_WHY_BYTES];
+    const char *what = round->kind == TRAIN_STEP ? "step" : "evaluation after step";
+    unsigned long long step = round->step + (round->kind == TRAIN_STEP ? 1 : 0);
+    train_lock(x);
+    (void)snprintf(text, sizeof text, "%s %llu, rank %u: %s", what, step, x->failed_rank,
+                   x->rank_diag.text);
+    train_exchange_stop(x->exchange, sh_now_us());
+    train_unlock(x);
+    train_fail(x, SH_ERR_DIVERGED, true, text);
+    return TRAIN_OVER;
+}
+
+static enum train_turn play_round(struct train_session *x, const struct train_round *round)
+{
+    const struct wire_member *self = &x->at.placement.members[x->index];
+    struct train_work work = {.round = *round,
+                              .params = x->state.params,
+                              .buffers = x->state.buffers,
+                              .low = self->rank_lo,
+                              .high = self->rank_hi};
+    size_t size = round->kind == TRAIN_STEP ? x->m->vector : TRAIN_EVAL_SHARES;
+    (void)train_sum_begin(x->sum, work.low, work.high, size);
+    train_lock(x);
+    train_exchange_begin(x->exchange, sh_now_us(), size);
+    train_unlock(x);
+    train_crew_begin(x->crew, &work);
+    train_lock(x);
+    const float *sum = await_sum(x);
+    bool rank_failed = x->rank_failed;
+    train_unlock(x);
+    train_crew_cancel(x->crew);
+    if (sum == NULL) {
+        return rank_failed ? fail_rank(x, round) : TRAIN_INTERRUPTED;
+    }
+    memcpy(x->vector, sum, size * sizeof *x->vector);
+    return TRAIN_GO_ON;
+}
+
+/* ---- all of them ---- */
+
+static enum train_turn complete_round(struct train_session *x, const struct train_round *round)
+{
+    char why[TRAIN_WHY_BYTES] = "";
+    double loss = (double)x->vector[round->kind == TRAIN_STEP ? x->m->vector - 2 : 0];
+    double correct = (double)x->vector[round->kind == TRAIN_STEP ? x->m->vector - 1 : 0];
+    enum sh_err err = train_state_take(&x->state, x->vector, why);
+    if (err != SH_OK) {
+        train_fail(x, err, true, why);
+        return TRAIN_OVER;
+    }
+    if (round->kind != TRAIN_STEP) {
+        tell_evaluation(x, round);
+        return TRAIN_GO_ON;
+    }
+    tell_step(x, round, loss, correct);
+    uint32_t every = x->m->job->checkpoint_every_steps;
+    bool ends = train_course_at(&x->m->course, x->state.position).kind == TRAIN_END;
+    if (train_is_first(x) && every > 0 && (round->step + 1) % every == 0 && !ends) {
+        keep_checkpoint(x);
+    }
+    return TRAIN_GO_ON;
+}
+
+enum train_turn train_play(struct train_session *x)
+{
+    enum train_turn turn = TRAIN_GO_ON;
+    if (train_is_first(x)) {
+        tell_generation(x);
+    }
+    while (turn == TRAIN_GO_ON) {
+        struct train_round round = train_course_at(&x->m->course, x->state.position);
+        if (round.kind == TRAIN_END) {
+            return TRAIN_GO_ON;
+        }
+        turn = play_round(x, &round);
+        if (turn == TRAIN_GO_ON) {
+            turn = complete_round(x, &round);
+        }
+    }
+    return turn;
+}
+
+void train_finish(struct train_session *x, bool partial)
+{
+    char why[TRAIN_WHY_BYTES] = "";
+    struct train_result result = {.fence = x->at.placement.fence, .partial = partial};
+    const struct train_tally *t = &x->state.tally;
+    struct jobs_outcome *o = &result.outcome;
+    o->steps = train_course_at(&x->m->course, x->state.position).step;
+    o->metrics = (struct jobs_metrics){.test_correct = t->test_correct,
+                                       .test_total = t->test_total,
+                                       .val_correct = t->val_correct,
+                                       .val_total = t->val_total,
+                                       .train_loss = t->train_loss,
+                                       .val_loss = t->val_loss};
+    enum sh_err err = train_state_model_digest(&x->state, o->model);
+    err = err != SH_OK ? err : train_state_digest(&x->state, o->state);
+    err = err != SH_OK ? err : train_state_file(&x->state, &result.file, &result.file_size, why);
+    if (err != SH_OK) {
+        train_fail(x, err, false, why[0] != '\0' ? why : sh_err_text(err));
+        return;
+    }
+    train_clerk_result(x->clerk, &result);
+}

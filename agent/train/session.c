@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "train/session.h"
+
+#include "bulk.h"
+#include "journal.h"
+#include "train/inside.h"
+
+#include "base/host/host.h"
+#include "kernels/kn.h"
+#include "wire/frame.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ROOM_US                                                                                    \
+    UINT64_C(50000) /* one wait for room; then it is looked whether sending still helps */
+
+/* ---- waiting ---- */
+
+bool train_interrupted(const struct train_session *x)
+{
+    return x->leaving || x->next.stopping != x->at.stopping ||
+           !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
+}
+
+void train_send(struct train_session *x, uint32_t member, uint16_t type, struct sh_span head,
+                struct sh_span body)
+{
+    const uint8_t *node = x->at.placement.members[member].node;
+    uint64_t until = sh_now_us() + TRAIN_SEND_US;
+    enum sh_err err = bulk_send(x->config.bulk, node, type, head, body);
+    while (err == SH_ERR_FULL && sh_now_us() < until) {
+        train_lock(x);
+        bool interrupted = train_interrupted(x);
+        train_unlock(x);
+        if (interrupted) {
+            return;
+        }
+        if (bulk_wait_room(x->config.bulk, head.size + body.size, ROOM_US)) {
+            err = bulk_send(x->config.bulk, node, type, head, body);
+        }
+    }
+    /* A frame that cannot leave is asked for again by who misses it. */
+}
+
+/* One order, without the lock in between. */
+static void carry_out(struct train_session *x, const struct train_order *order)
+{
+    uint8_t head[TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES];
+    struct sh_span body;
+    train_unlock(x);
+    train_exchange_perform(x->exchange, order, head, &body);
+    if (order->kind == ROUND_SEND) {
+        struct sh_span span = {.at = head, .size = sizeof head};
+        train_send(x, order->action.to, FRAME_TRAIN_CHUNK, span, body);
+    }
+    train_lock(x);
+    train_exchange_done(x->exchange, sh_now_us(), order);
+}
+
+static void note_late(struct train_session *x)
+{
+    uint64_t late = train_exchange_late(x->exchange);
+    for (uint32_t i = 0; i < x->at.placement.member_count; i++) {
+        if ((late >> i & 1) != 0 && i != x->index) {
+            train_scribe_lost(x->scribe, x->at.placement.fence, x->at.placement.members[i].node);
+        }
+    }
+}
+
+void train_turn(struct train_session *x, uint64_t until_us)
+{
+    struct train_order order;
+    if (train_exchange_pop(x->exchange, &order)) {
+        carry_out(x, &order);
+        return;
+    }
+    if (x->asked_count > 0) {
+        struct train_asked asked = x->asked[0];
+        x->asked_count--;
+        memmove(&x->asked[0], &x->asked[1], x->asked_count * sizeof x->asked[0]);
+        train_unlock(x);
+        train_serve(x, &asked);
+        train_lock(x);
+        return;
+    }
+    uint64_t deadline = train_exchange_deadline_us(x->exchange);
+    if (deadline <= sh_now_us()) {
+        train_exchange_timer(x->exchange, sh_now_us());
+        note_late(x);
+        return;
+    }
+    train_clock_wait(&x->changed, &x->lock, deadline < until_us ? deadline : until_us);
+}
+
+void train_fail(struct train_session *x, enum sh_err reason, bool final, const char *text)
+{
+    struct train_result result = {
+        .fence = x->at.placement.fence, .failed = true, .reason = reason, .final = final};
+    (void)snprintf(result.text, sizeof result.text, "%s", text);
+    journal_warn("job %llu: %s", (unsigned long long)x->config.unit.job, text);
+    train_clerk_result(x->clerk, &result);
+}
+
+/* ---- the crew's calls ---- */
+
+static void on_ready(void *ctx, uint32_t subtree)
+{
+    struct train_session *x = ctx;
+    train_lock(x);
+    train_exchange_ready(x->exchange, sh_now_us(), subtree);
+    SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+    train_unlock(x);
+}
+
+static void on_failed(void *ctx, uint32_t rank, const struct kn_diag *diag)
+{
+    struct train_session *x = ctx;
+    train_lock(x);
+    if (!x->rank_failed || rank < x->failed_rank) {
+        x->failed_rank = rank;
+        x->rank_diag = *diag;
+    }
+    x->rank_failed = true;
+    SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+    train_unlock(x);
+}
+
+/* ---- preparing ---- */
+
+static enum sh_err equip(struct train_session *x)
+{
+    const struct train_material *m = x->m;
+    uint32_t threads = x->config.threads < m->ranks ? x->config.threads : m->ranks;
+    uint64_t longest = m->vector > TRAIN_EVAL_SHARES ? m->vector : TRAIN_EVAL_SHARES;
+    enum sh_err err = train_state_open(&x->state, m);
+    x->vector = calloc(longest, sizeof *x->vector);
+    if (err == SH_OK && x->vector == NULL) {
+        err = SH_ERR_NO_MEMORY;
+    }
+    err = err != SH_OK ? err : train_sum_open(&x->sum, m->ranks, longest, threads);
+    struct train_exchange_config exchange = {
+        .unit = x->config.unit, .ranks = m->ranks, .elements = longest, .sum = x->sum};
+    struct train_exchange *opened = NULL;
+    err = err != SH_OK ? err : train_exchange_open(&opened, &exchange);
+    train_lock(x);
+    x->exchange = opened;
+    train_unlock(x);
+    struct train_crew_config crew = {.m = m,
+                                     .sum = x->sum,
+                                     .threads = threads,
+                                     .ready = on_ready,
+                                     .failed = on_failed,
+                                     .ctx = x};
+    return err != SH_OK ? err : train_crew_open(&x->crew, &crew);
+}
+
+static bool prepare(struct train_session *x)
+{
+    char why[TRAIN_WHY_BYTES] = "";
+    bool final = false;
+    struct train_material_source source = {.s = x->config.s,
+                                           .spec = x->config.spec,
+                                           .cache = x->config.cache,
+                                           .wait_us = TRAIN_DATA_US};
+    memcpy(source.spec_digest, x->config.spec_digest, sizeof source.spec_digest);
+    enum sh_err err = train_material_open(&x->m, &source, why, &final);
+    if (err == SH_OK) {
+        err = equip(x);
+        (void)snprintf(why, sizeof why, "%s: no memory for this model", x->name);
+    }
+    if (err == SH_OK) {
+        return true;
+    }
+    train_lock(x);
+    x->failed = true;
+    x->at = x->next;
+    train_unlock(x);
+    train_fail(x, err, final, why);
+    return false;
+}
+
+/* ---- life ---- */
+
+/* The next assignment into x->at; false: leave. */
+static bool take_assignment(struct train_session *x)
+{
+    train_lock(x);
+    while (!train_interrupted(x)) {
+        train_turn(x, UINT64_MAX);
+    }
+    bool leaving = x->leaving;
+    bool same = wire_fence_equal(x->at.placement.fence, x->next.placement.fence);
+    if (!leaving) {
+        x->at = x->next;
+        const struct wire_placement *p = &x->at.placement;
+        x->index = wire_member_find(p->members, p->member_count, x->me);
+        SH_CHECK_CMP(x->index, <, p->member_count);
+        train_exchange_stop(x->exchange, sh_now_us());
+        if (!same) {
+            x->met = false;
+            x->asked_count = 0;
+        }
+    }
+    train_unlock(x);
+    if (!leaving && !same) {
+        train_clerk_drop(x->clerk);
+    }
+    return !leaving;
+}
+
+/* The unit was asked to stop: the first member keeps what there is. */
+static void stop_unit(struct train_session *x)
+{
+    if (!train_is_first(x)) {
+        /* It stays to answer for its state, now and in what take_assignment waits through. */
+        (void)train_meet(x, sh_now_us());
+        return;
+    }
+    uint64_t until = sh_now_us() + TRAIN_STOP_US;
+    if (!x->state.set && train_meet(x, until) == TRAIN_INTERRUPTED) {
+        return;
+    }
+    if (!x->state.set) {
+        train_load(x);
+    }
+    train_finish(x, x->state.position < train_course_length(&x->m->course));
+}
+
+static void follow(struct train_session *x)
+{
+    train_scribe_lead(x->scribe, train_is_first(x));
+    if (x->at.stopping) {
+        stop_unit(x);
+        return;
+    }
+    if (train_meet(x, UINT64_MAX) == TRAIN_GO_ON && train_play(x) == TRAIN_GO_ON &&
+        train_is_first(x)) {
+        train_finish(x, false);
+    }
+}
+
+static void wait_to_leave(struct train_session *x)
+{
+    train_lock(x);
+    while (!x->leaving) {
+        train_clock_wait(&x->changed, &x->lock, UINT64_MAX);
+    }
+    train_unlock(x);
+}
+
+static void *run(void *arg)
+{
+    struct train_session *x = arg;
+    if (prepare(x)) {
+        while (take_assignment(x)) {
+            follow(x);
+        }
+    } else {
+        wait_to_leave(x);
+    }
+    train_lock(x);
+    x->ended = true;
+    train_unlock(x);
+    x->config.ended(x->config.ctx);
+    return NULL;
+}
+
+static void release(struct train_session *x)
+{
+    train_crew_close(x->crew);
+    train_clerk_close(x->clerk);
+    train_scribe_close(x->scribe);
+    train_exchange_close(x->exchange);
+    train_sum_close(x->sum);
+    if (x->state.m != NULL) {
+        train_state_close(&x->state);
+    }
+    train_material_close(x->m);
+    SH_CHECK(pthread_cond_destroy(&x->changed) == 0);
+    SH_CHECK(pthread_mutex_destroy(&x->lock) == 0);
+    free(x->catch.bytes);
+    free(x->catch.have);
+    free(x->served);
+    free(x->vector);
+    free(x->spec);
+    free(x);
+}
+
+enum sh_err train_session_open(struct train_session **out,
+                               const struct train_session_config *config,
+                               const struct train_assignment *first)
+{
+    struct train_session *x = calloc(1, sizeof *x);
+    struct service_status status;
+    *out = NULL;
+    if (x == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    service_status(config->s, &status);
+    x->config = *config;
+    x->next = *first;
+    x->number = sh_random_u64() | 1;
+    memcpy(x->me, status.node_id, sizeof x->me);
+    (void)snprintf(x->name, sizeof x->name, "%s", status.name);
+    SH_CHECK(pthread_mutex_init(&x->lock, NULL) == 0);
+    train_clock_cond(&x->changed);
+    x->spec = malloc(config->spec.size + 1);
+    enum sh_err err = x->spec != NULL ? SH_OK : SH_ERR_NO_MEMORY;
+    if (err == SH_OK) {
+        memcpy(x->spec, config->spec.at, config->spec.size);
+        x->config.spec.at = x->spec;
+        err = train_scribe_open(&x->scribe, config->s, config->unit);
+    }
+    err = err != SH_OK ? err : train_clerk_open(&x->clerk, config->s, x->scribe, config->unit);
+    if (err == SH_OK && pthread_create(&x->thread, NULL, run, x) != 0) {
+        err = SH_ERR_NO_MEMORY;
+    }
+    if (err != SH_OK) {
+        release(x);
+        return err;
+    }
+    *out = x;
+    return SH_OK;
+}
+
+void train_session_close(struct train_session *x)
+{
+    train_session_leave(x);
+    SH_CHECK(pthread_join(x->thread, NULL) == 0);
+    release(x);
+}
+
+/* ---- calls ---- */
+
+void train_session_assign(struct train_session *x, const struct train_assignment *assignment)
+{
+    train_lock(x);
+    if (wire_fence_cmp(assignment->placement.fence, x->next.placement.fence) >= 0) {
+        x->next = *assignment;
+        SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+    }
+    train_unlock(x);
+}
+
+void train_session_leave(struct train_session *x)
+{
+    train_lock(x);
+    x->leaving = true;
+    SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+    train_unlock(x);
+}
+
+bool train_session_has_ended(struct train_session *x)
+{
+    train_lock(x);
+    bool ended = x->ended;
+    train_unlock(x);
+    return ended;
+}
+
+bool train_session_has_failed(struct train_session *x)
+{
+    train_lock(x);
+    bool failed = x->failed;
+    train_unlock(x);
+    return failed;
+}
+
+/* With the lock: the sender's index in the generation in force. */
+static bool find_sender(const struct train_session *x, const uint8_t *node, uint32_t *from)
+{
+    if (!x->met) {
+        return false;
+    }
+    *from = wire_member_find(x->gang.members, x->gang.count, node);
+    return *from < x->gang.count && *from != x->gang.me;
+}
+
+static void take_fetch(struct train_session *x, uint32_t from, const struct train_fetch *fetch)
+{
+    if (fetch->about.generation == x->gang.about.generation && x->asked_count < TRAIN_FETCHES_MAX) {
+        x->asked[x->asked_count++] = (struct train_asked){.member = from, .fetch = *fetch};
+    }
+}
+
+static void take_message(struct train_session *x, const uint8_t *node, uint16_t type,
+                         struct sh_span payload)
+{
+    struct train_hello hello;
+    struct train_fetch fetch;
+    struct train_note note;
+    uint32_t from = 0;
+    if (!find_sender(x, node, &from)) {
+        return;
+    }
+    if (type == FRAME_TRAIN_HELLO && train_hello_decode(payload, &hello) == SH_OK) {
+        train_hear(x, from, &hello);
+    } else if (type == FRAME_TRAIN_FETCH && train_fetch_decode(payload, &fetch) == SH_OK) {
+        take_fetch(x, from, &fetch);
+    } else if (type == FRAME_TRAIN_NOTE && train_note_decode(payload, &note) == SH_OK) {
+        train_catch_note(x, from, &note);
+    }
+}
+
+void train_session_frame(struct train_session *x, const uint8_t node[static SH_NODE_ID_BYTES],
+                         uint16_t type, struct sh_span payload)
+{
+    struct wire_unit unit;
+    struct round_frame header;
+    struct sh_span chunk = {0};
+    uint32_t from = 0;
+    bool is_chunk = type == FRAME_TRAIN_CHUNK;
+    if (is_chunk && train_exchange_decode(payload, &unit, &header, &chunk) != SH_OK) {
+        return;
+    }
+    train_lock(x);
+    if (!is_chunk) {
+        take_message(x, node, type, payload);
+    } else if (find_sender(x, node, &from)) {
+        train_exchange_frame(x->exchange, sh_now_us(), (uint16_t)from, &header, chunk);
+    }
+    SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+    train_unlock(x);
+}
+
+void train_session_down(struct train_session *x, const uint8_t node[static SH_NODE_ID_BYTES])
+{
+    uint32_t from = 0;
+    train_lock(x);
+    if (find_sender(x, node, &from)) {
+        train_scribe_lost(x->scribe, x->at.placement.fence, node);
+    }
+    train_unlock(x);
+}
