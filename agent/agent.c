@@ -347,8 +347,7 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
     err = err != SH_OK ? err : planner_open(&s->planner, s);
     char cache[DIR_PATH_MAX + 1];
     dir_entry(s->dir, "cache", cache);
-    struct train_config train = {
-        .s = s, .bulk = s->bulk, .threads = s->self.cpus, .cache = cache};
+    struct train_config train = {.s = s, .bulk = s->bulk, .threads = s->self.cpus, .cache = cache};
     err = err != SH_OK ? err : train_open(&s->train, &train);
     apply.proposals = s->proposals;
     err = err != SH_OK ? err : apply_open(&s->apply, &apply);

@@ -25,6 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define FOURTH        "delta"
 #define EPOCHS        40u
 #define KILL_AT_EPOCH 10.5 /* in the middle of an epoch */
 #define LINE_US       UINT64_C(2000000)
@@ -265,9 +266,6 @@ static bool on_event(void *ctx, const char *type, const char *data)
 {
     struct demo *d = ctx;
     cli_progress_event(d->progress, type, data);
-    if (strcmp(type, "metric") == 0 && d->progress->agents > 3) {
-        d->fourth_worked = true;
-    }
     return strcmp(type, "end") != 0;
 }
 
@@ -317,12 +315,33 @@ static void add_fourth(struct demo *d)
 {
     char why[256];
     size_t at = (size_t)(survivor(d) - d->mesh.agents);
-    if (demo_agent_start(&d->mesh, "delta", at, why) == SH_OK) {
-        say(d, "--- delta, a fourth agent, joins");
+    if (demo_agent_start(&d->mesh, FOURTH, at, why) == SH_OK) {
+        say(d, "--- %s, a fourth agent, joins", FOURTH);
     } else {
         say(d, "--- %s", why);
     }
     d->phase = GROWN;
+}
+
+/* Whether the fourth agent is a member of the gang. */
+static void look_for_fourth(struct demo *d)
+{
+    char path[64];
+    size_t index;
+    json_t *member;
+    (void)snprintf(path, sizeof path, "/api/v1/jobs/%llu", (unsigned long long)d->job);
+    json_t *job = ask_agent(survivor(d), path);
+    json_t *unit = json_array_get(json_object_get(job, "unit_list"), 0);
+    json_array_foreach(json_object_get(unit, "members"), index, member)
+    {
+        const char *name = json_string_value(json_object_get(member, "name"));
+        d->fourth_worked = d->fourth_worked || (name != NULL && strcmp(name, FOURTH) == 0);
+    }
+    if (d->fourth_worked) {
+        show_line(d, true);
+        say(d, "--- %s has ranks of its own now", FOURTH);
+    }
+    json_decref(job);
 }
 
 static bool on_tick(void *ctx)
@@ -340,6 +359,8 @@ static bool on_tick(void *ctx)
         look_for_leader(d);
     } else if (d->phase == JOINING) {
         add_fourth(d);
+    } else if (d->phase == GROWN && !d->fourth_worked) {
+        look_for_fourth(d);
     }
     return true;
 }
