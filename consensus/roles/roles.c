@@ -69,7 +69,12 @@ static bool in_sync(const struct roles_input *in, const struct roles_limits *lim
 {
     const struct roles_node *node = find(in, handle);
     bool alive = node != NULL && (node->presence == ROLES_ALIVE || node->presence == ROLES_LEAVING);
-    return alive && (handle == in->leader || node->match + limits->lag_max >= in->last_index);
+    if (!alive || handle == in->leader) {
+        return alive;
+    }
+    /* One that never acknowledged anything may not even know that it is a member, and then would
+     * neither store nor vote, however short the log. */
+    return node->match > 0 && node->match + limits->lag_max >= in->last_index;
 }
 
 static bool dead_for_long(const struct roles_input *in, const struct roles_limits *limits,

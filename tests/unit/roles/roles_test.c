@@ -154,6 +154,28 @@ TEST(the_number_of_voters_is_odd_and_bounded)
     EXPECT_STR(roles_cause_text(99), "?");
 }
 
+TEST(a_learner_that_never_acknowledged_anything_does_not_vote_in_a_short_log)
+{
+    struct roles_node nodes[3] = {{.handle = 1, .match = 12}, {.handle = 2}, {.handle = 3}};
+    struct roles_input in = {.now_us = NOW,
+                             .leader = 1,
+                             .last_index = 12,
+                             .nodes = nodes,
+                             .node_count = 3,
+                             .voters = {1},
+                             .voter_count = 1,
+                             .learners = {2, 3},
+                             .learner_count = 2};
+    struct roles_limits limits = roles_limits_default();
+    struct roles_change change;
+    roles_plan(&in, &limits, &change);
+    EXPECT_EQ(change.op_count, 0);
+    nodes[1].match = 1;
+    nodes[2].match = 1;
+    roles_plan(&in, &limits, &change);
+    EXPECT_EQ(change.cause, ROLES_CAUSE_PROMOTE);
+}
+
 TEST(a_full_group_takes_nobody_in)
 {
     struct roles_node nodes[ROLES_MEMBERS_MAX + 1];
