@@ -156,6 +156,7 @@ void sim_agent_start(struct sim *sim, struct sim_agent *a)
     a->term = 0;
     a->steps = 0;
     a->held_ring = sh_ring_of(SIM_HELD_MAX);
+    a->disk.torn = false;
     a->planner = (struct sim_planner){0};
     a->seed_count = 0;
     memset(a->sessions, 0, sizeof a->sessions);

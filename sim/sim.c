@@ -365,6 +365,7 @@ void sim_fail_disk(struct sim *sim, uint32_t agent, bool torn)
     struct sim_agent *a = sim->agents[agent];
     if (a->up) {
         kv_mem_fail(a->kv, 1, SH_ERR_IO, torn);
+        a->disk.torn = torn;
     }
 }
 
@@ -383,6 +384,7 @@ void sim_heal(struct sim *sim)
             sim->links[i][k].extra_us = 0;
         }
         sim_slow_disk(sim, i, 0);
+        kv_mem_fail(sim->agents[i]->kv, 0, SH_ERR_IO, false); /* disarmed */
         sim_resume(sim, i);
         sim_restart(sim, i);
     }

@@ -74,6 +74,7 @@ struct sim_disk {
     uint32_t batch; /* writes of the one under way */
     uint64_t extra_us;
     bool lying;
+    bool torn; /* the armed failure keeps its bytes */
 };
 
 struct sim_held { /* a message that may leave once its token is durable */

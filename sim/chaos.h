@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Storms. Each round draws its own parameters from the seed (which faults at all, how often, how
+ * bad: swarm testing), lets faults and submits rain for a while (safety: only the checkers judge),
+ * then heals everything and demands that the cluster converges within a bound (liveness): one
+ * leader, all acknowledged jobs completed, all logs and tables equal. */
+#ifndef SIM_CHAOS_H
+#define SIM_CHAOS_H
+
+#include "sim/sim.h"
+
+#include "base/rng.h"
+
+#define SIM_CONVERGE_US UINT64_C(180000000) /* bound of the second phase, virtual */
+
+struct sim_chaos {
+    struct sh_rng rng; /* of its own, so that a scenario's storms do not depend on its text */
+    bool partitions;
+    bool one_way;
+    bool crashes;
+    bool pauses;
+    bool clocks;
+    bool slow_links;
+    bool slow_disks;
+    bool failing_disks;
+    uint64_t act_us;    /* mean time between two acts */
+    uint64_t submit_us; /* mean time between two submits */
+    uint64_t next_act_us;
+    uint64_t next_submit_us;
+    uint64_t aimed_us; /* when the leader of the moment is hit */
+    bool aimed;
+};
+
+/* What the bar asks of every seed. */
+struct sim_goal {
+    uint64_t events;
+    uint64_t leader_changes;
+    uint64_t units;
+};
+
+void sim_chaos_init(struct sim_chaos *chaos, uint64_t seed);
+/* Faults rain for so long; afterwards they are still there. */
+void sim_chaos_storm(struct sim_chaos *chaos, struct sim *sim, uint64_t for_us);
+/* Heals, and runs until the cluster has converged or the bound has passed: then it is a failure. */
+void sim_chaos_calm(struct sim *sim, uint64_t within_us);
+/* Storm and calm by turns until the goal is reached. */
+void sim_chaos_run(struct sim_chaos *chaos, struct sim *sim, const struct sim_goal *goal);
+
+#endif
