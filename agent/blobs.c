@@ -58,6 +58,11 @@ static enum sh_err answer_read(struct blobs *b, const struct blob_id *id, struct
     size_t got = 0;
     err = blob_read(reader, offset, reply->at + reply->used, size, &got);
     reply->used += got;
+    if (err == SH_ERR_CORRUPT) {
+        char text[KV_TEXT_BYTES];
+        blob_read_why(reader, text);
+        journal_error("%s", text);
+    }
     blob_read_close(reader);
     return err;
 }
@@ -404,36 +409,81 @@ static enum sh_err pull(struct blobs *b, const uint8_t *node, const struct blob_
     return closed != SH_OK ? closed : err;
 }
 
+/* Reads the copy that is here. NOT_FOUND; CORRUPT, which the journal tells. */
+static enum sh_err check_here(struct blobs *b, const struct blob_id *id, uint64_t *size)
+{
+    struct blob_reader *reader;
+    enum sh_err err = blob_read_open(b->config.store, id, &reader);
+    if (err != SH_OK) {
+        return err;
+    }
+    uint8_t *piece = malloc(BLOBS_PIECE_BYTES);
+    uint64_t total = blob_read_size(reader);
+    uint64_t offset = 0;
+    err = piece == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    while (err == SH_OK && offset < total) {
+        size_t got = 0;
+        err = blob_read(reader, offset, piece, BLOBS_PIECE_BYTES, &got);
+        offset += got;
+    }
+    if (err == SH_ERR_CORRUPT) {
+        char text[KV_TEXT_BYTES];
+        blob_read_why(reader, text);
+        journal_error("%s", text);
+    }
+    free(piece);
+    blob_read_close(reader);
+    *size = total;
+    return err;
+}
+
+/* What one pass over the other agents found. */
+struct search {
+    bool fetched;
+    bool damaged; /* a copy that cannot be read */
+    unsigned unanswered;
+};
+
+static void search_pass(struct blobs *b, const struct blob_id *id, bool damaged_here,
+                        uint64_t deadline_us, struct search *found)
+{
+    uint8_t alive[BLOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+    size_t count = members_alive(b->config.members, alive, SH_COUNT(alive));
+    *found = (struct search){.damaged = damaged_here};
+    for (size_t i = 0; i < count && !found->fetched; i++) {
+        bool has = false;
+        uint64_t total = 0;
+        enum sh_err err = ask_has(b, alive[i], id, deadline_us, &has, &total);
+        if (err == SH_OK && has && damaged_here) {
+            err = blob_delete(b->config.store, id); /* a sound copy may take its place */
+            err = err == SH_ERR_NOT_FOUND ? SH_OK : err;
+        }
+        if (err == SH_OK && has) {
+            err = pull(b, alive[i], id, total, deadline_us);
+            found->fetched = err == SH_OK;
+        }
+        found->damaged = found->damaged || err == SH_ERR_CORRUPT;
+        found->unanswered += err == SH_OK || err == SH_ERR_CORRUPT ? 0 : 1;
+    }
+}
+
 enum sh_err blobs_fetch(struct blobs *blobs, const struct blob_id *id, uint64_t *size,
                         uint64_t timeout_us)
 {
     uint64_t deadline = sh_now_us() + timeout_us;
-    uint8_t alive[BLOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
     for (;;) {
-        bool has = false;
-        enum sh_err err = blob_has(blobs->config.store, id, &has);
-        if (err != SH_OK || has) {
-            return err != SH_OK ? err : blob_size(blobs->config.store, id, size);
+        enum sh_err err = check_here(blobs, id, size);
+        if (err != SH_ERR_NOT_FOUND && err != SH_ERR_CORRUPT) {
+            return err;
         }
+        struct search found;
         uint64_t seen = members_version(blobs->config.members);
-        size_t count = members_alive(blobs->config.members, alive, SH_COUNT(alive));
-        unsigned unanswered = 0;
-        for (size_t i = 0; i < count && !has; i++) {
-            uint64_t total = 0;
-            if (ask_has(blobs, alive[i], id, deadline, &has, &total) != SH_OK) {
-                unanswered++;
-            }
-            if (has) {
-                err = pull(blobs, alive[i], id, total, deadline);
-                has = err == SH_OK;
-                unanswered += err == SH_OK ? 0 : 1;
-            }
-        }
-        if (has) {
+        search_pass(blobs, id, err == SH_ERR_CORRUPT, deadline, &found);
+        if (found.fetched) {
             continue;
         }
-        if (unanswered == 0) {
-            return SH_ERR_NOT_FOUND;
+        if (found.unanswered == 0) {
+            return found.damaged ? SH_ERR_CORRUPT : SH_ERR_NOT_FOUND;
         }
         if (left_until(deadline) == 0) {
             return SH_ERR_TIMEOUT;

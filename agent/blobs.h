@@ -40,7 +40,8 @@ SH_MUST_USE enum sh_err blobs_put(struct blobs *blobs, const void *bytes, size_t
 SH_MUST_USE enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned copies,
                                    uint8_t (*holders)[SH_NODE_ID_BYTES], size_t capacity,
                                    size_t *holder_count, uint64_t timeout_us);
-/* Makes it local. NOT_FOUND: no live agent has it. */
+/* Makes it local: reads the copy that is here through, fetches one where there is none or it is
+ * damaged. NOT_FOUND: no live agent has it. CORRUPT: every copy is damaged. */
 SH_MUST_USE enum sh_err blobs_fetch(struct blobs *blobs, const struct blob_id *id, uint64_t *size,
                                     uint64_t timeout_us);
 

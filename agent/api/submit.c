@@ -52,12 +52,32 @@ static const struct spec_source *source_of(const struct spec_job *job, size_t in
     return sources[index];
 }
 
+/* False with the reply made where the file set cannot be had whole. */
+static bool fetch_files(const struct api_request *request, struct api_reply *reply,
+                        const char *field, const struct spec_source *source)
+{
+    uint64_t size = 0;
+    char hex[2 * SH_DIGEST_BYTES + 1];
+    enum sh_err err =
+        service_blob_fetch(request->service, source->digest, &size, FETCH_TIMEOUT_US);
+    const char *text = sh_err_text(err);
+    sh_hex(hex, source->digest, SH_DIGEST_BYTES);
+    if (err == SH_ERR_NOT_FOUND) {
+        text = "no agent that is alive holds this file set";
+    } else if (err == SH_ERR_CORRUPT) {
+        text = "every copy of this file set is damaged: upload its files again";
+    }
+    if (err != SH_OK) {
+        api_reply_error(reply, err, field, hex, "%s", text);
+    }
+    return err == SH_OK;
+}
+
 /* False with the reply made where a data source cannot be used by any agent. */
 static bool check_source(const struct api_request *request, struct api_reply *reply,
                          const struct sh_table *t, const char *field,
                          const struct spec_source *source)
 {
-    uint64_t size = 0;
     struct jobs_dataset *set = NULL;
     enum sh_err err = SH_OK;
     switch (source->kind) {
@@ -69,11 +89,7 @@ static bool check_source(const struct api_request *request, struct api_reply *re
                         "is a path on the machine of the submitter: shoal submit uploads it");
         return false;
     case SPEC_SOURCE_FILES:
-        err = service_blob_fetch(request->service, source->digest, &size, FETCH_TIMEOUT_US);
-        if (err != SH_OK) {
-            api_reply_error(reply, err, field, "", "the uploaded file set: %s", sh_err_text(err));
-        }
-        return err == SH_OK;
+        return fetch_files(request, reply, field, source);
     case SPEC_SOURCE_DATASET:
         set = malloc(sizeof *set);
         err = set == NULL ? SH_ERR_NO_MEMORY : jobs_dataset_get(t, source->name, set);
