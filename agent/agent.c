@@ -52,6 +52,9 @@ static int exit_of(enum sh_err err)
                {SH_ERR_CLUSTER, CLI_DENIED},
                {SH_ERR_IN_USE, CLI_CONFLICT},
                {SH_ERR_CONFLICT, CLI_CONFLICT},
+               {SH_ERR_EXISTS, CLI_CONFLICT},
+               {SH_ERR_STALE, CLI_CONFLICT},
+               {SH_ERR_VERSION, CLI_CONFLICT},
                {SH_ERR_INVALID, CLI_USAGE}};
     for (size_t i = 0; i < SH_COUNT(MAP); i++) {
         if (MAP[i].err == err) {

@@ -32,6 +32,12 @@ struct post {
     uint16_t bulk_port;
 };
 
+/* An address that this agent was told to join at, and whether it was turned away there. */
+struct door {
+    struct link_addr addr;
+    bool refused;
+};
+
 struct loop {
     struct service *s;
     struct link_plane *control;
@@ -50,6 +56,8 @@ struct loop {
     uint64_t load_due_us;
     struct inventory_load load;
     enum sh_err failure;
+    struct door doors[LOOP_DOORS_MAX];
+    size_t door_count;
     struct link_event *event;
 };
 
@@ -177,6 +185,45 @@ static void take_proposal(struct loop *l, uint64_t now_us, struct sh_span bytes)
     }
 }
 
+/* ---- being turned away ---- */
+
+/* A newcomer that nobody lets in ends, saying why; an agent that was admitted once goes on trying,
+ * for its peers may be the ones that are wrong. */
+static void end_newcomer(struct loop *l, uint64_t now_us, enum sh_err err)
+{
+    if (l->failure == SH_OK && replica_is_dormant(l->replica)) {
+        gossip_leave(l->gossip, now_us);
+        l->failure = err;
+    }
+}
+
+static void take_refusal(struct loop *l, uint64_t now_us, const struct link_event *e)
+{
+    size_t refused = 0;
+    journal_error("control plane: %s", e->text);
+    for (size_t i = 0; i < l->door_count; i++) {
+        struct door *door = &l->doors[i];
+        door->refused = door->refused || link_addr_equal(&door->addr, &e->addr);
+        refused += door->refused ? 1 : 0;
+    }
+    if (refused > 0 && refused == l->door_count) {
+        end_newcomer(l, now_us, e->kind == LINK_WRONG_SECRET ? SH_ERR_DENIED : e->err);
+    }
+}
+
+/* The coordinator says why it does not admit us. */
+static void take_not_admitted(struct loop *l, uint64_t now_us, struct sh_span bytes)
+{
+    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
+    char text[LOOP_REASON_BYTES];
+    uint32_t err = sh_get_u32(&r);
+    sh_get_str(&r, text, sizeof text);
+    if (!r.bad && err != SH_OK && err < SH_ERR_COUNT && replica_is_dormant(l->replica)) {
+        journal_error("not admitted: %s", text);
+        end_newcomer(l, now_us, (enum sh_err)err);
+    }
+}
+
 /* ---- the control plane ---- */
 
 static void lost(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type)
@@ -205,6 +252,9 @@ static void take_message(struct loop *l, uint64_t now_us, const struct link_even
     case FRAME_PROPOSE:
         take_proposal(l, now_us, e->bytes);
         break;
+    case FRAME_NOT_ADMITTED:
+        take_not_admitted(l, now_us, e->bytes);
+        break;
     default:
         break; /* a type of a later program, which it must not rely on */
     }
@@ -225,6 +275,7 @@ static void take_event(struct loop *l, uint64_t now_us, const struct link_event 
         take_message(l, now_us, e);
         break;
     case LINK_UP:
+        l->door_count = 0; /* one let us in */
         if (e->peer.gossip.port != 0) {
             gossip_seed(l->gossip, now_us, &e->peer.gossip);
         }
@@ -241,7 +292,7 @@ static void take_event(struct loop *l, uint64_t now_us, const struct link_event 
         break;
     case LINK_WRONG_SECRET:
     case LINK_REFUSED:
-        journal_error("control plane: %s", e->text);
+        take_refusal(l, now_us, e);
         break;
     case LINK_WRITABLE:
         outbox_writable(l->outbox, l->control, now_us, e->node, lost, l);
@@ -289,6 +340,9 @@ static void take_post(struct loop *l, uint64_t now_us, const struct post *p)
         take_node(l, now_us, p);
         break;
     case POST_JOIN:
+        if (l->door_count < LOOP_DOORS_MAX) {
+            l->doors[l->door_count++] = (struct door){.addr = p->addr};
+        }
         gossip_seed(l->gossip, now_us, &p->addr);
         if (link_connect(l->control, now_us, &p->addr) != SH_OK) {
             journal_warn("control plane: too many addresses to join");

@@ -90,6 +90,27 @@ static bool same_addresses(const struct jobs_node *node, const struct wire_node 
            strcmp(node->api, now->api) == 0 && node->bulk_port == now->bulk_port;
 }
 
+/* Said at every pass until the newcomer has ended. */
+static void tell_name_taken(struct planner *p, const struct wire_node *newcomer,
+                            const struct jobs_node *owner)
+{
+    uint8_t bytes[LOOP_REASON_BYTES + 8];
+    char text[LOOP_REASON_BYTES];
+    char id[2 * SH_NODE_ID_BYTES + 1];
+    sh_hex(id, owner->id, SH_NODE_ID_BYTES);
+    (void)snprintf(text, sizeof text,
+                   "the name %s belongs to agent %.8s at %s: start it with its own directory, or "
+                   "give this one another --name",
+                   owner->name, id, owner->addr);
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    sh_put_u32(&w, SH_ERR_EXISTS);
+    sh_put_str(&w, text);
+    SH_CHECK(!w.full);
+    /* Not sent: the next pass says it again. */
+    SH_MAY_FAIL(loop_send(p->s->loop, newcomer->id, FRAME_NOT_ADMITTED,
+                          (struct sh_span){.at = bytes, .size = w.used}));
+}
+
 static void admit(struct planner *p, const struct sh_table *table)
 {
     for (size_t i = 0; i < p->member_count; i++) {
@@ -110,7 +131,8 @@ static void admit(struct planner *p, const struct sh_table *table)
         struct jobs_node other;
         if (jobs_node_by_name(table, a->name, &other) == SH_OK &&
             memcmp(other.id, a->node, SH_NODE_ID_BYTES) != 0) {
-            continue; /* the newcomer learns it from its own start-up check */
+            tell_name_taken(p, &m->node, &other);
+            continue;
         }
         propose(p, &cmd);
     }

@@ -498,6 +498,11 @@ bool replica_leads(const struct replica *r)
     return r->raft != NULL && r->role == RAFT_LEADER;
 }
 
+bool replica_is_dormant(const struct replica *r)
+{
+    return r->raft == NULL;
+}
+
 void replica_publish(struct replica *r)
 {
     struct replica_status status = {.dormant = r->raft == NULL,

@@ -72,6 +72,8 @@ SH_MUST_USE enum sh_err replica_change(struct replica *r, uint64_t now_us,
 void replica_transfer(struct replica *r, uint64_t now_us, uint64_t to);
 bool replica_leader(const struct replica *r, uint8_t out[SH_NODE_ID_BYTES]);
 bool replica_leads(const struct replica *r);
+/* Not admitted by any coordinator yet. */
+bool replica_is_dormant(const struct replica *r);
 
 /* A copy as of the last turn of the loop; any thread. */
 void replica_status(struct replica *r, struct replica_status *out);

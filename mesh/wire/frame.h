@@ -38,6 +38,7 @@
     X(48, CALL, FRAME_CONTROL | FRAME_BULK)                                                        \
     X(49, ANSWER, FRAME_CONTROL | FRAME_BULK)                                                      \
     X(50, PROPOSE, FRAME_CONTROL)                                                                  \
+    X(51, NOT_ADMITTED, FRAME_CONTROL)                                                             \
     X(80, TRAIN_HELLO, FRAME_BULK)                                                                 \
     X(81, TRAIN_CHUNK, FRAME_BULK)                                                                 \
     X(82, TRAIN_FETCH, FRAME_BULK)                                                                 \
