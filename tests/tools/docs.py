@@ -121,7 +121,8 @@ def bad_bars(root, text):
     for where, _, names in os.walk(folder):
         for name in sorted(names):
             bar = os.path.relpath(os.path.join(where, name), folder)
-            if name.endswith(".sh") and f"| [{bar}](" not in text:
+            runs = name.endswith(".sh") or name.endswith(".py") and "__main__" in read(where, name)
+            if runs and f"| [{bar}](" not in text:
                 yield f"docs/TESTING.md: its table of bars lacks {bar}"
 
 
@@ -156,8 +157,7 @@ def judge(root):
         complaints += bad_places(root, path, text)
         complaints += bad_commands(root, path, text, verbs)
     complaints += bad_bars(root, read(root, "docs/TESTING.md"))
-    if os.path.exists(os.path.join(root, "docs/LIMITS.md")):
-        complaints += bad_limits(root, read(root, "docs/LIMITS.md"))
+    complaints += bad_limits(root, read(root, "docs/LIMITS.md"))
     return complaints
 
 

@@ -116,6 +116,7 @@ class Docs(unittest.TestCase):
                 ("README.md", "    shoal swim --new\n", "no verb swim"),
                 ("README.md", "    shoal agent --old\n", "takes --old"),
                 ("docs/TESTING.md", "# Bars\n", "lacks a/b.sh"),
+                ("tests/bars/a/c.py", 'if __name__ == "__main__":\n', "lacks a/c.py"),
                 ("docs/LIMITS.md", "| `X_MAX` | 4097 | rows | `mesh/x.h` | FULL |\n", "is 4096"),
                 ("docs/LIMITS.md", "| `X_MIN` | 1 | rows | `mesh/x.h` | FULL |\n", "not define X_MIN"),
                 ("docs/LIMITS.md", "none\n", "lists no limit"),
