@@ -18,7 +18,8 @@ enum { CF_FSM, CF_BLOB, CF_SERIES, CF_COUNT };
 
 #define TERM 3u
 
-struct service {
+/* What all agents of one cluster see. */
+struct cluster {
     pthread_mutex_t lock;
     pthread_cond_t applied_changed;
     struct kv *kv;
@@ -33,11 +34,23 @@ struct service {
     bool quorum;
     enum sh_err blob_error;
     char why[512];
+    struct service *agents[MEMORY_SERVICE_AGENTS_MAX];
+    uint32_t agent_count;
+};
+
+/* One agent. */
+struct service {
+    struct cluster *c;
     uint8_t node_id[SH_NODE_ID_BYTES];
+    char name[SH_NAME_MAX + 1];
     struct {
         service_call_fn fn;
         void *ctx;
     } calls[SERVICE_CALL_KIND_COUNT];
+    memory_service_applied_fn applied; /* behind the lock */
+    void *applied_ctx;
+    memory_service_lost_fn lost;
+    void *lost_ctx;
 };
 
 struct service_view {
@@ -56,13 +69,19 @@ static enum sh_err apply(struct service *s, const void *bytes, size_t size, stru
     SH_CHECK(copy != NULL);
     memcpy(copy, bytes, size);
     SH_CHECK(jobs_cmd_stamp(copy, size, sh_wall_us()));
-    s->index++;
+    s->c->index++;
     struct jobs_entry entry = {
-        .index = s->index, .term = TERM, .bytes = {.at = copy, .size = size}};
-    jobs_apply(s->jobs, fsm_begin(s->fsm), &entry, out);
-    must(fsm_commit(s->fsm, s->index, TERM, 0, KV_ALL, false));
+        .index = s->c->index, .term = TERM, .bytes = {.at = copy, .size = size}};
+    jobs_apply(s->c->jobs, fsm_begin(s->c->fsm), &entry, out);
+    must(fsm_commit(s->c->fsm, s->c->index, TERM, 0, KV_ALL, false));
     free(copy);
-    (void)pthread_cond_broadcast(&s->applied_changed);
+    (void)pthread_cond_broadcast(&s->c->applied_changed);
+    for (uint32_t i = 0; i < s->c->agent_count; i++) {
+        struct service *agent = s->c->agents[i];
+        if (agent != NULL && agent->applied != NULL) {
+            agent->applied(agent->applied_ctx);
+        }
+    }
     return out->err;
 }
 
@@ -71,68 +90,125 @@ void memory_service_apply(struct service *s, struct jobs_cmd *cmd, struct jobs_r
     uint8_t *bytes = malloc(JOBS_CMD_BYTES_MAX);
     struct sh_writer w = sh_writer_over(bytes, JOBS_CMD_BYTES_MAX);
     must(jobs_cmd_encode(cmd, &w));
-    (void)pthread_mutex_lock(&s->lock);
+    (void)pthread_mutex_lock(&s->c->lock);
     must(apply(s, bytes, w.used, result));
-    (void)pthread_mutex_unlock(&s->lock);
+    (void)pthread_mutex_unlock(&s->c->lock);
     free(bytes);
 }
 
-struct service *memory_service_open(void)
+static struct cluster *open_cluster(void)
 {
     static const struct kv_cf CFS[CF_COUNT] = {
         {"fsm", KV_CF_SMALL}, {"blob", KV_CF_LARGE}, {"series", KV_CF_SMALL}};
+    struct cluster *c = calloc(1, sizeof *c);
+    SH_CHECK(c != NULL);
+    (void)pthread_mutex_init(&c->lock, NULL);
+    (void)pthread_cond_init(&c->applied_changed, NULL);
+    c->quorum = true;
+    must(kv_mem_open(CFS, CF_COUNT, &c->kv));
+    must(fsm_open(c->kv, CF_FSM, NULL, &c->fsm, NULL));
+    must(blob_open(c->kv, CF_BLOB, &c->blob));
+    c->series = (struct series){.kv = c->kv, .cf = CF_SERIES};
+    size_t bytes = (jobs_bytes() + 63) / 64 * 64;
+    c->memory = aligned_alloc(64, bytes);
+    SH_CHECK(c->memory != NULL);
+    sh_arena_init(&c->arena, c->memory, bytes);
+    c->jobs = jobs_init(&c->arena);
+    return c;
+}
+
+static void close_cluster(struct cluster *c)
+{
+    blob_close(c->blob);
+    fsm_close(c->fsm);
+    kv_close(c->kv);
+    free(c->memory);
+    (void)pthread_cond_destroy(&c->applied_changed);
+    (void)pthread_mutex_destroy(&c->lock);
+    free(c);
+}
+
+static struct service *join_cluster(struct cluster *c, const char *name)
+{
     struct service *s = calloc(1, sizeof *s);
     SH_CHECK(s != NULL);
-    (void)pthread_mutex_init(&s->lock, NULL);
-    (void)pthread_cond_init(&s->applied_changed, NULL);
-    s->quorum = true;
-    memset(s->node_id, 0x11, sizeof s->node_id);
-    must(kv_mem_open(CFS, CF_COUNT, &s->kv));
-    must(fsm_open(s->kv, CF_FSM, NULL, &s->fsm, NULL));
-    must(blob_open(s->kv, CF_BLOB, &s->blob));
-    s->series = (struct series){.kv = s->kv, .cf = CF_SERIES};
-    size_t bytes = (jobs_bytes() + 63) / 64 * 64;
-    s->memory = aligned_alloc(64, bytes);
-    SH_CHECK(s->memory != NULL);
-    sh_arena_init(&s->arena, s->memory, bytes);
-    s->jobs = jobs_init(&s->arena);
+    s->c = c;
+    (void)snprintf(s->name, sizeof s->name, "%s", name);
+    (void)pthread_mutex_lock(&c->lock);
+    SH_CHECK_CMP(c->agent_count, <, MEMORY_SERVICE_AGENTS_MAX);
+    uint32_t number = c->agent_count++;
+    memset(s->node_id, (int)(0x11 * (number + 1)), sizeof s->node_id);
+    c->agents[number] = s;
+    (void)pthread_mutex_unlock(&c->lock);
     struct jobs_cmd cmd = {.type = JOBS_NODE_ADMIT};
     struct jobs_result result;
     memcpy(cmd.u.node_admit.node, s->node_id, sizeof s->node_id);
-    (void)snprintf(cmd.u.node_admit.name, sizeof cmd.u.node_admit.name, "alpha");
-    (void)snprintf(cmd.u.node_admit.addr, sizeof cmd.u.node_admit.addr, "127.0.0.1:7711");
+    (void)snprintf(cmd.u.node_admit.name, sizeof cmd.u.node_admit.name, "%s", name);
+    (void)snprintf(cmd.u.node_admit.addr, sizeof cmd.u.node_admit.addr, "127.0.0.1:%u",
+                   7711 + number);
     memory_service_apply(s, &cmd, &result);
     return s;
 }
 
+struct service *memory_service_open(void)
+{
+    return join_cluster(open_cluster(), "alpha");
+}
+
+struct service *memory_service_join(struct service *s, const char *name)
+{
+    return join_cluster(s->c, name);
+}
+
 void memory_service_close(struct service *s)
 {
-    blob_close(s->blob);
-    fsm_close(s->fsm);
-    kv_close(s->kv);
-    free(s->memory);
-    (void)pthread_cond_destroy(&s->applied_changed);
-    (void)pthread_mutex_destroy(&s->lock);
+    struct cluster *c = s->c;
+    uint32_t left = 0;
+    (void)pthread_mutex_lock(&c->lock);
+    for (uint32_t i = 0; i < c->agent_count; i++) {
+        c->agents[i] = c->agents[i] == s ? NULL : c->agents[i];
+        left += c->agents[i] != NULL ? 1 : 0;
+    }
+    (void)pthread_mutex_unlock(&c->lock);
     free(s);
+    if (left == 0) {
+        close_cluster(c);
+    }
+}
+
+void memory_service_on_applied(struct service *s, memory_service_applied_fn fn, void *ctx)
+{
+    (void)pthread_mutex_lock(&s->c->lock);
+    s->applied = fn;
+    s->applied_ctx = ctx;
+    (void)pthread_mutex_unlock(&s->c->lock);
+}
+
+void memory_service_on_lost(struct service *s, memory_service_lost_fn fn, void *ctx)
+{
+    (void)pthread_mutex_lock(&s->c->lock);
+    s->lost = fn;
+    s->lost_ctx = ctx;
+    (void)pthread_mutex_unlock(&s->c->lock);
 }
 
 void memory_service_quorum(struct service *s, bool on)
 {
-    (void)pthread_mutex_lock(&s->lock);
-    s->quorum = on;
-    (void)pthread_mutex_unlock(&s->lock);
+    (void)pthread_mutex_lock(&s->c->lock);
+    s->c->quorum = on;
+    (void)pthread_mutex_unlock(&s->c->lock);
 }
 
 void memory_service_blob_error(struct service *s, enum sh_err err)
 {
-    (void)pthread_mutex_lock(&s->lock);
-    s->blob_error = err;
-    (void)pthread_mutex_unlock(&s->lock);
+    (void)pthread_mutex_lock(&s->c->lock);
+    s->c->blob_error = err;
+    (void)pthread_mutex_unlock(&s->c->lock);
 }
 
 void memory_service_why(struct service *s, const char *text)
 {
-    (void)snprintf(s->why, sizeof s->why, "%s", text);
+    (void)snprintf(s->c->why, sizeof s->c->why, "%s", text);
 }
 
 static void read_unit(struct service *s, uint64_t job, struct jobs_unit *unit, struct jobs_job *row)
@@ -145,7 +221,9 @@ static void read_unit(struct service *s, uint64_t job, struct jobs_unit *unit, s
     service_view_close(view);
 }
 
-struct wire_fence memory_service_place(struct service *s, uint64_t job)
+struct wire_fence memory_service_place_gang(struct service *s, uint64_t job,
+                                            struct service *const *agents, uint32_t count,
+                                            enum wire_cause cause)
 {
     struct jobs_unit unit;
     struct jobs_job row;
@@ -154,12 +232,21 @@ struct wire_fence memory_service_place(struct service *s, uint64_t job)
     struct jobs_cmd cmd = {.type = JOBS_PLACE};
     cmd.u.place.unit = unit.id;
     cmd.u.place.previous = unit.placement.fence;
-    cmd.u.place.cause = WIRE_CAUSE_PLACED;
-    cmd.u.place.member_count = 1;
-    memcpy(cmd.u.place.members[0].node, s->node_id, sizeof s->node_id);
-    cmd.u.place.members[0].rank_hi = row.need.ranks;
+    cmd.u.place.cause = cause;
+    cmd.u.place.member_count = count;
+    for (uint32_t i = 0; i < count; i++) {
+        struct wire_member *m = &cmd.u.place.members[i];
+        memcpy(m->node, agents[i]->node_id, sizeof m->node);
+        m->rank_lo = (uint16_t)(row.need.ranks * i / count);
+        m->rank_hi = (uint16_t)(row.need.ranks * (i + 1) / count);
+    }
     memory_service_apply(s, &cmd, &result);
     return result.fence;
+}
+
+struct wire_fence memory_service_place(struct service *s, uint64_t job)
+{
+    return memory_service_place_gang(s, job, &s, 1, WIRE_CAUSE_PLACED);
 }
 
 void memory_service_commit(struct service *s, uint64_t job, struct wire_fence fence,
@@ -186,19 +273,19 @@ void memory_service_commit(struct service *s, uint64_t job, struct wire_fence fe
 void service_status(struct service *s, struct service_status *out)
 {
     memset(out, 0, sizeof *out);
-    (void)pthread_mutex_lock(&s->lock);
+    (void)pthread_mutex_lock(&s->c->lock);
     memset(out->cluster_id, 0xc1, sizeof out->cluster_id);
     memcpy(out->node_id, s->node_id, sizeof out->node_id);
-    (void)snprintf(out->name, sizeof out->name, "alpha");
-    out->role = s->quorum ? SERVICE_LEADER : SERVICE_CANDIDATE;
+    (void)snprintf(out->name, sizeof out->name, "%s", s->name);
+    out->role = s->c->quorum ? SERVICE_LEADER : SERVICE_CANDIDATE;
     out->raft_handle = 1;
     out->term = TERM;
-    out->leader_known = s->quorum;
+    out->leader_known = s->c->quorum;
     memcpy(out->leader_id, s->node_id, sizeof out->leader_id);
-    out->commit_index = s->index;
-    out->applied_index = s->index;
+    out->commit_index = s->c->index;
+    out->applied_index = s->c->index;
     out->uptime_us = 1000000;
-    (void)pthread_mutex_unlock(&s->lock);
+    (void)pthread_mutex_unlock(&s->c->lock);
 }
 
 size_t service_members(struct service *s, struct service_member *out, size_t capacity)
@@ -206,7 +293,7 @@ size_t service_members(struct service *s, struct service_member *out, size_t cap
     SH_CHECK_CMP(capacity, >, 0);
     *out = (struct service_member){.liveness = SERVICE_ALIVE, .voter = true};
     memcpy(out->node.id, s->node_id, sizeof out->node.id);
-    (void)snprintf(out->node.name, sizeof out->node.name, "alpha");
+    (void)snprintf(out->node.name, sizeof out->node.name, "%s", s->name);
     (void)snprintf(out->node.addr, sizeof out->node.addr, "127.0.0.1:7711");
     (void)snprintf(out->node.version, sizeof out->node.version, "0.1.0");
     (void)snprintf(out->node.isa, sizeof out->node.isa, "avx2");
@@ -220,9 +307,9 @@ enum sh_err service_propose(struct service *s, const void *command, size_t size,
                             uint64_t timeout_us, struct jobs_result *out)
 {
     (void)timeout_us;
-    (void)pthread_mutex_lock(&s->lock);
-    enum sh_err err = s->quorum ? apply(s, command, size, out) : SH_ERR_NO_QUORUM;
-    (void)pthread_mutex_unlock(&s->lock);
+    (void)pthread_mutex_lock(&s->c->lock);
+    enum sh_err err = s->c->quorum ? apply(s, command, size, out) : SH_ERR_NO_QUORUM;
+    (void)pthread_mutex_unlock(&s->c->lock);
     return err;
 }
 
@@ -232,7 +319,7 @@ enum sh_err service_view_open(struct service *s, struct service_view **out)
     if (view == NULL) {
         return SH_ERR_NO_MEMORY;
     }
-    enum sh_err err = fsm_view_open(s->fsm, &view->view);
+    enum sh_err err = fsm_view_open(s->c->fsm, &view->view);
     if (err != SH_OK) {
         free(view);
         return err;
@@ -259,13 +346,13 @@ uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeou
     uint64_t us = (uint64_t)until.tv_nsec / 1000 + timeout_us;
     until.tv_sec += (time_t)(us / 1000000);
     until.tv_nsec = (long)(us % 1000000) * 1000;
-    (void)pthread_mutex_lock(&s->lock);
+    (void)pthread_mutex_lock(&s->c->lock);
     int waited = 0;
-    while (s->index <= index && waited == 0) {
-        waited = pthread_cond_timedwait(&s->applied_changed, &s->lock, &until);
+    while (s->c->index <= index && waited == 0) {
+        waited = pthread_cond_timedwait(&s->c->applied_changed, &s->c->lock, &until);
     }
-    uint64_t now = s->index;
-    (void)pthread_mutex_unlock(&s->lock);
+    uint64_t now = s->c->index;
+    (void)pthread_mutex_unlock(&s->c->lock);
     return now;
 }
 
@@ -274,7 +361,7 @@ enum sh_err service_why(struct service *s, uint64_t job, char *out, size_t size,
 {
     (void)job;
     (void)timeout_us;
-    (void)snprintf(out, size, "%s", s->why);
+    (void)snprintf(out, size, "%s", s->c->why);
     return SH_OK;
 }
 
@@ -301,13 +388,13 @@ enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size, 
 {
     (void)copies;
     (void)timeout_us;
-    (void)pthread_mutex_lock(&s->lock);
-    enum sh_err err = s->blob_error;
-    s->blob_error = SH_OK;
-    (void)pthread_mutex_unlock(&s->lock);
+    (void)pthread_mutex_lock(&s->c->lock);
+    enum sh_err err = s->c->blob_error;
+    s->c->blob_error = SH_OK;
+    (void)pthread_mutex_unlock(&s->c->lock);
     struct blob_id id;
     if (err == SH_OK) {
-        err = blob_put(s->blob, bytes, size, &id);
+        err = blob_put(s->c->blob, bytes, size, &id);
     }
     if (err == SH_OK) {
         memcpy(digest, id.digest, SH_DIGEST_BYTES);
@@ -321,7 +408,7 @@ enum sh_err service_blob_fetch(struct service *s, const uint8_t digest[SH_DIGEST
     (void)timeout_us;
     struct blob_id id;
     memcpy(id.digest, digest, sizeof id.digest);
-    return blob_size(s->blob, &id, size);
+    return blob_size(s->c->blob, &id, size);
 }
 
 enum sh_err service_blob_read(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
@@ -330,7 +417,7 @@ enum sh_err service_blob_read(struct service *s, const uint8_t digest[SH_DIGEST_
     struct blob_id id;
     struct blob_reader *reader = NULL;
     memcpy(id.digest, digest, sizeof id.digest);
-    enum sh_err err = blob_read_open(s->blob, &id, &reader);
+    enum sh_err err = blob_read_open(s->c->blob, &id, &reader);
     if (err == SH_OK) {
         err = blob_read(reader, offset, out, capacity, read_size);
         blob_read_close(reader);
@@ -340,7 +427,7 @@ enum sh_err service_blob_read(struct service *s, const uint8_t digest[SH_DIGEST_
 
 static void write_batch(struct service *s, struct kv_batch *batch)
 {
-    must(kv_write(s->kv, batch, false));
+    must(kv_write(s->c->kv, batch, false));
     kv_batch_fini(batch);
 }
 
@@ -351,7 +438,7 @@ void service_series_append(struct service *s, uint64_t job, const char *name,
     kv_batch_init(&batch);
     for (size_t i = 0; i < count; i++) {
         struct series_point p = {points[i].step, points[i].value, points[i].wall_us};
-        series_put_point(&s->series, &batch, job, name, &p);
+        series_put_point(&s->c->series, &batch, job, name, &p);
     }
     write_batch(s, &batch);
 }
@@ -360,13 +447,13 @@ void service_log_append(struct service *s, uint64_t job, const char *line)
 {
     struct kv_batch batch;
     kv_batch_init(&batch);
-    (void)pthread_mutex_lock(&s->lock);
+    (void)pthread_mutex_lock(&s->c->lock);
     struct series_stream stream = {.job = job};
-    struct series_row row = {.seq = s->line++,
+    struct series_row row = {.seq = s->c->line++,
                              .wall_us = sh_wall_us(),
                              .text = {.at = (const uint8_t *)line, .size = strlen(line)}};
-    (void)pthread_mutex_unlock(&s->lock);
-    series_put_line(&s->series, &batch, &stream, &row);
+    (void)pthread_mutex_unlock(&s->c->lock);
+    series_put_line(&s->c->series, &batch, &stream, &row);
     write_batch(s, &batch);
 }
 
@@ -378,7 +465,7 @@ enum sh_err service_series_read(struct service *s, uint64_t job, const char *nam
     struct series_point *points = malloc(capacity * sizeof *points);
     uint32_t got = 0;
     enum sh_err err = points == NULL ? SH_ERR_NO_MEMORY
-                                     : series_points(&s->series, job, name, from, points,
+                                     : series_points(&s->c->series, job, name, from, points,
                                                      (uint32_t)capacity, &got);
     for (uint32_t i = 0; err == SH_OK && i < got; i++) {
         out[i] = (struct service_point){points[i].step, points[i].wall_us, points[i].value};
@@ -401,8 +488,8 @@ enum sh_err service_log_read(struct service *s, uint64_t job, uint64_t from,
     uint32_t got = 0;
     SH_CHECK(rows != NULL);
     SH_CHECK(text != NULL);
-    enum sh_err err =
-        series_lines(&s->series, &stream, from, rows, (uint32_t)capacity, text, TEXT_BYTES, &got);
+    enum sh_err err = series_lines(&s->c->series, &stream, from, rows, (uint32_t)capacity, text,
+                                   TEXT_BYTES, &got);
     for (uint32_t i = 0; err == SH_OK && i < got; i++) {
         out[i].sequence = rows[i].seq;
         out[i].wall_us = rows[i].wall_us;
@@ -431,10 +518,13 @@ enum sh_err service_dataset_path(struct service *s, const char *name, char *path
 enum sh_err service_report_lost(struct service *s, struct wire_unit unit, struct wire_fence fence,
                                 const uint8_t lost[SH_NODE_ID_BYTES], uint64_t timeout_us)
 {
-    (void)s;
-    (void)unit;
-    (void)fence;
-    (void)lost;
     (void)timeout_us;
+    (void)pthread_mutex_lock(&s->c->lock);
+    memory_service_lost_fn fn = s->lost;
+    void *ctx = s->lost_ctx;
+    (void)pthread_mutex_unlock(&s->c->lock);
+    if (fn != NULL) {
+        fn(ctx, unit, fence, lost);
+    }
     return SH_OK;
 }

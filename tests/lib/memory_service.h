@@ -1,17 +1,32 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * agent/service.h over memory, in one process: the real jobs core, tables, blobs and series, each
- * command applied at once, no other agents. The second implementation of that interface; the first
- * is the running agent. What a cluster would do by itself (place, train, commit) tests do through
- * it. */
+ * command applied at once. The second implementation of that interface; the first is the running
+ * agent. What a cluster would do by itself (place, train, commit) tests do through it. Several
+ * agents may share one cluster: all see the same tables, and a blob that one of them puts is on
+ * all. */
 #ifndef MEMORY_SERVICE_H
 #define MEMORY_SERVICE_H
 
 #include "service.h"
 
+#define MEMORY_SERVICE_AGENTS_MAX 14u
+
+/* Something was applied; with the cluster's lock held. */
+typedef void (*memory_service_applied_fn)(void *ctx);
+/* service_report_lost was called. */
+typedef void (*memory_service_lost_fn)(void *ctx, struct wire_unit unit, struct wire_fence fence,
+                                       const uint8_t lost[SH_NODE_ID_BYTES]);
+
 /* One admitted agent, "alpha", the leader. Panics when memory runs out. */
 struct service *memory_service_open(void);
-void memory_service_close(struct service *s);
+/* Another agent of the same cluster; ids grow in the order of joining. */
+struct service *memory_service_join(struct service *s, const char *name);
+void memory_service_close(struct service *s); /* the last one takes the cluster along */
+
+/* NULL: none. */
+void memory_service_on_applied(struct service *s, memory_service_applied_fn fn, void *ctx);
+void memory_service_on_lost(struct service *s, memory_service_lost_fn fn, void *ctx);
 
 /* Writes answer NO_QUORUM while off. */
 void memory_service_quorum(struct service *s, bool on);
@@ -22,6 +37,10 @@ void memory_service_why(struct service *s, const char *text);
 void memory_service_apply(struct service *s, struct jobs_cmd *cmd, struct jobs_result *result);
 /* Places the only unit of a job on this agent, all ranks. */
 struct wire_fence memory_service_place(struct service *s, uint64_t job);
+/* On these, in this order, with equal shares of the ranks. */
+struct wire_fence memory_service_place_gang(struct service *s, uint64_t job,
+                                            struct service *const *agents, uint32_t count,
+                                            enum wire_cause cause);
 /* Commits it with a model file of those bytes (NULL: none). */
 void memory_service_commit(struct service *s, uint64_t job, struct wire_fence fence,
                            const void *file, size_t size);

@@ -1,0 +1,288 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "herd.h"
+#include "tst.h"
+
+#include "base/host/host.h"
+#include "base/rng.h"
+#include "kernels/kn.h"
+#include "spec/fileset.h"
+#include "spec/spec.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SAMPLES = 320, FEATURES = 8, CLASSES = 3, THREADS = 2 };
+
+static const char *const NAMES[HERD_AGENTS_MAX] = {"alpha",   "beta", "gamma", "delta",
+                                                   "epsilon", "zeta", "eta",   "theta"};
+
+/* Wide enough that a vector has several owners and a state several pieces. */
+static const char LAYERS[] = "[{dense: 640}, relu, {dense: 128}, relu, {dense: 3}]";
+static const char OPTIMIZER[] = "{sgd: {lr: 0.01, momentum: 0.9}}";
+
+static void wake(void *ctx)
+{
+    train_wake(ctx);
+}
+
+void herd_start(struct herd *h, uint32_t agent)
+{
+    struct herd_agent *a = &h->agents[agent];
+    char cache[256];
+    (void)snprintf(cache, sizeof cache, "%s/cache%u", tst_dir(), agent);
+    struct train_config config = {.s = a->s, .bulk = a->bulk, .threads = THREADS, .cache = cache};
+    EXPECT(a->train == NULL);
+    EXPECT_EQ(train_open(&a->train, &config), SH_OK);
+    EXPECT_EQ(train_start(a->train), SH_OK);
+    memory_bulk_start(a->bulk);
+    memory_service_on_applied(a->s, wake, a->train);
+    train_wake(a->train);
+}
+
+/* The bulk thread must not call a training that is gone. */
+void herd_stop(struct herd *h, uint32_t agent)
+{
+    struct herd_agent *a = &h->agents[agent];
+    memory_service_on_applied(a->s, NULL, NULL);
+    train_stop(a->train);
+    memory_bulk_close(a->bulk);
+    train_close(a->train);
+    a->train = NULL;
+    a->bulk = memory_bulk_open(h->net, a->s);
+}
+
+void herd_open(struct herd *h, uint32_t agents, const struct memory_net_config *net)
+{
+    static const struct memory_net_config PLAIN = {.seed = 1};
+    struct kn_diag diag;
+    sh_host_init();
+    EXPECT_EQ(kn_open(&diag), KN_OK);
+    EXPECT(agents <= HERD_AGENTS_MAX);
+    *h = (struct herd){.count = agents, .net = memory_net_open(net != NULL ? net : &PLAIN)};
+    for (uint32_t i = 0; i < agents; i++) {
+        struct herd_agent *a = &h->agents[i];
+        a->s = i == 0 ? memory_service_open() : memory_service_join(h->agents[0].s, NAMES[i]);
+        a->bulk = memory_bulk_open(h->net, a->s);
+    }
+    for (uint32_t i = 0; i < agents; i++) {
+        herd_start(h, i);
+    }
+}
+
+void herd_close(struct herd *h)
+{
+    for (uint32_t i = 0; i < h->count; i++) {
+        if (h->agents[i].train != NULL) {
+            herd_stop(h, i);
+        }
+        memory_bulk_close(h->agents[i].bulk);
+    }
+    for (uint32_t i = 0; i < h->count; i++) {
+        memory_service_close(h->agents[i].s);
+    }
+    memory_net_close(h->net);
+}
+
+/* ---- jobs ---- */
+
+static void write_table(const char *path, const struct herd_job *job)
+{
+    FILE *file = fopen(path, "w");
+    struct sh_rng rng;
+    sh_rng_init(&rng, 7);
+    EXPECT(file != NULL);
+    for (uint32_t i = 0; i < SAMPLES; i++) {
+        uint32_t class = i % CLASSES;
+        for (uint32_t k = 0; k < FEATURES; k++) {
+            double noise = (double)sh_rng_below(&rng, 1000) / 500.0;
+            double value = (k % CLASSES == class ? 2.0 : 0.0) + noise;
+            if (job->poisoned && i == 100 && k == 3) {
+                value = 3e38;
+            }
+            if (job->text_cell && i == 100 && k == 3) {
+                (void)fprintf(file, "much,");
+            } else {
+                (void)fprintf(file, "%.6g,", value);
+            }
+        }
+        (void)fprintf(file, "%c\n", "abc"[class]);
+    }
+    EXPECT_EQ(fclose(file), 0);
+}
+
+static void upload_table(struct herd *h, const struct herd_job *job,
+                         char hex[2 * SH_DIGEST_BYTES + 1])
+{
+    char path[256];
+    char why[256];
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    uint8_t digest[SH_DIGEST_BYTES];
+    (void)snprintf(path, sizeof path, "%s/table.csv", tst_dir());
+    write_table(path, job);
+    EXPECT_EQ(spec_fileset_pack(path, false, &bytes, &size, why, sizeof why), SH_OK);
+    EXPECT_EQ(service_blob_put(h->agents[0].s, bytes, size, 1, digest, HERD_WAIT_US), SH_OK);
+    sh_hex(hex, digest, sizeof digest);
+    free(bytes);
+}
+
+static void submit_text(struct herd *h, const char *text)
+{
+    struct spec_job *job = calloc(1, sizeof *job);
+    struct spec_errors *errors = calloc(1, sizeof *errors);
+    char *canonical = malloc(SH_SPEC_BYTES_MAX);
+    size_t size = 0;
+    EXPECT(job != NULL && errors != NULL && canonical != NULL);
+    if (spec_parse(text, strlen(text), job, errors) != SH_OK) {
+        tst_fail(__FILE__, __LINE__, "%s: %s", errors->at[0].field, errors->at[0].message);
+    }
+    EXPECT_EQ(spec_canonical(job, canonical, SH_SPEC_BYTES_MAX, &size), SH_OK);
+    struct jobs_cmd *cmd = calloc(1, sizeof *cmd);
+    struct jobs_result result;
+    EXPECT(cmd != NULL);
+    cmd->type = JOBS_SUBMIT;
+    struct jobs_submit *s = &cmd->u.submit;
+    s->kind = WIRE_KIND_TRAIN;
+    (void)snprintf(s->name, sizeof s->name, "%s", job->name);
+    s->spec = (struct sh_span){.at = (const uint8_t *)canonical, .size = size};
+    sh_blake2b(s->spec_digest, sizeof s->spec_digest, canonical, size);
+    s->need = (struct wire_need){.ranks = (uint16_t)job->train.ranks,
+                                 .agents_min = 1,
+                                 .agents_max = HERD_AGENTS_MAX,
+                                 .arithmetic = WIRE_ARITHMETIC_SAME};
+    s->reproducible = true;
+    s->units = 1;
+    s->checkpoint_keep = 3;
+    memory_service_apply(h->agents[0].s, cmd, &result);
+    h->job = result.unit.job;
+    free(cmd);
+    free(canonical);
+    free(errors);
+    free(job);
+}
+
+void herd_submit(struct herd *h, const struct herd_job *job)
+{
+    char hex[2 * SH_DIGEST_BYTES + 1];
+    char text[2048];
+    upload_table(h, job, hex);
+    (void)snprintf(text, sizeof text,
+                   "api: shoal/v1\nkind: train\nname: table\n"
+                   "data: {train: \"files:%s\", validation: 0.1, test: \"files:%s\"}\n"
+                   "model: {input: [8], layers: %s}\n"
+                   "train: {optimizer: %s, batch: 64, ranks: 8, epochs: %u, seed: %u}\n"
+                   "checkpoint: {every_steps: %u, keep: 3}\n",
+                   hex, hex, job->layers != NULL ? job->layers : LAYERS,
+                   job->optimizer != NULL ? job->optimizer : OPTIMIZER,
+                   job->epochs > 0 ? job->epochs : 3, job->seed > 0 ? job->seed : 1,
+                   job->checkpoint_every > 0 ? job->checkpoint_every : 1000);
+    submit_text(h, text);
+}
+
+struct wire_fence herd_place(struct herd *h, const uint32_t *agents, uint32_t count,
+                             enum wire_cause cause)
+{
+    struct service *list[HERD_AGENTS_MAX];
+    for (uint32_t i = 0; i < count; i++) {
+        list[i] = h->agents[agents[i]].s;
+    }
+    return memory_service_place_gang(h->agents[0].s, h->job, list, count, cause);
+}
+
+void herd_ask_to_stop(struct herd *h)
+{
+    struct jobs_cmd cmd = {.type = JOBS_STOP};
+    struct jobs_result result;
+    cmd.u.stop.job = h->job;
+    memory_service_apply(h->agents[0].s, &cmd, &result);
+}
+
+/* ---- looking ---- */
+
+void herd_unit(struct herd *h, struct jobs_unit *unit)
+{
+    struct service_view *view;
+    EXPECT_EQ(service_view_open(h->agents[0].s, &view), SH_OK);
+    struct wire_unit id = {.job = h->job};
+    EXPECT_EQ(jobs_unit_get(service_view_table(view), id, unit), SH_OK);
+    service_view_close(view);
+}
+
+static uint64_t applied(struct herd *h)
+{
+    struct service_status status;
+    service_status(h->agents[0].s, &status);
+    return status.applied_index;
+}
+
+void herd_await_end(struct herd *h, struct jobs_unit *unit)
+{
+    uint64_t until = sh_now_us() + HERD_WAIT_US;
+    for (;;) {
+        uint64_t index = applied(h);
+        herd_unit(h, unit);
+        if (jobs_state_final(unit->state)) {
+            return;
+        }
+        if (sh_now_us() > until) {
+            tst_fail(__FILE__, __LINE__, "the unit is still %s", jobs_state_name(unit->state));
+        }
+        (void)service_wait_applied(h->agents[0].s, index, 1000000);
+    }
+}
+
+void herd_await_checkpoint(struct herd *h, uint64_t step)
+{
+    uint64_t until = sh_now_us() + HERD_WAIT_US;
+    struct jobs_unit unit;
+    for (;;) {
+        uint64_t index = applied(h);
+        herd_unit(h, &unit);
+        if (unit.checkpoint_step >= step) {
+            return;
+        }
+        EXPECT(!jobs_state_final(unit.state));
+        EXPECT(sh_now_us() < until);
+        (void)service_wait_applied(h->agents[0].s, index, 1000000);
+    }
+}
+
+uint32_t herd_points(struct herd *h, const char *name, struct service_point *out, uint32_t max)
+{
+    size_t count = 0;
+    EXPECT_EQ(service_series_read(h->agents[0].s, h->job, name, 0, out, max, &count, 1000000),
+              SH_OK);
+    return (uint32_t)count;
+}
+
+bool herd_logged(struct herd *h, const char *text)
+{
+    enum { LINES = 512 };
+    struct service_log_line *lines = calloc(LINES, sizeof *lines);
+    size_t count = 0;
+    bool found = false;
+    EXPECT(lines != NULL);
+    EXPECT_EQ(service_log_read(h->agents[0].s, h->job, 0, lines, LINES, &count, 1000000), SH_OK);
+    for (size_t i = 0; i < count; i++) {
+        found = found || strstr(lines[i].text, text) != NULL;
+    }
+    free(lines);
+    return found;
+}
+
+void herd_run(uint32_t agents, const struct memory_net_config *net, const struct herd_job *job,
+              struct jobs_unit *unit)
+{
+    struct herd h;
+    uint32_t all[HERD_AGENTS_MAX];
+    for (uint32_t i = 0; i < HERD_AGENTS_MAX; i++) {
+        all[i] = i;
+    }
+    herd_open(&h, agents, net);
+    herd_submit(&h, job);
+    (void)herd_place(&h, all, agents, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, unit);
+    herd_close(&h);
+}

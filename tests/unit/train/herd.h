@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Several agents that train, in one process: the real supervisor and sessions of each over one
+ * in-memory cluster (memory_service.h) and net (memory_bulk.h). Placing, which a coordinator would
+ * do, is done by the test. */
+#ifndef HERD_H
+#define HERD_H
+
+#include "memory_bulk.h"
+#include "memory_service.h"
+#include "train/train.h"
+
+#include "jobs/view.h"
+
+#define HERD_AGENTS_MAX 8u
+#define HERD_WAIT_US    UINT64_C(30000000)
+
+struct herd_agent {
+    struct service *s;
+    struct bulk *bulk;
+    struct train *train; /* NULL: not running */
+};
+
+struct herd {
+    struct memory_net *net;
+    struct herd_agent agents[HERD_AGENTS_MAX];
+    uint32_t count;
+    uint64_t job;
+};
+
+/* What a test varies in the job file; zero: the usual. */
+struct herd_job {
+    const char *layers; /* of the model; the input has 8 numbers, there are 3 classes */
+    const char *optimizer;
+    uint32_t epochs;
+    uint32_t seed;
+    uint32_t checkpoint_every;
+    bool poisoned;  /* one number of the data is so large that the loss is not finite */
+    bool text_cell; /* one cell of the data is no number */
+};
+
+void herd_open(struct herd *h, uint32_t agents, const struct memory_net_config *net);
+void herd_close(struct herd *h);
+/* Starts or stops the training of one agent: a restart forgets all it held. */
+void herd_start(struct herd *h, uint32_t agent);
+void herd_stop(struct herd *h, uint32_t agent);
+
+/* Uploads a table of 320 samples and submits; h->job is the job. */
+void herd_submit(struct herd *h, const struct herd_job *job);
+/* Places it on these agents in this order. */
+struct wire_fence herd_place(struct herd *h, const uint32_t *agents, uint32_t count,
+                             enum wire_cause cause);
+void herd_ask_to_stop(struct herd *h);
+
+void herd_unit(struct herd *h, struct jobs_unit *unit);
+/* Waits until the unit has ended; fails the test after HERD_WAIT_US. */
+void herd_await_end(struct herd *h, struct jobs_unit *unit);
+/* Waits until the unit has a checkpoint after that step or a later one. */
+void herd_await_checkpoint(struct herd *h, uint64_t step);
+/* Points of a metric. */
+uint32_t herd_points(struct herd *h, const char *name, struct service_point *out, uint32_t max);
+/* True when a line of the log contains the text. */
+bool herd_logged(struct herd *h, const char *text);
+
+/* Trains to the end on that many agents and gives the outcome. */
+void herd_run(uint32_t agents, const struct memory_net_config *net, const struct herd_job *job,
+              struct jobs_unit *unit);
+
+#endif

@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "herd.h"
+#include "metrics.h"
+#include "tst.h"
+
+#include "base/host/host.h"
+#include "kernels/format/safetensors.h"
+#include "wire/frame.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const uint32_t ALL[] = {0, 1, 2, 3};
+
+/* One agent, undisturbed. */
+static void reference(const struct herd_job *job, struct jobs_unit *unit)
+{
+    herd_run(1, NULL, job, unit);
+    EXPECT_EQ(unit->state, JOBS_COMPLETED);
+}
+
+static void expect_same_result(const struct jobs_unit *a, const struct jobs_unit *b)
+{
+    EXPECT_EQ(a->state, JOBS_COMPLETED);
+    EXPECT_MEM(a->outcome.model, b->outcome.model, SH_DIGEST_BYTES);
+    EXPECT_MEM(a->outcome.state, b->outcome.state, SH_DIGEST_BYTES);
+    EXPECT_MEM(a->outcome.file, b->outcome.file, SH_DIGEST_BYTES);
+    EXPECT_MEM(&a->outcome.metrics, &b->outcome.metrics, sizeof a->outcome.metrics);
+    EXPECT_EQ(a->outcome.steps, b->outcome.steps);
+}
+
+TEST(one_agent_trains_commits_a_model_and_says_what_it_measured)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    struct service_point points[64];
+    herd_open(&h, 1, NULL);
+    herd_submit(&h, &(struct herd_job){.epochs = 6});
+    (void)herd_place(&h, ALL, 1, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_COMPLETED);
+    EXPECT_EQ(unit.outcome.steps, 24);
+    EXPECT(!unit.partial);
+    const struct jobs_metrics *m = &unit.outcome.metrics;
+    EXPECT_EQ(m->val_total, 32);
+    EXPECT_EQ(m->test_total, 320);
+    EXPECT(m->test_correct > 280);
+    EXPECT(m->train_loss > 0 && m->train_loss < 0.5);
+    EXPECT_EQ(herd_points(&h, METRIC_LOSS, points, 64), 24);
+    EXPECT_EQ(points[23].step, 24);
+    EXPECT_EQ(herd_points(&h, METRIC_VAL_ACCURACY, points, 64), 6);
+    EXPECT_EQ(points[5].step, 24);
+    EXPECT_NEAR(points[5].value, (double)m->val_correct / 32.0, 1e-12);
+    EXPECT_EQ(herd_points(&h, METRIC_TEST_ACCURACY, points, 64), 1);
+    EXPECT_NEAR(points[0].value, (double)m->test_correct / 320.0, 1e-12);
+    EXPECT(herd_logged(&h, "placed: step 0, 1 agent: alpha 0-7"));
+    herd_close(&h);
+}
+
+TEST(the_model_file_holds_every_tensor_and_what_prediction_needs)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    uint64_t size = 0;
+    size_t got = 0;
+    struct kn_safetensors file;
+    herd_open(&h, 1, NULL);
+    herd_submit(&h, &(struct herd_job){.layers = "[{dense: 16}, batchnorm, relu, {dense: 3}]"});
+    (void)herd_place(&h, ALL, 1, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(service_blob_fetch(h.agents[0].s, unit.outcome.file, &size, 0), SH_OK);
+    uint8_t *bytes = malloc(size);
+    EXPECT(bytes != NULL);
+    EXPECT_EQ(service_blob_read(h.agents[0].s, unit.outcome.file, 0, bytes, size, &got), SH_OK);
+    EXPECT_EQ(got, size);
+    EXPECT_EQ(kn_safetensors_read(&file, bytes, size, NULL), KN_OK);
+    EXPECT_EQ(file.count, 8);
+    EXPECT(kn_safetensors_find(&file, "dense1.weight") != NULL);
+    EXPECT(kn_safetensors_find(&file, "bn1.running_var") != NULL);
+    EXPECT_STR(kn_safetensors_meta(&file, "shoal.classes"), "[\"a\",\"b\",\"c\"]");
+    EXPECT_STR(kn_safetensors_meta(&file, "shoal.reproducible"), "true");
+    kn_safetensors_close(&file);
+    free(bytes);
+    herd_close(&h);
+}
+
+TEST(any_number_of_agents_gives_the_same_bytes)
+{
+    const struct herd_job job = {.epochs = 3};
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    for (uint32_t agents = 2; agents <= 4; agents++) {
+        herd_run(agents, NULL, &job, &unit);
+        expect_same_result(&unit, &alone);
+    }
+}
+
+TEST(batch_statistics_and_dropout_do_not_depend_on_the_number_of_agents)
+{
+    const struct herd_job job = {.layers =
+                                     "[{dense: 96}, batchnorm, relu, {dropout: 0.3}, {dense: 3}]",
+                                 .optimizer = "{adamw: {lr: 0.01}}"};
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    herd_run(3, NULL, &job, &unit);
+    expect_same_result(&unit, &alone);
+}
+
+TEST(late_lost_and_disordered_frames_change_nothing)
+{
+    const struct herd_job job = {.epochs = 2};
+    const struct memory_net_config net = {
+        .seed = 5, .loss_percent = 2, .delay_us = 3000, .outbox_bytes = 300000};
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    herd_run(3, &net, &job, &unit);
+    expect_same_result(&unit, &alone);
+}
+
+TEST(another_seed_gives_another_model)
+{
+    struct jobs_unit one;
+    struct jobs_unit two;
+    reference(&(struct herd_job){.seed = 1}, &one);
+    reference(&(struct herd_job){.seed = 2}, &two);
+    EXPECT(memcmp(one.outcome.model, two.outcome.model, SH_DIGEST_BYTES) != 0);
+}
+
+TEST(a_member_killed_in_the_middle_of_a_step_is_replaced_by_the_others)
+{
+    const struct herd_job job = {.epochs = 40};
+    struct herd h;
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    herd_open(&h, 3, NULL);
+    herd_submit(&h, &job);
+    (void)herd_place(&h, ALL, 3, WIRE_CAUSE_PLACED);
+    memory_bulk_cut_after(h.agents[1].bulk, FRAME_TRAIN_CHUNK, 200);
+    EXPECT(memory_bulk_wait_cut(h.agents[1].bulk, HERD_WAIT_US));
+    herd_unit(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_RUNNING);
+    (void)herd_place(&h, (const uint32_t[]){0, 2}, 2, WIRE_CAUSE_MEMBER_DEAD);
+    herd_await_end(&h, &unit);
+    expect_same_result(&unit, &alone);
+    EXPECT(herd_logged(&h, "placed anew: a member died: step "));
+    herd_close(&h);
+}
+
+TEST(when_the_first_member_dies_the_next_one_writes_the_result)
+{
+    const struct herd_job job = {.epochs = 40};
+    struct herd h;
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    struct service_point points[256];
+    reference(&job, &alone);
+    herd_open(&h, 2, NULL);
+    herd_submit(&h, &job);
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
+    memory_bulk_cut_after(h.agents[0].bulk, FRAME_TRAIN_CHUNK, 150);
+    EXPECT(memory_bulk_wait_cut(h.agents[0].bulk, HERD_WAIT_US));
+    (void)herd_place(&h, (const uint32_t[]){1}, 1, WIRE_CAUSE_MEMBER_DEAD);
+    herd_await_end(&h, &unit);
+    expect_same_result(&unit, &alone);
+    /* No step is missing from what was measured. */
+    EXPECT_EQ(herd_points(&h, METRIC_LOSS, points, 256), 160);
+    herd_close(&h);
+}
+
+TEST(a_member_that_joins_takes_over_the_state_and_its_share)
+{
+    const struct herd_job job = {.epochs = 40, .checkpoint_every = 20};
+    struct herd h;
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    herd_open(&h, 3, NULL);
+    herd_submit(&h, &job);
+    (void)herd_place(&h, ALL, 1, WIRE_CAUSE_PLACED);
+    herd_await_checkpoint(&h, 20);
+    (void)herd_place(&h, ALL, 3, WIRE_CAUSE_GROWN);
+    EXPECT(memory_net_wait(h.net, FRAME_TRAIN_CHUNK, 100, HERD_WAIT_US));
+    herd_await_end(&h, &unit);
+    expect_same_result(&unit, &alone);
+    EXPECT(herd_logged(&h, "gamma took over the state of alpha after step "));
+    herd_close(&h);
+}
+
+TEST(after_all_died_the_newest_checkpoint_is_where_it_goes_on)
+{
+    const struct herd_job job = {.epochs = 40, .checkpoint_every = 10};
+    struct herd h;
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    herd_open(&h, 3, NULL);
+    herd_submit(&h, &job);
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
+    herd_await_checkpoint(&h, 30);
+    for (uint32_t i = 0; i < 2; i++) {
+        herd_stop(&h, i);
+    }
+    herd_unit(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_RUNNING);
+    (void)herd_place(&h, (const uint32_t[]){2}, 1, WIRE_CAUSE_MEMBER_DEAD);
+    herd_await_end(&h, &unit);
+    expect_same_result(&unit, &alone);
+    EXPECT(herd_logged(&h, "gamma goes on from the checkpoint after step "));
+    herd_close(&h);
+}
