@@ -116,8 +116,10 @@ void train_send(struct train_session *x, uint32_t member, uint16_t type, struct 
 /* Hands a failure of the unit to the clerk. */
 void train_fail(struct train_session *x, enum sh_err reason, bool final, const char *text);
 
-/* meeting.c. On the session's thread, without the lock: */
+/* meeting.c. On the session's thread, without the lock. Until all members stand at the same place,
+ * or, when the unit is stopping, until this one has a state; OVER: until_us came first. */
 enum train_turn train_meet(struct train_session *x, uint64_t until_us);
+enum train_turn train_begin_rounds(struct train_session *x);
 void train_serve(struct train_session *x, const struct train_asked *asked);
 /* The newest checkpoint that can be had, else the beginning. */
 void train_load(struct train_session *x);

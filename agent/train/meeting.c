@@ -368,7 +368,7 @@ void train_load(struct train_session *x)
 
 /* ---- the meeting ---- */
 
-static enum train_turn start_rounds(struct train_session *x)
+enum train_turn train_begin_rounds(struct train_session *x)
 {
     const struct wire_placement *p = &x->at.placement;
     free(x->served);
@@ -450,8 +450,8 @@ enum train_turn train_meet(struct train_session *x, uint64_t until_us)
             drop_catch(x);
             return TRAIN_INTERRUPTED;
         }
-        if (v.advice == TRAIN_GO) {
-            return start_rounds(x);
+        if (v.advice == TRAIN_GO || (x->at.stopping && x->state.set)) {
+            return TRAIN_GO_ON;
         }
         if (now >= until_us) {
             return TRAIN_OVER;

@@ -214,8 +214,10 @@ static bool take_assignment(struct train_session *x)
 static void stop_unit(struct train_session *x)
 {
     if (!train_is_first(x)) {
-        /* It stays to answer for its state, now and in what take_assignment waits through. */
-        (void)train_meet(x, sh_now_us());
+        /* It stays to answer for its state, now and while take_assignment waits. */
+        if (!x->met) {
+            (void)train_meet(x, sh_now_us());
+        }
         return;
     }
     uint64_t until = sh_now_us() + TRAIN_STOP_US;
@@ -235,8 +237,10 @@ static void follow(struct train_session *x)
         stop_unit(x);
         return;
     }
-    if (train_meet(x, UINT64_MAX) == TRAIN_GO_ON && train_play(x) == TRAIN_GO_ON &&
-        train_is_first(x)) {
+    enum train_turn turn = train_meet(x, UINT64_MAX);
+    turn = turn == TRAIN_GO_ON ? train_begin_rounds(x) : turn;
+    turn = turn == TRAIN_GO_ON ? train_play(x) : turn;
+    if (turn == TRAIN_GO_ON && train_is_first(x)) {
         train_finish(x, false);
     }
 }

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { SAMPLES = 320, FEATURES = 8, CLASSES = 3, THREADS = 2 };
 
@@ -61,6 +62,8 @@ void herd_open(struct herd *h, uint32_t agents, const struct memory_net_config *
     EXPECT_EQ(kn_open(&diag), KN_OK);
     EXPECT(agents <= HERD_AGENTS_MAX);
     *h = (struct herd){.count = agents, .net = memory_net_open(net != NULL ? net : &PLAIN)};
+    EXPECT(pthread_mutex_init(&h->lock, NULL) == 0);
+    EXPECT(pthread_cond_init(&h->lost_changed, NULL) == 0);
     for (uint32_t i = 0; i < agents; i++) {
         struct herd_agent *a = &h->agents[i];
         a->s = i == 0 ? memory_service_open() : memory_service_join(h->agents[0].s, NAMES[i]);
@@ -83,6 +86,8 @@ void herd_close(struct herd *h)
         memory_service_close(h->agents[i].s);
     }
     memory_net_close(h->net);
+    EXPECT(pthread_cond_destroy(&h->lost_changed) == 0);
+    EXPECT(pthread_mutex_destroy(&h->lock) == 0);
 }
 
 /* ---- jobs ---- */
@@ -98,9 +103,6 @@ static void write_table(const char *path, const struct herd_job *job)
         for (uint32_t k = 0; k < FEATURES; k++) {
             double noise = (double)sh_rng_below(&rng, 1000) / 500.0;
             double value = (k % CLASSES == class ? 2.0 : 0.0) + noise;
-            if (job->poisoned && i == 100 && k == 3) {
-                value = 3e38;
-            }
             if (job->text_cell && i == 100 && k == 3) {
                 (void)fprintf(file, "much,");
             } else {
@@ -199,6 +201,25 @@ void herd_ask_to_stop(struct herd *h)
     memory_service_apply(h->agents[0].s, &cmd, &result);
 }
 
+void herd_add_checkpoint(struct herd *h, const char *bytes)
+{
+    struct service *stranger = memory_service_join(h->agents[0].s, "stranger");
+    struct service_status status;
+    struct jobs_result result;
+    struct jobs_cmd cmd = {.type = JOBS_CHECKPOINT};
+    struct jobs_checkpoint_add *c = &cmd.u.checkpoint;
+    c->unit = (struct wire_unit){.job = h->job};
+    c->fence = memory_service_place_gang(h->agents[0].s, h->job, &stranger, 1, WIRE_CAUSE_PLACED);
+    c->step = 7;
+    c->holder_count = 1;
+    service_status(stranger, &status);
+    memcpy(c->holders[0], status.node_id, sizeof c->holders[0]);
+    EXPECT_EQ(service_blob_put(stranger, bytes, strlen(bytes), 1, c->manifest, HERD_WAIT_US),
+              SH_OK);
+    memory_service_apply(stranger, &cmd, &result);
+    memory_service_close(stranger);
+}
+
 /* ---- looking ---- */
 
 void herd_unit(struct herd *h, struct jobs_unit *unit)
@@ -208,6 +229,39 @@ void herd_unit(struct herd *h, struct jobs_unit *unit)
     struct wire_unit id = {.job = h->job};
     EXPECT_EQ(jobs_unit_get(service_view_table(view), id, unit), SH_OK);
     service_view_close(view);
+}
+
+void herd_job(struct herd *h, struct jobs_job *job)
+{
+    struct service_view *view;
+    EXPECT_EQ(service_view_open(h->agents[0].s, &view), SH_OK);
+    EXPECT_EQ(jobs_job_get(service_view_table(view), h->job, job), SH_OK);
+    service_view_close(view);
+}
+
+void herd_note_lost(struct herd *h, struct wire_fence fence,
+                    const uint8_t lost[static SH_NODE_ID_BYTES])
+{
+    EXPECT(pthread_mutex_lock(&h->lock) == 0);
+    h->lost_fence = fence;
+    memcpy(h->lost, lost, sizeof h->lost);
+    EXPECT(pthread_cond_broadcast(&h->lost_changed) == 0);
+    EXPECT(pthread_mutex_unlock(&h->lock) == 0);
+}
+
+void herd_await_lost(struct herd *h, struct wire_fence fence, uint32_t agent)
+{
+    struct service_status status;
+    struct timespec until;
+    service_status(h->agents[agent].s, &status);
+    EXPECT(clock_gettime(CLOCK_REALTIME, &until) == 0);
+    until.tv_sec += 30;
+    EXPECT(pthread_mutex_lock(&h->lock) == 0);
+    while (!wire_fence_equal(h->lost_fence, fence) ||
+           memcmp(h->lost, status.node_id, sizeof h->lost) != 0) {
+        EXPECT(pthread_cond_timedwait(&h->lost_changed, &h->lock, &until) == 0);
+    }
+    EXPECT(pthread_mutex_unlock(&h->lock) == 0);
 }
 
 static uint64_t applied(struct herd *h)

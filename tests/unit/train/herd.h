@@ -12,6 +12,8 @@
 
 #include "jobs/view.h"
 
+#include <pthread.h>
+
 #define HERD_AGENTS_MAX 8u
 #define HERD_WAIT_US    UINT64_C(30000000)
 
@@ -22,6 +24,10 @@ struct herd_agent {
 };
 
 struct herd {
+    pthread_mutex_t lock; /* lost */
+    pthread_cond_t lost_changed;
+    struct wire_fence lost_fence; /* of the newest report */
+    uint8_t lost[SH_NODE_ID_BYTES];
     struct memory_net *net;
     struct herd_agent agents[HERD_AGENTS_MAX];
     uint32_t count;
@@ -35,7 +41,6 @@ struct herd_job {
     uint32_t epochs;
     uint32_t seed;
     uint32_t checkpoint_every;
-    bool poisoned;  /* one number of the data is so large that the loss is not finite */
     bool text_cell; /* one cell of the data is no number */
 };
 
@@ -52,7 +57,15 @@ struct wire_fence herd_place(struct herd *h, const uint32_t *agents, uint32_t co
                              enum wire_cause cause);
 void herd_ask_to_stop(struct herd *h);
 
+/* A checkpoint after step 7 with these bytes, of an earlier gang that has been given up since. */
+void herd_add_checkpoint(struct herd *h, const char *bytes);
+
 void herd_unit(struct herd *h, struct jobs_unit *unit);
+void herd_job(struct herd *h, struct jobs_job *job);
+/* Takes and awaits reports about lost members. */
+void herd_note_lost(struct herd *h, struct wire_fence fence,
+                    const uint8_t lost[static SH_NODE_ID_BYTES]);
+void herd_await_lost(struct herd *h, struct wire_fence fence, uint32_t agent);
 /* Waits until the unit has ended; fails the test after HERD_WAIT_US. */
 void herd_await_end(struct herd *h, struct jobs_unit *unit);
 /* Waits until the unit has a checkpoint after that step or a later one. */

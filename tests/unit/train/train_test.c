@@ -212,3 +212,189 @@ TEST(after_all_died_the_newest_checkpoint_is_where_it_goes_on)
     EXPECT(herd_logged(&h, "gamma goes on from the checkpoint after step "));
     herd_close(&h);
 }
+
+static void report(void *ctx, struct wire_unit unit, struct wire_fence fence,
+                   const uint8_t lost[SH_NODE_ID_BYTES])
+{
+    struct herd *h = ctx;
+    (void)unit;
+    herd_note_lost(h, fence, lost);
+}
+
+TEST(a_restarted_member_says_that_it_lost_its_session_and_is_taken_in_again)
+{
+    const struct herd_job job = {.epochs = 40};
+    struct herd h;
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    herd_open(&h, 2, NULL);
+    memory_service_on_lost(h.agents[1].s, report, &h);
+    herd_submit(&h, &job);
+    struct wire_fence fence = herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
+    memory_bulk_cut_after(h.agents[1].bulk, FRAME_TRAIN_CHUNK, 100);
+    EXPECT(memory_bulk_wait_cut(h.agents[1].bulk, HERD_WAIT_US));
+    herd_stop(&h, 1);
+    herd_start(&h, 1);
+    herd_await_lost(&h, fence, 1);
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_RENEWED);
+    herd_await_end(&h, &unit);
+    expect_same_result(&unit, &alone);
+    EXPECT(herd_logged(&h, "beta took over the state of alpha after step "));
+    herd_close(&h);
+}
+
+TEST(a_lost_member_is_reported_to_the_coordinator)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    herd_open(&h, 2, NULL);
+    memory_service_on_lost(h.agents[0].s, report, &h);
+    herd_submit(&h, &(struct herd_job){.epochs = 40});
+    struct wire_fence fence = herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
+    memory_bulk_cut_after(h.agents[1].bulk, FRAME_TRAIN_CHUNK, 50);
+    herd_await_lost(&h, fence, 1);
+    (void)herd_place(&h, ALL, 1, WIRE_CAUSE_MEMBER_LOST);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_COMPLETED);
+    herd_close(&h);
+}
+
+TEST(a_loss_that_is_not_finite_ends_the_job_naming_step_rank_and_tensor)
+{
+    struct jobs_unit unit;
+    struct herd h;
+    struct jobs_job job;
+    herd_open(&h, 2, NULL);
+    herd_submit(&h, &(struct herd_job){.optimizer = "{sgd: {lr: 1000}}"});
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_FAILED);
+    EXPECT_EQ(unit.fail_reason, SH_ERR_DIVERGED);
+    herd_job(&h, &job);
+    EXPECT(strncmp(job.fail_text, "step ", 5) == 0);
+    EXPECT(strstr(job.fail_text, "dense") != NULL);
+    EXPECT(strstr(job.fail_text, "rank") != NULL);
+    herd_close(&h);
+}
+
+TEST(a_bad_cell_of_the_data_ends_the_job_naming_file_and_line)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    struct jobs_job job;
+    herd_open(&h, 1, NULL);
+    herd_submit(&h, &(struct herd_job){.text_cell = true});
+    (void)herd_place(&h, ALL, 1, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_FAILED);
+    EXPECT_EQ(unit.fail_reason, SH_ERR_INVALID);
+    herd_job(&h, &job);
+    EXPECT(strstr(job.fail_text, "data.train: table.csv:101: column 4") != NULL);
+    EXPECT(strstr(job.fail_text, "much") != NULL);
+    herd_close(&h);
+}
+
+TEST(a_stopped_job_leaves_what_it_had_learned)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    herd_open(&h, 2, NULL);
+    herd_submit(&h, &(struct herd_job){.epochs = 4000, .checkpoint_every = 10});
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
+    herd_await_checkpoint(&h, 10);
+    herd_ask_to_stop(&h);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_STOPPED);
+    EXPECT(unit.partial);
+    EXPECT(unit.outcome.steps >= 10);
+    EXPECT(unit.outcome.steps < 16000);
+    EXPECT_EQ(unit.outcome.metrics.test_total, 0);
+    herd_close(&h);
+}
+
+TEST(a_stop_before_there_is_a_state_ends_the_unit_too)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    herd_open(&h, 2, NULL);
+    herd_submit(&h, &(struct herd_job){.epochs = 4000});
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
+    herd_ask_to_stop(&h);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_STOPPED);
+    herd_close(&h);
+}
+
+TEST(a_checkpoint_that_rotted_is_passed_over)
+{
+    const struct herd_job job = {.epochs = 10, .checkpoint_every = 10};
+    struct herd h;
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    herd_open(&h, 1, NULL);
+    herd_submit(&h, &job);
+    herd_add_checkpoint(&h, "not a state at all");
+    (void)herd_place(&h, ALL, 1, WIRE_CAUSE_RENEWED);
+    herd_await_end(&h, &unit);
+    expect_same_result(&unit, &alone);
+    EXPECT(herd_logged(&h, "alpha cannot use the checkpoint after step 7"));
+    herd_close(&h);
+}
+
+TEST(a_damaged_chunk_is_asked_for_again)
+{
+    const struct herd_job job = {.epochs = 3};
+    struct herd h;
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    herd_open(&h, 2, NULL);
+    memory_net_damage(h.net, FRAME_TRAIN_CHUNK, 200);
+    herd_submit(&h, &job);
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, &unit);
+    expect_same_result(&unit, &alone);
+    herd_close(&h);
+}
+
+TEST(a_damaged_state_is_not_trained_on)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    struct jobs_job job;
+    herd_open(&h, 2, NULL);
+    herd_submit(&h, &(struct herd_job){.epochs = 4000, .checkpoint_every = 10});
+    (void)herd_place(&h, ALL, 1, WIRE_CAUSE_PLACED);
+    herd_await_checkpoint(&h, 10);
+    memory_net_damage(h.net, FRAME_TRAIN_NOTE, 1000);
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_GROWN);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_FAILED);
+    herd_job(&h, &job);
+    EXPECT(strstr(job.fail_text, "beta cannot use the state that alpha sent") != NULL);
+    herd_close(&h);
+}
+
+TEST(two_jobs_train_side_by_side)
+{
+    const struct herd_job job = {.epochs = 20};
+    struct herd h;
+    struct jobs_unit alone;
+    struct jobs_unit first;
+    struct jobs_unit second;
+    reference(&job, &alone);
+    herd_open(&h, 2, NULL);
+    herd_submit(&h, &job);
+    uint64_t one = h.job;
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
+    herd_submit(&h, &job);
+    (void)herd_place(&h, (const uint32_t[]){1, 0}, 2, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, &second);
+    h.job = one;
+    herd_await_end(&h, &first);
+    expect_same_result(&first, &alone);
+    expect_same_result(&second, &alone);
+    herd_close(&h);
+}
