@@ -29,6 +29,16 @@ static enum sim_face face_of(const struct sim_agent *a, const struct raft_status
     return raft->promotable || raft->role == RAFT_LEADER ? FACES[raft->role] : SIM_LEARNER;
 }
 
+enum sim_face sim_face(const struct sim *sim, uint32_t agent)
+{
+    const struct sim_agent *a = sim->agents[agent];
+    struct raft_status raft = {0};
+    if (a->raft != NULL) {
+        raft_status(a->raft, &raft);
+    }
+    return face_of(a, &raft);
+}
+
 static uint64_t state_digest(const struct sim_agent *a)
 {
     uint64_t digest = jobs_digest(fsm_begin(a->fsm));

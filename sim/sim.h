@@ -43,7 +43,7 @@ enum sim_note_kind {
     SIM_NOTE_GROUP,  /* the group's members or voters changed */
     SIM_NOTE_JOB,    /* a job was acknowledged, placed anew, or ended */
     SIM_NOTE_CLIENT, /* an answer to a client that was not an acknowledgement */
-    SIM_NOTE_PLAIN,  /* anything else */
+    SIM_NOTE_SCRIPT, /* what a scenario says, and how it went */
 };
 
 struct sim_note {
@@ -177,6 +177,7 @@ struct sim_counts {
 };
 
 uint32_t sim_agents(const struct sim *sim);
+enum sim_face sim_face(const struct sim *sim, uint32_t agent);
 struct sim_agent_view sim_look(const struct sim *sim, uint32_t agent);
 /* Reads the number of jobs from the agent's own tables; works on any agent that is up. False when
  * it is down or paused. */

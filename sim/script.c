@@ -1,0 +1,421 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Runs a scenario: one command after the other, each at its time. */
+#include "sim/chaos.h"
+#include "sim/parts.h"
+#include "sim/scenario.h"
+#include "sim/timeline.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LOOK_US = 10000 }; /* how often a waiting expectation is looked at */
+
+struct script {
+    const struct sim_scenario *scenario;
+    struct sim *sim;
+    struct sim_chaos chaos;
+    struct sim_verdict *verdict;
+    uint32_t last;                    /* agent that 'last' means */
+    uint32_t requests[SIM_LINES_MAX]; /* of the submit on that line of the scenario */
+};
+
+static void fail(struct script *s, const struct sim_command *c, const char *why)
+{
+    if (s->verdict->why[0] == '\0') {
+        (void)snprintf(s->verdict->why, sizeof s->verdict->why, "%s:%u: %s", s->scenario->file,
+                       c->line, why);
+    }
+}
+
+/* False: there is none, and the script says so. */
+static bool resolve(struct script *s, const struct sim_command *c, uint32_t ref, uint32_t *agent)
+{
+    bool found = true;
+    *agent = ref;
+    if (ref == SIM_REF_LEADER) {
+        found = sim_leader(s->sim, agent);
+    } else if (ref == SIM_REF_FOLLOWER) {
+        *agent = 0;
+        while (*agent < sim_agents(s->sim) && sim_face(s->sim, *agent) != SIM_FOLLOWER) {
+            (*agent)++;
+        }
+        found = *agent < sim_agents(s->sim);
+    } else if (ref == SIM_REF_LAST) {
+        *agent = s->last;
+    }
+    if (!found) {
+        fail(s, c, "there is no such agent now; put 'expect leader within 5s' before it");
+        return false;
+    }
+    s->last = *agent;
+    return true;
+}
+
+/* ---- doing ---- */
+
+static void cut_sides(struct script *s, const struct sim_command *c)
+{
+    uint8_t side[SIM_AGENTS_MAX];
+    uint8_t others = UINT8_MAX; /* nobody: they keep all their links */
+    memset(side, UINT8_MAX, sizeof side);
+    for (uint32_t i = 0; i < c->agent_count; i++) {
+        uint32_t agent = 0;
+        if (c->agents[i] == SIM_REF_OTHERS) {
+            others = c->side[i];
+        } else if (resolve(s, c, c->agents[i], &agent)) {
+            side[agent] = c->side[i];
+        }
+    }
+    for (uint32_t i = 0; i < sim_agents(s->sim); i++) {
+        side[i] = side[i] == UINT8_MAX ? others : side[i];
+    }
+    for (uint32_t i = 0; i < sim_agents(s->sim); i++) {
+        for (uint32_t k = 0; k < sim_agents(s->sim); k++) {
+            if (side[i] != side[k] && side[i] != UINT8_MAX && side[k] != UINT8_MAX) {
+                sim_cut(s->sim, i, k, true);
+            }
+        }
+    }
+}
+
+static void set_net(struct script *s, const struct sim_command *c)
+{
+    struct sim_net_options net = sim_net(s->sim);
+    switch ((int)c->verb) {
+    case SIM_DO_LATENCY:
+        net.latency_us = c->time_us[0];
+        net.jitter_us = c->has_second ? c->time_us[1] : net.jitter_us;
+        break;
+    case SIM_DO_LOSS:
+        net.loss_ppm = c->ppm;
+        break;
+    default:
+        net.duplicate_ppm = c->ppm;
+        break;
+    }
+    sim_set_net(s->sim, &net);
+}
+
+static void set_link(struct script *s, const struct sim_command *c)
+{
+    uint32_t a = 0;
+    uint32_t b = 0;
+    if (!resolve(s, c, c->agents[0], &a) || !resolve(s, c, c->agents[1], &b)) {
+        return;
+    }
+    if (a == b) {
+        fail(s, c, "both ends of this link are the same agent");
+        return;
+    }
+    if (c->verb == SIM_DO_SLOW_LINK) {
+        sim_slow_link(s->sim, a, b, c->time_us[0]);
+        return;
+    }
+    bool cut = c->verb == SIM_DO_CUT;
+    sim_cut(s->sim, a, b, cut);
+    if (!c->one_way) {
+        sim_cut(s->sim, b, a, cut);
+    }
+    if (!cut) {
+        sim_slow_link(s->sim, a, b, 0);
+    }
+}
+
+static void heal_links(struct script *s)
+{
+    struct sim_net_options net = sim_net(s->sim);
+    for (uint32_t i = 0; i < sim_agents(s->sim); i++) {
+        for (uint32_t k = 0; k < i; k++) {
+            sim_cut(s->sim, i, k, false);
+            sim_cut(s->sim, k, i, false);
+            sim_slow_link(s->sim, i, k, 0);
+        }
+    }
+    net.loss_ppm = 0;
+    net.duplicate_ppm = 0;
+    sim_set_net(s->sim, &net);
+}
+
+static void hit(struct script *s, const struct sim_command *c, uint32_t agent)
+{
+    switch ((int)c->verb) {
+    case SIM_DO_SLOW_DISK:
+        sim_slow_disk(s->sim, agent, c->time_us[0]);
+        break;
+    case SIM_DO_FAIL_DISK:
+        sim_fail_disk(s->sim, agent, false);
+        break;
+    case SIM_DO_STALL_CLOCK:
+        sim_stall_clock(s->sim, agent, c->time_us[0]);
+        break;
+    case SIM_DO_CRASH:
+        sim_crash(s->sim, agent, SIM_POWER);
+        break;
+    case SIM_DO_KILL:
+        sim_crash(s->sim, agent, SIM_KILL);
+        break;
+    case SIM_DO_RESTART:
+        sim_restart(s->sim, agent);
+        break;
+    case SIM_DO_PAUSE:
+        sim_pause(s->sim, agent);
+        break;
+    default:
+        sim_resume(s->sim, agent);
+        break;
+    }
+}
+
+static void hit_all(struct script *s, const struct sim_command *c)
+{
+    for (uint32_t i = 0; i < c->agent_count; i++) {
+        uint32_t agent = 0;
+        if (c->agents[i] == SIM_REF_ALL) {
+            for (uint32_t k = 0; k < sim_agents(s->sim); k++) {
+                hit(s, c, k);
+            }
+        } else if (resolve(s, c, c->agents[i], &agent)) {
+            hit(s, c, agent);
+        }
+    }
+}
+
+static void submit(struct script *s, const struct sim_command *c)
+{
+    uint32_t agent = 0;
+    if (resolve(s, c, c->agents[0], &agent)) {
+        uint32_t request = sim_submit(s->sim, &c->job, agent, !c->once);
+        s->requests[(size_t)(c - s->scenario->commands)] = request;
+    }
+}
+
+/* ---- expecting ---- */
+
+static bool among(const struct script *s, const struct sim_command *c, uint32_t agent)
+{
+    for (uint32_t i = 0; i < c->agent_count; i++) {
+        if (c->agents[i] == agent || (c->agents[i] == SIM_REF_LAST && s->last == agent)) {
+            return true;
+        }
+    }
+    return c->agent_count == 0;
+}
+
+static bool no_leader(const struct script *s, const struct sim_command *c)
+{
+    for (uint32_t i = 0; i < sim_agents(s->sim); i++) {
+        struct sim_agent_view v = sim_look(s->sim, i);
+        if (among(s, c, i) && (v.face == SIM_LEADER || v.leader_known)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+static struct sim_request request_of(const struct script *s, const char *name)
+{
+    for (uint32_t i = s->scenario->count; i > 0; i--) {
+        const struct sim_command *c = &s->scenario->commands[i - 1];
+        if (c->verb == SIM_DO_SUBMIT && strcmp(c->name, name) == 0) {
+            return sim_request(s->sim, s->requests[i - 1]);
+        }
+    }
+    SH_UNREACHABLE();
+}
+
+static bool holds(struct script *s, const struct sim_command *c)
+{
+    uint32_t agent = 0;
+    uint32_t jobs = 0;
+    struct sim_counts counts = sim_counts(s->sim);
+    bool led = sim_leader(s->sim, &agent);
+    switch (c->want) {
+    case SIM_WANT_LEADER:
+        return led && among(s, c, agent);
+    case SIM_WANT_NO_LEADER:
+        return no_leader(s, c);
+    case SIM_WANT_FACE:
+        return resolve(s, c, c->agents[0], &agent) && sim_face(s->sim, agent) == c->face;
+    case SIM_WANT_ANSWER:
+        return request_of(s, c->name).answers > 0 && request_of(s, c->name).err == c->err;
+    case SIM_WANT_ACK:
+        return request_of(s, c->name).job != 0;
+    case SIM_WANT_DONE:
+        return counts.acknowledged > 0 && counts.completed >= counts.acknowledged;
+    case SIM_WANT_READS:
+        return resolve(s, c, c->agents[0], &agent) && sim_local_read(s->sim, agent, &jobs) &&
+               (!c->counted || jobs == c->number);
+    case SIM_WANT_EQUAL:
+        return sim_converged(s->sim);
+    case SIM_WANT_VOTERS:
+        return led && sim_look(s->sim, agent).voters == c->number;
+    case SIM_WANT_MEMBERS:
+        return led && sim_look(s->sim, agent).members == c->number;
+    case SIM_WANT_UNITS:
+        return counts.units >= c->number;
+    }
+    SH_UNREACHABLE();
+}
+
+static void expect(struct script *s, const struct sim_command *c)
+{
+    uint64_t start = sim_now_us(s->sim);
+    while (!holds(s, c)) {
+        uint64_t now = sim_now_us(s->sim);
+        if (sim_failure(s->sim) != NULL || s->verdict->why[0] != '\0') {
+            return;
+        }
+        if (now - start >= c->within_us) {
+            char why[SIM_ERROR_MAX + 1];
+            const char *state = sim_unconverged(s->sim);
+            (void)snprintf(why, sizeof why, "expected, and not so after %" PRIu64 " ms:%s%s%s",
+                           c->within_us / 1000, strstr(c->text, "expect") + strlen("expect"),
+                           c->want == SIM_WANT_EQUAL ? "; " : "",
+                           c->want == SIM_WANT_EQUAL ? state : "");
+            fail(s, c, why);
+            return;
+        }
+        sim_run_until(s->sim, now + LOOK_US);
+    }
+    sim_note(s->sim, SIM_NOTE_SCRIPT, "held after %" PRIu64 " ms",
+             (sim_now_us(s->sim) - start) / 1000);
+}
+
+/* ---- running ---- */
+
+static void perform(struct script *s, const struct sim_command *c)
+{
+    switch (c->verb) {
+    case SIM_DO_AGENTS:
+    case SIM_DO_END:
+        break;
+    case SIM_DO_LATENCY:
+    case SIM_DO_LOSS:
+    case SIM_DO_DUPLICATE:
+        set_net(s, c);
+        break;
+    case SIM_DO_DISK:
+        s->sim->options.disk =
+            (struct sim_disk_options){.write_us = c->time_us[0], .sync_us = c->time_us[1]};
+        break;
+    case SIM_DO_PARTITION:
+        cut_sides(s, c);
+        break;
+    case SIM_DO_HEAL:
+        if (c->agent_count == 0) {
+            heal_links(s);
+            break;
+        }
+        set_link(s, c);
+        break;
+    case SIM_DO_CUT:
+    case SIM_DO_SLOW_LINK:
+        set_link(s, c);
+        break;
+    case SIM_DO_SLOW_DISK:
+    case SIM_DO_FAIL_DISK:
+    case SIM_DO_STALL_CLOCK:
+    case SIM_DO_CRASH:
+    case SIM_DO_KILL:
+    case SIM_DO_RESTART:
+    case SIM_DO_PAUSE:
+    case SIM_DO_RESUME:
+        hit_all(s, c);
+        break;
+    case SIM_DO_ADD:
+        (void)sim_add(s->sim);
+        break;
+    case SIM_DO_SUBMIT:
+        submit(s, c);
+        break;
+    case SIM_DO_CHAOS:
+        sim_chaos_storm(&s->chaos, s->sim, c->time_us[0]);
+        sim_chaos_calm(s->sim, SIM_CONVERGE_US);
+        break;
+    case SIM_DO_EXPECT:
+        expect(s, c);
+        break;
+    case SIM_VERB_COUNT:
+        SH_UNREACHABLE();
+    }
+}
+
+static uint32_t agents_at_most(const struct sim_scenario *scenario)
+{
+    uint32_t count = scenario->agents;
+    for (uint32_t i = 0; i < scenario->count; i++) {
+        count += scenario->commands[i].verb == SIM_DO_ADD;
+    }
+    return count;
+}
+
+static void conclude(struct sim *sim, struct sim_verdict *verdict)
+{
+    if (sim_failure(sim) == NULL) {
+        sim_check_all(sim);
+    }
+    if (sim_failure(sim) != NULL) {
+        (void)snprintf(verdict->why, sizeof verdict->why, "%s", sim_failure(sim));
+    }
+    verdict->held = verdict->why[0] == '\0';
+    verdict->time_us = sim_now_us(sim);
+    verdict->agents = sim_agents(sim);
+    verdict->counts = sim_counts(sim);
+}
+
+void sim_scenario_run(const struct sim_scenario *scenario, uint64_t seed, FILE *out,
+                      struct sim_verdict *verdict)
+{
+    struct sim_options options = sim_options_default();
+    struct sim_timeline line = {.out = out, .width = agents_at_most(scenario)};
+    struct script *s = sim_zeroed(1, sizeof *s);
+    *verdict = (struct sim_verdict){0};
+    options.seed = seed;
+    options.agents = scenario->agents;
+    options.note = out == NULL ? NULL : sim_timeline_note;
+    options.ctx = &line;
+    sim_timeline_begin(&line);
+    *s = (struct script){.scenario = scenario, .sim = sim_new(&options), .verdict = verdict};
+    line.sim = s->sim;
+    sim_chaos_init(&s->chaos, seed);
+    for (uint32_t i = 0; i < scenario->count && verdict->why[0] == '\0'; i++) {
+        const struct sim_command *c = &scenario->commands[i];
+        if (c->timed) {
+            sim_run_until(s->sim, c->at_us);
+        }
+        if (sim_failure(s->sim) != NULL) {
+            break;
+        }
+        sim_note(s->sim, SIM_NOTE_SCRIPT, "%s", c->text);
+        perform(s, c);
+        if (c->verb == SIM_DO_END) {
+            break;
+        }
+    }
+    conclude(s->sim, verdict);
+    sim_free(s->sim);
+    free(s);
+}
+
+void sim_storm_run(uint32_t agents, uint64_t events, uint64_t seed, FILE *out,
+                   struct sim_verdict *verdict)
+{
+    struct sim_options options = sim_options_default();
+    struct sim_timeline line = {.out = out, .width = agents};
+    struct sim_chaos chaos;
+    struct sim_goal goal = {.events = events, .leader_changes = 1, .units = 1};
+    *verdict = (struct sim_verdict){0};
+    options.seed = seed;
+    options.agents = agents;
+    options.note = out == NULL ? NULL : sim_timeline_note;
+    options.ctx = &line;
+    sim_timeline_begin(&line);
+    struct sim *sim = sim_new(&options);
+    line.sim = sim;
+    sim_chaos_init(&chaos, seed);
+    sim_chaos_run(&chaos, sim, &goal);
+    conclude(sim, verdict);
+    sim_free(sim);
+}
