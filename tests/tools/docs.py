@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps README.md and docs/ true where that is cheap: links, commands, limits, invariants, bars."""
+"""Keeps README.md and docs/ true where that is cheap: links, commands, limits, invariants,
+names of functions, bars."""
 import os
 import re
 import sys
@@ -10,6 +11,8 @@ LINK = re.compile(r"\[[^\]\n]*\]\(([^)\s]+)\)")
 HEADING = re.compile(r"^#+ +(.+?) *$", re.M)
 DEFINE = re.compile(r"^#\s*define[ \t]+(\w+)[ \t]+((?:\\\n|[^\n])+)", re.M)
 PLACE = re.compile(r"`([\w./-]+\.[ch]):(\w+)`")
+SPOKEN = re.compile(r"`([a-z]\w*_\w+|[A-Z][A-Z0-9]*_[A-Z0-9_]+)`")
+NAMING = re.compile(r"docs/(ARCHITECTURE|PROTOCOL|INVARIANTS|decisions/\d{4}-.*)\.md$")
 VERB = re.compile(r'^    \{"([a-z]+(?: [a-z]+)?)", "', re.M)
 WORD = re.compile(r"^[a-z]+$")
 NAME = re.compile(r"\b[A-Z][A-Z0-9_]+\b")
@@ -116,6 +119,24 @@ def bad_places(root, path, text):
             yield f"{path}: {file} does not define {function}"
 
 
+def source_words(root):
+    """Every identifier of the program's sources."""
+    found = set()
+    for top in ("mesh", "consensus", "store", "kernels", "agent", "sim", "tests"):
+        for folder, _, names in os.walk(os.path.join(root, top)):
+            for name in names:
+                if name.endswith((".c", ".h", ".py", ".txt", ".cmake", ".yaml")):
+                    found.update(re.findall(r"\w+", read(folder, name)))
+    return found
+
+
+def bad_names(path, text, words):
+    """`a_name` in running text must be a name of the sources."""
+    for name in sorted(set(SPOKEN.findall(FENCE.sub("", text)))):
+        if name not in words:
+            yield f"{path}: no source knows {name}"
+
+
 def bad_bars(root, text):
     folder = os.path.join(root, "tests", "bars")
     for where, _, names in os.walk(folder):
@@ -151,8 +172,11 @@ def bad_flags(root, path, words):
 def judge(root):
     complaints = []
     verbs = set(VERB.findall(read(root, "agent/cli/verbs.c")))
+    words = source_words(root)
     for path in pages(root):
         text = read(root, path)
+        if NAMING.match(path):
+            complaints += bad_names(path, text, words)
         complaints += bad_links(root, path, text)
         complaints += bad_places(root, path, text)
         complaints += bad_commands(root, path, text, verbs)

@@ -122,6 +122,7 @@ class Docs(unittest.TestCase):
                 ("docs/LIMITS.md", "none\n", "lists no limit"),
                 ("docs/INVARIANTS.md", "`mesh/x.c:x_step`\n", "not define x_step"),
                 ("docs/INVARIANTS.md", "`mesh/y.c:x_check`\n", "no mesh/y.c"),
+                ("docs/ARCHITECTURE.md", "`x_jump` and `x_check`\n", "knows x_jump"),
                 ("mesh/x.c", "void x_check(const struct x *x);\n", "not define x_check")):
             found = self.complaints({path: text})
             self.assertEqual(len(found), 1, (path, text, found))
