@@ -11,7 +11,7 @@
 
 #define LOOP_OUTBOX_BYTES_MAX (16u << 20)
 #define LOOP_POSTS_MAX        1024u
-#define LOOP_DOORS_MAX        64u /* addresses to join at */
+#define LOOP_DOORS_MAX        64u  /* addresses to join at */
 #define LOOP_REASON_BYTES     512u /* of a NOT_ADMITTED message {u32 err, str}, NUL included */
 #define LOOP_LEAVE_US         UINT64_C(6000000) /* longest graceful leave */
 
