@@ -126,12 +126,13 @@ static enum sh_err open_trust(struct service *s, struct reason *why)
 /* ---- stores ---- */
 
 static enum sh_err open_kv(struct service *s, const char *name, const struct kv_cf *cfs,
-                           uint32_t count, struct kv **out, struct reason *why)
+                           uint32_t count, bool yields, struct kv **out, struct reason *why)
 {
     char path[DIR_PATH_MAX + 1];
     char text[KV_TEXT_BYTES];
     dir_entry(s->dir, name, path);
-    struct kv_rocks_options options = {.path = path, .cfs = cfs, .cf_count = count, .create = true};
+    struct kv_rocks_options options = {
+        .path = path, .cfs = cfs, .cf_count = count, .create = true, .yields = yields};
     enum sh_err err = kv_rocks_open(&options, out, text);
     if (err != SH_OK) {
         (void)snprintf(why->text, sizeof why->text, "%s", text);
@@ -212,9 +213,9 @@ static enum sh_err open_log(struct service *s, struct reason *why)
 
 static enum sh_err open_stores(struct service *s, struct reason *why)
 {
-    enum sh_err err = open_kv(s, "state", STATE_CFS, SH_COUNT(STATE_CFS), &s->state, why);
+    enum sh_err err = open_kv(s, "state", STATE_CFS, SH_COUNT(STATE_CFS), false, &s->state, why);
     if (err == SH_OK) {
-        err = open_kv(s, "bulk", BULK_CFS, SH_COUNT(BULK_CFS), &s->bulk_kv, why);
+        err = open_kv(s, "bulk", BULK_CFS, SH_COUNT(BULK_CFS), true, &s->bulk_kv, why);
     }
     if (err == SH_OK) {
         err = open_log(s, why);

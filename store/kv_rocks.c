@@ -37,6 +37,7 @@ enum { RECOVER_TORN_TAIL = 0 };
 struct rocks {
     struct kv base;
     char *path;
+    uint64_t reserve;
     rocksdb_t *db;
     rocksdb_cache_t *cache;
     rocksdb_options_t *options;
@@ -326,12 +327,13 @@ static enum sh_err rocks_room(struct kv *kv, size_t bytes)
         return SH_ERR_IO;
     }
     uint64_t available = (uint64_t)disk.f_bavail * disk.f_frsize;
-    if (available >= KV_ROCKS_RESERVE_BYTES + 2 * (uint64_t)bytes) {
+    if (available >= rocks->reserve + 2 * (uint64_t)bytes) {
         return SH_OK;
     }
     (void)snprintf(text, sizeof text,
-                   "%.300s: No space left: %llu MiB free, %u MiB are kept in reserve", rocks->path,
-                   (unsigned long long)(available >> 20), KV_ROCKS_RESERVE_BYTES >> 20);
+                   "%.300s: No space left: %llu MiB free, %llu MiB are kept in reserve",
+                   rocks->path, (unsigned long long)(available >> 20),
+                   (unsigned long long)(rocks->reserve >> 20));
     kv_base_say(kv, text);
     return SH_ERR_NO_SPACE;
 }
@@ -458,6 +460,7 @@ static struct rocks *make_rocks(const struct kv_rocks_options *options)
     kv_base_init(&rocks->base, &rocks_ops, options->cf_count);
     rocks->path = strdup(options->path);
     SH_CHECK(rocks->path != NULL);
+    rocks->reserve = options->yields ? KV_ROCKS_YIELD_BYTES : KV_ROCKS_RESERVE_BYTES;
     rocks->cache = rocksdb_cache_create_lru(BLOCK_CACHE);
     rocks->options = make_db_options();
     for (uint32_t i = 0; i < options->cf_count; i++) {

@@ -15,12 +15,14 @@
 /* Free space that a write leaves to RocksDB's own flushes: below it kv_write answers NO_SPACE. That
  * is no failure of the store; writes go on once there is room again. */
 #define KV_ROCKS_RESERVE_BYTES (32u << 20)
+#define KV_ROCKS_YIELD_BYTES   (96u << 20) /* the same for a store that yields */
 
 struct kv_rocks_options {
     const char *path; /* directory; its parent must exist */
     const struct kv_cf *cfs;
     uint32_t cf_count;
     bool create; /* false: a directory without a store is NOT_FOUND */
+    bool yields; /* stops earlier, so that another store on the same disk can go on */
 };
 
 /* why (KV_TEXT_BYTES) receives one line for the operator on failure. Errors: NOT_FOUND; CORRUPT
