@@ -162,6 +162,9 @@ class Agent:
             reply = link.getresponse()
             return Answer(reply.status, reply.read())
         except (OSError, http.client.HTTPException) as cause:
+            if self.process is not None and self.process.poll() is not None:
+                raise Failed(f"agent {self.name} ended by itself with status "
+                             f"{self.process.returncode}") from cause
             raise Unreachable(f"{self.name}: {method} {path}: {cause!r}") from cause
         finally:
             link.close()
@@ -367,7 +370,11 @@ def noop(name="noop", units=8):
 def finished(agent, job_id, seconds, state="completed"):
     """Waits until the job has ended; Failed unless it ended in that state. Its row."""
     def probe():
-        row = agent.job(job_id)
+        answer = agent.get(f"/jobs/{job_id}")
+        if answer.status == 404:
+            return None  # submitted at another agent, and not applied here yet
+        require(answer.status == 200, f"{agent.name}: job {job_id}: {answer}")
+        row = answer.json
         return row if row["state"] in ("completed", "failed", "stopped") else None
     row = until(f"job {job_id} ends", seconds, probe)
     require(row["state"] == state,

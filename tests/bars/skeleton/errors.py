@@ -16,6 +16,8 @@ from mesh import (Skip, agreed_leader, build_dir, equal_states, finished, noop, 
 
 INTERNAL, USAGE, NOT_FOUND, CONFLICT, DENIED, UNREACHABLE = 1, 2, 3, 4, 5, 6
 INVALID = 8
+SPARE = 120 << 20  # left of the small disk when uploads begin
+UPLOAD = 4 << 20
 
 IMAGES = """\
 api: shoal/v1
@@ -196,7 +198,7 @@ class Row:
             raise Skip("a small file system needs root")
         disk = self.mesh.path("disk")
         os.makedirs(disk, exist_ok=True)
-        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "tmpfs", disk],
+        made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=160m", "tmpfs", disk],
                               capture_output=True, check=False)
         if made.returncode != 0:
             raise Skip("no small file system can be mounted here")
@@ -207,6 +209,7 @@ class Row:
             self.newcomer(INTERNAL, disk, "No space left", dir=agent.dir)
             os.remove(os.path.join(disk, "fill"))
             agent.start()
+            fill(os.path.join(disk, "fill"), SPARE)
             self.fill_blobs(agent)
             job = until("the full agent takes a job", 20, lambda: agent.submit(noop("full"))["id"])
             finished(self.agents[0], job, 20)
@@ -216,12 +219,12 @@ class Row:
             subprocess.run(["umount", "-l", disk], check=True)
 
     def fill_blobs(self, agent):
-        for _ in range(8):
-            answer = agent.call("PUT", "/blobs", os.urandom(6 << 20), timeout=150)
+        for _ in range(SPARE // UPLOAD):
+            answer = agent.call("PUT", "/blobs", os.urandom(UPLOAD), timeout=150)
             if answer.status != 201:
                 require(answer.status == 507 and answer.code() == "NO_SPACE", f"{answer}")
                 return
-        require(False, "48 MB fit on a disk of 24 MB")
+        require(False, "uploads left nothing of the disk to the log")
 
     def corrupt_blob(self):
         """A damaged copy is replaced by a sound one; where all are damaged a reader is told."""
@@ -252,12 +255,12 @@ def as_json(digest):
             "train": {"batch": 4, "ranks": 2, "epochs": 1}}
 
 
-def fill(path):
-    """Writes until the disk is full."""
+def fill(path, leave=0):
+    """Writes until the disk has no more than leave bytes free."""
     out = os.open(path, os.O_WRONLY | os.O_CREAT, 0o600)
     try:
-        while os.write(out, bytes(4096)) > 0:
-            pass
+        while leave == 0 or os.fstatvfs(out).f_bavail * os.fstatvfs(out).f_frsize > leave:
+            os.write(out, bytes(4096))
     except OSError:
         pass
     finally:
