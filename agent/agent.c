@@ -134,7 +134,12 @@ static enum sh_err open_kv(struct service *s, const char *name, const struct kv_
     struct kv_rocks_options options = {
         .path = path, .cfs = cfs, .cf_count = count, .create = true, .yields = yields};
     enum sh_err err = kv_rocks_open(&options, out, text);
-    if (err != SH_OK) {
+    if (err == SH_ERR_CORRUPT) {
+        (void)snprintf(why->text, sizeof why->text,
+                       "%s is damaged (%s). Move %s aside and start again with --join: the agent "
+                       "then is a new one and fetches the cluster's state",
+                       path, text, dir_path(s->dir));
+    } else if (err != SH_OK) {
         (void)snprintf(why->text, sizeof why->text, "%s", text);
     }
     return err;

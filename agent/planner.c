@@ -571,7 +571,10 @@ static int why_line(const struct planner *p, const struct place_refusal *r, char
             (void)snprintf(who, sizeof who, "%s", member.node.name);
         }
     }
-    bool counted = r->need != 0 || r->have != 0;
+    /* Only these say how much of something is wanted. */
+    bool counted = r->reason == WIRE_REASON_TOO_FEW_CPUS ||
+                   r->reason == WIRE_REASON_TOO_LITTLE_RAM || r->reason == WIRE_REASON_NO_SLOT ||
+                   r->reason == WIRE_REASON_MAX_AGENTS || r->reason == WIRE_REASON_MIN_AGENTS;
     if (counted) {
         return snprintf(out, size, "%s: %s (needs %llu, has %llu)\n", who,
                         place_reason_text(r->reason), (unsigned long long)r->need,

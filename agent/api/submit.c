@@ -58,8 +58,7 @@ static bool fetch_files(const struct api_request *request, struct api_reply *rep
 {
     uint64_t size = 0;
     char hex[2 * SH_DIGEST_BYTES + 1];
-    enum sh_err err =
-        service_blob_fetch(request->service, source->digest, &size, FETCH_TIMEOUT_US);
+    enum sh_err err = service_blob_fetch(request->service, source->digest, &size, FETCH_TIMEOUT_US);
     const char *text = sh_err_text(err);
     sh_hex(hex, source->digest, SH_DIGEST_BYTES);
     if (err == SH_ERR_NOT_FOUND) {

@@ -8,7 +8,7 @@
  * hash <generation> 01 KEY    a row
  *
  * generation is a big-endian u32 >= 1: a snapshot is installed beside the live rows and then made
- * live by one write. Rows of other generations are deleted at open.
+ * live by one write.
  *
  * Threads: one owner for struct fsm and its table; each struct fsm_view has an owner of its own and
  * may be opened by any thread. */
