@@ -29,7 +29,7 @@ enum kn_err kn_fail(struct kn_diag *diag, enum kn_err err, const char *format, .
     return err;
 }
 
-_Noreturn void kn_panic(const char *file, int line, const char *what)
+void kn_panic(const char *file, int line, const char *what)
 {
     fprintf(stderr, "panic: %s:%d: %s\n", file, line, what);
     fflush(stderr);

@@ -17,13 +17,14 @@
     X(5, IO, "a file could not be read or written")                                                \
     X(6, CORRUPT, "the bytes are damaged or not of this format")                                   \
     X(7, UNSUPPORTED, "not supported")                                                             \
-    X(8, NOT_FOUND, "no such object")
+    X(8, NOT_FOUND, "no such object")                                                              \
+    X(9, DEVICE, "the accelerator failed")
 
 enum kn_err {
 #define X(number, name, text) KN_ERR_##name = number,
     KN_ERR_MAP(X)
 #undef X
-        KN_ERR_COUNT = 9
+        KN_ERR_COUNT = 10
 };
 
 #define KN_OK KN_ERR_OK
@@ -43,7 +44,7 @@ enum kn_err kn_fail(struct kn_diag *diag, enum kn_err err, const char *format, .
 
 /* Prints file, line and condition to stderr and aborts: a failed check is a bug of the caller or of
  * this module, never of a user's bytes. */
-_Noreturn void kn_panic(const char *file, int line, const char *what);
+__attribute__((noreturn)) void kn_panic(const char *file, int line, const char *what);
 #define KN_CHECK(e) ((e) ? (void)0 : kn_panic(__FILE__, __LINE__, #e))
 
 #define KN_MUST_USE     __attribute__((warn_unused_result))

@@ -1,24 +1,28 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The table of operations behind every model: one contract, two implementations.
+ * The table of operations behind every model: one contract, three implementations.
  *
  * `ref` computes in double, one loop per index, and is the oracle; `cpu` computes in float with
- * vector kernels chosen once for the instruction set, and OpenBLAS for large dense layers. A graph
- * (kernels/graph/graph.h) runs on either table.
+ * vector kernels chosen once for the instruction set, and OpenBLAS for large dense layers; `cuda`
+ * computes in float on a GPU and comes from a module of its own (kernels/cuda/load.h). A graph
+ * (kernels/graph/graph.h) runs on any of them.
  *
  * Layout. An activation of `count` values per sample holds samples in blocks of `lanes`; value e of
  * sample i lies at element (i / lanes * count + e) * lanes + i % lanes, where e runs over
- * [c][h][w]. ref has lanes = 1, which is plain NCHW; cpu has 16. Samples that fill up the last
- * block are lanes of zeros on input; what an operation writes there is finite and takes part in no
- * sum. Parameters and their gradients are row-major with PyTorch's shapes: convolution (out, in,
- * kh, kw), dense (out, in), vectors (channels).
+ * [c][h][w]. ref and cuda have lanes = 1, which is plain NCHW; cpu has 16. Samples that fill up the
+ * last block are lanes of zeros on input; what an operation writes there is finite and takes part
+ * in no sum. Parameters and their gradients are row-major with PyTorch's shapes: convolution (out,
+ * in, kh, kw), dense (out, in), vectors (channels).
  *
  * Rules for all operations: reentrant, no allocation, no thread; arguments are checked (a violation
  * panics); outputs may not overlap inputs unless the text says so. The same arguments give the same
- * bits for one table on one instruction set. Tensors are `double` for ref and `float` for cpu.
- * Every pointer is borrowed for the call. `scratch` is at least as large as the matching *_scratch
- * says and aligned to KN_ALIGN. Gradients of parameters are WRITTEN, as the sum over the n samples.
- * Cost: forward 2 * MACs FLOP, each gradient the same, unless the text says otherwise. */
+ * bits for one table on one instruction set. Tensors are `double` for ref and `float` for the
+ * others. Tensors, `which`, `keep` and `scratch` lie in the table's memory, which is the host's
+ * unless the table says otherwise (struct kn_memory); samples, labels, targets, shapes, keys and
+ * the loss are always the host's. Every pointer is borrowed for the call. `scratch` is at least as
+ * large as the matching *_scratch says and aligned to KN_ALIGN. Gradients of parameters are
+ * WRITTEN, as the sum over the n samples. Cost: forward 2 * MACs FLOP, each gradient the same,
+ * unless the text says otherwise. */
 #ifndef KN_KN_H
 #define KN_KN_H
 
@@ -29,7 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KN_OPS_VERSION 1u
+#define KN_OPS_VERSION 2u
 #define KN_ALIGN       64u
 #define KN_LANES_MAX   16u
 
@@ -72,11 +76,29 @@ struct kn_loss_sum {
     uint32_t correct; /* cross-entropy: first largest logit is the label; mse: 0 */
 };
 
+/* The memory of a table whose tensors the host may not touch. What one thread asks of the table
+ * happens in that order; another thread may use what it made after it has settled. put, get and
+ * copy move `bytes` and are done with the host's memory when they return. A failure of the device
+ * is no bug of the caller and no answer of the operation that met it: it is kept for settle, and
+ * until then what operations and get give is unspecified. */
+struct kn_memory {
+    /* Zero-filled, aligned to KN_ALIGN, given to the caller; NULL when there is not so much. */
+    void *(*take)(size_t bytes);
+    void (*give)(void *at); /* back what was taken; NULL does nothing */
+    void (*put)(void *to, const void *host, size_t bytes);
+    void (*get)(void *host, const void *from, size_t bytes);
+    void (*copy)(void *to, const void *from, size_t bytes);
+    /* Waits for everything this thread asked for. DEVICE when any of it has failed since the last
+     * call on this thread: the text names the device's reason. */
+    enum kn_err (*settle)(struct kn_diag *diag);
+};
+
 struct kn_ops {
     uint32_t version;   /* KN_OPS_VERSION */
-    uint32_t elem_size; /* bytes of an element: 8 ref, 4 cpu */
+    uint32_t elem_size; /* bytes of an element: 8 ref, 4 cpu and cuda */
     uint32_t lanes;
-    const char *name; /* "ref", "cpu-v4", "cpu-v3", "cpu-base" */
+    const char *name;               /* "ref", "cpu-v4", "cpu-v3", "cpu-base", "cuda" */
+    const struct kn_memory *memory; /* NULL: tensors lie in the host's memory */
 
     /* Row-major samples x[n][count] of float (NCHW) into the layout above, padding lanes zero. */
     void (*load)(void *y, const float *x, uint32_t n, size_t count);
@@ -136,13 +158,15 @@ struct kn_ops {
     void (*dropout_grad)(void *dx, const void *dy, const uint8_t *keep, double rate, uint32_t n,
                          size_t count);
 
+    /* Of either loss, for n samples of count outputs. */
+    size_t (*loss_scratch)(uint32_t n, uint32_t count);
     /* Sum over samples of -log softmax(x)[label]; dx (may be NULL) = softmax(x) - onehot, the
      * gradient of that sum. Labels are in [0, classes), checked. dx may be x. */
     void (*cross_entropy)(struct kn_loss_sum *sum, void *dx, const void *x, const int32_t *labels,
-                          uint32_t n, uint32_t classes);
+                          uint32_t n, uint32_t classes, void *scratch);
     /* Sum over samples of mean over outputs of (x - t)^2 with row-major targets t[n][count]. */
     void (*mse)(struct kn_loss_sum *sum, void *dx, const void *x, const float *targets, uint32_t n,
-                uint32_t count);
+                uint32_t count, void *scratch);
     /* Probabilities; y may be x. */
     void (*softmax)(void *y, const void *x, uint32_t n, uint32_t classes);
 

@@ -9,6 +9,8 @@
 #ifndef KN_MATH_H
 #define KN_MATH_H
 
+#include "kernels/inline.h"
+
 #include <stdint.h>
 #include <string.h>
 
@@ -22,14 +24,14 @@ double kn_cos64(double x);
 /* base^exponent by squaring. */
 double kn_power64(double base, uint64_t exponent);
 
-static inline float kn_f32_from_bits(uint32_t bits)
+static KN_BOTH inline float kn_f32_from_bits(uint32_t bits)
 {
     float f;
     memcpy(&f, &bits, sizeof f);
     return f;
 }
 
-static inline uint32_t kn_f32_bits(float f)
+static KN_BOTH inline uint32_t kn_f32_bits(float f)
 {
     uint32_t bits;
     memcpy(&bits, &f, sizeof bits);
@@ -38,7 +40,7 @@ static inline uint32_t kn_f32_bits(float f)
 
 /* e^x. Cody-Waite reduction by ln 2 in two parts, degree 6, scaled in two steps so that denormal
  * results are right. 0 below -104, infinity above 89. Error 1.1 ulp. */
-static inline float kn_exp(float x)
+static KN_BOTH inline float kn_exp(float x)
 {
     const float magic = 0x1.8p23f; /* adding it rounds to an integer in the low bits */
     float c = x > 89.0f ? 89.0f : x;
@@ -63,7 +65,7 @@ static inline float kn_exp(float x)
 
 /* Natural logarithm: m in [sqrt(1/2), sqrt(2)), series of atanh. -infinity at 0, not-a-number
  * below. Error 1.6 ulp. */
-static inline float kn_log(float x)
+static KN_BOTH inline float kn_log(float x)
 {
     float scaled = x < 0x1p-126f ? x * 0x1p23f : x;
     float shift = x < 0x1p-126f ? -23.0f : 0.0f;
@@ -76,7 +78,7 @@ static inline float kn_log(float x)
     float s = f / (2.0f + f);
     float z = s * s;
     float p = 0x1.c71c72p-3f; /* 2/9, 2/7, 2/5, 2/3 */
-    p = p * z + 0x1.249249p-2f;
+    p = p * z + 0x1.249248p-2f;
     p = p * z + 0x1.99999ap-2f;
     p = p * z + 0x1.555556p-1f;
     float h = 0.5f * f * f;
@@ -89,7 +91,7 @@ static inline float kn_log(float x)
 }
 
 /* Error function: odd polynomial below 1, 1 - exp(-polynomial) above. Error 1.5 ulp. */
-static inline float kn_erf(float x)
+static KN_BOTH inline float kn_erf(float x)
 {
     float a = x < 0.0f ? -x : x;
     float z = a * a;
@@ -115,7 +117,7 @@ static inline float kn_erf(float x)
 }
 
 /* Odd polynomial below 0.62, 1 - 2 / (e^2x + 1) above. Error 1.7 ulp. */
-static inline float kn_tanh(float x)
+static KN_BOTH inline float kn_tanh(float x)
 {
     float a = x < 0.0f ? -x : x;
     float z = a * a;

@@ -32,6 +32,8 @@ static enum sh_err err_of(enum kn_err err)
         return SH_ERR_LIMIT;
     case KN_ERR_NOT_FINITE:
         return SH_ERR_DIVERGED;
+    case KN_ERR_DEVICE:
+        return SH_ERR_IO;
     case KN_ERR_INVALID:
     case KN_ERR_IO:
     case KN_ERR_CORRUPT:

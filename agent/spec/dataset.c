@@ -38,6 +38,7 @@ static enum sh_err err_of(enum kn_err err)
     case KN_ERR_MEMORY:
         return SH_ERR_NO_MEMORY;
     case KN_ERR_IO:
+    case KN_ERR_DEVICE:
         return SH_ERR_IO;
     case KN_ERR_INVALID:
     case KN_ERR_NOT_FINITE:

@@ -86,6 +86,7 @@ static enum sh_err err_from_kn(enum kn_err err)
     case KN_ERR_CORRUPT:
     case KN_ERR_UNSUPPORTED:
     case KN_ERR_NOT_FOUND:
+    case KN_ERR_DEVICE:
     case KN_ERR_COUNT:
         break;
     }

@@ -83,6 +83,12 @@ static void cpu_add(void *y, const void *a, const void *b, uint32_t n, size_t co
     }
 }
 
+static size_t cpu_loss_scratch(uint32_t n, uint32_t count)
+{
+    KN_CHECK(n >= 1 && count >= 1);
+    return 0;
+}
+
 /* Per lane: first largest of the classes, its number, and the sum of e^(x - largest). */
 struct lane_softmax {
     float largest[KN_LANES];
@@ -112,8 +118,9 @@ static void softmax_lanes(struct lane_softmax *s, const float *x, uint32_t class
 }
 
 static void cpu_cross_entropy(struct kn_loss_sum *sum, void *dx, const void *x,
-                              const int32_t *labels, uint32_t n, uint32_t classes)
+                              const int32_t *labels, uint32_t n, uint32_t classes, void *scratch)
 {
+    (void)scratch;
     *sum = (struct kn_loss_sum){.loss = 0.0, .correct = 0};
     for (size_t first = 0; first < n; first += KN_LANES) {
         const float *in = (const float *)x + first * classes;
@@ -145,8 +152,9 @@ static void cpu_cross_entropy(struct kn_loss_sum *sum, void *dx, const void *x,
 }
 
 static void cpu_mse(struct kn_loss_sum *sum, void *dx, const void *x, const float *targets,
-                    uint32_t n, uint32_t count)
+                    uint32_t n, uint32_t count, void *scratch)
 {
+    (void)scratch;
     *sum = (struct kn_loss_sum){.loss = 0.0, .correct = 0};
     const float scale = 2.0f / (float)count;
     if (dx != NULL && n % KN_LANES != 0) {

@@ -31,6 +31,7 @@ const struct kn_ops *KN_TABLE(void)
         .bn_eval = cpu_bn_eval,
         .dropout = cpu_dropout,
         .dropout_grad = cpu_dropout_grad,
+        .loss_scratch = cpu_loss_scratch,
         .cross_entropy = cpu_cross_entropy,
         .mse = cpu_mse,
         .softmax = cpu_softmax,

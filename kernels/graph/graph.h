@@ -15,7 +15,8 @@
  *   [P + S]           loss, summed over the samples
  *   [P + S + 1]       samples whose largest output is the label
  * Elements have the size of the op table: float for kn_ops_cpu(), double for kn_ops_ref(). Samples
- * are row-major float [n][c][h][w] with either. */
+ * are row-major float [n][c][h][w] with either. All of these are the host's memory whatever the
+ * table: where tensors lie elsewhere (struct kn_memory), a workspace brings them there and back. */
 #ifndef KN_GRAPH_H
 #define KN_GRAPH_H
 
@@ -156,7 +157,8 @@ void kn_model_init(const struct kn_model *m, uint64_t seed, float *params, float
 struct kn_work;
 
 /* Bytes kn_work_open takes for up to n_max samples a call: activations, gradients and scratch, laid
- * out once with lifetimes overlapped. With `train` false evaluation and prediction only. */
+ * out once with lifetimes overlapped; on a table with memory of its own also parameters, buffers
+ * and the vector. With `train` false evaluation and prediction only. */
 size_t kn_work_bytes(const struct kn_model *m, const struct kn_ops *ops, uint32_t n_max,
                      bool train);
 /* A workspace of one thread at a time; the model (borrowed) must outlive it. MEMORY. */
@@ -182,7 +184,7 @@ struct kn_step_key {
  * `out`. The bits depend only on arguments and arithmetic class, never on threads or machine.
  * NOT_FINITE when the loss is not finite: the text names the first bad tensor in the order inputs,
  * parameters, layer outputs; `out` is then undefined. INVALID: a label out of range, naming the
- * sample and label. */
+ * sample and label. DEVICE as kn_memory.settle; `out` is then undefined. */
 KN_MUST_USE enum kn_err kn_model_step(struct kn_work *w, const void *params,
                                       const struct kn_batch *batch, const struct kn_step_key *key,
                                       void *out, struct kn_diag *diag);

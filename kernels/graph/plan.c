@@ -241,6 +241,9 @@ static void scratch_plan(struct planner *p)
         }
         most = bytes > most ? bytes : most;
     }
+    const size_t outputs = p->plan->tasks[p->plan->count - 1].count;
+    const size_t loss = p->ops->loss_scratch(p->n_max, (uint32_t)outputs);
+    most = loss > most ? loss : most;
     p->plan->scratch = slot_add(p->plan, most, 0, 2 * p->plan->count);
 }
 

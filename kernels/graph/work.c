@@ -12,12 +12,17 @@ struct kn_work {
     bool train;
     unsigned char *arena;
     struct kn_plan plan;
+    /* Where a table with memory of its own keeps what callers give and get: offsets in the arena,
+     * behind the plan's slots. */
+    size_t params_at, buffers_at, out_at;
+    size_t bytes; /* of the arena */
 };
 
-/* One pass over the graph. */
+/* One pass over the graph. params, buffers and out lie in the table's memory. */
 struct pass {
     struct kn_work *w;
     const unsigned char *params;
+    const unsigned char *given;    /* the parameters in the host's memory */
     const unsigned char *buffers;  /* evaluation only */
     unsigned char *out;            /* training only */
     const struct kn_step_key *key; /* training only */
@@ -25,16 +30,44 @@ struct pass {
     uint32_t bad; /* task whose output is the first that is not finite, when looked for */
 };
 
+static size_t vector_bytes(const struct kn_work *w, size_t elements)
+{
+    return (elements * w->ops->elem_size + KN_ALIGN - 1) / KN_ALIGN * KN_ALIGN;
+}
+
+static void work_plan(struct kn_work *w)
+{
+    kn_plan_make(&w->plan, w->model, w->ops, w->n_max, w->train);
+    w->bytes = w->plan.bytes;
+    if (w->ops->memory != NULL) {
+        const struct kn_model *m = w->model;
+        w->params_at = w->bytes;
+        w->buffers_at = w->params_at + vector_bytes(w, m->param_count);
+        w->out_at = w->buffers_at + vector_bytes(w, m->buffer_count);
+        w->bytes = w->out_at + (w->train ? vector_bytes(w, kn_model_vector_count(m)) : 0);
+    }
+}
+
 size_t kn_work_bytes(const struct kn_model *m, const struct kn_ops *ops, uint32_t n_max, bool train)
 {
-    struct kn_plan *plan = malloc(sizeof *plan);
-    if (plan == NULL) {
+    struct kn_work *w = calloc(1, sizeof *w);
+    if (w == NULL) {
         return SIZE_MAX;
     }
-    kn_plan_make(plan, m, ops, n_max, train);
-    const size_t bytes = plan->bytes + sizeof(struct kn_work);
-    free(plan);
+    *w = (struct kn_work){.model = m, .ops = ops, .n_max = n_max, .train = train};
+    work_plan(w);
+    const size_t bytes = w->bytes + sizeof *w;
+    free(w);
     return bytes;
+}
+
+static unsigned char *arena_take(const struct kn_ops *ops, size_t bytes)
+{
+    if (ops->memory != NULL) {
+        return ops->memory->take(bytes);
+    }
+    unsigned char *at = aligned_alloc(KN_ALIGN, bytes);
+    return at == NULL ? NULL : memset(at, 0, bytes);
 }
 
 enum kn_err kn_work_open(struct kn_work **out, const struct kn_model *m, const struct kn_ops *ops,
@@ -47,22 +80,49 @@ enum kn_err kn_work_open(struct kn_work **out, const struct kn_model *m, const s
         return KN_ERR_MEMORY;
     }
     *w = (struct kn_work){.model = m, .ops = ops, .n_max = n_max, .train = train};
-    kn_plan_make(&w->plan, m, ops, n_max, train);
-    w->arena = aligned_alloc(KN_ALIGN, w->plan.bytes);
+    work_plan(w);
+    w->arena = arena_take(ops, w->bytes);
     if (w->arena == NULL) {
         free(w);
         return KN_ERR_MEMORY;
     }
-    memset(w->arena, 0, w->plan.bytes);
     *out = w;
     return KN_OK;
 }
 
 void kn_work_close(struct kn_work *w)
 {
-    if (w != NULL) {
+    if (w != NULL && w->ops->memory != NULL) {
+        w->ops->memory->give(w->arena);
+    } else if (w != NULL) {
         free(w->arena);
-        free(w);
+    }
+    free(w);
+}
+
+/* What the host gives, where the table can read it: at `offset` of the arena if it must be there.
+ */
+static const unsigned char *bring(const struct kn_work *w, size_t offset, const void *given,
+                                  size_t elements)
+{
+    if (w->ops->memory == NULL || given == NULL) {
+        return given;
+    }
+    w->ops->memory->put(w->arena + offset, given, elements * w->ops->elem_size);
+    return w->arena + offset;
+}
+
+static enum kn_err settle(const struct kn_ops *ops, struct kn_diag *diag)
+{
+    return ops->memory == NULL ? KN_OK : ops->memory->settle(diag);
+}
+
+static void values_copy(const struct kn_ops *ops, void *to, const void *from, size_t elements)
+{
+    if (ops->memory != NULL) {
+        ops->memory->copy(to, from, elements * ops->elem_size);
+    } else {
+        memcpy(to, from, elements * ops->elem_size);
     }
 }
 
@@ -116,7 +176,7 @@ static void forward_dropout(const struct pass *p, const struct kn_task *t, uint3
             .seed = p->key->seed, .step = p->key->step, .rank = p->key->rank, .node = task};
         ops->dropout(y, slot_at(p->w, t->extra), x, (double)t->node->rate, &key, p->n, t->count);
     } else if (y != x) {
-        memcpy(y, x, kn_layout_count(ops, p->n, t->count) * ops->elem_size);
+        values_copy(ops, y, x, kn_layout_count(ops, p->n, t->count));
     }
 }
 
@@ -178,6 +238,26 @@ static bool value_finite(const struct kn_ops *ops, const void *at, size_t count)
     return true;
 }
 
+#define LOOK_BYTES 4096u
+
+/* The same of values in the table's memory. */
+static bool slot_finite(const struct kn_ops *ops, const unsigned char *at, size_t count)
+{
+    if (ops->memory == NULL) {
+        return value_finite(ops, at, count);
+    }
+    const size_t most = LOOK_BYTES / ops->elem_size;
+    for (size_t i = 0; i < count; i += most) {
+        double piece[LOOK_BYTES / sizeof(double)];
+        const size_t left = count - i < most ? count - i : most;
+        ops->memory->get(piece, at + i * ops->elem_size, left * ops->elem_size);
+        if (!value_finite(ops, piece, left)) {
+            return false;
+        }
+    }
+    return true;
+}
+
 /* Runs every task; with `look` stops at the first output that is not finite and notes it. */
 static void forward(struct pass *p, const float *x, bool look)
 {
@@ -188,7 +268,7 @@ static void forward(struct pass *p, const float *x, bool look)
         const struct kn_task *t = &w->plan.tasks[i];
         forward_task(p, i);
         if (look &&
-            !value_finite(w->ops, slot_at(w, t->value), kn_layout_count(w->ops, p->n, t->count))) {
+            !slot_finite(w->ops, slot_at(w, t->value), kn_layout_count(w->ops, p->n, t->count))) {
             p->bad = i;
             return;
         }
@@ -208,11 +288,15 @@ static enum kn_err diagnose(struct pass *p, const float *x, struct kn_diag *diag
     }
     for (uint32_t i = 0; i < m->param_tensors; i++) {
         const struct kn_tensor_info *t = &m->params[i];
-        if (!value_finite(w->ops, p->params + t->offset * w->ops->elem_size, t->count)) {
+        if (!value_finite(w->ops, p->given + t->offset * w->ops->elem_size, t->count)) {
             return kn_fail(diag, KN_ERR_NOT_FINITE, "%s is not finite", t->name);
         }
     }
     forward(p, x, true);
+    const enum kn_err err = settle(w->ops, diag);
+    if (err != KN_OK) {
+        return err;
+    }
     if (p->bad != UINT32_MAX) {
         return kn_fail(diag, KN_ERR_NOT_FINITE, "the output of layer \"%s\" is not finite",
                        w->plan.tasks[p->bad].node->name);
@@ -245,11 +329,12 @@ static struct kn_loss_sum loss_of(const struct pass *p, const struct kn_batch *b
     const struct kn_work *w = p->w;
     const struct kn_task *last = &w->plan.tasks[w->plan.count - 1];
     const void *x = slot_at(w, last->value);
+    void *scratch = slot_at(w, w->plan.scratch);
     struct kn_loss_sum sum;
     if (w->model->loss == KN_LOSS_MSE) {
-        w->ops->mse(&sum, dx, x, b->targets, p->n, (uint32_t)last->count);
+        w->ops->mse(&sum, dx, x, b->targets, p->n, (uint32_t)last->count, scratch);
     } else {
-        w->ops->cross_entropy(&sum, dx, x, b->labels, p->n, (uint32_t)last->count);
+        w->ops->cross_entropy(&sum, dx, x, b->labels, p->n, (uint32_t)last->count, scratch);
     }
     return sum;
 }
@@ -306,7 +391,7 @@ static void backward_task(const struct pass *p, const struct kn_task *t, void *d
         break;
     case KN_OP_FLATTEN:
         if (dx != dy) {
-            memcpy(dx, dy, kn_layout_count(ops, p->n, t->count) * ops->elem_size);
+            values_copy(ops, dx, dy, kn_layout_count(ops, p->n, t->count));
         }
         break;
     case KN_OP_INPUT:
@@ -329,7 +414,7 @@ static void backward_add(const struct pass *p, const struct kn_task *t)
         }
         void *dx = slot_at(w, source->gradient);
         if (first[k]) {
-            memcpy(dx, dy, kn_layout_count(w->ops, p->n, t->count) * w->ops->elem_size);
+            values_copy(w->ops, dx, dy, kn_layout_count(w->ops, p->n, t->count));
         } else {
             w->ops->add(dx, dx, dy, p->n, t->count);
         }
@@ -374,20 +459,37 @@ enum kn_err kn_model_step(struct kn_work *w, const void *params, const struct kn
 {
     KN_CHECK(w->train);
     KN_CHECK(batch->n <= w->n_max);
-    const enum kn_err err = batch_verify(w, batch, diag);
+    enum kn_err err = batch_verify(w, batch, diag);
     if (err != KN_OK) {
         return err;
     }
     kn_fp_enter();
-    struct pass p = {.w = w, .params = params, .out = out, .key = key, .n = batch->n};
+    const struct kn_memory *memory = w->ops->memory;
+    struct pass p = {.w = w,
+                     .params = bring(w, w->params_at, params, w->model->param_count),
+                     .given = params,
+                     .out = memory == NULL ? out : w->arena + w->out_at,
+                     .key = key,
+                     .n = batch->n};
     forward(&p, batch->x, false);
     const struct kn_task *last = &w->plan.tasks[w->plan.count - 1];
     const struct kn_loss_sum sum = loss_of(&p, batch, slot_at(w, last->gradient));
+    err = settle(w->ops, diag);
+    if (err != KN_OK) {
+        return err;
+    }
     if (!isfinite(sum.loss)) {
         return diagnose(&p, batch->x, diag);
     }
     backward(&p);
     const size_t tail = w->model->param_count + w->model->buffer_count;
+    if (memory != NULL) {
+        memory->get(out, p.out, tail * w->ops->elem_size);
+        err = settle(w->ops, diag);
+        if (err != KN_OK) {
+            return err;
+        }
+    }
     scalar_store(w->ops, out, tail, sum.loss);
     scalar_store(w->ops, out, tail + 1, (double)sum.correct);
     return KN_OK;
@@ -404,11 +506,15 @@ enum kn_err kn_model_eval(struct kn_work *w, const void *params, const void *buf
                           const struct kn_batch *batch, double *loss_sum, uint64_t *correct,
                           struct kn_diag *diag)
 {
-    const enum kn_err err = batch_verify(w, batch, diag);
+    enum kn_err err = batch_verify(w, batch, diag);
     if (err != KN_OK) {
         return err;
     }
     kn_fp_enter();
+    struct pass p = {.w = w,
+                     .params = bring(w, w->params_at, params, w->model->param_count),
+                     .given = params,
+                     .buffers = bring(w, w->buffers_at, buffers, w->model->buffer_count)};
     const size_t inputs = w->plan.tasks[0].count;
     const size_t outputs = w->plan.tasks[w->plan.count - 1].count;
     *loss_sum = 0.0;
@@ -421,9 +527,13 @@ enum kn_err kn_model_eval(struct kn_work *w, const void *params, const void *buf
         piece.x = batch->x + at * inputs;
         piece.labels = batch->labels == NULL ? NULL : batch->labels + at;
         piece.targets = batch->targets == NULL ? NULL : batch->targets + at * outputs;
-        struct pass p = {.w = w, .params = params, .buffers = buffers, .n = piece.n};
+        p.n = piece.n;
         forward(&p, piece.x, false);
         const struct kn_loss_sum sum = loss_of(&p, &piece, NULL);
+        err = settle(w->ops, diag);
+        if (err != KN_OK) {
+            return err;
+        }
         if (!isfinite(sum.loss)) {
             return diagnose(&p, piece.x, diag);
         }
@@ -440,10 +550,13 @@ enum kn_err kn_model_predict(struct kn_work *w, const void *params, const void *
     kn_fp_enter();
     const struct kn_task *last = &w->plan.tasks[w->plan.count - 1];
     const uint32_t most = piece_most(w);
+    struct pass p = {.w = w,
+                     .params = bring(w, w->params_at, params, w->model->param_count),
+                     .given = params,
+                     .buffers = bring(w, w->buffers_at, buffers, w->model->buffer_count)};
     for (uint32_t at = 0; at < n; at += most) {
         const float *piece = x + at * w->plan.tasks[0].count;
         float *out = y + at * last->count;
-        struct pass p = {.w = w, .params = params, .buffers = buffers};
         p.n = n - at < most ? n - at : most;
         forward(&p, piece, false);
         void *values = slot_at(w, last->value);
@@ -451,6 +564,10 @@ enum kn_err kn_model_predict(struct kn_work *w, const void *params, const void *
             w->ops->softmax(values, values, p.n, (uint32_t)last->count);
         }
         w->ops->store(out, values, p.n, last->count);
+        const enum kn_err err = settle(w->ops, diag);
+        if (err != KN_OK) {
+            return err;
+        }
         for (size_t i = 0; i < p.n * last->count; i++) {
             if (!isfinite(out[i])) {
                 return diagnose(&p, piece, diag);

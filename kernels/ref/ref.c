@@ -427,6 +427,12 @@ static void ref_dropout_grad(void *dx, const void *dy, const uint8_t *keep, doub
     }
 }
 
+static size_t ref_loss_scratch(uint32_t n, uint32_t count)
+{
+    KN_CHECK(n >= 1 && count >= 1);
+    return 0;
+}
+
 /* Index of the first largest; *sum = sum of e^(x - largest). */
 static uint32_t ref_softmax_sum(double *sum, const double *x, uint32_t classes)
 {
@@ -442,8 +448,9 @@ static uint32_t ref_softmax_sum(double *sum, const double *x, uint32_t classes)
 }
 
 static void ref_cross_entropy(struct kn_loss_sum *sum, void *dx, const void *x,
-                              const int32_t *labels, uint32_t n, uint32_t classes)
+                              const int32_t *labels, uint32_t n, uint32_t classes, void *scratch)
 {
+    (void)scratch;
     *sum = (struct kn_loss_sum){.loss = 0.0, .correct = 0};
     for (uint32_t i = 0; i < n; i++) {
         const double *in = (const double *)x + (size_t)i * classes;
@@ -466,8 +473,9 @@ static void ref_cross_entropy(struct kn_loss_sum *sum, void *dx, const void *x,
 }
 
 static void ref_mse(struct kn_loss_sum *sum, void *dx, const void *x, const float *targets,
-                    uint32_t n, uint32_t count)
+                    uint32_t n, uint32_t count, void *scratch)
 {
+    (void)scratch;
     *sum = (struct kn_loss_sum){.loss = 0.0, .correct = 0};
     for (size_t i = 0; i < (size_t)n * count; i++) {
         const double d = ((const double *)x)[i] - (double)targets[i];
@@ -526,6 +534,7 @@ const struct kn_ops *kn_ops_ref(void)
         .bn_eval = ref_bn_eval,
         .dropout = ref_dropout,
         .dropout_grad = ref_dropout_grad,
+        .loss_scratch = ref_loss_scratch,
         .cross_entropy = ref_cross_entropy,
         .mse = ref_mse,
         .softmax = ref_softmax,
