@@ -8,6 +8,7 @@ import tempfile
 import unittest
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import cuda_build  # noqa: E402
 import docs  # noqa: E402
 import includes  # noqa: E402
 import pure  # noqa: E402
@@ -133,6 +134,34 @@ class Docs(unittest.TestCase):
                             ("((size_t)65536)", 65536), ("0x7fffffffu", 0x7fffffff),
                             ('"text"', None), ("sizeof(int)", None)):
             self.assertEqual(docs.number(text), value, text)
+
+
+class CudaModule(unittest.TestCase):
+    def ptx(self, **bodies):
+        """Kernels of all fused cells, bodies replaced or added."""
+        kernels = {cell: "fma.rn.f32 %f1, %f2, %f3, %f4;" for cell in cuda_build.FUSED}
+        kernels.update(bodies)
+        return "".join(f".entry _Z{len(name) + 5}{name}_gridm4args(\n{body}\n"
+                       for name, body in kernels.items())
+
+    def test_code_as_written_passes(self):
+        clean = self.ptx(relu_at="mul.rn.f32 %f1, %f2, %f3; div.rn.f32 %f1, %f2, %f3;")
+        self.assertEqual(list(cuda_build.judge_ptx(clean)), [])
+
+    def test_what_changes_bits_is_named(self):
+        for line in ("atom.global.add.f32 %f1, [%rd1], %f2;", "red.global.add.f32 [%rd1], %f2;",
+                     "add.ftz.f32 %f1, %f2, %f3;", "div.approx.f32 %f1, %f2, %f3;",
+                     "mul.f32 %f1, %f2, %f3;", "fma.rn.f32 %f1, %f2, %f3, %f4;",
+                     "fma.rn.f64 %fd1, %fd2, %fd3, %fd4;"):
+            self.assertEqual(len(list(cuda_build.judge_ptx(self.ptx(relu_at=line)))), 1, line)
+        self.assertEqual(len(list(cuda_build.judge_ptx(self.ptx(conv_at="")))), 1)
+        self.assertTrue(list(cuda_build.judge_ptx("")))
+
+    def test_exports_and_needs_of_a_library_are_compared(self):
+        self.assertEqual(list(cuda_build.judge_library(["kn_cuda_open"], ["libc.so.6"])), [])
+        self.assertTrue(list(cuda_build.judge_library([], [])))
+        self.assertTrue(list(cuda_build.judge_library(["kn_cuda_open", "kn_panic"], [])))
+        self.assertTrue(list(cuda_build.judge_library(["kn_cuda_open"], ["libcuda.so.1"])))
 
 
 class Runner(unittest.TestCase):

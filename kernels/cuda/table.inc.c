@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The table of one grid. */
+
+static const struct kn_ops grid_table = {
+    .version = KN_OPS_VERSION,
+    .elem_size = sizeof(float),
+    .lanes = 1,
+    .name = GRID_TABLE_NAME,
+    .memory = &grid_memory,
+    .load = grid_load,
+    .store = grid_store,
+    .dense_scratch = grid_dense_scratch,
+    .dense = grid_dense,
+    .dense_grad = grid_dense_grad,
+    .conv_scratch = grid_conv_scratch,
+    .conv = grid_conv,
+    .conv_grad = grid_conv_grad,
+    .maxpool = grid_maxpool,
+    .maxpool_grad = grid_maxpool_grad,
+    .avgpool = grid_avgpool,
+    .avgpool_grad = grid_avgpool_grad,
+    .relu = grid_relu,
+    .relu_grad = grid_relu_grad,
+    .gelu = grid_gelu,
+    .gelu_grad = grid_gelu_grad,
+    .bn = grid_bn,
+    .bn_grad = grid_bn_grad,
+    .bn_eval = grid_bn_eval,
+    .dropout = grid_dropout,
+    .dropout_grad = grid_dropout_grad,
+    .loss_scratch = grid_loss_scratch,
+    .cross_entropy = grid_cross_entropy,
+    .mse = grid_mse,
+    .softmax = grid_softmax,
+    .add = grid_add,
+};
