@@ -22,9 +22,10 @@ struct outbox {
     struct message *parked; /* the owner's; oldest first */
     struct message **parked_end;
     size_t bytes_max;
-    pthread_mutex_t lock; /* bytes, stopped */
+    pthread_mutex_t lock; /* bytes, messages, stopped: posted, queued or parked */
     pthread_cond_t room;
     size_t bytes;
+    uint32_t messages;
     bool stopped;
 };
 
@@ -51,13 +52,21 @@ enum sh_err outbox_open(struct outbox **out, size_t bytes_max)
     return SH_OK;
 }
 
+static void give_back(struct outbox *o, size_t size)
+{
+    SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
+    SH_CHECK_CMP(o->bytes, >=, size);
+    SH_CHECK_CMP(o->messages, >, 0);
+    o->bytes -= size;
+    o->messages--;
+    SH_CHECK(pthread_cond_broadcast(&o->room) == 0);
+    SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
+}
+
 /* Frees a message and gives its room back. */
 static void drop(struct outbox *o, struct message *m)
 {
-    SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
-    o->bytes -= m->size;
-    SH_CHECK(pthread_cond_broadcast(&o->room) == 0);
-    SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
+    give_back(o, m->size);
     free(m);
 }
 
@@ -90,24 +99,35 @@ void outbox_stop(struct outbox *o)
     SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
 }
 
-static bool reserve(struct outbox *o, size_t size)
+/* Under the lock. One message always fits an empty outbox, whatever its size. */
+static bool has_room(const struct outbox *o, size_t size)
+{
+    return o->messages == 0 ||
+           (o->messages < OUTBOX_MESSAGES_MAX && o->bytes + size <= o->bytes_max);
+}
+
+static enum sh_err reserve(struct outbox *o, size_t size)
 {
     SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
-    bool room = o->bytes == 0 || o->bytes + size <= o->bytes_max;
-    o->bytes += room ? size : 0;
+    enum sh_err err = o->stopped ? SH_ERR_CANCELLED : has_room(o, size) ? SH_OK : SH_ERR_FULL;
+    if (err == SH_OK) {
+        o->bytes += size;
+        o->messages++;
+    }
     SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
-    return room;
+    return err;
 }
 
 enum sh_err outbox_post(struct outbox *o, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
                         struct sh_span head, struct sh_span body)
 {
     size_t size = head.size + body.size;
-    if (!reserve(o, size)) {
-        return SH_ERR_FULL;
+    enum sh_err err = reserve(o, size);
+    if (err != SH_OK) {
+        return err;
     }
     struct message *m = malloc(sizeof *m + size);
-    enum sh_err err = m == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    err = m == NULL ? SH_ERR_NO_MEMORY : SH_OK;
     if (m != NULL) {
         m->next = NULL;
         memcpy(m->node, node, SH_NODE_ID_BYTES);
@@ -122,9 +142,7 @@ enum sh_err outbox_post(struct outbox *o, const uint8_t node[SH_NODE_ID_BYTES], 
         err = queue_push(o->queue, &m);
     }
     if (err != SH_OK) {
-        SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
-        o->bytes -= size;
-        SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
+        give_back(o, size);
         free(m);
     }
     return err;
@@ -138,12 +156,12 @@ bool outbox_wait_room(struct outbox *o, size_t size, uint64_t timeout_us)
     until.tv_sec += (time_t)(timeout_us / 1000000u + ns / 1000000000u);
     until.tv_nsec = (long)(ns % 1000000000u);
     SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
-    while (!o->stopped && o->bytes != 0 && o->bytes + size > o->bytes_max) {
+    while (!o->stopped && !has_room(o, size)) {
         if (pthread_cond_timedwait(&o->room, &o->lock, &until) == ETIMEDOUT) {
             break;
         }
     }
-    bool room = !o->stopped && (o->bytes == 0 || o->bytes + size <= o->bytes_max);
+    bool room = !o->stopped && has_room(o, size);
     SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
     return room;
 }

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Messages of other threads on their way to the thread that owns a plane. Bounded in number and
- * bytes. What a slow peer cannot take yet is parked, in order, without delaying other peers. */
+ * bytes, what is parked included; a single message may be larger than bytes_max. What a slow peer
+ * cannot take yet is parked, in order, without delaying other peers. */
 #ifndef AGENT_OUTBOX_H
 #define AGENT_OUTBOX_H
 
