@@ -12,6 +12,8 @@
 
 enum { REQUEST_HEAD = 9, REPLY_HEAD = 12 };
 
+#define WORKER_WAIT_US UINT64_C(60000000) /* queue_stop ends it earlier */
+
 struct waiting {
     uint64_t id; /* 0: free */
     enum calls_plane plane;
@@ -34,11 +36,12 @@ struct asked { /* bytes is owned by the item */
 
 struct calls {
     struct calls_config config;
-    pthread_mutex_t lock; /* waiting, next_id, stopped */
+    pthread_mutex_t lock; /* waiting, next_id, stopped, queued_bytes */
     pthread_cond_t answered;
     struct waiting waiting[CALLS_WAITING_MAX];
     uint64_t next_id;
     bool stopped;
+    size_t queued_bytes; /* requests with the workers or waiting for one */
     service_call_fn fns[SERVICE_CALL_KIND_COUNT];
     void *ctxs[SERVICE_CALL_KIND_COUNT];
     struct queue *queue;
@@ -66,28 +69,50 @@ static enum sh_err run(struct calls *c, enum service_call_kind kind, struct sh_s
     return c->fns[kind](c->ctxs[kind], request, reply, capacity, reply_size);
 }
 
+bool calls_stopped(struct calls *calls)
+{
+    SH_CHECK(pthread_mutex_lock(&calls->lock) == 0);
+    bool stopped = calls->stopped;
+    SH_CHECK(pthread_mutex_unlock(&calls->lock) == 0);
+    return stopped;
+}
+
+/* Makes room for a request of others; false: they have taken all there is. */
+static bool take_room(struct calls *c, size_t size)
+{
+    SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+    bool room = c->queued_bytes + size <= CALLS_QUEUE_BYTES_MAX;
+    c->queued_bytes += room ? size : 0;
+    SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+    return room;
+}
+
+static void release(struct calls *c, struct asked *q)
+{
+    SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+    SH_CHECK_CMP(c->queued_bytes, >=, q->size);
+    c->queued_bytes -= q->size;
+    SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+    free(q->bytes);
+}
+
 static void *work(void *arg)
 {
     struct calls *c = arg;
     uint8_t *frame = malloc(REPLY_HEAD + CALLS_REPLY_MAX);
     SH_CHECK(frame != NULL);
     struct asked q;
-    for (;;) {
-        if (!queue_wait(c->queue, &q, 1000000)) {
-            SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
-            bool stopped = c->stopped;
-            SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
-            if (stopped) {
-                break;
-            }
+    while (!calls_stopped(c)) {
+        if (!queue_wait(c->queue, &q, WORKER_WAIT_US)) {
             continue;
         }
         size_t body = 0;
+        size_t most = q.plane == CALLS_BULK ? CALLS_BULK_MAX : CALLS_REPLY_MAX;
         struct sh_span request = {.at = q.bytes, .size = q.size};
-        enum sh_err err = run(c, q.kind, request, frame + REPLY_HEAD, CALLS_REPLY_MAX, &body);
-        SH_CHECK_CMP(body, <=, CALLS_REPLY_MAX);
+        enum sh_err err = run(c, q.kind, request, frame + REPLY_HEAD, most, &body);
+        SH_CHECK_CMP(body, <=, most);
         send_reply(c, &q, err, frame, err == SH_OK ? body : 0);
-        free(q.bytes);
+        release(c, &q);
     }
     free(frame);
     return NULL;
@@ -231,6 +256,9 @@ enum sh_err calls_ask(struct calls *calls, enum calls_plane plane,
                       size_t *reply_size, uint64_t timeout_us)
 {
     *reply_size = 0;
+    if (size > (plane == CALLS_BULK ? CALLS_BULK_MAX : CALLS_REQUEST_MAX)) {
+        return SH_ERR_LIMIT;
+    }
     if (memcmp(node, calls->config.me, SH_NODE_ID_BYTES) == 0) {
         struct sh_span bytes = {.at = request, .size = size};
         return run(calls, kind, bytes, reply, capacity, reply_size);
@@ -298,18 +326,21 @@ static void take_request(struct calls *c, enum calls_plane plane, const uint8_t 
     }
     memcpy(q.node, node, SH_NODE_ID_BYTES);
     q.size = sh_reader_left(&r);
-    q.bytes = malloc(q.size > 0 ? q.size : 1);
-    enum sh_err err = q.bytes == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    enum sh_err err = take_room(c, q.size) ? SH_OK : SH_ERR_FULL;
     if (err == SH_OK) {
-        if (q.size > 0) {
+        q.bytes = malloc(q.size > 0 ? q.size : 1);
+        err = q.bytes == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+        if (err == SH_OK && q.size > 0) {
             memcpy(q.bytes, payload.at + REQUEST_HEAD, q.size);
         }
-        err = queue_push(c->queue, &q);
+        err = err == SH_OK ? queue_push(c->queue, &q) : err;
+        if (err != SH_OK) {
+            release(c, &q);
+        }
     }
     if (err != SH_OK) {
         uint8_t frame[REPLY_HEAD];
         send_reply(c, &q, err, frame, 0);
-        free(q.bytes);
     }
 }
 

@@ -5,17 +5,20 @@
  * ever waits for an answer.
  *
  * Wire: request {u64 id, u8 kind, bytes}, reply {u64 id, u32 err, bytes}. Ids are this agent's own.
- * Limits: CALLS_WAITING_MAX questions under way here (FULL), CALLS_QUEUE_MAX questions of others
- * waiting for a worker (the asker is answered FULL). */
+ * Limits: CALLS_WAITING_MAX questions under way here (FULL), CALLS_QUEUE_MAX questions or
+ * CALLS_QUEUE_BYTES_MAX bytes of others with the workers (the asker is answered FULL). */
 #ifndef AGENT_CALLS_H
 #define AGENT_CALLS_H
 
 #include "service.h"
 
-#define CALLS_WAITING_MAX 64u
-#define CALLS_QUEUE_MAX   128u
-#define CALLS_WORKERS     3u
-#define CALLS_REPLY_MAX   (SH_CONTROL_BYTES_MAX / 2)
+#define CALLS_WAITING_MAX     64u
+#define CALLS_QUEUE_MAX       128u
+#define CALLS_QUEUE_BYTES_MAX (16u << 20)
+#define CALLS_WORKERS         3u
+#define CALLS_REQUEST_MAX     (SH_CONTROL_BYTES_MAX / 2)
+#define CALLS_BULK_MAX        SH_BULK_CHUNK_BYTES /* of a request or a reply on the bulk plane */
+#define CALLS_REPLY_MAX       (SH_CONTROL_BYTES_MAX / 2)
 
 enum calls_plane { CALLS_CONTROL, CALLS_BULK };
 enum calls_frame { CALLS_REQUEST, CALLS_REPLY };
@@ -34,14 +37,18 @@ struct calls_config {
 };
 
 SH_MUST_USE enum sh_err calls_open(struct calls **out, const struct calls_config *config);
-/* Fails everybody who waits with CANCELLED and joins the workers. */
+/* Fails everybody who waits with CANCELLED, now and from now on, drops the questions that no worker
+ * has begun and joins the workers. */
 void calls_stop(struct calls *calls);
+bool calls_stopped(struct calls *calls);
 void calls_close(struct calls *calls);
 
 /* Before traffic starts. One function a kind. */
 void calls_on(struct calls *calls, enum service_call_kind kind, service_call_fn fn, void *ctx);
 
-/* Any thread but a plane's owner. A question to this agent itself runs on the caller's thread. */
+/* Any thread but a plane's owner. A question to this agent itself runs on the caller's thread.
+ * Errors: those of the function that answers; LIMIT (the request is larger than the plane takes, or
+ * the reply than capacity), FULL, TIMEOUT, UNREACHABLE, CANCELLED. */
 SH_MUST_USE enum sh_err calls_ask(struct calls *calls, enum calls_plane plane,
                                   const uint8_t node[SH_NODE_ID_BYTES], enum service_call_kind kind,
                                   const void *request, size_t size, uint8_t *reply, size_t capacity,
