@@ -6,6 +6,7 @@
 #include "base/host/host.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,7 +26,8 @@ struct pushed { /* a blob that another agent is giving us */
 
 struct blobs {
     struct blobs_config config;
-    pthread_mutex_t lock;
+    atomic_bool stopping;
+    pthread_mutex_t lock; /* pushed */
     struct pushed pushed[BLOBS_PUSHED_MAX];
 };
 
@@ -187,7 +189,7 @@ static enum sh_err answer(void *ctx, struct sh_span request, uint8_t *reply, siz
         err = answer_write(b, &id, &r, &w);
     }
     *reply_size = w.used;
-    return err;
+    return err == SH_OK && w.full ? SH_ERR_LIMIT : err;
 }
 
 enum sh_err blobs_open(struct blobs **out, const struct blobs_config *config)
@@ -201,6 +203,11 @@ enum sh_err blobs_open(struct blobs **out, const struct blobs_config *config)
     calls_on(config->calls, SERVICE_CALL_BLOB, answer, b);
     *out = b;
     return SH_OK;
+}
+
+void blobs_stop(struct blobs *blobs)
+{
+    atomic_store(&blobs->stopping, true);
 }
 
 void blobs_close(struct blobs *blobs)
@@ -255,46 +262,55 @@ static enum sh_err ask_has(struct blobs *b, const uint8_t *node, const struct bl
     return err != SH_OK ? err : sh_reader_end(&r);
 }
 
-/* Gives the blob to one agent; OK when it is durable there. */
-static enum sh_err push(struct blobs *b, const uint8_t *node, const struct blob_id *id,
-                        uint64_t deadline_us)
-{
+struct push { /* one blob on its way to one agent */
+    const struct blob_id *id;
     struct blob_reader *reader;
-    enum sh_err err = blob_read_open(b->config.store, id, &reader);
+    uint8_t *piece;   /* BLOBS_PIECE_BYTES */
+    uint8_t *request; /* REQUEST_MAX */
+    uint64_t deadline_us;
+    enum sh_err local; /* not OK: reading it here failed, so no other agent helps */
+};
+
+/* Sends the piece at *offset; then *offset is where the receiver is. */
+static enum sh_err push_piece(struct blobs *b, const uint8_t *node, struct push *p,
+                              uint64_t *offset)
+{
+    uint64_t total = blob_read_size(p->reader);
+    size_t got = 0;
+    p->local = blob_read(p->reader, *offset, p->piece, BLOBS_PIECE_BYTES, &got);
+    if (p->local != SH_OK) {
+        return p->local;
+    }
+    struct sh_writer w = sh_writer_over(p->request, REQUEST_MAX);
+    begin_request(&w, OP_WRITE, p->id);
+    sh_put_u64(&w, total);
+    sh_put_u64(&w, *offset);
+    sh_put_blob(&w, p->piece, got);
+    uint8_t reply[16];
+    size_t size = 0;
+    enum sh_err err = calls_ask(b->config.calls, CALLS_BULK, node, SERVICE_CALL_BLOB, p->request,
+                                w.used, reply, sizeof reply, &size, piece_timeout(p->deadline_us));
     if (err != SH_OK) {
         return err;
     }
-    uint8_t *request = malloc(REQUEST_MAX);
-    uint8_t *piece = malloc(BLOBS_PIECE_BYTES);
-    uint64_t total = blob_read_size(reader);
-    uint64_t offset = 0;
-    bool sent = false;
-    err = request == NULL || piece == NULL ? SH_ERR_NO_MEMORY : SH_OK;
-    while (err == SH_OK && (!sent || offset < total)) {
-        size_t got = 0;
-        err = blob_read(reader, offset, piece, BLOBS_PIECE_BYTES, &got);
-        if (err != SH_OK) {
-            break;
-        }
-        struct sh_writer w = sh_writer_over(request, REQUEST_MAX);
-        begin_request(&w, OP_WRITE, id);
-        sh_put_u64(&w, total);
-        sh_put_u64(&w, offset);
-        sh_put_blob(&w, piece, got);
-        uint8_t reply[16];
-        size_t reply_size = 0;
-        err = calls_ask(b->config.calls, CALLS_BULK, node, SERVICE_CALL_BLOB, request, w.used,
-                        reply, sizeof reply, &reply_size, piece_timeout(deadline_us));
-        struct sh_reader r = sh_reader_over(reply, reply_size);
-        if (err == SH_OK) {
-            offset = sh_get_u64(&r); /* where the receiver is: it may have had a part already */
-            err = r.bad || offset > total ? SH_ERR_CORRUPT : SH_OK;
-            sent = true;
-        }
+    struct sh_reader r = sh_reader_over(reply, size);
+    uint64_t before = *offset;
+    *offset = sh_get_u64(&r); /* it may have had a part already */
+    if (r.bad || *offset > total) {
+        return SH_ERR_CORRUPT;
     }
-    free(piece);
-    free(request);
-    blob_read_close(reader);
+    return *offset > before || *offset == total ? SH_OK : SH_ERR_IN_USE; /* others write it */
+}
+
+/* Gives the blob to one agent; OK when it is durable there. */
+static enum sh_err push(struct blobs *b, const uint8_t *node, struct push *p)
+{
+    uint64_t total = blob_read_size(p->reader);
+    uint64_t offset = 0;
+    enum sh_err err = SH_OK;
+    do {
+        err = atomic_load(&b->stopping) ? SH_ERR_CANCELLED : push_piece(b, node, p, &offset);
+    } while (err == SH_OK && offset < total);
     return err;
 }
 
@@ -308,18 +324,19 @@ static bool among(uint8_t (*ids)[SH_NODE_ID_BYTES], size_t count, const uint8_t 
     return false;
 }
 
+struct held { /* who has it durable, this agent first */
+    size_t count;
+    uint8_t ids[BLOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+};
+
 /* One pass over the live agents that do not hold it yet. */
-static void copy_pass(struct blobs *b, const struct blob_id *id, size_t wanted,
-                      uint8_t (*alive)[SH_NODE_ID_BYTES], size_t alive_count,
-                      uint8_t (*held)[SH_NODE_ID_BYTES], size_t *held_count, uint64_t deadline_us)
+static void copy_pass(struct blobs *b, struct push *p, size_t wanted,
+                      uint8_t (*alive)[SH_NODE_ID_BYTES], size_t alive_count, struct held *held)
 {
-    for (size_t i = 0; i < alive_count && *held_count < wanted; i++) {
-        if (among(held, *held_count, alive[i])) {
-            continue;
-        }
-        if (push(b, alive[i], id, deadline_us) == SH_OK) {
-            memcpy(held[*held_count], alive[i], SH_NODE_ID_BYTES);
-            (*held_count)++;
+    for (size_t i = 0; i < alive_count && held->count < wanted && p->local == SH_OK; i++) {
+        if (!among(held->ids, held->count, alive[i]) && push(b, alive[i], p) == SH_OK) {
+            memcpy(held->ids[held->count], alive[i], SH_NODE_ID_BYTES);
+            held->count++;
         }
     }
 }
@@ -332,34 +349,52 @@ static void wait_for_change(struct blobs *b, uint64_t seen, uint64_t deadline_us
     (void)members_wait(b->config.members, seen, left < RETRY_US ? left : RETRY_US);
 }
 
+/* Passes until enough agents hold it. */
+static enum sh_err copy_until(struct blobs *b, struct push *p, unsigned copies, struct held *held)
+{
+    uint8_t alive[BLOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+    for (;;) {
+        uint64_t seen = members_version(b->config.members);
+        size_t alive_count = members_alive(b->config.members, alive, SH_COUNT(alive));
+        size_t wanted = copies < alive_count + 1 ? copies : alive_count + 1;
+        wanted = wanted < SH_COUNT(held->ids) ? wanted : SH_COUNT(held->ids);
+        copy_pass(b, p, wanted, alive, alive_count, held);
+        if (held->count >= wanted || p->local != SH_OK) {
+            return p->local;
+        }
+        if (atomic_load(&b->stopping)) {
+            return SH_ERR_CANCELLED;
+        }
+        if (left_until(p->deadline_us) == 0) {
+            return SH_ERR_TIMEOUT;
+        }
+        wait_for_change(b, seen, p->deadline_us);
+    }
+}
+
 enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned copies,
                        uint8_t (*holders)[SH_NODE_ID_BYTES], size_t capacity, size_t *holder_count,
                        uint64_t timeout_us)
 {
-    uint8_t alive[BLOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
-    uint8_t held[BLOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
-    size_t held_count = 1;
-    uint64_t deadline = sh_now_us() + timeout_us;
-    memcpy(held[0], blobs->config.me, SH_NODE_ID_BYTES);
-    for (;;) {
-        uint64_t seen = members_version(blobs->config.members);
-        size_t alive_count = members_alive(blobs->config.members, alive, SH_COUNT(alive));
-        size_t wanted = copies < alive_count + 1 ? copies : alive_count + 1;
-        wanted = wanted < SH_COUNT(held) ? wanted : SH_COUNT(held);
-        copy_pass(blobs, id, wanted, alive, alive_count, held, &held_count, deadline);
-        if (held_count >= wanted) {
-            break;
-        }
-        if (left_until(deadline) == 0) {
-            return SH_ERR_TIMEOUT;
-        }
-        wait_for_change(blobs, seen, deadline);
+    struct push p = {.id = id, .deadline_us = sh_now_us() + timeout_us};
+    struct held held = {.count = 1};
+    memcpy(held.ids[0], blobs->config.me, SH_NODE_ID_BYTES);
+    enum sh_err err = blob_read_open(blobs->config.store, id, &p.reader);
+    if (err != SH_OK) {
+        return err;
     }
-    if (holders != NULL) {
-        *holder_count = held_count < capacity ? held_count : capacity;
-        memcpy(holders, held, *holder_count * SH_NODE_ID_BYTES);
+    p.piece = malloc(BLOBS_PIECE_BYTES);
+    p.request = malloc(REQUEST_MAX);
+    err = p.piece == NULL || p.request == NULL ? SH_ERR_NO_MEMORY
+                                               : copy_until(blobs, &p, copies, &held);
+    free(p.request);
+    free(p.piece);
+    blob_read_close(p.reader);
+    if (err == SH_OK && holders != NULL) {
+        *holder_count = held.count < capacity ? held.count : capacity;
+        memcpy(holders, held.ids, *holder_count * SH_NODE_ID_BYTES);
     }
-    return SH_OK;
+    return err;
 }
 
 enum sh_err blobs_put(struct blobs *blobs, const void *bytes, size_t size, unsigned copies,
@@ -384,7 +419,7 @@ static enum sh_err pull(struct blobs *b, const uint8_t *node, const struct blob_
     }
     uint8_t *piece = malloc(BLOBS_PIECE_BYTES);
     err = piece == NULL ? SH_ERR_NO_MEMORY : SH_OK;
-    while (err == SH_OK && offset < total) {
+    while (err == SH_OK && offset < total && !atomic_load(&b->stopping)) {
         uint8_t request[64];
         size_t got = 0;
         struct sh_writer w = sh_writer_over(request, sizeof request);
@@ -402,9 +437,10 @@ static enum sh_err pull(struct blobs *b, const uint8_t *node, const struct blob_
         }
     }
     free(piece);
-    if (err == SH_OK) {
+    if (err == SH_OK && offset >= total) {
         return blob_write_finish(writer, NULL);
     }
+    err = err == SH_OK ? SH_ERR_CANCELLED : err;
     enum sh_err closed = blob_write_close(writer);
     return closed != SH_OK ? closed : err;
 }
@@ -450,7 +486,7 @@ static void search_pass(struct blobs *b, const struct blob_id *id, bool damaged_
     uint8_t alive[BLOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
     size_t count = members_alive(b->config.members, alive, SH_COUNT(alive));
     *found = (struct search){.damaged = damaged_here};
-    for (size_t i = 0; i < count && !found->fetched; i++) {
+    for (size_t i = 0; i < count && !found->fetched && !atomic_load(&b->stopping); i++) {
         bool has = false;
         uint64_t total = 0;
         enum sh_err err = ask_has(b, alive[i], id, deadline_us, &has, &total);
@@ -481,6 +517,9 @@ enum sh_err blobs_fetch(struct blobs *blobs, const struct blob_id *id, uint64_t 
         search_pass(blobs, id, err == SH_ERR_CORRUPT, deadline, &found);
         if (found.fetched) {
             continue;
+        }
+        if (atomic_load(&blobs->stopping)) {
+            return SH_ERR_CANCELLED;
         }
         if (found.unanswered == 0) {
             return found.damaged ? SH_ERR_CORRUPT : SH_ERR_NOT_FOUND;

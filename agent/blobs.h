@@ -30,18 +30,23 @@ struct blobs_config {
 };
 
 SH_MUST_USE enum sh_err blobs_open(struct blobs **out, const struct blobs_config *config);
+/* Whoever waits in put, copy or fetch gets CANCELLED at its next step, and so does everyone later.
+ */
+void blobs_stop(struct blobs *blobs);
 void blobs_close(struct blobs *blobs); /* after calls_stop */
 
 /* Stores bytes here and returns when copies agents, or all live ones if fewer, have them durable.
  * TIMEOUT: durable here, not yet there. */
 SH_MUST_USE enum sh_err blobs_put(struct blobs *blobs, const void *bytes, size_t size,
                                   unsigned copies, struct blob_id *id, uint64_t timeout_us);
-/* The same for a blob that is here. holders (up to capacity, this agent first) may be NULL. */
+/* The same for a blob that is here; NOT_FOUND or CORRUPT when it is not, or not whole. holders (up
+ * to capacity, this agent first) may be NULL. */
 SH_MUST_USE enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned copies,
                                    uint8_t (*holders)[SH_NODE_ID_BYTES], size_t capacity,
                                    size_t *holder_count, uint64_t timeout_us);
 /* Makes it local: reads the copy that is here through, fetches one where there is none or it is
- * damaged. NOT_FOUND: no live agent has it. CORRUPT: every copy is damaged. */
+ * damaged. NOT_FOUND: every live agent answered and none has it. CORRUPT: every copy
+ * is damaged. TIMEOUT: some did not answer. */
 SH_MUST_USE enum sh_err blobs_fetch(struct blobs *blobs, const struct blob_id *id, uint64_t *size,
                                     uint64_t timeout_us);
 
