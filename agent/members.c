@@ -16,6 +16,8 @@ struct members {
     uint64_t version;
     size_t count;
     struct service_member *at; /* sorted by id; SH_NODES_MAX places */
+    size_t voter_count;        /* voters may be told before their records arrive */
+    uint8_t voters[SH_VOTERS_MAX][SH_NODE_ID_BYTES];
 };
 
 enum sh_err members_open(struct members **out, const uint8_t me[SH_NODE_ID_BYTES])
@@ -78,22 +80,31 @@ static void announce(struct members *m)
     SH_CHECK(pthread_cond_broadcast(&m->changed) == 0);
 }
 
+static bool is_voter(const struct members *m, const uint8_t *id)
+{
+    for (size_t i = 0; i < m->voter_count; i++) {
+        if (memcmp(m->voters[i], id, SH_NODE_ID_BYTES) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 enum sh_err members_put(struct members *m, const struct service_member *member)
 {
     enum sh_err err = SH_OK;
     SH_CHECK(pthread_mutex_lock(&m->lock) == 0);
     size_t place = place_of(m, member->node.id);
-    if (holds(m, place, member->node.id)) {
-        bool voter = m->at[place].voter;
-        m->at[place] = *member;
-        m->at[place].voter = voter;
-        announce(m);
-    } else if (m->count == SH_NODES_MAX) {
+    bool known = holds(m, place, member->node.id);
+    if (!known && m->count == SH_NODES_MAX) {
         err = SH_ERR_LIMIT;
     } else {
-        memmove(&m->at[place + 1], &m->at[place], (m->count - place) * sizeof *m->at);
+        if (!known) {
+            memmove(&m->at[place + 1], &m->at[place], (m->count - place) * sizeof *m->at);
+            m->count++;
+        }
         m->at[place] = *member;
-        m->count++;
+        m->at[place].voter = is_voter(m, member->node.id);
         announce(m);
     }
     SH_CHECK(pthread_mutex_unlock(&m->lock) == 0);
@@ -102,15 +113,14 @@ enum sh_err members_put(struct members *m, const struct service_member *member)
 
 void members_set_voters(struct members *m, uint8_t (*ids)[SH_NODE_ID_BYTES], size_t count)
 {
+    SH_CHECK_CMP(count, <=, SH_VOTERS_MAX);
     SH_CHECK(pthread_mutex_lock(&m->lock) == 0);
-    for (size_t i = 0; i < m->count; i++) {
-        m->at[i].voter = false;
+    m->voter_count = count;
+    if (count > 0) {
+        memcpy(m->voters, ids, count * SH_NODE_ID_BYTES);
     }
-    for (size_t i = 0; i < count; i++) {
-        size_t place = place_of(m, ids[i]);
-        if (holds(m, place, ids[i])) {
-            m->at[place].voter = true;
-        }
+    for (size_t i = 0; i < m->count; i++) {
+        m->at[i].voter = is_voter(m, m->at[i].node.id);
     }
     announce(m);
     SH_CHECK(pthread_mutex_unlock(&m->lock) == 0);

@@ -14,7 +14,9 @@ void members_close(struct members *m);
 
 /* Inserts or replaces one agent (this one too). LIMIT beyond SH_NODES_MAX. Loop only. */
 SH_MUST_USE enum sh_err members_put(struct members *m, const struct service_member *member);
-/* Marks exactly the count ids as voters. Loop only. */
+/* Marks exactly the count (<= SH_VOTERS_MAX) ids as voters, those too that are put later. Loop
+ * only.
+ */
 void members_set_voters(struct members *m, uint8_t (*ids)[SH_NODE_ID_BYTES], size_t count);
 
 /* Sorted by node id; returns how many were written. */
