@@ -34,12 +34,11 @@ struct apply {
     bool stopping;
 };
 
+/* Takes event->memory. */
 static void tell(struct apply *a, const struct apply_event *event)
 {
-    /* The loop drains its events before it sleeps; a full queue means it is busy, so give it time.
-     */
-    while (queue_push(a->events, event) == SH_ERR_FULL) {
-        SH_CHECK(sched_yield() == 0);
+    if (queue_push_wait(a->events, event) != SH_OK) {
+        free(event->memory); /* stopped: nobody listens */
     }
 }
 
@@ -134,6 +133,7 @@ static enum sh_err apply_conf_entry(struct apply *a, const struct wal_entry *e)
     if (stopping) {
         return SH_ERR_CANCELLED;
     }
+    SH_CHECK_CMP(e->index, ==, a->applied + 1);
     uint8_t bytes[RAFT_CONF_BYTES_MAX];
     struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
     raft_conf_encode(&conf, &w);
@@ -149,32 +149,8 @@ static enum sh_err apply_conf_entry(struct apply *a, const struct wal_entry *e)
     return err;
 }
 
-static enum sh_err apply_up_to(struct apply *a, uint64_t target)
-{
-    while (a->applied < target) {
-        uint32_t count = 0;
-        enum sh_err err = wal_read(a->config.wal, a->applied + 1, target + 1, a->entries,
-                                   APPLY_BATCH_ENTRIES, a->buffer, READ_BUFFER_BYTES, &count);
-        if (err != SH_OK) {
-            return err;
-        }
-        SH_CHECK(count > 0);
-        uint32_t at = 0;
-        uint32_t taken = 0;
-        err = apply_run(a, count, &taken);
-        at += taken;
-        if (err == SH_OK && at < count) {
-            err = apply_conf_entry(a, &a->entries[at]);
-        }
-        if (err != SH_OK) {
-            return err;
-        }
-    }
-    return SH_OK;
-}
-
-/* Entries in one block that the loop frees. A failed read answers "no entries": the core asks again
- * or falls back to what it has. */
+/* Entries in one block that the loop frees. A failed read answers "no entries": the core then
+ * wishes for a snapshot, is told that there is none, and asks again. */
 static void serve_read(struct apply *a, const struct raft_log_read *read)
 {
     struct apply_event event = {.kind = APPLY_LOG, .request = read->request};
@@ -205,6 +181,51 @@ static void serve_read(struct apply *a, const struct raft_log_read *read)
     tell(a, &event);
 }
 
+static bool is_stopping(struct apply *a)
+{
+    SH_CHECK(pthread_mutex_lock(&a->lock) == 0);
+    bool stopping = a->stopping;
+    SH_CHECK(pthread_mutex_unlock(&a->lock) == 0);
+    return stopping;
+}
+
+static void serve_reads(struct apply *a)
+{
+    struct raft_log_read read;
+    while (queue_pop(a->reads, &read)) {
+        serve_read(a, &read);
+    }
+}
+
+/* Reads are served between batches: what others wait for does not wait for a long catching up. */
+static enum sh_err apply_up_to(struct apply *a, uint64_t target)
+{
+    while (a->applied < target) {
+        uint32_t count = 0;
+        serve_reads(a);
+        if (is_stopping(a)) {
+            return SH_ERR_CANCELLED;
+        }
+        enum sh_err err = wal_read(a->config.wal, a->applied + 1, target + 1, a->entries,
+                                   APPLY_BATCH_ENTRIES, a->buffer, READ_BUFFER_BYTES, &count);
+        if (err != SH_OK) {
+            return err;
+        }
+        SH_CHECK(count > 0);
+        uint32_t at = 0;
+        uint32_t taken = 0;
+        err = apply_run(a, count, &taken);
+        at += taken;
+        if (err == SH_OK && at < count) {
+            err = apply_conf_entry(a, &a->entries[at]);
+        }
+        if (err != SH_OK) {
+            return err;
+        }
+    }
+    return SH_OK;
+}
+
 static void *run(void *arg)
 {
     struct apply *a = arg;
@@ -220,10 +241,7 @@ static void *run(void *arg)
         if (stopping) {
             return NULL;
         }
-        struct raft_log_read read;
-        while (queue_pop(a->reads, &read)) {
-            serve_read(a, &read);
-        }
+        serve_reads(a);
         enum sh_err err = apply_up_to(a, target);
         if (err != SH_OK) {
             if (err != SH_ERR_CANCELLED) {
@@ -290,6 +308,10 @@ void apply_stop(struct apply *apply)
 
 void apply_close(struct apply *apply)
 {
+    if (apply == NULL) {
+        return;
+    }
+    SH_CHECK(!apply->running);
     struct apply_event event;
     while (apply->events != NULL && queue_pop(apply->events, &event)) {
         free(event.memory);
@@ -312,10 +334,12 @@ static void wake(struct apply *a)
 void apply_commit(struct apply *apply, uint64_t apply_to)
 {
     SH_CHECK(pthread_mutex_lock(&apply->lock) == 0);
-    if (apply_to > apply->target) {
+    bool more = apply_to > apply->target;
+    if (more) {
         apply->target = apply_to;
+        SH_CHECK(pthread_cond_signal(&apply->wake) == 0);
     }
-    wake(apply);
+    SH_CHECK(pthread_mutex_unlock(&apply->lock) == 0);
 }
 
 void apply_conf(struct apply *apply, uint64_t index, const struct raft_conf *conf)

@@ -22,7 +22,7 @@ struct apply;
 enum apply_event_kind {
     APPLY_ADVANCED, /* index: everything up to it is in the tables */
     APPLY_CONF,     /* index, data: answer with apply_conf */
-    APPLY_LOG,      /* request, entries: memory is given to the loop, which frees it */
+    APPLY_LOG,      /* request, entries (none: not readable): the loop frees memory */
     APPLY_FAILED    /* err: the agent must stop; text was written to the journal */
 };
 
@@ -60,7 +60,7 @@ void apply_close(struct apply *apply);
 /* From the loop; never block. */
 void apply_commit(struct apply *apply, uint64_t apply_to);
 void apply_conf(struct apply *apply, uint64_t index, const struct raft_conf *conf);
-/* FULL: APPLY_READS_MAX reads wait. */
+/* FULL: APPLY_READS_MAX reads wait; the answer to this one never comes. */
 SH_MUST_USE enum sh_err apply_log_read(struct apply *apply, const struct raft_log_read *read);
 /* Of struct apply_event. */
 struct queue *apply_event_queue(struct apply *apply);

@@ -12,7 +12,11 @@ struct disk {
     struct queue *done;
     pthread_t thread;
     atomic_bool stopping;
+    bool running;
+    bool failed; /* the disk thread's */
 };
+
+#define WAIT_US UINT64_C(60000000) /* for work; queue_stop ends it earlier */
 
 struct batch {
     struct wal_entry *entries; /* DISK_BATCH_ENTRIES places */
@@ -70,15 +74,22 @@ static void add(struct batch *b, const struct disk_write *w)
 static void flush(struct disk *d, struct batch *b)
 {
     struct disk_done done = {.token = b->token, .batched = b->writes};
-    done.err = wal_save(d->wal, b->has_hard ? &b->hard : NULL, b->entries, b->count, b->sync);
-    if (done.err != SH_OK) {
+    if (d->failed) {
         done.token = 0;
+    } else {
+        done.err = wal_save(d->wal, b->has_hard ? &b->hard : NULL, b->entries, b->count, b->sync);
+        d->failed = done.err != SH_OK;
+        done.token = d->failed ? 0 : done.token;
     }
     for (uint32_t i = 0; i < b->writes; i++) {
         free(b->memory[i]);
     }
-    struct wal_entry *entries = b->entries;
-    *b = (struct batch){.entries = entries};
+    b->count = 0;
+    b->bytes = 0;
+    b->sync = false;
+    b->has_hard = false;
+    b->token = 0;
+    b->writes = 0;
     if (done.token != 0 || done.err != SH_OK) {
         /* The loop drains this queue at every wake-up and never waits for us: it has room, unless
          * the loop is gone. */
@@ -96,7 +107,7 @@ static void *run(void *arg)
     SH_CHECK(b->entries != NULL);
     struct disk_write w;
     for (;;) {
-        bool got = queue_wait(d->todo, &w, 1000000);
+        bool got = queue_wait(d->todo, &w, WAIT_US);
         if (!got) {
             if (atomic_load(&d->stopping)) {
                 break;
@@ -136,6 +147,7 @@ enum sh_err disk_open(struct disk **out, struct wal *wal)
         free(d);
         return err;
     }
+    d->running = true;
     *out = d;
     return SH_OK;
 }
@@ -144,7 +156,10 @@ void disk_stop(struct disk *disk)
 {
     atomic_store(&disk->stopping, true);
     queue_stop(disk->todo);
-    SH_CHECK(pthread_join(disk->thread, NULL) == 0);
+    if (disk->running) {
+        SH_CHECK(pthread_join(disk->thread, NULL) == 0);
+        disk->running = false;
+    }
 }
 
 void disk_close(struct disk *disk)
@@ -152,6 +167,7 @@ void disk_close(struct disk *disk)
     if (disk == NULL) {
         return;
     }
+    SH_CHECK(!disk->running);
     struct disk_write w;
     while (queue_pop(disk->todo, &w)) {
         free(w.memory);
@@ -165,6 +181,11 @@ enum sh_err disk_submit(struct disk *disk, const struct disk_write *write)
 {
     SH_CHECK_CMP(write->count, <=, DISK_BATCH_ENTRIES);
     return queue_push(disk->todo, write);
+}
+
+uint32_t disk_waiting(struct disk *disk)
+{
+    return queue_count(disk->todo);
 }
 
 struct queue *disk_done_queue(struct disk *disk)

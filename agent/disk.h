@@ -2,14 +2,14 @@
  *
  * The thread that writes Raft's log. What waits while one fsync runs leaves together with the next
  * (group commit): at most DISK_BATCH_ENTRIES entries and DISK_BATCH_BYTES of payload a write. After
- * an error nothing is written any more; the loop must stop the agent. */
+ * an error, told once, nothing is written any more; the loop must stop the agent. */
 #ifndef AGENT_DISK_H
 #define AGENT_DISK_H
 
 #include "queue.h"
 #include "store/wal/wal.h"
 
-#define DISK_QUEUE_MAX     4096u
+#define DISK_QUEUE_MAX     8192u /* above what a core leaves unpersisted: raft_limits.tail_entries */
 #define DISK_BATCH_ENTRIES 1024u
 #define DISK_BATCH_BYTES   (4u << 20)
 
@@ -41,6 +41,8 @@ void disk_close(struct disk *disk);
 
 /* FULL: DISK_QUEUE_MAX writes wait; memory stays the caller's. */
 SH_MUST_USE enum sh_err disk_submit(struct disk *disk, const struct disk_write *write);
+/* Writes that wait now; what need not be written can be left out while there are many. */
+uint32_t disk_waiting(struct disk *disk);
 /* Of struct disk_done. */
 struct queue *disk_done_queue(struct disk *disk);
 

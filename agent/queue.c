@@ -15,6 +15,7 @@
 struct queue {
     pthread_mutex_t lock;
     pthread_cond_t arrived;
+    pthread_cond_t room;
     int fd;
     bool stopped;
     size_t item_size;
@@ -48,6 +49,7 @@ enum sh_err queue_open(struct queue **out, uint32_t capacity, size_t item_size)
     SH_CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
     SH_CHECK(pthread_mutex_init(&q->lock, NULL) == 0);
     SH_CHECK(pthread_cond_init(&q->arrived, &attr) == 0);
+    SH_CHECK(pthread_cond_init(&q->room, &attr) == 0);
     SH_CHECK(pthread_condattr_destroy(&attr) == 0);
     *out = q;
     return SH_OK;
@@ -59,6 +61,7 @@ void queue_close(struct queue *q)
         return;
     }
     SH_CHECK(pthread_cond_destroy(&q->arrived) == 0);
+    SH_CHECK(pthread_cond_destroy(&q->room) == 0);
     SH_CHECK(pthread_mutex_destroy(&q->lock) == 0);
     (void)close(q->fd);
     free(q->items);
@@ -73,20 +76,38 @@ static void mark(const struct queue *q, bool filled)
     SH_CHECK(n == (ssize_t)sizeof one);
 }
 
+/* Under the lock. */
+static enum sh_err add(struct queue *q, const void *item)
+{
+    if (q->stopped) {
+        return SH_ERR_CANCELLED;
+    }
+    if (sh_ring_full(&q->ring)) {
+        return SH_ERR_FULL;
+    }
+    memcpy(q->items + sh_ring_push(&q->ring) * q->item_size, item, q->item_size);
+    if (q->ring.count == 1) {
+        mark(q, true);
+    }
+    SH_CHECK(pthread_cond_signal(&q->arrived) == 0);
+    return SH_OK;
+}
+
 enum sh_err queue_push(struct queue *q, const void *item)
 {
-    enum sh_err err = SH_OK;
     SH_CHECK(pthread_mutex_lock(&q->lock) == 0);
-    if (q->stopped) {
-        err = SH_ERR_CANCELLED;
-    } else if (sh_ring_full(&q->ring)) {
-        err = SH_ERR_FULL;
-    } else {
-        memcpy(q->items + sh_ring_push(&q->ring) * q->item_size, item, q->item_size);
-        if (q->ring.count == 1) {
-            mark(q, true);
-        }
-        SH_CHECK(pthread_cond_signal(&q->arrived) == 0);
+    enum sh_err err = add(q, item);
+    SH_CHECK(pthread_mutex_unlock(&q->lock) == 0);
+    return err;
+}
+
+enum sh_err queue_push_wait(struct queue *q, const void *item)
+{
+    SH_CHECK(pthread_mutex_lock(&q->lock) == 0);
+    enum sh_err err = add(q, item);
+    while (err == SH_ERR_FULL) {
+        SH_CHECK(pthread_cond_wait(&q->room, &q->lock) == 0);
+        err = add(q, item);
     }
     SH_CHECK(pthread_mutex_unlock(&q->lock) == 0);
     return err;
@@ -101,6 +122,7 @@ static bool take(struct queue *q, void *item)
     if (q->ring.count == 0) {
         mark(q, false);
     }
+    SH_CHECK(pthread_cond_signal(&q->room) == 0);
     return true;
 }
 
@@ -138,6 +160,7 @@ void queue_stop(struct queue *q)
     SH_CHECK(pthread_mutex_lock(&q->lock) == 0);
     q->stopped = true;
     SH_CHECK(pthread_cond_broadcast(&q->arrived) == 0);
+    SH_CHECK(pthread_cond_broadcast(&q->room) == 0);
     SH_CHECK(pthread_mutex_unlock(&q->lock) == 0);
 }
 

@@ -19,6 +19,8 @@ SH_MUST_USE enum sh_err queue_open(struct queue **out, uint32_t capacity, size_t
 void queue_close(struct queue *q); /* what is left inside is the caller's loss: drain first */
 /* FULL when capacity items wait. Never blocks. */
 SH_MUST_USE enum sh_err queue_push(struct queue *q, const void *item);
+/* Waits for room; CANCELLED after queue_stop, also while waiting. Only where somebody pops. */
+SH_MUST_USE enum sh_err queue_push_wait(struct queue *q, const void *item);
 bool queue_pop(struct queue *q, void *item);
 /* Pops, waiting up to timeout_us for an item; false on timeout or after queue_stop. */
 bool queue_wait(struct queue *q, void *item, uint64_t timeout_us);
