@@ -10,10 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { NODES_MAX = 2 * RAFT_PEERS_MAX, ENCODE_BYTES = SH_CONTROL_BYTES_MAX };
+/* Writes waiting for the disk beyond which those that need not be made are left out. */
+enum { HARD_BACKLOG_MAX = DISK_QUEUE_MAX / 8 };
+enum { NODES_MAX = SH_NODES_MAX, ENCODE_BYTES = SH_CONTROL_BYTES_MAX };
 
-struct known {       /* handle of a node */
-    uint64_t handle; /* 0: free */
+struct known { /* handle of a node */
+    uint64_t handle;
+    bool sure; /* from the tables, not from a message */
     uint8_t node[SH_NODE_ID_BYTES];
 };
 
@@ -31,7 +34,10 @@ struct replica {
     uint64_t handle;
     struct raft_update update;
     struct raft_entry entries[RAFT_MSG_ENTRIES_MAX];
-    struct known nodes[NODES_MAX];
+    size_t known_count;
+    struct known known[NODES_MAX];
+    enum sh_err failure;     /* not OK: the agent must stop */
+    struct jobs_cmd command; /* scratch of replica_propose */
     struct sh_ring held_ring;
     struct held held[REPLICA_HELD_MAX];
     uint64_t durable; /* newest token on disk */
@@ -45,32 +51,56 @@ struct replica {
     struct replica_status published;
 };
 
-void replica_learn(struct replica *r, uint64_t handle, const uint8_t node[SH_NODE_ID_BYTES])
+static struct known *find(struct replica *r, uint64_t handle)
 {
-    struct known *place = NULL;
-    for (size_t i = 0; i < NODES_MAX; i++) {
-        if (r->nodes[i].handle == handle) {
-            place = &r->nodes[i];
-            break;
-        }
-        if (r->nodes[i].handle == 0 && place == NULL) {
-            place = &r->nodes[i];
+    for (size_t i = 0; i < r->known_count; i++) {
+        if (r->known[i].handle == handle) {
+            return &r->known[i];
         }
     }
-    if (place != NULL && handle != 0) {
-        place->handle = handle;
-        memcpy(place->node, node, SH_NODE_ID_BYTES);
-    }
+    return NULL;
 }
 
 static const struct known *by_handle(const struct replica *r, uint64_t handle)
 {
-    for (size_t i = 0; i < NODES_MAX && handle != 0; i++) {
-        if (r->nodes[i].handle == handle) {
-            return &r->nodes[i];
+    for (size_t i = 0; i < r->known_count; i++) {
+        if (r->known[i].handle == handle) {
+            return &r->known[i];
         }
     }
     return NULL;
+}
+
+static struct known *learn(struct replica *r, uint64_t handle, const uint8_t *node)
+{
+    struct known *k = find(r, handle);
+    if (k == NULL && r->known_count < NODES_MAX) {
+        k = &r->known[r->known_count++];
+        *k = (struct known){.handle = handle};
+    }
+    if (k != NULL) {
+        memcpy(k->node, node, SH_NODE_ID_BYTES);
+    }
+    return k;
+}
+
+void replica_learn(struct replica *r, uint64_t handle, const uint8_t node[SH_NODE_ID_BYTES])
+{
+    struct known *k = handle == 0 ? NULL : learn(r, handle, node);
+    if (k != NULL) {
+        k->sure = true;
+    }
+}
+
+/* A message says that its handle is node's. Believed until the tables say so too; false where they
+ * say otherwise. */
+static bool learn_from_message(struct replica *r, uint64_t handle, const uint8_t *node)
+{
+    const struct known *k = find(r, handle);
+    if (k != NULL && k->sure) {
+        return memcmp(k->node, node, SH_NODE_ID_BYTES) == 0;
+    }
+    return learn(r, handle, node) != NULL;
 }
 
 /* False: it did not leave. */
@@ -104,28 +134,55 @@ static void release_held(struct replica *r, uint64_t now_us)
     }
 }
 
-/* Sends or holds the messages of the update; notes peers that could not be reached in failed. */
-static uint32_t send_messages(struct replica *r, uint64_t now_us, uint64_t *failed)
+/* What the core must be told once the present update has been carried out. */
+struct answers {
+    uint32_t count;
+    struct raft_event at[3 * RAFT_PEERS_MAX];
+};
+
+static void answer(struct answers *a, const struct raft_event *event)
+{
+    if (a->count < SH_COUNT(a->at)) {
+        a->at[a->count++] = *event;
+    }
+}
+
+/* Sends or holds the messages of the update. */
+static void send_messages(struct replica *r, uint64_t now_us, struct answers *answers)
 {
     const struct raft_update *u = &r->update;
-    uint32_t failed_count = 0;
     for (uint32_t i = 0; i < u->message_count; i++) {
         const struct raft_msg *msg = &u->messages[i];
+        struct raft_event event = {.type = RAFT_UNREACHABLE, .now = now_us, .peer = msg->to};
         if (msg->type == RAFT_MSG_SNAP) {
-            /* The log is never compacted yet, so nobody can need a snapshot. */
-            journal_error("agent %llu asked for a snapshot", (unsigned long long)msg->to);
+            /* The log is never compacted, so this follows a log read that failed: no snapshot, and
+             * the core tries the log again when the member answers next. */
+            event.type = RAFT_SNAPSHOT_STATUS;
+            event.snapshot.peer = msg->to;
+            event.snapshot.ok = false;
+            answer(answers, &event);
             continue;
         }
         size_t size = raft_msg_encode(msg, r->scratch, ENCODE_BYTES);
         SH_CHECK(size > 0);
         if (msg->after > r->durable) {
             hold(r, msg, size);
-        } else if (!send_bytes(r, now_us, msg->to, r->scratch, size) &&
-                   failed_count < RAFT_PEERS_MAX) {
-            failed[failed_count++] = msg->to;
+        } else if (!send_bytes(r, now_us, msg->to, r->scratch, size)) {
+            answer(answers, &event);
         }
     }
-    return failed_count;
+}
+
+static void read_log(struct replica *r, uint64_t now_us, struct answers *answers)
+{
+    const struct raft_update *u = &r->update;
+    for (uint32_t i = 0; i < u->log_read_count; i++) {
+        if (apply_log_read(r->config.apply, &u->log_reads[i]) != SH_OK) {
+            struct raft_event event = {.type = RAFT_LOG_READ, .now = now_us};
+            event.read.request = u->log_reads[i].request;
+            answer(answers, &event);
+        }
+    }
 }
 
 /* One block: the entry array, then the payloads. */
@@ -136,6 +193,9 @@ static void write_update(struct replica *r)
         return;
     }
     SH_CHECK(!u->install);
+    if (u->token == 0 && disk_waiting(r->config.disk) > HARD_BACKLOG_MAX) {
+        return; /* a commit index alone may be left out, and the next write brings it */
+    }
     size_t bytes = 0;
     for (uint32_t i = 0; i < u->append_count; i++) {
         bytes += u->append[i].size;
@@ -164,7 +224,7 @@ static void write_update(struct replica *r)
             at += e->size;
         }
     }
-    /* The core stops accepting proposals (uncommitted bytes) long before the queue could fill. */
+    /* The core holds back what it cannot keep in its tail before the queue could fill. */
     SH_CHECK(disk_submit(r->config.disk, &w) == SH_OK);
 }
 
@@ -194,17 +254,13 @@ static void note_leader(struct replica *r, uint64_t now_us)
     r->config.on_change(r->config.ctx);
 }
 
-/* Carries out what the core's last step asked for. */
-static void absorb(struct replica *r, uint64_t now_us)
+/* Carries out what the core's last step asked for; answers collects what it must be told then. */
+static void carry_out(struct replica *r, uint64_t now_us, struct answers *answers)
 {
     const struct raft_update *u = &r->update;
-    uint64_t failed[RAFT_PEERS_MAX];
     write_update(r);
-    uint32_t failed_count = send_messages(r, now_us, failed);
-    for (uint32_t i = 0; i < u->log_read_count; i++) {
-        /* At most one a peer is under way, and APPLY_READS_MAX is above RAFT_PEERS_MAX. */
-        SH_CHECK(apply_log_read(r->config.apply, &u->log_reads[i]) == SH_OK);
-    }
+    send_messages(r, now_us, answers);
+    read_log(r, now_us, answers);
     apply_commit(r->config.apply, u->apply_to);
     if (u->soft_changed || u->leader != r->leader) {
         note_leader(r, now_us);
@@ -212,10 +268,18 @@ static void absorb(struct replica *r, uint64_t now_us)
     if (u->conf_changed) {
         r->config.on_change(r->config.ctx);
     }
-    for (uint32_t i = 0; i < failed_count; i++) {
-        struct raft_event event = {.type = RAFT_UNREACHABLE, .now = now_us, .peer = failed[i]};
-        raft_step(r->raft, &event, &r->update);
-        SH_CHECK(r->update.token == 0 && r->update.message_count == 0);
+}
+
+/* A failed read is answered with a wish for a snapshot, which is answered in turn: no more than
+ * that follows from an answer, and what does not fit is repeated by the core. */
+static void absorb(struct replica *r, uint64_t now_us)
+{
+    struct answers answers;
+    answers.count = 0;
+    carry_out(r, now_us, &answers);
+    for (uint32_t i = 0; i < answers.count; i++) {
+        raft_step(r->raft, &answers.at[i], &r->update);
+        carry_out(r, now_us, &answers);
     }
 }
 
@@ -345,10 +409,18 @@ static enum sh_err take_handle(struct replica *r, uint64_t now_us, uint64_t hand
     if (err == SH_OK) {
         journal_info("admitted as agent %llu", (unsigned long long)handle);
     } else {
-        journal_error("could not keep the handle %llu: %s", (unsigned long long)handle,
+        journal_error("could not keep the handle %llu, stopping: %s", (unsigned long long)handle,
                       sh_err_text(err));
+        r->failure = err;
     }
     return err;
+}
+
+/* Members send no snapshots (no log is ever compacted) and no proposals (they travel as envelopes,
+ * which are judged before they enter the log). */
+static bool taken(enum raft_msg_type type)
+{
+    return type != RAFT_MSG_SNAP && type != RAFT_MSG_PROP;
 }
 
 void replica_receive(struct replica *r, uint64_t now_us, const uint8_t from[SH_NODE_ID_BYTES],
@@ -356,7 +428,8 @@ void replica_receive(struct replica *r, uint64_t now_us, const uint8_t from[SH_N
 {
     struct raft_msg msg;
     if (raft_msg_decode(bytes.at, bytes.size, r->entries, RAFT_MSG_ENTRIES_MAX, &msg) != SH_OK ||
-        msg.to == 0 || msg.from == 0 || msg.from == msg.to) {
+        msg.to == 0 || msg.from == 0 || msg.from == msg.to || !taken(msg.type) ||
+        r->failure != SH_OK) {
         return;
     }
     if (r->raft == NULL) {
@@ -368,7 +441,9 @@ void replica_receive(struct replica *r, uint64_t now_us, const uint8_t from[SH_N
     if (msg.to != r->handle) {
         return; /* meant for an earlier life of this address */
     }
-    replica_learn(r, msg.from, from);
+    if (!learn_from_message(r, msg.from, from)) {
+        return; /* that handle is another agent's */
+    }
     struct raft_event event = {.type = RAFT_RECEIVE, .now = now_us, .message = &msg};
     step(r, &event);
 }
@@ -448,11 +523,17 @@ enum sh_err replica_propose(struct replica *r, uint64_t now_us, uint8_t *envelop
     if (r->raft == NULL || r->role != RAFT_LEADER) {
         return SH_ERR_NOT_LEADER;
     }
-    SH_CHECK_CMP(size, >, PROPOSALS_ENVELOPE_HEAD);
-    if (size > RAFT_ENTRY_BYTES_MAX || !jobs_cmd_stamp(envelope + PROPOSALS_ENVELOPE_HEAD,
-                                                       size - PROPOSALS_ENVELOPE_HEAD, stamp_us)) {
+    struct proposals_envelope opened;
+    struct sh_span bytes = {.at = envelope, .size = size};
+    if (size > RAFT_ENTRY_BYTES_MAX || proposals_unseal(bytes, &opened) != SH_OK) {
         return SH_ERR_INVALID;
     }
+    /* A command that somebody cannot decode would halt every agent for good. */
+    enum sh_err err = jobs_cmd_decode(opened.command.at, opened.command.size, &r->command);
+    if (err != SH_OK) {
+        return err;
+    }
+    SH_CHECK(jobs_cmd_stamp(envelope + PROPOSALS_ENVELOPE_HEAD, opened.command.size, stamp_us));
     struct raft_entry entry = {.type = RAFT_ENTRY_NORMAL, .size = (uint32_t)size, .data = envelope};
     struct raft_event event = {.type = RAFT_PROPOSE, .now = now_us};
     event.propose.entries = &entry;
@@ -491,6 +572,11 @@ bool replica_leader(const struct replica *r, uint8_t out[SH_NODE_ID_BYTES])
         memcpy(out, k->node, SH_NODE_ID_BYTES);
     }
     return k != NULL;
+}
+
+enum sh_err replica_failure(const struct replica *r)
+{
+    return r->failure;
 }
 
 bool replica_leads(const struct replica *r)

@@ -50,7 +50,8 @@ void replica_close(struct replica *r);
 /* Once the tables are up to the commit index: the only voter of a cluster campaigns at once. */
 void replica_begin(struct replica *r, uint64_t now_us);
 
-/* Says which node a handle belongs to (rows of the tables; messages teach it too). */
+/* Says which node a handle belongs to, from a row of the tables: it overrules what messages said.
+ */
 void replica_learn(struct replica *r, uint64_t handle, const uint8_t node[SH_NODE_ID_BYTES]);
 
 void replica_receive(struct replica *r, uint64_t now_us, const uint8_t from[SH_NODE_ID_BYTES],
@@ -63,8 +64,8 @@ void replica_peer_down(struct replica *r, uint64_t now_us, const uint8_t node[SH
 void replica_tick(struct replica *r, uint64_t now_us);
 uint64_t replica_deadline_us(const struct replica *r);
 
-/* An envelope (proposals.h); its command is stamped with stamp_us. NOT_LEADER: *leader_known and
- * leader say who to send it to. FULL. */
+/* An envelope (proposals.h); its command is stamped with stamp_us. NOT_LEADER: replica_leader says
+ * who to send it to. FULL. INVALID, CORRUPT, VERSION: this program does not take such a command. */
 SH_MUST_USE enum sh_err replica_propose(struct replica *r, uint64_t now_us, uint8_t *envelope,
                                         size_t size, uint64_t stamp_us);
 SH_MUST_USE enum sh_err replica_change(struct replica *r, uint64_t now_us,
@@ -74,6 +75,8 @@ bool replica_leader(const struct replica *r, uint8_t out[SH_NODE_ID_BYTES]);
 bool replica_leads(const struct replica *r);
 /* Not admitted by any coordinator yet. */
 bool replica_is_dormant(const struct replica *r);
+/* Not OK: the agent must stop (its handle could not be made durable). */
+enum sh_err replica_failure(const struct replica *r);
 
 /* A copy as of the last turn of the loop; any thread. */
 void replica_status(struct replica *r, struct replica_status *out);
