@@ -15,8 +15,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
 enum { ADDRS_MAX = 256, TURN_EVENTS = 256 };
+
+#define WAIT_US UINT64_C(60000000) /* for input; the wake descriptor ends it earlier */
 
 struct address {
     uint8_t node[SH_NODE_ID_BYTES];
@@ -28,6 +32,8 @@ struct bulk {
     struct link_plane *plane;
     struct outbox *outbox;
     struct queue *addresses; /* of struct address */
+    struct link_event *event;
+    int wake; /* eventfd: bulk_stop */
     bulk_frame_fn frame;
     bulk_down_fn down;
     void *ctx;
@@ -44,7 +50,14 @@ enum sh_err bulk_open(struct bulk **out, struct service *s)
     }
     b->s = s;
     b->plane = link_plane_of(s->link, LINK_BULK);
-    enum sh_err err = outbox_open(&b->outbox, BULK_OUTBOX_BYTES_MAX);
+    b->event = malloc(sizeof *b->event);
+    b->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    enum sh_err err = b->event == NULL ? SH_ERR_NO_MEMORY
+                      : b->wake < 0    ? sh_err_from_errno(errno)
+                                       : SH_OK;
+    if (err == SH_OK) {
+        err = outbox_open(&b->outbox, BULK_OUTBOX_BYTES_MAX);
+    }
     if (err == SH_OK) {
         err = queue_open(&b->addresses, ADDRS_MAX, sizeof(struct address));
     }
@@ -128,20 +141,18 @@ static void turn(struct bulk *b, uint64_t now_us)
         }
     }
     outbox_drain(b->outbox, b->plane, now_us, lost, b);
-    struct link_event *e = malloc(sizeof *e);
-    SH_CHECK(e != NULL);
-    for (unsigned i = 0; i < TURN_EVENTS && link_next(b->plane, now_us, e); i++) {
-        take_event(b, now_us, e);
+    for (unsigned i = 0; i < TURN_EVENTS && link_next(b->plane, now_us, b->event); i++) {
+        take_event(b, now_us, b->event);
     }
-    free(e);
 }
 
 static void *run(void *arg)
 {
     struct bulk *b = arg;
-    struct pollfd fds[3] = {{.fd = link_plane_fd(b->plane), .events = POLLIN},
-                            {.fd = outbox_fd(b->outbox), .events = POLLIN},
-                            {.fd = queue_fd(b->addresses), .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = link_plane_fd(b->plane), .events = POLLIN},
+                           {.fd = outbox_fd(b->outbox), .events = POLLIN},
+                           {.fd = queue_fd(b->addresses), .events = POLLIN},
+                           {.fd = b->wake, .events = POLLIN}};
     while (!atomic_load(&b->stopping)) {
         turn(b, sh_now_us());
         if (link_pending(b->plane)) {
@@ -150,9 +161,10 @@ static void *run(void *arg)
         uint64_t now = sh_now_us();
         uint64_t due = link_deadline_us(b->plane);
         uint64_t wait_us = due <= now ? 0 : due - now;
-        wait_us = wait_us < 200000 ? wait_us : 200000; /* so that stopping is noticed */
-        struct timespec t = {.tv_nsec = (long)wait_us * 1000};
-        if (ppoll(fds, 3, &t, NULL) < 0) {
+        wait_us = wait_us < WAIT_US ? wait_us : WAIT_US;
+        struct timespec t = {.tv_sec = (time_t)(wait_us / 1000000),
+                             .tv_nsec = (long)(wait_us % 1000000) * 1000};
+        if (ppoll(fds, SH_COUNT(fds), &t, NULL) < 0) {
             SH_CHECK(errno == EINTR);
         }
     }
@@ -170,7 +182,9 @@ enum sh_err bulk_start(struct bulk *bulk)
 
 void bulk_stop(struct bulk *bulk)
 {
+    uint64_t one = 1;
     atomic_store(&bulk->stopping, true);
+    SH_CHECK(write(bulk->wake, &one, sizeof one) == (ssize_t)sizeof one);
     outbox_stop(bulk->outbox);
     if (bulk->running) {
         SH_CHECK(pthread_join(bulk->thread, NULL) == 0);
@@ -186,6 +200,10 @@ void bulk_close(struct bulk *bulk)
     SH_CHECK(!bulk->running);
     outbox_close(bulk->outbox);
     queue_close(bulk->addresses);
+    if (bulk->wake >= 0) {
+        (void)close(bulk->wake);
+    }
+    free(bulk->event);
     free(bulk);
 }
 

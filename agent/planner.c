@@ -11,12 +11,15 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { REFUSALS_MAX = 4096, DECISIONS_MAX = 128, NODES_MAX = 256 };
+enum { REFUSALS_MAX = 4096, DECISIONS_MAX = 128, NODES_MAX = 256, PAGE_UNITS = 256 };
+
+#define WAIT_US UINT64_C(60000000) /* where this agent does not lead: until woken */
 
 struct report {
     uint64_t until_us; /* 0: free */
@@ -33,8 +36,9 @@ struct planner {
     struct service *s;
     pthread_t thread;
     bool running;
+    atomic_bool leads; /* as of the newest pass */
 
-    pthread_mutex_t lock; /* wake, reports, what `why` shows */
+    pthread_mutex_t lock; /* awake, stopping, reports, what `why` shows */
     pthread_cond_t changed;
     bool awake;
     bool stopping;
@@ -45,14 +49,16 @@ struct planner {
     /* The thread's own. */
     uint64_t led_since_us; /* 0: not leading */
     uint64_t term;
-    uint64_t roles_due_us;
+    uint64_t changed_us; /* when a change of voters was proposed last, and on what */
+    struct raft_conf changed_from;
+    uint64_t pause_us;              /* until the next pass, unless woken */
     struct service_member *members; /* NODES_MAX */
     size_t member_count;
     struct presence presence[NODES_MAX];
     size_t presence_count;
     struct place_node *nodes;
-    struct jobs_unit *open; /* PLANNER_UNITS_MAX */
-    struct place_unit *units;
+    struct jobs_unit *open;   /* PAGE_UNITS */
+    struct place_unit *units; /* PLANNER_UNITS_MAX */
     struct place_decision *decisions;
     struct place_refusal *refusals;
     struct place_refusal *verdicts;
@@ -70,7 +76,10 @@ static void propose(struct planner *p, struct jobs_cmd *cmd)
     }
     cmd->stamp_us = sh_wall_us();
     struct sh_writer w = sh_writer_over(bytes + PROPOSALS_ENVELOPE_HEAD, JOBS_CMD_BYTES_MAX);
-    SH_CHECK(jobs_cmd_encode(cmd, &w) == SH_OK);
+    if (jobs_cmd_encode(cmd, &w) != SH_OK) { /* made of what an agent said about itself */
+        free(bytes);
+        return;
+    }
     size_t size = w.used;
     uint8_t *envelope = malloc(PROPOSALS_ENVELOPE_HEAD + size);
     if (envelope != NULL) {
@@ -221,18 +230,28 @@ static void carry_out(struct planner *p, const struct roles_change *change)
     loop_post_change(p->s->loop, &raft);
 }
 
-static void plan_roles(struct planner *p, const struct sh_table *table,
-                       const struct replica_status *status, uint64_t now_us)
+/* A change that was proposed is on its way as long as the configuration is what it was then. */
+static bool change_under_way(const struct planner *p, const struct raft_conf *now, uint64_t now_us)
 {
-    const struct raft_status *raft = &status->raft;
+    const struct raft_conf *from = &p->changed_from;
+    return p->changed_us != 0 && now_us - p->changed_us < PLANNER_CHANGE_US &&
+           now->voter_count == from->voter_count && now->outgoing_count == from->outgoing_count &&
+           now->learner_count == from->learner_count &&
+           memcmp(now->voters, from->voters, sizeof now->voters) == 0 &&
+           memcmp(now->learners, from->learners, sizeof now->learners) == 0;
+}
+
+/* What the admitted agents are to the roles; false when this one is not among them yet. */
+static bool collect_roles(struct planner *p, const struct sh_table *table,
+                          const struct raft_status *raft, uint64_t now_us, struct roles_node *nodes,
+                          uint32_t *count)
+{
     struct jobs_node rows[NODES_MAX];
-    struct roles_node nodes[NODES_MAX];
-    uint32_t count = 0;
-    if (jobs_node_list(table, NULL, rows, NODES_MAX, &count) != SH_OK) {
-        return;
+    if (jobs_node_list(table, NULL, rows, NODES_MAX, count) != SH_OK) {
+        return false;
     }
     bool leader_listed = false;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < *count; i++) {
         const struct service_member *m = member_of(p, rows[i].id);
         enum roles_presence now_is = m == NULL ? ROLES_DEAD : presence_of(m->liveness);
         if (rows[i].handle == raft->id && loop_is_leaving(p->s->loop)) {
@@ -244,8 +263,19 @@ static void plan_roles(struct planner *p, const struct sh_table *table,
                                        .match = match_of(raft, rows[i].handle)};
         leader_listed = leader_listed || rows[i].handle == raft->id;
     }
-    if (!leader_listed) {
-        return; /* its own admission is not applied yet */
+    return leader_listed;
+}
+
+static void plan_roles(struct planner *p, const struct sh_table *table,
+                       const struct replica_status *status, uint64_t now_us)
+{
+    const struct raft_status *raft = &status->raft;
+    struct roles_node nodes[NODES_MAX];
+    uint32_t count = 0;
+    if (change_under_way(p, &raft->conf, now_us) ||
+        !collect_roles(p, table, raft, now_us, nodes, &count)) {
+        p->pause_us = PLANNER_PAUSE_US;
+        return;
     }
     struct roles_input input = {.now_us = now_us,
                                 .leader = raft->id,
@@ -261,6 +291,13 @@ static void plan_roles(struct planner *p, const struct sh_table *table,
     struct roles_limits limits = roles_limits_default();
     struct roles_change change;
     roles_plan(&input, &limits, &change);
+    if (change.cause != ROLES_CAUSE_NONE) {
+        p->pause_us = PLANNER_PAUSE_US;
+    }
+    if (change.op_count > 0 || change.cause == ROLES_CAUSE_TRANSFER) {
+        p->changed_us = now_us;
+        p->changed_from = raft->conf;
+    }
     carry_out(p, &change);
 }
 
@@ -281,6 +318,8 @@ struct dataset_names {
     char at[PLACE_DATASETS_MAX][SH_NAME_MAX + 1];
 };
 
+enum { DATASETS_FULL = PLACE_NO_DATASET - 1 };
+
 static uint8_t dataset_number(struct dataset_names *names, const char *name)
 {
     if (name[0] == '\0') {
@@ -292,39 +331,84 @@ static uint8_t dataset_number(struct dataset_names *names, const char *name)
         }
     }
     if (names->count == PLACE_DATASETS_MAX) {
-        return PLACE_NO_DATASET - 1; /* waits for a later pass: nobody holds this number */
+        return DATASETS_FULL;
     }
     (void)snprintf(names->at[names->count], sizeof names->at[0], "%s", name);
     return (uint8_t)names->count++;
 }
 
+static void describe_unit(const struct jobs_unit *u, const struct jobs_job *job, uint8_t dataset,
+                          struct place_unit *out)
+{
+    bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
+    *out = (struct place_unit){.unit = u->id,
+                               .running = u->state == JOBS_RUNNING,
+                               .stopping = u->state == JOBS_STOPPING,
+                               .priority = job->priority,
+                               .need = job->need,
+                               .dataset = dataset,
+                               .pinned = job->pinned,
+                               .placed_us = u->placed_us,
+                               .fence = u->placement.fence,
+                               .member_count = gang ? u->placement.member_count : 0};
+    memcpy(out->class, job->class, WIRE_CLASS_BYTES);
+    memcpy(out->members, u->placement.members, out->member_count * sizeof out->members[0]);
+    if (dataset == DATASETS_FULL) { /* more sets than a pass tells apart: it stays as it is */
+        out->dataset = PLACE_NO_DATASET;
+        out->need.agents_max = (uint16_t)out->member_count;
+        out->need.agents_min = (uint16_t)out->member_count;
+    }
+}
+
+/* Where the walk over the open units is. */
+struct walk {
+    struct jobs_job job;
+    uint32_t waiting; /* of this job, taken */
+    struct wire_unit after;
+};
+
+/* Takes the units of one page; false at the first that is skipped together with its job's rest. */
+static bool take_page(struct planner *p, const struct sh_table *table, struct dataset_names *names,
+                      struct walk *walk, uint32_t page, uint32_t *count)
+{
+    for (uint32_t i = 0; i < page && *count < PLANNER_UNITS_MAX; i++) {
+        const struct jobs_unit *u = &p->open[i];
+        walk->after = u->id;
+        if (walk->job.id != u->id.job) {
+            walk->waiting = 0;
+            if (jobs_job_get(table, u->id.job, &walk->job) != SH_OK) {
+                return true; /* a damaged row: the apply thread finds it too and stops the agent */
+            }
+        }
+        bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
+        if (!gang && walk->waiting == PLANNER_JOB_UNITS_MAX) {
+            walk->after.unit = UINT32_MAX;
+            return false;
+        }
+        uint8_t dataset = dataset_number(names, walk->job.need.dataset);
+        walk->waiting += gang ? 0 : 1;
+        if (gang || dataset != DATASETS_FULL) {
+            describe_unit(u, &walk->job, dataset, &p->units[*count]);
+            (*count)++;
+        }
+    }
+    return true;
+}
+
+/* Units of a job are placed in order, so those with a gang come before the waiting ones but for the
+ * few that wait again. */
 static uint32_t collect_units(struct planner *p, const struct sh_table *table,
                               struct dataset_names *names)
 {
+    struct walk walk = {0};
     uint32_t count = 0;
-    struct jobs_job job = {0};
-    if (jobs_open_list(table, (struct wire_unit){0}, p->open, PLANNER_UNITS_MAX, &count) != SH_OK) {
-        return 0;
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        const struct jobs_unit *u = &p->open[i];
-        if (job.id != u->id.job && jobs_job_get(table, u->id.job, &job) != SH_OK) {
-            return i;
+    bool more = true;
+    while (more && count < PLANNER_UNITS_MAX) {
+        uint32_t page = 0;
+        if (jobs_open_list(table, walk.after, p->open, PAGE_UNITS, &page) != SH_OK) {
+            break;
         }
-        bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
-        struct place_unit *out = &p->units[i];
-        *out = (struct place_unit){.unit = u->id,
-                                   .running = u->state == JOBS_RUNNING,
-                                   .stopping = u->state == JOBS_STOPPING,
-                                   .priority = job.priority,
-                                   .need = job.need,
-                                   .dataset = dataset_number(names, job.need.dataset),
-                                   .pinned = job.pinned,
-                                   .placed_us = u->placed_us,
-                                   .fence = u->placement.fence,
-                                   .member_count = gang ? u->placement.member_count : 0};
-        memcpy(out->class, job.class, WIRE_CLASS_BYTES);
-        memcpy(out->members, u->placement.members, out->member_count * sizeof out->members[0]);
+        more = !take_page(p, table, names, &walk, page, &count) || page == PAGE_UNITS;
     }
     return count;
 }
@@ -442,6 +526,9 @@ static void plan_places(struct planner *p, const struct sh_table *table)
     for (uint32_t i = 0; i < out->decision_count; i++) {
         propose_decision(p, &out->decisions[i]);
     }
+    if (units > 0) {
+        p->pause_us = PLANNER_PAUSE_US;
+    }
     show(p, units);
 }
 
@@ -456,7 +543,9 @@ static bool note_leading(struct planner *p, const struct replica_status *status,
     } else if (p->led_since_us == 0 || p->term != status->raft.term) {
         p->led_since_us = now_us;
         p->term = status->raft.term;
+        p->changed_us = 0;
     }
+    atomic_store(&p->leads, leads);
     return leads;
 }
 
@@ -465,18 +554,20 @@ static void pass(struct planner *p)
     struct replica_status *status = calloc(1, sizeof *status);
     struct fsm_view *view = NULL;
     uint64_t now_us = sh_now_us();
+    p->pause_us = PLANNER_PAUSE_US;
     if (status == NULL) {
         return;
     }
     loop_replica_status(p->s->loop, status);
-    if (note_leading(p, status, now_us) && fsm_view_open(p->s->fsm, &view) == SH_OK) {
+    bool leads = note_leading(p, status, now_us);
+    if (!leads) {
+        p->pause_us = WAIT_US;
+    } else if (fsm_view_open(p->s->fsm, &view) == SH_OK) {
         const struct sh_table *table = fsm_view_table(view);
+        p->pause_us = PLANNER_IDLE_US;
         p->member_count = members_list(p->s->members, p->members, NODES_MAX);
         admit(p, table);
-        if (now_us >= p->roles_due_us) {
-            p->roles_due_us = now_us + 200000;
-            plan_roles(p, table, status, now_us);
-        }
+        plan_roles(p, table, status, now_us);
         plan_places(p, table);
         fsm_view_close(view);
     }
@@ -487,9 +578,9 @@ static bool wait_for_wake(struct planner *p)
 {
     struct timespec until;
     SH_CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    until.tv_nsec += (long)PLANNER_PAUSE_US * 1000;
-    until.tv_sec += until.tv_nsec / 1000000000;
-    until.tv_nsec %= 1000000000;
+    uint64_t ns = (uint64_t)until.tv_nsec + p->pause_us % 1000000u * 1000u;
+    until.tv_sec += (time_t)(p->pause_us / 1000000u + ns / 1000000000u);
+    until.tv_nsec = (long)(ns % 1000000000u);
     SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
     while (!p->awake && !p->stopping) {
         if (pthread_cond_timedwait(&p->changed, &p->lock, &until) == ETIMEDOUT) {
@@ -535,6 +626,9 @@ static enum sh_err answer_lost(void *ctx, struct sh_span request, uint8_t *reply
     sh_get_bytes(&r, report.lost, SH_NODE_ID_BYTES);
     if (r.bad) {
         return SH_ERR_CORRUPT;
+    }
+    if (!atomic_load(&p->leads)) {
+        return SH_ERR_NOT_LEADER;
     }
     uint64_t now = sh_now_us();
     struct report *place = NULL;
@@ -593,6 +687,9 @@ static enum sh_err answer_why(void *ctx, struct sh_span request, uint8_t *reply,
     if (r.bad) {
         return SH_ERR_CORRUPT;
     }
+    if (!atomic_load(&p->leads)) {
+        return SH_ERR_NOT_LEADER;
+    }
     SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
     for (uint32_t i = 0; i < p->shown_count; i++) {
         const struct place_refusal *x = &p->shown[i];
@@ -614,7 +711,7 @@ static bool take_memory(struct planner *p)
     p->shown = calloc(REFUSALS_MAX, sizeof *p->shown);
     p->members = calloc(NODES_MAX, sizeof *p->members);
     p->nodes = calloc(NODES_MAX, sizeof *p->nodes);
-    p->open = calloc(PLANNER_UNITS_MAX, sizeof *p->open);
+    p->open = calloc(PAGE_UNITS, sizeof *p->open);
     p->units = calloc(PLANNER_UNITS_MAX, sizeof *p->units);
     p->decisions = calloc(DECISIONS_MAX, sizeof *p->decisions);
     p->refusals = calloc(REFUSALS_MAX, sizeof *p->refusals);
@@ -632,6 +729,7 @@ enum sh_err planner_open(struct planner **out, struct service *s)
         return SH_ERR_NO_MEMORY;
     }
     p->s = s;
+    p->pause_us = PLANNER_PAUSE_US;
     pthread_condattr_t attr;
     SH_CHECK(pthread_condattr_init(&attr) == 0);
     SH_CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);

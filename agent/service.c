@@ -16,7 +16,10 @@
 #include <string.h>
 #include <time.h>
 
-enum { RESEND_US = 300000 };
+/* Between two sends of a command: doubled each time, so that a slow disk is not given more. */
+#define RESEND_US     UINT64_C(300000)
+#define RESEND_MAX_US UINT64_C(2400000)
+#define RETRY_US      UINT64_C(100000) /* of a question to a coordinator that is not one yet */
 
 struct service_view {
     struct fsm_view *fsm;
@@ -63,6 +66,10 @@ enum sh_err service_propose(struct service *s, const void *command, size_t size,
 {
     uint64_t number;
     uint64_t deadline = sh_now_us() + timeout_us;
+    uint64_t resend_us = RESEND_US;
+    if (size == 0 || size > JOBS_CMD_BYTES_MAX) {
+        return SH_ERR_INVALID;
+    }
     enum sh_err err = proposals_begin(s->proposals, &number);
     if (err != SH_OK) {
         return err;
@@ -85,7 +92,8 @@ enum sh_err service_propose(struct service *s, const void *command, size_t size,
             break;
         }
         uint64_t left = deadline - now;
-        done = proposals_wait(s->proposals, number, left < RESEND_US ? left : RESEND_US, out);
+        done = proposals_wait(s->proposals, number, left < resend_us ? left : resend_us, out);
+        resend_us = resend_us < RESEND_MAX_US ? 2 * resend_us : RESEND_MAX_US;
     }
     proposals_end(s->proposals, number);
     if (err != SH_OK || done) {
@@ -101,8 +109,11 @@ void service_on_applied(void *ctx, uint64_t index, const struct jobs_result *res
 {
     struct service *s = ctx;
     bool nodes_changed = false;
+    bool changed = false;
     for (uint32_t i = 0; i < count; i++) {
         nodes_changed = nodes_changed || results[i].nodes_changed;
+        changed =
+            changed || (results[i].err == SH_OK && results[i].type != 0 && !results[i].duplicate);
     }
     struct fsm_view *view;
     if (nodes_changed && fsm_view_open(s->fsm, &view) == SH_OK) {
@@ -113,8 +124,10 @@ void service_on_applied(void *ctx, uint64_t index, const struct jobs_result *res
     s->applied_index = index;
     SH_CHECK(pthread_cond_broadcast(&s->applied_more) == 0);
     SH_CHECK(pthread_mutex_unlock(&s->lock) == 0);
-    planner_wake(s->planner);
-    train_wake(s->train);
+    if (changed) { /* what is refused over and over must not make the planner propose at once */
+        planner_wake(s->planner);
+        train_wake(s->train);
+    }
 }
 
 void service_learn_nodes(struct service *s, const struct sh_table *table)
@@ -183,19 +196,32 @@ uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeou
 
 /* ---- questions to the coordinator ---- */
 
-/* Waits for a coordinator within the deadline. */
+/* Waits for a coordinator within the deadline; the loop announces a new one as a change of members.
+ */
 static enum sh_err ask_leader(struct service *s, enum service_call_kind kind, const void *request,
                               size_t size, uint8_t *reply, size_t capacity, size_t *reply_size,
                               uint64_t timeout_us)
 {
-    struct replica_status status;
-    loop_replica_status(s->loop, &status);
-    *reply_size = 0;
-    if (!status.leader_known) {
-        return SH_ERR_NO_QUORUM;
+    uint64_t deadline = sh_now_us() + timeout_us;
+    for (;;) {
+        struct replica_status status;
+        uint64_t seen = members_version(s->members);
+        uint64_t now = sh_now_us();
+        uint64_t left = now < deadline ? deadline - now : 0;
+        enum sh_err err = SH_ERR_NO_QUORUM;
+        *reply_size = 0;
+        loop_replica_status(s->loop, &status);
+        if (status.leader_known) {
+            err = calls_ask(s->calls, CALLS_CONTROL, status.leader, kind, request, size, reply,
+                            capacity, reply_size, left);
+        }
+        bool again =
+            err == SH_ERR_NO_QUORUM || err == SH_ERR_NOT_LEADER || err == SH_ERR_UNREACHABLE;
+        if (!again || left == 0 || calls_stopped(s->calls)) {
+            return err == SH_ERR_NOT_LEADER ? SH_ERR_NO_QUORUM : err;
+        }
+        (void)members_wait(s->members, seen, left < RETRY_US ? left : RETRY_US);
     }
-    return calls_ask(s->calls, CALLS_CONTROL, status.leader, kind, request, size, reply, capacity,
-                     reply_size, timeout_us);
 }
 
 enum sh_err service_why(struct service *s, uint64_t job, char *out, size_t size,
