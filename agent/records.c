@@ -17,6 +17,8 @@
 enum records_op { OP_PUT = 1, OP_GET = 2 };
 enum { REQUEST_BYTES = 262144, ROW_HEAD = 24, LINE_BUFFER = 1 << 20 };
 
+#define WAIT_US UINT64_C(60000000) /* for a row; queue_stop ends it earlier */
+
 struct row { /* a point, or a line when name is empty */
     uint64_t job;
     uint64_t step; /* of a point; sequence of a line */
@@ -30,7 +32,8 @@ struct records {
     struct service *s;
     struct queue *queue; /* of struct row */
     pthread_t thread;
-    atomic_bool stopping;
+    bool running;
+    atomic_bool warned;   /* that the store refuses writes: one line is enough */
     pthread_mutex_t lock; /* sequence */
     uint64_t sequence;
 };
@@ -84,8 +87,8 @@ static void keep(struct records *r, const struct row *rows, size_t count)
     }
     enum sh_err err = kv_write(r->s->bulk_kv, &batch, false);
     kv_batch_fini(&batch);
-    if (err != SH_OK) {
-        journal_warn("metrics and logs of this agent are not kept: %s", sh_err_text(err));
+    if (err != SH_OK && !atomic_exchange(&r->warned, true)) {
+        journal_warn("metrics and logs are not kept by this agent: %s", sh_err_text(err));
     }
     for (size_t i = 0; i < count; i++) {
         /* FULL: this row stays on this agent only, as the header says. */
@@ -190,8 +193,8 @@ static void *run(void *arg)
     SH_CHECK(rows != NULL);
     struct row next;
     bool have = false;
-    while (have || !atomic_load(&r->stopping) || queue_count(r->queue) > 0) {
-        if (!have && !queue_wait(r->queue, &next, RECORDS_FLUSH_US)) {
+    while (!calls_stopped(r->s->calls)) {
+        if (!have && !queue_wait(r->queue, &next, WAIT_US)) {
             continue;
         }
         uint32_t count = 0;
@@ -300,7 +303,7 @@ static enum sh_err answer_lines(struct records *r, struct sh_reader *request,
 {
     uint64_t job = sh_get_u64(request);
     uint64_t from = sh_get_u64(request);
-    uint32_t max = RECORDS_PAGE_MAX / 4;
+    uint32_t max = RECORDS_LINES_MAX;
     struct service_log_line *lines = calloc(max, sizeof *lines);
     uint32_t count = 0;
     enum sh_err err = lines == NULL ? SH_ERR_NO_MEMORY : request->bad ? SH_ERR_CORRUPT : SH_OK;
@@ -399,6 +402,7 @@ struct question {
     uint8_t bytes[128];
     size_t size;
     void (*take)(struct question *q, struct sh_reader *reply);
+    uint64_t from; /* what lies before is not taken */
     void *out;
     size_t capacity;
     size_t count;
@@ -412,7 +416,7 @@ static void take_points(struct question *q, struct sh_reader *reply)
         p.step = sh_get_u64(reply);
         p.wall_us = sh_get_u64(reply);
         p.value = sh_get_f64(reply);
-        if (!reply->bad) {
+        if (!reply->bad && p.step >= q->from) {
             merge_point(q->out, q->capacity, &q->count, &p);
         }
     }
@@ -426,21 +430,22 @@ static void take_lines(struct question *q, struct sh_reader *reply)
         line.sequence = sh_get_u64(reply);
         line.wall_us = sh_get_u64(reply);
         sh_get_str(reply, line.text, sizeof line.text);
-        if (!reply->bad) {
+        if (!reply->bad && line.sequence >= q->from) {
             merge_line(q->out, q->capacity, &q->count, &line);
         }
     }
 }
 
-/* Everybody live, this agent first. OK when anybody answered. */
-static enum sh_err ask_all(struct records *r, struct question *q, uint64_t timeout_us)
+/* Everybody live, this agent first. OK when anybody answered, else what this agent's own store
+ * said.
+ */
+static enum sh_err ask_all(struct records *r, struct question *q, uint64_t deadline)
 {
     uint8_t nodes[WIRE_MEMBERS_MAX + 1][SH_NODE_ID_BYTES];
     memcpy(nodes[0], r->s->trust.node, SH_NODE_ID_BYTES);
     size_t count = 1 + members_alive(r->s->members, &nodes[1], WIRE_MEMBERS_MAX);
-    uint64_t deadline = sh_now_us() + timeout_us;
     uint8_t *reply = malloc(CALLS_REPLY_MAX);
-    enum sh_err result = reply == NULL ? SH_ERR_NO_MEMORY : SH_ERR_UNREACHABLE;
+    enum sh_err result = SH_ERR_NO_MEMORY;
     for (size_t i = 0; reply != NULL && i < count; i++) {
         uint64_t now = sh_now_us();
         uint64_t left = now < deadline ? deadline - now : 0;
@@ -453,45 +458,79 @@ static enum sh_err ask_all(struct records *r, struct question *q, uint64_t timeo
             q->take(q, &reader);
             result = SH_OK;
         }
+        result = i == 0 ? err : result;
     }
     free(reply);
     return result;
 }
 
+/* Asks page by page: an agent gives one page at most, and a merged page that is not full is the
+ * last.
+ */
 enum sh_err records_read_points(struct records *r, uint64_t job, const char *name, uint64_t from,
                                 struct service_point *out, size_t capacity, size_t *count,
                                 uint64_t timeout_us)
 {
-    struct question q = {
-        .kind = SERVICE_CALL_SERIES, .take = take_points, .out = out, .capacity = capacity};
-    struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
-    sh_put_u8(&w, OP_GET);
-    sh_put_u64(&w, job);
-    sh_put_u64(&w, from);
-    sh_put_str(&w, name);
-    if (w.full) {
-        return SH_ERR_INVALID;
+    uint64_t deadline = sh_now_us() + timeout_us;
+    bool more = true;
+    *count = 0;
+    while (more && *count < capacity) {
+        size_t room = capacity - *count;
+        size_t page = room < RECORDS_PAGE_MAX ? room : RECORDS_PAGE_MAX;
+        struct question q = {.kind = SERVICE_CALL_SERIES,
+                             .take = take_points,
+                             .from = from,
+                             .out = out + *count,
+                             .capacity = page};
+        struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
+        sh_put_u8(&w, OP_GET);
+        sh_put_u64(&w, job);
+        sh_put_u64(&w, from);
+        sh_put_str(&w, name);
+        if (w.full || name[0] == '\0') {
+            return SH_ERR_INVALID;
+        }
+        q.size = w.used;
+        enum sh_err err = ask_all(r, &q, deadline);
+        if (err != SH_OK) {
+            return err;
+        }
+        *count += q.count;
+        more = q.count == page && out[*count - 1].step < UINT64_MAX;
+        from = more ? out[*count - 1].step + 1 : from;
     }
-    q.size = w.used;
-    enum sh_err err = ask_all(r, &q, timeout_us);
-    *count = q.count;
-    return err;
+    return SH_OK;
 }
 
 enum sh_err records_read_lines(struct records *r, uint64_t job, uint64_t from,
                                struct service_log_line *out, size_t capacity, size_t *count,
                                uint64_t timeout_us)
 {
-    struct question q = {
-        .kind = SERVICE_CALL_LOGS, .take = take_lines, .out = out, .capacity = capacity};
-    struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
-    sh_put_u8(&w, OP_GET);
-    sh_put_u64(&w, job);
-    sh_put_u64(&w, from);
-    q.size = w.used;
-    enum sh_err err = ask_all(r, &q, timeout_us);
-    *count = q.count;
-    return err;
+    uint64_t deadline = sh_now_us() + timeout_us;
+    bool more = true;
+    *count = 0;
+    while (more && *count < capacity) {
+        size_t room = capacity - *count;
+        size_t page = room < RECORDS_LINES_MAX ? room : RECORDS_LINES_MAX;
+        struct question q = {.kind = SERVICE_CALL_LOGS,
+                             .take = take_lines,
+                             .from = from,
+                             .out = out + *count,
+                             .capacity = page};
+        struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
+        sh_put_u8(&w, OP_GET);
+        sh_put_u64(&w, job);
+        sh_put_u64(&w, from);
+        q.size = w.used;
+        enum sh_err err = ask_all(r, &q, deadline);
+        if (err != SH_OK) {
+            return err;
+        }
+        *count += q.count;
+        more = q.count == page && out[*count - 1].sequence < UINT64_MAX;
+        from = more ? out[*count - 1].sequence + 1 : from;
+    }
+    return SH_OK;
 }
 
 /* ---- life ---- */
@@ -514,6 +553,7 @@ enum sh_err records_open(struct records **out, struct service *s)
         free(r);
         return err;
     }
+    r->running = true;
     calls_on(s->calls, SERVICE_CALL_SERIES, answer_series, r);
     calls_on(s->calls, SERVICE_CALL_LOGS, answer_logs, r);
     *out = r;
@@ -522,9 +562,12 @@ enum sh_err records_open(struct records **out, struct service *s)
 
 void records_stop(struct records *r)
 {
-    atomic_store(&r->stopping, true);
+    SH_CHECK(calls_stopped(r->s->calls));
     queue_stop(r->queue);
-    SH_CHECK(pthread_join(r->thread, NULL) == 0);
+    if (r->running) {
+        SH_CHECK(pthread_join(r->thread, NULL) == 0);
+        r->running = false;
+    }
 }
 
 void records_close(struct records *r)
@@ -532,6 +575,7 @@ void records_close(struct records *r)
     if (r == NULL) {
         return;
     }
+    SH_CHECK(!r->running);
     queue_close(r->queue);
     SH_CHECK(pthread_mutex_destroy(&r->lock) == 0);
     free(r);

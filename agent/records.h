@@ -3,7 +3,7 @@
  * Metric points and log lines of jobs: written to the bulk store here at once and, every
  * RECORDS_FLUSH_US, to two other agents that rendezvous hashing picks for the job, so that they
  * outlive their writer. A reader merges what all live agents have; a step that was redone counts
- * once, with the newest point. */
+ * once, with the newest point. What is not copied when the agent stops stays on its own disk. */
 #ifndef AGENT_RECORDS_H
 #define AGENT_RECORDS_H
 
@@ -13,12 +13,13 @@
 #define RECORDS_COPIES     2u    /* other agents */
 #define RECORDS_QUEUED_MAX 8192u /* rows not copied yet; more stay on this agent only */
 #define RECORDS_ASK_US     UINT64_C(2000000)
-#define RECORDS_PAGE_MAX   4096u /* points or lines in one answer */
+#define RECORDS_PAGE_MAX   4096u /* points in one answer */
+#define RECORDS_LINES_MAX  1024u /* lines in one answer */
 
 struct records;
 
 SH_MUST_USE enum sh_err records_open(struct records **out, struct service *s);
-void records_stop(struct records *r); /* copies what is queued, within one call's deadline */
+void records_stop(struct records *r); /* after calls_stop */
 void records_close(struct records *r);
 
 void records_points(struct records *r, uint64_t job, const char *name,
