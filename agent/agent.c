@@ -18,6 +18,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -103,6 +104,20 @@ static enum sh_err load_secret(struct service *s, bool fresh, struct trust_secre
     return err;
 }
 
+/* Small files of the directory that say how far its first start came. */
+static const char *const FOUNDING = "founding"; /* it is to form a cluster, and has not finished */
+static const char *const STORED = "stored";     /* its log exists: never created anew */
+
+static enum sh_err has_mark(const struct service *s, const char *name, bool *has,
+                            struct reason *why)
+{
+    char byte;
+    size_t used = 0;
+    enum sh_err err = dir_read(s->dir, name, &byte, sizeof byte, &used, why->text);
+    *has = err == SH_OK;
+    return err == SH_ERR_NOT_FOUND ? SH_OK : err;
+}
+
 static enum sh_err open_trust(struct service *s, struct reason *why)
 {
     char path[DIR_PATH_MAX + 1];
@@ -112,6 +127,9 @@ static enum sh_err open_trust(struct service *s, struct reason *why)
     dir_entry(s->dir, "identity", path);
     bool fresh = trust_dir_cluster(path, cluster, text) == SH_ERR_NOT_FOUND;
     enum sh_err err = load_secret(s, fresh, &secret, why);
+    if (err == SH_OK && fresh && s->options->new_cluster) {
+        err = dir_write(s->dir, FOUNDING, "1", 1, why->text);
+    }
     if (err != SH_OK) {
         return err;
     }
@@ -125,14 +143,14 @@ static enum sh_err open_trust(struct service *s, struct reason *why)
 
 /* ---- stores ---- */
 
-static enum sh_err open_kv(struct service *s, const char *name, const struct kv_cf *cfs,
-                           uint32_t count, bool yields, struct kv **out, struct reason *why)
+/* options without their path. */
+static enum sh_err open_kv(struct service *s, const char *name, struct kv_rocks_options options,
+                           struct kv **out, struct reason *why)
 {
     char path[DIR_PATH_MAX + 1];
     char text[KV_TEXT_BYTES];
     dir_entry(s->dir, name, path);
-    struct kv_rocks_options options = {
-        .path = path, .cfs = cfs, .cf_count = count, .create = true, .yields = yields};
+    options.path = path;
     enum sh_err err = kv_rocks_open(&options, out, text);
     if (err == SH_ERR_CORRUPT) {
         (void)snprintf(why->text, sizeof why->text,
@@ -150,6 +168,28 @@ static void store_failed(void *ctx, enum sh_err err, const char *text)
     (void)ctx;
     journal_error("the state store failed, stopping at once: %s: %s", sh_err_text(err), text);
     _Exit(CLI_INTERNAL);
+}
+
+/* A voter that lost its log could vote twice in a term: once there was one, it is never made anew.
+ */
+static enum sh_err open_kvs(struct service *s, struct reason *why)
+{
+    bool stored = false;
+    enum sh_err err = has_mark(s, STORED, &stored, why);
+    if (err == SH_OK) {
+        struct kv_rocks_options state = {
+            .cfs = STATE_CFS, .cf_count = SH_COUNT(STATE_CFS), .create = !stored};
+        err = open_kv(s, "state", state, &s->state, why);
+    }
+    if (err == SH_OK) {
+        struct kv_rocks_options bulk = {
+            .cfs = BULK_CFS, .cf_count = SH_COUNT(BULK_CFS), .create = true, .yields = true};
+        err = open_kv(s, "bulk", bulk, &s->bulk_kv, why);
+    }
+    if (err == SH_OK && !stored) {
+        err = dir_write(s->dir, STORED, "1", 1, why->text);
+    }
+    return err;
 }
 
 /* First life of the founder, as two committed entries that every later agent reads too: handle 1 is
@@ -218,10 +258,7 @@ static enum sh_err open_log(struct service *s, struct reason *why)
 
 static enum sh_err open_stores(struct service *s, struct reason *why)
 {
-    enum sh_err err = open_kv(s, "state", STATE_CFS, SH_COUNT(STATE_CFS), false, &s->state, why);
-    if (err == SH_OK) {
-        err = open_kv(s, "bulk", BULK_CFS, SH_COUNT(BULK_CFS), true, &s->bulk_kv, why);
-    }
+    enum sh_err err = open_kvs(s, why);
     if (err == SH_OK) {
         err = open_log(s, why);
     }
@@ -358,6 +395,7 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
     dir_entry(s->dir, "cache", cache);
     struct train_config train = {.s = s, .bulk = s->bulk, .threads = s->self.cpus, .cache = cache};
     err = err != SH_OK ? err : train_open(&s->train, &train);
+    s->applied_index = s->applied.index;
     apply.proposals = s->proposals;
     err = err != SH_OK ? err : apply_open(&s->apply, &apply);
     err = err != SH_OK ? err : loop_open(&s->loop, s, gossip, text);
@@ -410,11 +448,61 @@ static enum sh_err start_parts(struct service *s, struct reason *why)
     return err;
 }
 
+/* --new forms a cluster in a fresh directory, and what a crash interrupted is finished. In the
+ * directory of an agent that waits to be admitted it would form a second cluster with the same
+ * secret. */
+static enum sh_err found_if_asked(struct service *s, struct reason *why)
+{
+    bool founding = false;
+    enum sh_err err = has_mark(s, FOUNDING, &founding, why);
+    if (err == SH_OK && s->boot.identity.handle == 0 && !founding && s->options->new_cluster) {
+        (void)snprintf(why->text, sizeof why->text,
+                       "%s belongs to an agent that waits to be admitted to a cluster: start it "
+                       "with --join, or form a cluster in an empty directory",
+                       dir_path(s->dir));
+        return SH_ERR_CONFLICT;
+    }
+    if (err != SH_OK || !founding) {
+        return err;
+    }
+    if (s->boot.identity.handle == 0) {
+        err = found_cluster(s);
+        if (err != SH_OK) {
+            because(why, "founding the cluster", err);
+            return err;
+        }
+        /* Read back what a restart would read. */
+        wal_close(s->wal);
+        s->wal = NULL;
+        fsm_close(s->fsm);
+        s->fsm = NULL;
+        err = open_log(s, why);
+    }
+    return err != SH_OK ? err : dir_remove(s->dir, FOUNDING, why->text);
+}
+
+static enum sh_err check_options(const struct agent_options *o, struct reason *why)
+{
+    if (!wire_name_ok(o->name)) {
+        (void)snprintf(why->text, sizeof why->text,
+                       "--name %s: letters, digits, \".\", \"_\" and \"-\", the first a letter "
+                       "or digit",
+                       o->name);
+        return SH_ERR_INVALID;
+    }
+    if (!wire_addr_ok(o->api)) {
+        (void)snprintf(why->text, sizeof why->text, "--api %s: must be HOST:PORT", o->api);
+        return SH_ERR_INVALID;
+    }
+    return SH_OK;
+}
+
 static enum sh_err open_all(struct service *s, struct reason *why)
 {
     struct gossip_options gossip;
     struct kn_diag diag;
-    enum sh_err err = dir_open(s->options->data_dir, &s->dir, why->text);
+    enum sh_err err = check_options(s->options, why);
+    err = err != SH_OK ? err : dir_open(s->options->data_dir, &s->dir, why->text);
     err = err != SH_OK ? err : open_trust(s, why);
     err = err != SH_OK ? err : open_stores(s, why);
     if (err == SH_OK && kn_open(&diag) != KN_OK) {
@@ -426,31 +514,27 @@ static enum sh_err open_all(struct service *s, struct reason *why)
         err = open_link(s, &gossip, why);
     }
     (void)snprintf(s->self.api, sizeof s->self.api, "%s", s->options->api);
-    if (err == SH_OK && s->options->new_cluster && s->boot.identity.handle == 0) {
-        err = found_cluster(s);
-        if (err != SH_OK) {
-            because(why, "founding the cluster", err);
-        }
-        if (err == SH_OK) {
-            /* Read back what a restart would read. */
-            wal_close(s->wal);
-            fsm_close(s->fsm);
-            err = open_log(s, why);
-        }
-    }
+    err = err != SH_OK ? err : found_if_asked(s, why);
     err = err != SH_OK ? err : open_parts(s, &gossip, why);
     return err != SH_OK ? err : start_parts(s, why);
 }
 
 /* ---- stopping ---- */
 
+/* First whatever others wait in is ended, then those who wait. */
 static void stop_threads(struct service *s)
 {
-    if (s->api != NULL) {
-        api_stop(s->api);
-    }
     if (s->proposals != NULL) {
         proposals_stop(s->proposals);
+    }
+    if (s->blobs != NULL) {
+        blobs_stop(s->blobs);
+    }
+    if (s->calls != NULL) {
+        calls_stop(s->calls);
+    }
+    if (s->api != NULL) {
+        api_stop(s->api);
     }
     if (s->train != NULL) {
         train_stop(s->train);
@@ -460,9 +544,6 @@ static void stop_threads(struct service *s)
     }
     if (s->records != NULL) {
         records_stop(s->records);
-    }
-    if (s->calls != NULL) {
-        calls_stop(s->calls);
     }
     if (s->bulk != NULL) {
         bulk_stop(s->bulk);
@@ -479,9 +560,7 @@ static void close_all(struct service *s)
 {
     stop_threads(s);
     loop_close(s->loop);
-    if (s->apply != NULL) {
-        apply_close(s->apply);
-    }
+    apply_close(s->apply);
     train_close(s->train);
     planner_close(s->planner);
     bulk_close(s->bulk);
@@ -519,23 +598,34 @@ static void close_all(struct service *s)
  * OpenBLAS starts its threads before main, with every signal open, and the default action of one of
  * them would end the process. */
 static _Atomic(struct loop *) leaving_loop;
+static atomic_bool leave_asked; /* perhaps before there was a loop */
+static atomic_uint in_handler;  /* threads that may be using leaving_loop */
 
 static void on_signal(int number)
 {
-    struct loop *loop = atomic_load(&leaving_loop);
     (void)number;
+    atomic_fetch_add(&in_handler, 1);
+    atomic_store(&leave_asked, true);
+    struct loop *loop = atomic_load(&leaving_loop);
     if (loop != NULL) {
         int saved = errno;
         loop_leave(loop);
         errno = saved;
     }
+    atomic_fetch_sub(&in_handler, 1);
 }
 
 static enum sh_err run(struct service *s)
 {
     atomic_store(&leaving_loop, s->loop);
+    if (atomic_load(&leave_asked)) {
+        loop_leave(s->loop);
+    }
     enum sh_err err = loop_run(s->loop);
     atomic_store(&leaving_loop, NULL);
+    while (atomic_load(&in_handler) > 0) { /* a few instructions of another thread */
+        SH_CHECK(sched_yield() == 0);
+    }
     return err;
 }
 

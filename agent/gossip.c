@@ -103,6 +103,11 @@ static void note_change(struct gossip *g, const struct swim_change *c)
 {
     struct service_member m;
     publish(g, c->id, c->meta || c->before == SWIM_ABSENT || c->restarted);
+    if (c->before != c->now && (c->now == SWIM_DEAD || c->now == SWIM_LEFT)) {
+        /* Connections of a frozen machine stay open: who waits for it need not wait longer. */
+        calls_peer_down(g->s->calls, CALLS_CONTROL, c->id);
+        calls_peer_down(g->s->calls, CALLS_BULK, c->id);
+    }
     if (c->before != c->now && members_get(g->s->members, c->id, &m)) {
         journal_info("agent %s is %s", m.node.name, swim_state_name(c->now));
     }

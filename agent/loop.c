@@ -532,6 +532,9 @@ static void turn(struct loop *l, uint64_t now_us)
         take_post(l, now_us, &p);
     }
     replica_tick(l->replica, now_us);
+    if (l->failure == SH_OK) {
+        l->failure = replica_failure(l->replica);
+    }
     outbox_drain(l->outbox, l->control, now_us, lost, l);
     publish(l, now_us);
     measure_load(l, now_us);
@@ -561,14 +564,18 @@ static void sleep_until_due(struct loop *l, bool leaving)
                          .tv_nsec = (long)(wait_us % 1000000) * 1000};
     int n = epoll_pwait2(l->epoll, events, (int)SH_COUNT(events), &t, NULL);
     SH_CHECK(n >= 0 || errno == EINTR);
-    uint64_t counter;
-    ssize_t got = read(l->wake, &counter, sizeof counter);
-    (void)got; /* empty unless loop_leave woke us */
+    for (int i = 0; i < n; i++) {
+        uint64_t counter;
+        if (events[i].data.fd == l->wake) {
+            SH_CHECK(read(l->wake, &counter, sizeof counter) == (ssize_t)sizeof counter);
+        }
+    }
 }
 
 enum sh_err loop_run(struct loop *loop)
 {
     gossip_tell_self(loop->gossip, sh_now_us());
+    replica_begin(loop->replica, sh_now_us());
     while (loop->failure == SH_OK) {
         uint64_t now_us = sh_now_us();
         turn(loop, now_us);

@@ -21,7 +21,8 @@ struct loop;
 SH_MUST_USE enum sh_err loop_open(struct loop **out, struct service *s,
                                   const struct gossip_options *gossip, char *why);
 void loop_close(struct loop *loop);
-/* On the calling thread, until loop_quit or a failure that must stop the agent (its code). */
+/* On the calling thread, until loop_leave is done or a failure that must stop the agent (its code).
+ */
 SH_MUST_USE enum sh_err loop_run(struct loop *loop);
 
 /* ---- from any thread ---- */
