@@ -9,7 +9,7 @@
 #include "queue.h"
 #include "store/wal/wal.h"
 
-#define DISK_QUEUE_MAX     8192u /* above what a core leaves unpersisted: raft_limits.tail_entries */
+#define DISK_QUEUE_MAX     8192u /* above what a core has unwritten: raft_limits.tail_entries */
 #define DISK_BATCH_ENTRIES 1024u
 #define DISK_BATCH_BYTES   (4u << 20)
 
