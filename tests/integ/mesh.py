@@ -3,7 +3,7 @@
 
     def main(mesh): ...
     if __name__ == "__main__":
-        run(main)
+        run(main)                        # or judge(body), which makes its meshes itself
 
 The program is $SHOAL_BUILD/bin/shoal ($SHOAL_RELEASE with run(main, release=True)); both default to
 build/dev of this tree. Everything lives in one temporary directory, which run() removes after it
@@ -74,6 +74,15 @@ def until(what, seconds, probe):
 def build_dir(release=False):
     name = "SHOAL_RELEASE" if release else "SHOAL_BUILD"
     return os.environ.get(name) or os.path.join(TREE, "build", "release" if release else "dev")
+
+
+def shared(*parts):
+    """A path among the shared data sets; Skip where it is absent."""
+    root = os.environ.get("SHOAL_SHARED") or os.path.join(os.path.dirname(TREE), "shared")
+    path = os.path.join(root, *parts)
+    if not os.path.exists(path):
+        raise Skip(f"{path} is absent")
+    return path
 
 
 def is_free(port):
@@ -390,12 +399,11 @@ def timed(result):
     result[:] = [time.monotonic() - start]
 
 
-def run(main, release=False):
-    """Runs main(mesh) and ends the process: 0 it holds, 77 skipped, 1 it does not."""
+def judge(body):
+    """Runs body() and ends the process: 0 it holds, 77 skipped, 1 it does not."""
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(1))
     try:
-        with Mesh(release) as mesh:
-            main(mesh)
+        body()
     except Skip as why:
         print(f"SKIP {why}")
         sys.exit(77)
@@ -406,3 +414,11 @@ def run(main, release=False):
         traceback.print_exc()
         sys.exit(1)
     sys.exit(0)
+
+
+def run(main, release=False):
+    """judge() of main(mesh) on a mesh of its own."""
+    def body():
+        with Mesh(release) as mesh:
+            main(mesh)
+    judge(body)
