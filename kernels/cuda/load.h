@@ -8,7 +8,8 @@
  * The table computes on the first device that CUDA shows (CUDA_VISIBLE_DEVICES chooses), each
  * thread of the host in a stream of its own. Its tensors lie in the device's memory (struct
  * kn_memory). Results depend on the arguments alone: no atomic operation, every sum in a fixed
- * order. */
+ * order. A device that has met an illegal access or a hardware fault answers DEVICE to everything
+ * until the process ends. */
 #ifndef KN_CUDA_LOAD_H
 #define KN_CUDA_LOAD_H
 

@@ -248,7 +248,7 @@ static bool slot_finite(const struct kn_ops *ops, const unsigned char *at, size_
     }
     const size_t most = LOOK_BYTES / ops->elem_size;
     for (size_t i = 0; i < count; i += most) {
-        double piece[LOOK_BYTES / sizeof(double)];
+        double piece[LOOK_BYTES / sizeof(double)] = {0.0};
         const size_t left = count - i < most ? count - i : most;
         ops->memory->get(piece, at + i * ops->elem_size, left * ops->elem_size);
         if (!value_finite(ops, piece, left)) {

@@ -157,6 +157,13 @@ class CudaModule(unittest.TestCase):
         self.assertEqual(len(list(cuda_build.judge_ptx(self.ptx(conv_at="")))), 1)
         self.assertTrue(list(cuda_build.judge_ptx("")))
 
+    def test_a_missing_architecture_is_named(self):
+        code = ("--generate-code=arch=compute_80,code=[sm_80] "
+                "--generate-code=arch=compute_90,code=[sm_90] ")
+        last = "--generate-code=arch=compute_100,code=[compute_100,sm_100]"
+        self.assertEqual(list(cuda_build.judge_code(code + last)), [])
+        self.assertEqual(len(list(cuda_build.judge_code(code))), 1)
+
     def test_exports_and_needs_of_a_library_are_compared(self):
         self.assertEqual(list(cuda_build.judge_library(["kn_cuda_open"], ["libc.so.6"])), [])
         self.assertTrue(list(cuda_build.judge_library([], [])))

@@ -567,10 +567,27 @@ TEST(equal_logits_count_as_the_first_class)
     for (size_t i = 0; i < TABLES; i++) {
         void *x = encode(tables[i], logits, 2, 2);
         struct kn_loss_sum sum;
-        tables[i]->cross_entropy(&sum, NULL, x, (const int32_t[]){0, 1}, 2, 2,
+        tables[i]->cross_entropy(&sum, NULL, x, (const int32_t[]){0, 0}, 2, 2,
                                  poison_bytes(tables[i], tables[i]->loss_scratch(2, 2)));
-        EXPECT_EQ(sum.correct, 1);
+        EXPECT_EQ(sum.correct, 2);
         EXPECT_NEAR(sum.loss, 2 * log(2), 1e-6);
+    }
+}
+
+TEST(of_equal_values_the_first_is_the_largest_of_a_window)
+{
+    const struct kn_ops *tables[TABLES] = {kn_ops_ref(), kn_ops_cpu(), grid_ops()};
+    const struct kn_pool_shape pool = {.win = {2, 2, 1, 1, 2, 2, 2, 2, 0, 0}, .channels = 1};
+    for (size_t i = 0; i < TABLES; i++) {
+        void *x = encode(tables[i], (const double[]){0, 7, 7, 7}, 1, 4);
+        void *dy = encode(tables[i], (const double[]){3}, 1, 1);
+        void *y = poison(tables[i], 1, 1);
+        void *dx = poison(tables[i], 1, 4);
+        uint8_t *which = poison_bytes(tables[i], kn_layout_count(tables[i], 1, 1));
+        tables[i]->maxpool(y, which, x, &pool, 1);
+        tables[i]->maxpool_grad(dx, dy, which, &pool, 1);
+        const double *got = decode(tables[i], dx, 1, 4);
+        EXPECT_MEM(got, ((const double[]){0, 3, 0, 0}), 4 * sizeof *got);
     }
 }
 
