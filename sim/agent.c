@@ -47,6 +47,7 @@ struct sim_agent *sim_agent_new(struct sim *sim, uint32_t number)
     /* Clocks agree on nothing but the length of a second. */
     a->clock.base = UINT64_C(3600000000) + sh_rng_below(&sim->rng, UINT64_C(60000000));
     a->timer_at = UINT64_MAX;
+    a->proposals_due_us = UINT64_MAX;
     SH_CHECK(kv_mem_open(FAMILIES, CF_COUNT, &a->kv) == SH_OK);
     a->jobs_memory = block(jobs_bytes());
     return a;

@@ -10,6 +10,18 @@
 
 enum { ENVELOPE_VERSION = 1 };
 
+static void settle_due(struct sim_agent *a)
+{
+    a->proposals_due_us = UINT64_MAX;
+    for (uint32_t i = 0; i < SIM_PROPOSALS_MAX; i++) {
+        const struct sim_proposal *p = &a->proposals[i];
+        if (p->number != 0) {
+            uint64_t at = p->resend_us < p->deadline_us ? p->resend_us : p->deadline_us;
+            a->proposals_due_us = at < a->proposals_due_us ? at : a->proposals_due_us;
+        }
+    }
+}
+
 struct sh_span sim_unseal(struct sh_span envelope, uint8_t *origin, uint64_t *number)
 {
     struct sh_reader r = sh_reader_over(envelope.at, envelope.size);
@@ -71,6 +83,7 @@ bool sim_propose(struct sim *sim, struct sim_agent *a, enum sim_source source, u
     p->bytes = malloc(size);
     SH_CHECK(p->bytes != NULL);
     memcpy(p->bytes, sim->scratch->command, size);
+    settle_due(a);
     post(sim, a, p->bytes, size);
     return true;
 }
@@ -81,6 +94,7 @@ static void answer(struct sim *sim, struct sim_agent *a, struct sim_proposal *p,
     struct sim_proposal was = *p;
     free(p->bytes);
     *p = (struct sim_proposal){0};
+    settle_due(a);
     if (was.source == SIM_FROM_CLIENT) {
         sim_client_answer(sim, a, was.request, was.attempt, err, job);
     } else {
@@ -124,11 +138,15 @@ void sim_proposals_kick(struct sim *sim, struct sim_agent *a)
     for (uint32_t i = 0; i < SIM_PROPOSALS_MAX; i++) {
         a->proposals[i].resend_us = now;
     }
+    settle_due(a);
 }
 
 void sim_proposals_tick(struct sim *sim, struct sim_agent *a)
 {
     uint64_t now = sim_local(sim, a);
+    if (a->proposals_due_us > now) {
+        return;
+    }
     for (uint32_t i = 0; i < SIM_PROPOSALS_MAX; i++) {
         struct sim_proposal *p = &a->proposals[i];
         if (p->number == 0) {
@@ -141,19 +159,12 @@ void sim_proposals_tick(struct sim *sim, struct sim_agent *a)
             post(sim, a, p->bytes, p->size);
         }
     }
+    settle_due(a);
 }
 
 uint64_t sim_proposals_deadline(const struct sim_agent *a)
 {
-    uint64_t due = UINT64_MAX;
-    for (uint32_t i = 0; i < SIM_PROPOSALS_MAX; i++) {
-        const struct sim_proposal *p = &a->proposals[i];
-        if (p->number != 0) {
-            uint64_t at = p->resend_us < p->deadline_us ? p->resend_us : p->deadline_us;
-            due = at < due ? at : due;
-        }
-    }
-    return due;
+    return a->proposals_due_us;
 }
 
 void sim_proposals_clear(struct sim_agent *a)
@@ -162,4 +173,5 @@ void sim_proposals_clear(struct sim_agent *a)
         free(a->proposals[i].bytes);
         a->proposals[i] = (struct sim_proposal){0};
     }
+    a->proposals_due_us = UINT64_MAX;
 }

@@ -9,7 +9,7 @@
 #include <string.h>
 
 enum {
-    CHECK_ALL_EVENTS = 8192, /* a whole-state check at least this often */
+    CHECK_EVENTS = 4096, /* a whole-state check of the next agent after so many */
 };
 
 struct sim_options sim_options_default(void)
@@ -252,8 +252,8 @@ bool sim_step(struct sim *sim)
     if (dispatch(sim, &event)) {
         sim->counts.events++;
         mix_event(sim, &event);
-        if (sim->counts.events % CHECK_ALL_EVENTS == 0) {
-            sim_check_all(sim);
+        if (sim->counts.events % CHECK_EVENTS == 0) {
+            sim_check_agent(sim, (uint32_t)(sim->counts.events / CHECK_EVENTS % sim->agent_count));
         }
     }
     free(event.body);
@@ -279,21 +279,26 @@ const char *sim_failure(const struct sim *sim)
     return sim->check.failure[0] != '\0' ? sim->check.failure : NULL;
 }
 
+void sim_check_agent(struct sim *sim, uint32_t agent)
+{
+    struct sim_agent *a = sim->agents[agent];
+    if (!a->up) {
+        return;
+    }
+    if (a->raft != NULL) {
+        raft_check(a->raft);
+    }
+    swim_check(a->swim);
+    const struct sh_table *table = fsm_begin(a->fsm);
+    jobs_check(a->jobs, table);
+    sim_check_all_jobs(&sim->check, agent, table);
+    fsm_abort(a->fsm);
+}
+
 void sim_check_all(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->agent_count; i++) {
-        struct sim_agent *a = sim->agents[i];
-        if (!a->up) {
-            continue;
-        }
-        if (a->raft != NULL) {
-            raft_check(a->raft);
-        }
-        swim_check(a->swim);
-        const struct sh_table *table = fsm_begin(a->fsm);
-        jobs_check(a->jobs, table);
-        sim_check_all_jobs(&sim->check, i, table);
-        fsm_abort(a->fsm);
+        sim_check_agent(sim, i);
     }
 }
 

@@ -76,8 +76,10 @@ void sim_run_until(struct sim *sim, uint64_t at_us);
 uint64_t sim_now_us(const struct sim *sim);
 /* NULL while every property holds. */
 const char *sim_failure(const struct sim *sim);
-/* Whole-state checks that are too dear after every event: raft_check, swim_check, jobs_check, all
- * acknowledged jobs on every agent that is up. Runs by itself now and then. */
+/* Whole-state checks that are too dear after every event: raft_check, swim_check, jobs_check and
+ * all acknowledged jobs on an agent that is up. Runs by itself now and then, on one after the
+ * other. */
+void sim_check_agent(struct sim *sim, uint32_t agent);
 void sim_check_all(struct sim *sim);
 
 /* ---- faults ---- */

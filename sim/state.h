@@ -202,6 +202,7 @@ struct sim_agent {
 
     uint64_t proposal_next;
     struct sim_proposal proposals[SIM_PROPOSALS_MAX];
+    uint64_t proposals_due_us; /* earliest deadline of them */
     struct sim_planner planner;
     struct sim_session sessions[SIM_SESSIONS_MAX];
     uint64_t work_due_us; /* earliest deadline of the sessions */
