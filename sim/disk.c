@@ -119,13 +119,11 @@ void sim_disk_crash(struct sim *sim, struct sim_agent *a, enum sim_loss_kind kin
 {
     struct sim_disk *d = &a->disk;
     uint64_t token;
+    kv_mem_fail(a->kv, 0, SH_ERR_IO, false); /* an armed failure has no time left to happen */
     if (d->busy && kv_health(a->kv) == SH_OK && sh_rng_chance(&sim->rng, 1, 2)) {
-        /* The write under way was faster than the crash; nobody was told. One that fails is as if
-         * it had not begun. */
-        SH_CHECK(d->batch > 0);
-        if (save(sim, a, &token) != SH_OK) {
-            sim_mix(sim, 1);
-        }
+        /* The write under way was faster than the crash; nobody was told. */
+        SH_CHECK_CMP(d->batch, >, 0);
+        SH_CHECK(save(sim, a, &token) == SH_OK);
     }
     while (d->first != NULL) {
         struct sim_write *w = d->first;
