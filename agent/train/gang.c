@@ -83,7 +83,8 @@ struct train_verdict train_gang_judge(const struct train_gang *gang)
         return verdict;
     }
     uint32_t first = find_first(gang);
-    if (first == gang->count) {
+    bool untouched = first < gang->count && gang->peers[first].position == 0;
+    if (first == gang->count || (untouched && !me->has_state)) {
         verdict.advice = TRAIN_LOAD;
         return verdict;
     }

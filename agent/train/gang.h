@@ -2,8 +2,9 @@
  *
  * How the members of one generation agree on where to go on from. Each tells all others where it
  * stands (HELLO); once a member has heard everyone it knows what to do: whoever is behind the most
- * advanced one fetches its state; where nobody has a state, everyone takes the newest checkpoint or
- * begins anew; when all stand at the same place with the same state, the rounds begin. Pure. */
+ * advanced one fetches its state; where nobody has a state or gone a step, everyone takes the
+ * newest checkpoint or begins anew; when all stand at the same place with the same state, the
+ * rounds begin. Pure. */
 #ifndef TRAIN_GANG_H
 #define TRAIN_GANG_H
 
@@ -29,7 +30,7 @@ struct train_gang {
 
 enum train_advice {
     TRAIN_WAIT,     /* for somebody to be heard or to catch up */
-    TRAIN_LOAD,     /* nobody has a state: take the newest checkpoint, or begin */
+    TRAIN_LOAD,     /* nobody has gone a step: take the newest checkpoint, or begin */
     TRAIN_CATCH_UP, /* fetch the state of member `other` */
     TRAIN_GO,       /* begin the rounds */
     TRAIN_DIFFER,   /* `one` and `other` stand at the same place with different states */

@@ -244,6 +244,7 @@ static bool use_catch(struct train_session *x)
     train_scribe_line(x->scribe, "%s took over the state of %s after step %llu", x->name,
                       x->at.names[c->source],
                       (unsigned long long)train_course_at(&x->m->course, x->state.position).step);
+    train_tell_last(x);
     return true;
 }
 

@@ -39,15 +39,14 @@ static double note_pace(struct train_session *x)
     return span == 0 ? 0 : (double)(x->pace_count - 1) * (double)x->m->batch * 1e6 / (double)span;
 }
 
-static void tell_step(struct train_session *x, const struct train_round *round, double loss,
-                      double correct)
+static void tell_step(struct train_session *x, const struct train_round *round, double pace)
 {
     const struct train_material *m = x->m;
+    const struct train_tally *t = &x->state.tally;
     uint64_t step = round->step + 1;
-    double pace = note_pace(x);
-    train_scribe_point(x->scribe, METRIC_LOSS, step, loss / m->batch);
+    train_scribe_point(x->scribe, METRIC_LOSS, step, t->step_loss / m->batch);
     if (m->job->train.loss == SPEC_CROSS_ENTROPY) {
-        train_scribe_point(x->scribe, METRIC_ACCURACY, step, correct / m->batch);
+        train_scribe_point(x->scribe, METRIC_ACCURACY, step, t->step_correct / m->batch);
     }
     train_scribe_point(x->scribe, METRIC_EPOCH, step,
                        (double)step / (double)m->course.steps_an_epoch);
@@ -69,6 +68,19 @@ static void tell_evaluation(struct train_session *x, const struct train_round *r
     if (x->m->job->train.loss == SPEC_CROSS_ENTROPY) {
         train_scribe_point(x->scribe, test ? METRIC_TEST_ACCURACY : METRIC_VAL_ACCURACY,
                            round->step, correct / total);
+    }
+}
+
+void train_tell_last(struct train_session *x)
+{
+    if (x->state.position == 0) {
+        return;
+    }
+    struct train_round round = train_course_at(&x->m->course, x->state.position - 1);
+    if (round.kind == TRAIN_STEP) {
+        tell_step(x, &round, 0);
+    } else {
+        tell_evaluation(x, &round);
     }
 }
 
@@ -150,8 +162,6 @@ static enum train_turn play_round(struct train_session *x, const struct train_ro
 static enum train_turn complete_round(struct train_session *x, const struct train_round *round)
 {
     char why[TRAIN_WHY_BYTES] = "";
-    double loss = (double)x->vector[round->kind == TRAIN_STEP ? x->m->vector - 2 : 0];
-    double correct = (double)x->vector[round->kind == TRAIN_STEP ? x->m->vector - 1 : 0];
     enum sh_err err = train_state_take(&x->state, x->vector, why);
     if (err != SH_OK) {
         train_fail(x, err, true, why);
@@ -161,7 +171,7 @@ static enum train_turn complete_round(struct train_session *x, const struct trai
         tell_evaluation(x, round);
         return TRAIN_GO_ON;
     }
-    tell_step(x, round, loss, correct);
+    tell_step(x, round, note_pace(x));
     uint32_t every = x->m->job->checkpoint_every_steps;
     bool ends = train_course_at(&x->m->course, x->state.position).kind == TRAIN_END;
     if (train_is_first(x) && every > 0 && (round->step + 1) % every == 0 && !ends) {

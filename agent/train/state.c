@@ -61,6 +61,7 @@ static enum sh_err take_step(struct train_state *state, const struct train_round
                                .batch = m->batch,
                                .ranks = m->ranks};
     double loss = (double)vector[m->vector - 2];
+    double correct = (double)vector[m->vector - 1];
     kn_fp_enter();
     enum kn_err err = kn_model_apply(m->model, &update, vector, state->params, state->buffers,
                                      state->optim, &diag);
@@ -74,6 +75,8 @@ static enum sh_err take_step(struct train_state *state, const struct train_round
         t->epoch_loss = 0;
         t->epoch_samples = 0;
     }
+    t->step_loss = loss;
+    t->step_correct = correct;
     t->epoch_loss += loss;
     t->epoch_samples += m->batch;
     if (round->in_epoch + 1 == m->course.steps_an_epoch) {
@@ -129,6 +132,8 @@ size_t train_state_size(const struct train_material *m)
 
 static void put_tally(struct sh_writer *w, const struct train_tally *t)
 {
+    sh_put_f64(w, t->step_loss);
+    sh_put_f64(w, t->step_correct);
     sh_put_f64(w, t->epoch_loss);
     sh_put_u64(w, t->epoch_samples);
     sh_put_f64(w, t->train_loss);
@@ -142,6 +147,8 @@ static void put_tally(struct sh_writer *w, const struct train_tally *t)
 
 static void get_tally(struct sh_reader *r, struct train_tally *t)
 {
+    t->step_loss = sh_get_f64(r);
+    t->step_correct = sh_get_f64(r);
     t->epoch_loss = sh_get_f64(r);
     t->epoch_samples = sh_get_u64(r);
     t->train_loss = sh_get_f64(r);

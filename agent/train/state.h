@@ -11,6 +11,8 @@
 
 /* Sums that metrics and the outcome are made of. */
 struct train_tally {
+    double step_loss; /* over the samples of the last step */
+    double step_correct;
     double epoch_loss; /* over the samples of the running epoch, so far */
     uint64_t epoch_samples;
     double train_loss; /* mean over the last whole epoch; NaN before the first has ended */
@@ -58,14 +60,15 @@ SH_MUST_USE enum sh_err train_state_file(const struct train_state *state, uint8_
  *    0 u32 magic "SHC1"        4 u32 version (1)      8 u8[32] spec digest
  *   40 u8[16] arithmetic class 56 u64 seed           64 u32 V      68 u32 B
  *   72 u64 position            80 u64 completed steps
- *   88 f64 epoch_loss          96 u64 epoch_samples  104 f64 train_loss
- *  112 f64 val_loss           120 u64 val_correct    128 u64 val_total
- *  136 f64 test_loss          144 u64 test_correct   152 u64 test_total
- *  160 u64 params             168 u64 buffers        176 u64 optim      184 u64 zero
- *  192 params, buffers, optim elements of little-endian f32, then the end
+ *   88 f64 step_loss           96 f64 step_correct
+ *  104 f64 epoch_loss         112 u64 epoch_samples  120 f64 train_loss
+ *  128 f64 val_loss           136 u64 val_correct    144 u64 val_total
+ *  152 f64 test_loss          160 u64 test_correct   168 u64 test_total
+ *  176 u64 params             184 u64 buffers        192 u64 optim      200 u64 zero
+ *  208 params, buffers, optim elements of little-endian f32, then the end
  *
  * Contents are vouched for by whoever carries them: the digest of the blob, or the state digest. */
-#define TRAIN_STATE_HEAD 192u
+#define TRAIN_STATE_HEAD 208u
 
 size_t train_state_size(const struct train_material *m);
 /* out has train_state_size bytes. */
