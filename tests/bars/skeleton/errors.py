@@ -3,7 +3,6 @@
 """What goes wrong in daily use is answered with one clear line that names the thing and the exit
 status that agent/cli/exit.h documents, and harms nothing else: the mesh beside it keeps its
 coordinator, its jobs and equal states, and commits a job at the end. Fast: part of every test run.
-(A loss that is not finite is non_finite.py.)
 """
 import os
 import socket
@@ -15,7 +14,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from mesh import (Skip, agreed_leader, build_dir, equal_states, finished, noop, require, run, until)
 
 INTERNAL, USAGE, NOT_FOUND, CONFLICT, DENIED, UNREACHABLE = 1, 2, 3, 4, 5, 6
-INVALID = 8
+INVALID, JOB_FAILED = 8, 10
 SPARE = 120 << 20  # left of the small disk when uploads begin
 UPLOAD = 4 << 20
 
@@ -102,6 +101,18 @@ class Row:
     def shape_mismatch(self):
         job = self.images(16, bytes(80)).replace("1, 4, 4", "1, 8, 8")
         self.submit(job, INVALID, NAMES[0], "1 x 4 x 4", "1 x 8 x 8")
+
+    def loss_that_is_not_finite(self):
+        """The job stops; step, rank and the first bad tensor are named."""
+        self.mesh.path("table.csv", "1,2,0\n3,4,1\n3e38,3e38,2\n7,8,1\n")
+        job = TABLE.replace("validation: 0", "validation: 0, normalize: none")
+        done = self.mesh.cli("submit", self.mesh.path("job.yaml", job), "--wait", "--peer",
+                             self.agents[1].api)
+        lines = [line for line in done.stdout.splitlines() if line.startswith("failed ")]
+        require(done.returncode == JOB_FAILED, f"exit status {done.returncode}: {done.stderr}")
+        require(len(lines) == 1, f"not one line but {lines}")
+        for word in ("step 1", "rank ", '"dense1"', "is not finite"):
+            require(word in lines[0], f"no word of {word}: {lines[0]}")
 
     # ---- agents ----
 
