@@ -1,0 +1,395 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "replica.h"
+
+#include "base/host/host.h"
+#include "jobs/view.h"
+#include "store/kv_mem.h"
+#include "tst.h"
+
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SECOND UINT64_C(1000000)
+
+static const struct kv_cf CFS[] = {
+    {"meta", KV_CF_SMALL}, {"log", KV_CF_SMALL}, {"fsm", KV_CF_SMALL}};
+enum { CF_META, CF_LOG, CF_FSM };
+
+static const uint8_t COORDINATOR[SH_NODE_ID_BYTES] = {200};
+static const uint8_t STRANGER[SH_NODE_ID_BYTES] = {201};
+
+/* One replica over a store in memory and a real control plane that reaches nobody. */
+static struct {
+    struct kv *kv;
+    struct trust trust;
+    struct link *link;
+    struct wal *wal;
+    struct wal_boot boot;
+    struct fsm *fsm;
+    struct fsm_applied applied;
+    struct proposals *proposals;
+    struct disk *disk;
+    struct apply *apply;
+    struct replica *replica;
+    unsigned changes;
+} rig;
+
+static void on_applied(void *ctx, uint64_t index, const struct jobs_result *results, uint32_t count)
+{
+    (void)ctx;
+    (void)index;
+    (void)results;
+    (void)count;
+}
+
+static void on_change(void *ctx)
+{
+    (void)ctx;
+    rig.changes++;
+}
+
+static void open_wire(void)
+{
+    static const uint8_t seed[TRUST_KEY_BYTES] = {3};
+    char why[LINK_TEXT_MAX + 1];
+    struct trust_secret secret = {{9}};
+    struct link_options options = {.trust = &rig.trust};
+    trust_ephemeral(&rig.trust, &secret, seed, 1);
+    for (size_t i = 0; i < LINK_PLANES; i++) {
+        EXPECT_EQ(link_addr_parse("127.0.0.1:0", 0, &options.listen[i]), SH_OK);
+    }
+    EXPECT_EQ(link_open(&options, &rig.link, why), SH_OK);
+}
+
+static void open_core(void)
+{
+    EXPECT_EQ(wal_open(rig.kv, CF_LOG, CF_META, &rig.boot, &rig.wal), SH_OK);
+    EXPECT_EQ(fsm_open(rig.kv, CF_FSM, NULL, &rig.fsm, &rig.applied), SH_OK);
+    EXPECT_EQ(proposals_open(&rig.proposals), SH_OK);
+    EXPECT_EQ(disk_open(&rig.disk, rig.wal), SH_OK);
+    struct apply_config apply = {.wal = rig.wal,
+                                 .fsm = rig.fsm,
+                                 .proposals = rig.proposals,
+                                 .applied = rig.applied.index,
+                                 .on_applied = on_applied};
+    memcpy(apply.me, rig.trust.node, SH_NODE_ID_BYTES);
+    EXPECT_EQ(apply_open(&rig.apply, &apply), SH_OK);
+    struct replica_config config = {.control = link_plane_of(rig.link, LINK_CONTROL),
+                                    .wal = rig.wal,
+                                    .disk = rig.disk,
+                                    .apply = rig.apply,
+                                    .boot = &rig.boot,
+                                    .applied = &rig.applied,
+                                    .on_change = on_change};
+    memcpy(config.me, rig.trust.node, SH_NODE_ID_BYTES);
+    EXPECT_EQ(replica_open(&rig.replica, &config, sh_now_us()), SH_OK);
+    EXPECT_EQ(apply_start(rig.apply), SH_OK);
+}
+
+static void close_core(void)
+{
+    apply_stop(rig.apply);
+    disk_stop(rig.disk);
+    replica_close(rig.replica);
+    apply_close(rig.apply);
+    disk_close(rig.disk);
+    proposals_close(rig.proposals);
+    fsm_close(rig.fsm);
+    wal_close(rig.wal);
+}
+
+static void open_rig(void)
+{
+    sh_host_init();
+    EXPECT_EQ(kv_mem_open(CFS, SH_COUNT(CFS), &rig.kv), SH_OK);
+    open_wire();
+}
+
+static void close_rig(void)
+{
+    close_core();
+    link_close(rig.link, 0);
+    kv_close(rig.kv);
+}
+
+/* A store whose log makes handle 1, this agent, the only voter. */
+static void found(void)
+{
+    uint8_t change[RAFT_CHANGE_BYTES_MAX];
+    struct raft_conf_change founder = {.count = 1, .changes = {{.type = RAFT_ADD_VOTER, .id = 1}}};
+    struct sh_writer w = sh_writer_over(change, sizeof change);
+    raft_conf_change_encode(&founder, &w);
+    struct wal_entry e = {
+        .index = 1, .term = 1, .type = RAFT_ENTRY_CONF, .bytes = {.at = change, .size = w.used}};
+    struct wal_hard hard = {.term = 1, .vote = 1, .commit = 1};
+    struct wal_identity identity = {.handle = 1};
+    EXPECT_EQ(wal_open(rig.kv, CF_LOG, CF_META, &rig.boot, &rig.wal), SH_OK);
+    EXPECT_EQ(wal_save(rig.wal, &hard, &e, 1, true), SH_OK);
+    EXPECT_EQ(wal_put_identity(rig.wal, &identity), SH_OK);
+    wal_close(rig.wal);
+}
+
+static struct replica_status status(void)
+{
+    struct replica_status out;
+    replica_publish(rig.replica);
+    replica_status(rig.replica, &out);
+    return out;
+}
+
+/* What the loop does, but for sockets, until the tables are at index. */
+static void run_until_applied(uint64_t index)
+{
+    uint64_t deadline = sh_now_us() + 10 * SECOND;
+    while (status().raft.applied < index) {
+        struct disk_done done;
+        struct apply_event event;
+        struct pollfd fds[2] = {{.fd = queue_fd(disk_done_queue(rig.disk)), .events = POLLIN},
+                                {.fd = queue_fd(apply_event_queue(rig.apply)), .events = POLLIN}};
+        uint64_t now = sh_now_us();
+        EXPECT(now < deadline);
+        while (queue_pop(disk_done_queue(rig.disk), &done)) {
+            EXPECT_EQ(done.err, SH_OK);
+            replica_disk_done(rig.replica, now, &done);
+        }
+        while (queue_pop(apply_event_queue(rig.apply), &event)) {
+            EXPECT(event.kind != APPLY_FAILED);
+            replica_apply_event(rig.replica, now, &event);
+        }
+        replica_tick(rig.replica, now);
+        (void)poll(fds, 2, 20);
+    }
+}
+
+static void receive(const uint8_t *node, struct raft_msg msg)
+{
+    uint8_t bytes[4096];
+    size_t size = raft_msg_encode(&msg, bytes, sizeof bytes);
+    EXPECT(size > 0);
+    replica_receive(rig.replica, sh_now_us(), node, (struct sh_span){.at = bytes, .size = size});
+}
+
+static struct raft_msg heartbeat(uint64_t to)
+{
+    return (struct raft_msg){.type = RAFT_MSG_HEARTBEAT, .from = 1, .to = to, .term = 3};
+}
+
+static size_t seal_admit(uint8_t *envelope, size_t capacity)
+{
+    uint8_t command[1024];
+    struct jobs_cmd cmd = {.type = JOBS_NODE_ADMIT, .stamp_us = 5};
+    struct sh_writer w = sh_writer_over(command, sizeof command);
+    (void)snprintf(cmd.u.node_admit.name, sizeof cmd.u.node_admit.name, "first");
+    (void)snprintf(cmd.u.node_admit.addr, sizeof cmd.u.node_admit.addr, "10.0.0.1:7711");
+    EXPECT_EQ(jobs_cmd_encode(&cmd, &w), SH_OK);
+    EXPECT(PROPOSALS_ENVELOPE_HEAD + w.used <= capacity);
+    proposals_seal(envelope, rig.trust.node, 0, command, w.used);
+    return PROPOSALS_ENVELOPE_HEAD + w.used;
+}
+
+TEST(the_only_voter_leads_at_once_and_what_it_takes_reaches_the_tables)
+{
+    uint8_t envelope[2048];
+    uint8_t leader[SH_NODE_ID_BYTES];
+    open_rig();
+    found();
+    open_core();
+    run_until_applied(2); /* its own membership, then the entry that begins its term */
+    EXPECT(replica_leads(rig.replica));
+    EXPECT(replica_leader(rig.replica, leader));
+    EXPECT_MEM(leader, rig.trust.node, SH_NODE_ID_BYTES);
+    EXPECT(rig.changes > 0);
+    size_t size = seal_admit(envelope, sizeof envelope);
+    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), envelope, size, 1234), SH_OK);
+    run_until_applied(3);
+    struct fsm_view *view = NULL;
+    struct jobs_node node;
+    EXPECT_EQ(fsm_view_open(rig.fsm, &view), SH_OK);
+    EXPECT_EQ(jobs_node_by_name(fsm_view_table(view), "first", &node), SH_OK);
+    EXPECT_EQ(node.admitted_us, 1234);
+    fsm_view_close(view);
+    close_rig();
+}
+
+TEST(a_restarted_voter_goes_on_with_its_log)
+{
+    uint8_t envelope[2048];
+    open_rig();
+    found();
+    open_core();
+    run_until_applied(2);
+    size_t size = seal_admit(envelope, sizeof envelope);
+    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), envelope, size, 1), SH_OK);
+    run_until_applied(3);
+    close_core();
+    kv_mem_crash(rig.kv, 0);
+    open_core();
+    replica_begin(rig.replica, sh_now_us());
+    run_until_applied(4);
+    EXPECT(replica_leads(rig.replica));
+    EXPECT_EQ(status().raft.term, 3);
+    close_rig();
+}
+
+TEST(the_log_takes_only_commands_that_this_program_understands)
+{
+    uint8_t envelope[2048];
+    uint8_t bytes[2048];
+    open_rig();
+    found();
+    open_core();
+    run_until_applied(2);
+    size_t size = seal_admit(envelope, sizeof envelope);
+    for (size_t cut = 0; cut < size; cut++) {
+        memcpy(bytes, envelope, size);
+        EXPECT(replica_propose(rig.replica, sh_now_us(), bytes, cut, 1) != SH_OK);
+    }
+    memcpy(bytes, envelope, size);
+    bytes[0] = 2; /* envelope of a later program */
+    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), bytes, size, 1), SH_ERR_INVALID);
+    memcpy(bytes, envelope, size);
+    bytes[PROPOSALS_ENVELOPE_HEAD + 1] = 200; /* command of a later program */
+    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), bytes, size, 1), SH_ERR_VERSION);
+    EXPECT_EQ(status().raft.last_index, 2);
+    close_rig();
+}
+
+TEST(a_newcomer_keeps_the_handle_that_a_coordinator_calls_it_by)
+{
+    open_rig();
+    open_core();
+    EXPECT(replica_is_dormant(rig.replica));
+    EXPECT(status().dormant);
+    EXPECT_EQ(replica_deadline_us(rig.replica), UINT64_MAX);
+    struct raft_msg vote = heartbeat(5);
+    vote.type = RAFT_MSG_VOTE;
+    receive(STRANGER, vote); /* only a coordinator knows who was admitted */
+    EXPECT(replica_is_dormant(rig.replica));
+    receive(COORDINATOR, heartbeat(5));
+    EXPECT(!replica_is_dormant(rig.replica));
+    EXPECT_EQ(status().raft.id, 5);
+    EXPECT_EQ(status().raft.term, 3);
+    receive(COORDINATOR, heartbeat(6)); /* meant for somebody else */
+    EXPECT_EQ(status().raft.id, 5);
+    close_core();
+    kv_mem_crash(rig.kv, 0);
+    EXPECT_EQ(wal_open(rig.kv, CF_LOG, CF_META, &rig.boot, &rig.wal), SH_OK);
+    EXPECT_EQ(rig.boot.identity.handle, 5);
+    wal_close(rig.wal);
+    open_core();
+    close_rig();
+}
+
+TEST(a_handle_that_cannot_be_kept_stops_the_agent)
+{
+    open_rig();
+    open_core();
+    EXPECT_EQ(replica_failure(rig.replica), SH_OK);
+    kv_mem_fail(rig.kv, 1, SH_ERR_NO_SPACE, false);
+    receive(COORDINATOR, heartbeat(5));
+    EXPECT_EQ(replica_failure(rig.replica), SH_ERR_NO_SPACE);
+    EXPECT(replica_is_dormant(rig.replica));
+    receive(COORDINATOR, heartbeat(5));
+    EXPECT(replica_is_dormant(rig.replica));
+    close_rig();
+}
+
+TEST(snapshots_and_proposals_of_peers_are_not_taken)
+{
+    uint8_t garbage[3] = {9, 9, 9};
+    struct raft_entry entry = {.size = sizeof garbage, .data = garbage};
+    open_rig();
+    found();
+    open_core();
+    run_until_applied(2);
+    struct raft_msg snap = {.type = RAFT_MSG_SNAP, .from = 2, .to = 1, .term = 9};
+    snap.snapshot =
+        (struct raft_snapshot){.index = 100, .term = 9, .conf = {.voters = {2}, .voter_count = 1}};
+    receive(STRANGER, snap);
+    struct raft_msg prop = {
+        .type = RAFT_MSG_PROP, .from = 2, .to = 1, .entry_count = 1, .entries = &entry};
+    receive(STRANGER, prop);
+    EXPECT(replica_leads(rig.replica));
+    EXPECT_EQ(status().raft.last_index, 2);
+    close_rig();
+}
+
+TEST(a_message_does_not_overrule_the_tables_about_whose_a_handle_is)
+{
+    uint8_t leader[SH_NODE_ID_BYTES];
+    open_rig();
+    open_core();
+    receive(STRANGER, heartbeat(5)); /* believed as long as nobody says otherwise */
+    EXPECT(replica_leader(rig.replica, leader));
+    EXPECT_MEM(leader, STRANGER, SH_NODE_ID_BYTES);
+    replica_learn(rig.replica, 1, COORDINATOR);
+    EXPECT(replica_leader(rig.replica, leader));
+    EXPECT_MEM(leader, COORDINATOR, SH_NODE_ID_BYTES);
+    struct raft_msg later = heartbeat(5);
+    later.term = 9;
+    receive(STRANGER, later);
+    EXPECT_EQ(status().raft.term, 3);
+    receive(COORDINATOR, later);
+    EXPECT_EQ(status().raft.term, 9);
+    close_rig();
+}
+
+TEST(damaged_messages_are_dropped)
+{
+    uint8_t bytes[256];
+    open_rig();
+    open_core();
+    struct raft_msg msg = heartbeat(5);
+    size_t size = raft_msg_encode(&msg, bytes, sizeof bytes);
+    for (size_t cut = 0; cut < size; cut++) {
+        replica_receive(rig.replica, sh_now_us(), STRANGER,
+                        (struct sh_span){.at = bytes, .size = cut});
+    }
+    msg.from = 5;
+    receive(STRANGER, msg);
+    msg.from = 0;
+    receive(STRANGER, msg);
+    EXPECT(replica_is_dormant(rig.replica));
+    close_rig();
+}
+
+/* A leader of two whose follower needs entries that only the disk holds: the read fails, and the
+ * wish for a snapshot that follows must not leave the follower waiting for good. */
+TEST(a_failed_log_read_leaves_a_follower_that_is_tried_again)
+{
+    uint8_t change[RAFT_CHANGE_BYTES_MAX];
+    struct raft_conf_change add = {.count = 1, .changes = {{.type = RAFT_ADD_LEARNER, .id = 2}}};
+    struct sh_writer w = sh_writer_over(change, sizeof change);
+    raft_conf_change_encode(&add, &w);
+    open_rig();
+    found();
+    open_core();
+    run_until_applied(2);
+    EXPECT_EQ(replica_change(rig.replica, sh_now_us(), &add), SH_OK);
+    run_until_applied(3);
+    close_core();
+    open_core(); /* now the older entries are on disk only */
+    replica_begin(rig.replica, sh_now_us());
+    run_until_applied(4);
+    struct raft_msg behind = {.type = RAFT_MSG_APP_RESP,
+                              .from = 2,
+                              .to = 1,
+                              .term = status().raft.term,
+                              .index = 3,
+                              .reject = true,
+                              .hint = 1,
+                              .log_term = 1};
+    receive(STRANGER, behind);
+    struct apply_event none = {.kind = APPLY_LOG};
+    for (uint64_t request = 1; request < 8; request++) {
+        none.request = request;
+        replica_apply_event(rig.replica, sh_now_us(), &none);
+    }
+    struct replica_status s = status();
+    for (uint32_t i = 0; i < s.raft.peer_count; i++) {
+        EXPECT(s.raft.peers[i].state != RAFT_SNAPSHOT);
+    }
+    close_rig();
+}
