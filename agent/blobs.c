@@ -407,16 +407,18 @@ enum sh_err blobs_put(struct blobs *blobs, const void *bytes, size_t size, unsig
     return blobs_copy(blobs, id, copies, NULL, 0, NULL, timeout_us);
 }
 
-/* Pulls from one holder until it fails or the blob is complete. */
-static enum sh_err pull(struct blobs *b, const uint8_t *node, const struct blob_id *id,
-                        uint64_t total, uint64_t deadline_us)
+/* Pulls from one holder until it fails or the blob is complete. *resumed: others gave a part. */
+static enum sh_err pull_once(struct blobs *b, const uint8_t *node, const struct blob_id *id,
+                             uint64_t total, uint64_t deadline_us, bool *resumed)
 {
     struct blob_writer *writer;
     uint64_t offset = 0;
+    *resumed = false;
     enum sh_err err = blob_write_open(b->config.store, id, &writer, &offset);
     if (err != SH_OK) {
         return err == SH_ERR_EXISTS ? SH_OK : err;
     }
+    *resumed = offset > 0;
     uint8_t *piece = malloc(BLOBS_PIECE_BYTES);
     err = piece == NULL ? SH_ERR_NO_MEMORY : SH_OK;
     while (err == SH_OK && offset < total && !atomic_load(&b->stopping)) {
@@ -443,6 +445,19 @@ static enum sh_err pull(struct blobs *b, const uint8_t *node, const struct blob_
     err = err == SH_OK ? SH_ERR_CANCELLED : err;
     enum sh_err closed = blob_write_close(writer);
     return closed != SH_OK ? closed : err;
+}
+
+/* The part that was there may be the lie of another holder: it is dropped with the damage, and this
+ * holder gives the whole. */
+static enum sh_err pull(struct blobs *b, const uint8_t *node, const struct blob_id *id,
+                        uint64_t total, uint64_t deadline_us)
+{
+    bool resumed = false;
+    enum sh_err err = pull_once(b, node, id, total, deadline_us, &resumed);
+    if (err == SH_ERR_CORRUPT && resumed) {
+        err = pull_once(b, node, id, total, deadline_us, &resumed);
+    }
+    return err;
 }
 
 /* Reads the copy that is here. NOT_FOUND; CORRUPT, which the journal tells. */
