@@ -108,14 +108,28 @@ TEST(the_empty_blob_is_copied_and_fetched_like_any_other)
     cells_close(&cells);
 }
 
+static void *put_whole(void *arg)
+{
+    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, arg, 30 * SECOND), SH_OK);
+    return NULL;
+}
+
 TEST(a_copy_goes_on_where_the_connection_broke)
 {
+    pthread_t thread;
     struct blob_id id;
     open_cells(2);
     cells_budget(&cells, 6); /* three pieces and their answers */
-    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, &id, SECOND / 10), SH_ERR_TIMEOUT);
+    EXPECT_EQ(pthread_create(&thread, NULL, put_whole, &id), 0);
+    EXPECT(cells_await(&cells, CALLS_REPLY, 3));
+    cells_wire_of(&cells.at[1], CELLS_BREAK);
+    cells_say(&cells.at[1], SERVICE_DEAD);
+    calls_peer_down(cells.at[0].s->calls, CALLS_BULK, cells_id(&cells.at[1]));
+    EXPECT_EQ(pthread_join(thread, NULL), 0); /* nobody else is live: one copy is enough */
     EXPECT(!holds(1, &id));
     EXPECT_EQ(cells_frames(&cells, CALLS_REQUEST), 3);
+    cells_wire_of(&cells.at[1], CELLS_CARRY);
+    cells_say(&cells.at[1], SERVICE_ALIVE);
     cells_budget(&cells, UINT64_MAX);
     EXPECT_EQ(blobs_copy(blobs_of(0), &id, 2, NULL, 0, NULL, 20 * SECOND), SH_OK);
     expect_content(1, &id, sizeof content);
