@@ -152,11 +152,11 @@ static enum sh_err open_kv(struct service *s, const char *name, struct kv_rocks_
     dir_entry(s->dir, name, path);
     options.path = path;
     enum sh_err err = kv_rocks_open(&options, out, text);
-    if (err == SH_ERR_CORRUPT) {
+    if (err == SH_ERR_CORRUPT || err == SH_ERR_NOT_FOUND) {
         (void)snprintf(why->text, sizeof why->text,
-                       "%s is damaged (%s). Move %s aside and start again with --join: the agent "
-                       "then is a new one and fetches the cluster's state",
-                       path, text, dir_path(s->dir));
+                       "%s is %s (%s). Move %s aside and start again with --join: the agent then "
+                       "is a new one and fetches the cluster's state",
+                       path, err == SH_ERR_CORRUPT ? "damaged" : "gone", text, dir_path(s->dir));
     } else if (err != SH_OK) {
         (void)snprintf(why->text, sizeof why->text, "%s", text);
     }

@@ -191,7 +191,9 @@ class Agent:
         return self.read("/status")
 
     def nodes(self):
-        return {node["name"]: node for node in self.read("/nodes")["nodes"]}
+        # A newcomer that was turned away for its name has left, and still bears it.
+        nodes = sorted(self.read("/nodes")["nodes"], key=lambda node: node["liveness"] != "left")
+        return {node["name"]: node for node in nodes}
 
     def liveness(self, name):
         return self.nodes().get(name, {}).get("liveness")

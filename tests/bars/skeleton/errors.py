@@ -120,18 +120,19 @@ class Row:
         done = self.mesh.cli("nodes", "--peer", f"127.0.0.1:{self.mesh.free_port()}")
         self.answered(done, UNREACHABLE, "no agent answers", "127.0.0.1")
 
-    def newcomer(self, status, *words, env=None, **changes):
+    def newcomer(self, status, *words, env=None, found=False, **changes):
         """An agent that must end by itself, with fields of it changed."""
         self.count += 1
         agent = self.mesh.add(f"extra-{self.count}", join=self.agents[:1])
         for key, value in changes.items():
             setattr(agent, key, value)
         command = agent.command()
-        if changes.get("join") == []:
+        if changes.get("join") == [] and not found:
             command.remove("--new")
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True,
                               env=self.mesh.environment(env), timeout=20, check=False)
         self.answered(done, status, *words)
+        return agent
 
     def other_secret(self):
         path = self.mesh.path("other-secret")
@@ -169,6 +170,26 @@ class Row:
     def name_taken(self):
         owner = self.agents[0]
         self.newcomer(CONFLICT, owner.name, owner.addr, "--name", name=owner.name)
+
+    def name_that_is_none(self):
+        self.newcomer(USAGE, "--name a b", "letters", name="a b")
+
+    def second_cluster_in_a_directory_that_waits(self):
+        owner = self.agents[0]
+        waits = self.newcomer(CONFLICT, owner.name, name=owner.name)
+        self.newcomer(CONFLICT, waits.dir, "--join", dir=waits.dir, join=[],
+                      found=True)
+
+    def lost_log(self):
+        agent = self.agents[2]
+        agent.kill()
+        state, aside = os.path.join(agent.dir, "state"), agent.dir + ".aside"
+        os.rename(state, aside)
+        self.newcomer(INTERNAL, state, "gone", dir=agent.dir, name=agent.name)
+        if os.path.isdir(state):
+            os.rmdir(state)
+        os.rename(aside, state)
+        agent.start()
 
     def mixed_program_versions(self):
         version = self.mesh.must(["version"]).split()[1].encode()
