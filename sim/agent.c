@@ -156,6 +156,9 @@ void sim_agent_start(struct sim *sim, struct sim_agent *a)
     a->role = RAFT_FOLLOWER;
     a->term = 0;
     a->steps = 0;
+    a->led = false;
+    a->leave_us = 0;
+    a->goodbye_said = false;
     a->held_ring = sh_ring_of(SIM_HELD_MAX);
     a->disk.torn = false;
     a->planner = (struct sim_planner){0};
@@ -179,6 +182,7 @@ void sim_agent_start(struct sim *sim, struct sim_agent *a)
     sim_learn_nodes(sim, a, table);
     sim_work_match(sim, a, table, NULL);
     fsm_abort(a->fsm);
+    sim_replica_begin(sim, a);
     a->timer_at = UINT64_MAX;
     sim_agent_arm(sim, a);
 }
@@ -210,6 +214,24 @@ void sim_agent_fail(struct sim *sim, struct sim_agent *a, enum sh_err err, const
     sim_say_down(sim, a->number);
     sim_agent_end(sim, a);
     sim_disk_crash(sim, a, SIM_KILL);
+}
+
+/* Leadership first (the planner hands it over), then the goodbye, then the end. */
+void sim_agent_leave(struct sim *sim, struct sim_agent *a)
+{
+    uint64_t now = sim_local(sim, a);
+    bool alone = swim_counts(a->swim).alive <= 1;
+    bool late = now - a->leave_us > SIM_LEAVE_US / 2;
+    if (!a->goodbye_said && (alone || late || a->role != RAFT_LEADER)) {
+        a->goodbye_said = true;
+        sim_gossip_leave(sim, a);
+    }
+    if (a->goodbye_said && (alone || swim_has_left(a->swim) || now - a->leave_us > SIM_LEAVE_US)) {
+        sim_note(sim, SIM_NOTE_FAULT, "%s has left", sim_name(a->number));
+        sim_say_down(sim, a->number);
+        sim_agent_end(sim, a);
+        sim_disk_crash(sim, a, SIM_KILL);
+    }
 }
 
 /* ---- time ---- */

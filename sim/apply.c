@@ -101,7 +101,10 @@ static void after_run(struct sim *sim, struct sim_agent *a, uint32_t count)
         }
     }
     sim_check_one_job(&sim->check, a->number, table);
+    bool changed = false;
     for (uint32_t i = 0; i < count; i++) {
+        const struct jobs_result *r = &s->results[i];
+        changed = changed || (r->err == SH_OK && r->type != 0 && !r->duplicate);
         sim_work_match(sim, a, table, &s->results[i]);
     }
     fsm_abort(a->fsm);
@@ -110,7 +113,9 @@ static void after_run(struct sim *sim, struct sim_agent *a, uint32_t count)
             sim_proposals_done(sim, a, s->wal[i].bytes, &s->results[i]);
         }
     }
-    sim_planner_wake(sim, a);
+    if (changed) { /* what is refused over and over must not make the planner propose at once */
+        sim_planner_wake(sim, a);
+    }
 }
 
 static void apply_run(struct sim *sim, struct sim_agent *a, uint32_t count)
@@ -224,5 +229,6 @@ void sim_apply_told(struct sim *sim, struct sim_agent *a, uint64_t index, bool c
     } else {
         struct raft_event event = {.type = RAFT_APPLIED, .index = index};
         sim_replica_step(sim, a, &event);
+        sim_replica_begin(sim, a);
     }
 }

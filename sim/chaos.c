@@ -31,6 +31,7 @@ static void draw(struct sim_chaos *c, struct sim *sim)
     c->crashes = half(c);
     c->pauses = half(c);
     c->clocks = sh_rng_chance(&c->rng, 1, 3);
+    c->leaves = sh_rng_chance(&c->rng, 1, 3);
     c->slow_links = half(c);
     c->slow_disks = half(c);
     c->failing_disks = sh_rng_chance(&c->rng, 1, 4);
@@ -146,7 +147,7 @@ static void slow_link(struct sim_chaos *c, struct sim *sim)
 
 static void act(struct sim_chaos *c, struct sim *sim)
 {
-    uint64_t what = sh_rng_below(&c->rng, 8);
+    uint64_t what = sh_rng_below(&c->rng, 9);
     if (what == 0 && c->partitions) {
         partition(c, sim);
     } else if (what == 1 && c->crashes) {
@@ -161,7 +162,9 @@ static void act(struct sim_chaos *c, struct sim *sim)
         sim_slow_disk(sim, any(c, sim), half(c) ? 0 : between(c, 10 * MS, 500 * MS));
     } else if (what == 6 && c->failing_disks) {
         sim_fail_disk(sim, any(c, sim), half(c));
-    } else if (what == 7) { /* what ended must come back, or nothing is left to look at */
+    } else if (what == 7 && c->leaves) {
+        sim_leave(sim, any(c, sim));
+    } else if (what == 8) { /* what ended must come back, or nothing is left to look at */
         sim_restart(sim, any(c, sim));
         sim_resume(sim, any(c, sim));
     }
@@ -184,7 +187,7 @@ static void submit(struct sim_chaos *c, struct sim *sim)
                                .steps = (uint32_t)between(c, 5, 60),
                                .every = (uint32_t)between(c, 0, 20),
                                .step_us = between(c, 1 * MS, 30 * MS),
-                               .agents_min = (uint16_t)between(c, 1, 2),
+                               .agents_min = (uint16_t)between(c, 1, sim->agent_count > 1 ? 2 : 1),
                                .agents_max = (uint16_t)between(c, 2, 4)};
     }
     (void)sim_submit(sim, &job, any(c, sim), true);
@@ -241,6 +244,16 @@ void sim_chaos_storm(struct sim_chaos *chaos, struct sim *sim, uint64_t for_us)
     }
 }
 
+/* Whoever was leaving when everything was healed ends only now. */
+static void restart_those_that_left(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->agent_count; i++) {
+        if (!sim->agents[i]->up && sim->agents[i]->leave_us != 0) {
+            sim_restart(sim, i);
+        }
+    }
+}
+
 void sim_chaos_calm(struct sim *sim, uint64_t within_us)
 {
     uint64_t end = sim->now_us + within_us;
@@ -250,6 +263,7 @@ void sim_chaos_calm(struct sim *sim, uint64_t within_us)
     sim->options.disk = quiet.disk;
     sim_note(sim, SIM_NOTE_FAULT, "everything is healed");
     while (sim_failure(sim) == NULL && !sim_converged(sim)) {
+        restart_those_that_left(sim);
         if (sim->now_us >= end) {
             sim_check_fail(&sim->check, "liveness: %llu s after healing: %s",
                            (unsigned long long)(within_us / SECOND), sim_unconverged(sim));

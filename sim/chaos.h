@@ -19,6 +19,7 @@ struct sim_chaos {
     bool one_way;
     bool crashes;
     bool pauses;
+    bool leaves;
     bool clocks;
     bool slow_links;
     bool slow_disks;

@@ -49,6 +49,9 @@ void sim_disk_submit(struct sim *sim, struct sim_agent *a, struct sim_write *wri
 {
     struct sim_disk *d = &a->disk;
     write->next = NULL;
+    if (++d->waiting > SIM_DISK_QUEUE_MAX) {
+        sim_check_fail(&sim->check, "the queue of %s's disk overflows", sim_name(a->number));
+    }
     if (d->last != NULL) {
         d->last->next = write;
     } else {
@@ -87,6 +90,7 @@ static enum sh_err save(struct sim *sim, struct sim_agent *a, uint64_t *token)
     if (err == SH_OK || d->torn) { /* torn: the bytes are there, although the answer is no */
         sim_check_write(&sim->check, a->number, has_hard ? &hard : NULL, entries, count, sync);
     }
+    d->waiting -= d->batch;
     d->first = last->next;
     d->last = d->first == NULL ? NULL : d->last;
     last->next = NULL;
@@ -133,6 +137,7 @@ void sim_disk_crash(struct sim *sim, struct sim_agent *a, enum sim_loss_kind kin
     d->last = NULL;
     d->busy = false;
     d->batch = 0;
+    d->waiting = 0;
     uint32_t keep = UINT32_MAX;
     if (kind == SIM_POWER) {
         keep = (uint32_t)sh_rng_below(&sim->rng, (uint64_t)kv_mem_unsynced(a->kv) + 1);

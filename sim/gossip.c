@@ -74,6 +74,12 @@ void sim_gossip_open(struct sim *sim, struct sim_agent *a)
     }
 }
 
+void sim_gossip_leave(struct sim *sim, struct sim_agent *a)
+{
+    struct swim_event event = {.kind = SWIM_EV_LEAVE, .now_us = sim_local(sim, a)};
+    sim_gossip_step(sim, a, &event);
+}
+
 void sim_gossip_seed(struct sim *sim, struct sim_agent *a, uint32_t other)
 {
     if (other == a->number || a->seed_count == SWIM_SEEDS_MAX) {

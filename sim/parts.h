@@ -42,6 +42,7 @@ void sim_agent_start(struct sim *sim, struct sim_agent *a);
 /* The process ends: everything in memory is gone. The disk is dealt with by sim_disk_crash. */
 void sim_agent_end(struct sim *sim, struct sim_agent *a);
 void sim_agent_fail(struct sim *sim, struct sim_agent *a, enum sh_err err, const char *what);
+void sim_agent_leave(struct sim *sim, struct sim_agent *a); /* goes on with leaving */
 void sim_agent_timer(struct sim *sim, struct sim_agent *a);
 void sim_agent_arm(struct sim *sim, struct sim_agent *a);
 
@@ -52,6 +53,8 @@ void sim_replica_receive(struct sim *sim, struct sim_agent *a, struct sh_span by
 void sim_replica_durable(struct sim *sim, struct sim_agent *a, uint64_t token);
 void sim_replica_step(struct sim *sim, struct sim_agent *a, struct raft_event *event);
 void sim_replica_log_read(struct sim *sim, struct sim_agent *a, const struct raft_log_read *read);
+/* An agent that votes alone and has just started campaigns at once. */
+void sim_replica_begin(struct sim *sim, struct sim_agent *a);
 /* CONF_APPLIED: a->conf is what it gave. */
 void sim_replica_conf(struct sim *sim, struct sim_agent *a, const struct raft_event *event);
 void sim_replica_clear(struct sim_agent *a); /* held messages */
@@ -82,6 +85,7 @@ struct sh_span sim_unseal(struct sh_span envelope, uint8_t *origin, uint64_t *nu
 
 /* ---- gossip.c ---- */
 void sim_gossip_open(struct sim *sim, struct sim_agent *a);
+void sim_gossip_leave(struct sim *sim, struct sim_agent *a);
 void sim_gossip_step(struct sim *sim, struct sim_agent *a, const struct swim_event *event);
 void sim_gossip_receive(struct sim *sim, struct sim_agent *a, const struct sim_msg *msg);
 void sim_gossip_seed(struct sim *sim, struct sim_agent *a, uint32_t other);

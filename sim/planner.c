@@ -129,6 +129,14 @@ static void carry_out(struct sim *sim, struct sim_agent *a, const struct roles_c
     sim_replica_step(sim, a, &event); /* refused: the next pass looks again */
 }
 
+/* A change that was proposed is on its way as long as the configuration is what it was then. */
+static bool change_under_way(const struct sim_planner *p, const struct raft_conf *now,
+                             uint64_t now_us)
+{
+    return p->changed_us != 0 && now_us - p->changed_us < SIM_PLAN_CHANGE_US &&
+           raft_conf_equal(now, &p->changed_from);
+}
+
 static void plan_roles(struct sim *sim, struct sim_agent *a, const struct sh_table *table,
                        uint64_t now_us)
 {
@@ -138,9 +146,14 @@ static void plan_roles(struct sim *sim, struct sim_agent *a, const struct sh_tab
     uint32_t count = 0;
     bool listed = false;
     raft_status(a->raft, &raft);
+    if (change_under_way(&a->planner, &raft.conf, now_us)) {
+        a->planner.pass_due_us = now_us + SIM_PLAN_PAUSE_US;
+        return;
+    }
     SH_CHECK(jobs_node_list(table, NULL, rows, SIM_AGENTS_MAX, &count) == SH_OK);
     for (uint32_t i = 0; i < count; i++) {
         enum roles_presence now_is = presence_of(sim_gossip_state(a, rows[i].id));
+        now_is = rows[i].handle == raft.id && a->leave_us != 0 ? ROLES_LEAVING : now_is;
         nodes[i] =
             (struct roles_node){.handle = rows[i].handle,
                                 .presence = now_is,
@@ -165,6 +178,13 @@ static void plan_roles(struct sim *sim, struct sim_agent *a, const struct sh_tab
     struct roles_limits limits = roles_limits_default();
     struct roles_change change;
     roles_plan(&input, &limits, &change);
+    if (change.cause != ROLES_CAUSE_NONE) {
+        a->planner.pass_due_us = now_us + SIM_PLAN_PAUSE_US;
+    }
+    if (change.op_count > 0 || change.cause == ROLES_CAUSE_TRANSFER) {
+        a->planner.changed_us = now_us;
+        a->planner.changed_from = raft.conf;
+    }
     carry_out(sim, a, &change);
 }
 
@@ -279,6 +299,7 @@ static void plan_places(struct sim *sim, struct sim_agent *a, const struct sh_ta
     if (units == 0) {
         return;
     }
+    a->planner.pass_due_us = now_us + SIM_PLAN_PAUSE_US;
     struct place_input input = {
         .now_us = wall,
         .losses_from_us = led_us < SIM_PLAN_SETTLE_US ? wall + (SIM_PLAN_SETTLE_US - led_us) : 0,
@@ -306,7 +327,7 @@ void sim_planner_pass(struct sim *sim, struct sim_agent *a)
     struct sim_planner *p = &a->planner;
     uint64_t now_us = sim_local(sim, a);
     p->waking = false;
-    p->pass_due_us = now_us + SIM_PLAN_PAUSE_US;
+    p->pass_due_us = now_us + SIM_PLAN_IDLE_US;
     if (a->role != RAFT_LEADER) {
         p->led_since_us = 0;
         p->presence_count = 0;
@@ -316,13 +337,11 @@ void sim_planner_pass(struct sim *sim, struct sim_agent *a)
         p->led_since_us = now_us;
         p->term = a->term;
         p->presence_count = 0;
+        p->changed_us = 0;
     }
     const struct sh_table *table = fsm_begin(a->fsm);
     admit(sim, a, table);
-    if (now_us >= p->roles_due_us) {
-        p->roles_due_us = now_us + SIM_ROLES_US;
-        plan_roles(sim, a, table, now_us);
-    }
+    plan_roles(sim, a, table, now_us);
     plan_places(sim, a, table, now_us);
     fsm_abort(a->fsm);
 }

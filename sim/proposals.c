@@ -78,6 +78,7 @@ bool sim_propose(struct sim *sim, struct sim_agent *a, enum sim_source source, u
                                .request = request,
                                .attempt = attempt,
                                .resend_us = now + SIM_RESEND_US,
+                               .pause_us = SIM_RESEND_US,
                                .deadline_us = now + timeout_us,
                                .size = (uint32_t)size};
     p->bytes = malloc(size);
@@ -155,7 +156,8 @@ void sim_proposals_tick(struct sim *sim, struct sim_agent *a)
         if (p->deadline_us <= now) {
             answer(sim, a, p, a->leader != 0 ? SH_ERR_TIMEOUT : SH_ERR_NO_QUORUM, 0);
         } else if (p->resend_us <= now) {
-            p->resend_us = now + SIM_RESEND_US;
+            p->pause_us = p->pause_us < SIM_RESEND_MAX_US ? 2 * p->pause_us : p->pause_us;
+            p->resend_us = now + p->pause_us;
             post(sim, a, p->bytes, p->size);
         }
     }

@@ -8,7 +8,7 @@
 
 enum { CHECK_STEPS = 16 }; /* raft_check after every so many steps of one core */
 
-static const struct raft_limits LIMITS = {.tail_entries = 256,
+static const struct raft_limits LIMITS = {.tail_entries = SIM_TAIL_ENTRIES,
                                           .tail_bytes = 65536,
                                           .batch_entries = SIM_BATCH_ENTRIES,
                                           .batch_bytes = 16384,
@@ -97,6 +97,9 @@ static void write_update(struct sim *sim, struct sim_agent *a)
     if (u->append_count == 0 && !u->hard_changed && u->token == 0) {
         return;
     }
+    if (u->token == 0 && a->disk.waiting > SIM_HARD_BACKLOG_MAX) {
+        return; /* a commit index alone may be left out, and the next write brings it */
+    }
     size_t bytes = 0;
     for (uint32_t i = 0; i < u->append_count; i++) {
         bytes += u->append[i].size;
@@ -142,6 +145,7 @@ static void note_soft(struct sim *sim, struct sim_agent *a)
 {
     const struct raft_update *u = &sim->scratch->update;
     bool leader_changed = u->leader != a->leader;
+    a->led = a->led || u->leader != 0;
     bool changed = leader_changed || u->role != a->role || u->term != a->term;
     if (u->role == RAFT_LEADER && (a->role != RAFT_LEADER || a->term != u->term)) {
         note_leading(sim, a, u->term);
@@ -259,6 +263,21 @@ enum sh_err sim_replica_wake(struct sim *sim, struct sim_agent *a, const struct 
     return err;
 }
 
+void sim_replica_begin(struct sim *sim, struct sim_agent *a)
+{
+    struct raft_status status;
+    if (a->raft == NULL || a->led) {
+        return;
+    }
+    raft_status(a->raft, &status);
+    if (status.conf.voter_count == 1 && status.conf.voters[0] == a->handle &&
+        status.applied >= status.commit && a->role == RAFT_FOLLOWER) {
+        /* Nobody else could lead: no need to wait for an election timeout. */
+        struct raft_event event = {.type = RAFT_CAMPAIGN};
+        sim_replica_step(sim, a, &event);
+    }
+}
+
 /* The first message of a coordinator that has admitted us says which handle we have. */
 static bool take_handle(struct sim *sim, struct sim_agent *a, uint64_t handle)
 {
@@ -341,10 +360,9 @@ enum sh_err sim_replica_propose(struct sim *sim, struct sim_agent *a, uint8_t *e
         return SH_ERR_NOT_LEADER;
     }
     SH_CHECK_CMP(size, >, SIM_ENVELOPE_HEAD);
-    if (size > RAFT_ENTRY_BYTES_MAX ||
-        !jobs_cmd_stamp(envelope + SIM_ENVELOPE_HEAD, size - SIM_ENVELOPE_HEAD, sim_wall(sim, a))) {
-        return SH_ERR_INVALID;
-    }
+    uint8_t *command = envelope + SIM_ENVELOPE_HEAD;
+    SH_CHECK(jobs_cmd_decode(command, size - SIM_ENVELOPE_HEAD, &sim->scratch->judged) == SH_OK);
+    SH_CHECK(jobs_cmd_stamp(command, size - SIM_ENVELOPE_HEAD, sim_wall(sim, a)));
     struct raft_entry entry = {.type = RAFT_ENTRY_NORMAL, .size = (uint32_t)size, .data = envelope};
     struct raft_event event = {.type = RAFT_PROPOSE};
     event.propose.entries = &entry;

@@ -525,6 +525,7 @@ static const struct verb VERBS[SIM_VERB_COUNT] = {
     [SIM_DO_STALL_CLOCK] = {"stall-clock", "stall-clock a 300ms", parse_one_time},
     [SIM_DO_CRASH] = {"crash", "crash a", parse_one},
     [SIM_DO_KILL] = {"kill", "kill a", parse_one},
+    [SIM_DO_LEAVE] = {"leave", "leave a", parse_one},
     [SIM_DO_RESTART] = {"restart", "restart a, or: restart all", parse_one},
     [SIM_DO_PAUSE] = {"pause", "pause a", parse_one},
     [SIM_DO_RESUME] = {"resume", "resume a, or: resume all", parse_one},
@@ -704,6 +705,7 @@ const char SIM_SCENARIO_HELP[] =
     "  slow-link a b 200ms             heal (all links, no loss)          heal a b\n"
     "  kill a      the process ends, its files stay\n"
     "  crash a     the power goes: what was not synced may be lost\n"
+    "  leave a     as SIGTERM: it hands over what it has, says goodbye and ends\n"
     "  restart a   restart all         pause a          resume a          resume all\n"
     "  slow-disk a 200ms (each sync)   fail-disk a      stall-clock a 300ms\n"
     "  add agent                       one more joins\n"

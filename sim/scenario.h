@@ -35,6 +35,7 @@ enum sim_verb {
     SIM_DO_STALL_CLOCK,
     SIM_DO_CRASH,
     SIM_DO_KILL,
+    SIM_DO_LEAVE,
     SIM_DO_RESTART,
     SIM_DO_PAUSE,
     SIM_DO_RESUME,

@@ -159,6 +159,9 @@ static void hit(struct script *s, const struct sim_command *c, uint32_t agent)
     case SIM_DO_RESTART:
         sim_restart(s->sim, agent);
         break;
+    case SIM_DO_LEAVE:
+        sim_leave(s->sim, agent);
+        break;
     case SIM_DO_PAUSE:
         sim_pause(s->sim, agent);
         break;
@@ -319,6 +322,7 @@ static void perform(struct script *s, const struct sim_command *c)
     case SIM_DO_STALL_CLOCK:
     case SIM_DO_CRASH:
     case SIM_DO_KILL:
+    case SIM_DO_LEAVE:
     case SIM_DO_RESTART:
     case SIM_DO_PAUSE:
     case SIM_DO_RESUME:
@@ -405,7 +409,7 @@ void sim_storm_run(uint32_t agents, uint64_t events, uint64_t seed, FILE *out,
     struct sim_options options = sim_options_default();
     struct sim_timeline line = {.out = out, .width = agents};
     struct sim_chaos chaos;
-    struct sim_goal goal = {.events = events, .leader_changes = 1, .units = 1};
+    struct sim_goal goal = {.events = events, .leader_changes = agents > 2, .units = 1};
     *verdict = (struct sim_verdict){0};
     options.seed = seed;
     options.agents = agents;

@@ -227,6 +227,9 @@ static bool dispatch(struct sim *sim, struct sim_event *event)
         return true;
     }
     on_agent(sim, a, event);
+    if (a->up && a->leave_us != 0) {
+        sim_agent_leave(sim, a);
+    }
     if (a->up) {
         sim_agent_arm(sim, a);
     }
@@ -318,6 +321,17 @@ void sim_crash(struct sim *sim, uint32_t agent, enum sim_loss_kind kind)
     sim_disk_crash(sim, a, kind);
     sim_note(sim, SIM_NOTE_FAULT, kind == SIM_KILL ? "%s is killed" : "%s loses power",
              sim_name(agent));
+}
+
+void sim_leave(struct sim *sim, uint32_t agent)
+{
+    struct sim_agent *a = sim->agents[agent];
+    if (sim_runs(a) && a->leave_us == 0) {
+        a->leave_us = sim_local(sim, a);
+        sim_note(sim, SIM_NOTE_FAULT, "%s is leaving", sim_name(agent));
+        sim_planner_wake(sim, a);
+        sim_agent_leave(sim, a);
+    }
 }
 
 void sim_restart(struct sim *sim, uint32_t agent)

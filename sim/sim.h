@@ -92,8 +92,10 @@ enum sim_loss_kind {
 /* A new agent that joins; its number. */
 uint32_t sim_add(struct sim *sim);
 void sim_crash(struct sim *sim, uint32_t agent, enum sim_loss_kind kind); /* nothing if down */
-void sim_restart(struct sim *sim, uint32_t agent);                        /* nothing if up */
-void sim_pause(struct sim *sim, uint32_t agent); /* as SIGSTOP: time goes on, nothing happens */
+/* As SIGTERM: hands leadership over, says goodbye, ends; a restart comes back. */
+void sim_leave(struct sim *sim, uint32_t agent);
+void sim_restart(struct sim *sim, uint32_t agent); /* nothing if up */
+void sim_pause(struct sim *sim, uint32_t agent);   /* as SIGSTOP: time goes on, nothing happens */
 void sim_resume(struct sim *sim, uint32_t agent);
 /* Its clock stands still for so long, and is behind for ever. */
 void sim_stall_clock(struct sim *sim, uint32_t agent, uint64_t for_us);

@@ -24,12 +24,15 @@
 #define SIM_ELECTION_US    UINT64_C(500000) /* as agent/replica.h */
 #define SIM_HEARTBEAT_US   UINT64_C(60000)
 #define SIM_STAGGER_US     UINT64_C(5000)
-#define SIM_RESEND_US      UINT64_C(300000)  /* of a proposal without an answer */
+#define SIM_RESEND_US      UINT64_C(300000)  /* a proposal without an answer is sent again, */
+#define SIM_RESEND_MAX_US  UINT64_C(2400000) /* then after twice the time, up to this */
 #define SIM_PROPOSE_US     UINT64_C(3000000) /* deadline of a client's command */
-#define SIM_PLAN_PAUSE_US  UINT64_C(500000)
+#define SIM_PLAN_PAUSE_US  UINT64_C(200000)
+#define SIM_PLAN_IDLE_US   UINT64_C(1000000)
+#define SIM_PLAN_CHANGE_US UINT64_C(1000000)
 #define SIM_PLAN_SETTLE_US UINT64_C(600000)
-#define SIM_ROLES_US       UINT64_C(200000)
 #define SIM_REPORT_US      UINT64_C(5000000)
+#define SIM_LEAVE_US       UINT64_C(6000000)          /* as agent/loop.h */
 #define SIM_WALL_US        UINT64_C(1800000000000000) /* wall clock when the local clock shows 0 */
 #define SIM_RETRY_US       UINT64_C(200000)           /* a client asks another agent after this */
 
@@ -45,6 +48,9 @@ enum {
     SIM_READ_BYTES = WAL_ENTRY_BYTES_MAX + 65536,
     SIM_SCRATCH_BYTES = SH_CONTROL_BYTES_MAX,
     SIM_ENVELOPE_HEAD = 25,
+    SIM_TAIL_ENTRIES = 256,                    /* of the core; smaller than the agent's */
+    SIM_DISK_QUEUE_MAX = 2 * SIM_TAIL_ENTRIES, /* in the same proportion */
+    SIM_HARD_BACKLOG_MAX = SIM_DISK_QUEUE_MAX / 8,
 };
 
 enum sim_plane { SIM_RAFT, SIM_SWIM, SIM_SWIM_CONTROL, SIM_PROPOSE, SIM_LOST, SIM_TRAIN };
@@ -71,7 +77,8 @@ struct sim_disk {
     struct sim_write *first; /* waiting or being written, oldest first */
     struct sim_write *last;
     bool busy;
-    uint32_t batch; /* writes of the one under way */
+    uint32_t waiting; /* writes in the list */
+    uint32_t batch;   /* writes of the one under way */
     uint64_t extra_us;
     bool lying;
     bool torn; /* the armed failure keeps its bytes */
@@ -100,6 +107,7 @@ struct sim_proposal {
     uint32_t request;   /* FROM_CLIENT: its number; FROM_SESSION: place of the session */
     uint32_t attempt;   /* FROM_CLIENT: of the request; FROM_SESSION: of the session's commands */
     uint64_t resend_us; /* local clock, as deadline_us */
+    uint64_t pause_us;  /* to the resend after that */
     uint64_t deadline_us;
     uint32_t size;
     uint8_t *bytes;
@@ -146,7 +154,8 @@ struct sim_planner {
     bool waking;
     uint64_t led_since_us; /* local; 0: not leading */
     uint64_t term;
-    uint64_t roles_due_us;
+    uint64_t changed_us; /* when a change of voters was proposed last, and on what */
+    struct raft_conf changed_from;
     uint64_t pass_due_us; /* local: a pass at the latest */
     uint32_t presence_count;
     struct sim_presence presence[SIM_AGENTS_MAX];
@@ -182,8 +191,11 @@ struct sim_agent {
     void *raft_memory;
     struct raft *raft; /* NULL: dormant or down */
     uint64_t handle;
-    uint64_t durable; /* newest token on disk */
-    uint64_t leader;  /* handle */
+    uint64_t durable;  /* newest token on disk */
+    uint64_t leader;   /* handle */
+    bool led;          /* a leader was known in this life */
+    uint64_t leave_us; /* local: when leaving began; 0: not leaving */
+    bool goodbye_said;
     enum raft_role role;
     uint64_t term;
     uint64_t steps;        /* of the core, in this life */
@@ -235,6 +247,7 @@ struct sim_scratch {
     uint8_t bytes[SIM_SCRATCH_BYTES];
     uint8_t command[JOBS_CMD_BYTES_MAX + SIM_ENVELOPE_HEAD];
     struct jobs_cmd cmd;
+    struct jobs_cmd judged;
     struct jobs_unit units[SIM_UNITS_MAX];
     struct place_unit place_units[SIM_UNITS_MAX];
     struct place_node place_nodes[SIM_AGENTS_MAX];

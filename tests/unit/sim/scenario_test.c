@@ -170,6 +170,20 @@ TEST(every_kind_of_fault_is_survived)
                 "crash a\n");
 }
 
+TEST(a_leaving_leader_hands_over_and_comes_back_as_the_same_agent)
+{
+    expect_held("agents 3\n"
+                "expect voters 3 within 20s\n"
+                "at 10s leave leader\n"
+                "expect last is down within 10s\n"
+                "expect leader within 1s\n"
+                "submit noop 2 to leader as job\n"
+                "expect completed within 10s\n"
+                "at 30s restart all\n"
+                "expect members 3 within 30s\n"
+                "expect equal within 30s\n");
+}
+
 TEST(an_expectation_that_fails_names_its_line)
 {
     struct sim_verdict v = run("agents 2\nexpect voters 1 within 10s\nexpect voters 3 within 1s\n"
