@@ -2,6 +2,7 @@
 #include "bulk.h"
 
 #include "journal.h"
+#include "nearby.h"
 #include "outbox.h"
 #include "parts.h"
 #include "queue.h"
@@ -18,6 +19,9 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#define TRAINING_FIRST FRAME_TRAIN_HELLO
+#define TRAINING_LAST  FRAME_TRAIN_NOTE
+
 enum { ADDRS_MAX = 256, TURN_EVENTS = 256 };
 
 #define WAIT_US UINT64_C(60000000) /* for input; the wake descriptor ends it earlier */
@@ -33,7 +37,8 @@ struct bulk {
     struct outbox *outbox;
     struct queue *addresses; /* of struct address */
     struct link_event *event;
-    int wake; /* eventfd: bulk_stop */
+    int wake;              /* eventfd: bulk_stop */
+    struct nearby *nearby; /* NULL: only the network */
     bulk_frame_fn frame;
     bulk_down_fn down;
     void *ctx;
@@ -41,6 +46,37 @@ struct bulk {
     bool running;
     atomic_bool stopping;
 };
+
+static bool is_training(uint16_t type)
+{
+    return type >= TRAINING_FIRST && type <= TRAINING_LAST;
+}
+
+static void take_nearby(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
+                        struct sh_span payload)
+{
+    struct bulk *b = ctx;
+    if (b->frame != NULL && is_training(type)) {
+        b->frame(b->ctx, node, type, payload);
+    }
+}
+
+static void lose_nearby(void *ctx, const uint8_t node[SH_NODE_ID_BYTES])
+{
+    struct bulk *b = ctx;
+    if (b->down != NULL) {
+        b->down(b->ctx, node);
+    }
+}
+
+/* Without the short way everything takes the network. */
+static void open_nearby(struct bulk *b)
+{
+    enum sh_err err = nearby_open(&b->nearby, &b->s->trust, take_nearby, lose_nearby, b);
+    if (err != SH_OK) {
+        journal_warn("no short way to agents on this machine: %s", sh_err_text(err));
+    }
+}
 
 enum sh_err bulk_open(struct bulk **out, struct service *s)
 {
@@ -65,6 +101,7 @@ enum sh_err bulk_open(struct bulk **out, struct service *s)
         bulk_close(b);
         return err;
     }
+    open_nearby(b);
     *out = b;
     return SH_OK;
 }
@@ -177,6 +214,10 @@ enum sh_err bulk_start(struct bulk *bulk)
         return SH_ERR_NO_MEMORY;
     }
     bulk->running = true;
+    if (bulk->nearby != NULL && nearby_start(bulk->nearby) != SH_OK) {
+        nearby_close(bulk->nearby);
+        bulk->nearby = NULL;
+    }
     return SH_OK;
 }
 
@@ -186,6 +227,9 @@ void bulk_stop(struct bulk *bulk)
     atomic_store(&bulk->stopping, true);
     SH_CHECK(write(bulk->wake, &one, sizeof one) == (ssize_t)sizeof one);
     outbox_stop(bulk->outbox);
+    if (bulk->nearby != NULL) {
+        nearby_stop(bulk->nearby);
+    }
     if (bulk->running) {
         SH_CHECK(pthread_join(bulk->thread, NULL) == 0);
         bulk->running = false;
@@ -198,6 +242,7 @@ void bulk_close(struct bulk *bulk)
         return;
     }
     SH_CHECK(!bulk->running);
+    nearby_close(bulk->nearby);
     outbox_close(bulk->outbox);
     queue_close(bulk->addresses);
     if (bulk->wake >= 0) {
@@ -210,6 +255,10 @@ void bulk_close(struct bulk *bulk)
 enum sh_err bulk_send(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
                       struct sh_span head, struct sh_span body)
 {
+    if (bulk->nearby != NULL && is_training(type) &&
+        nearby_send(bulk->nearby, node, type, head, body)) {
+        return SH_OK;
+    }
     return outbox_post(bulk->outbox, node, type, head, body);
 }
 

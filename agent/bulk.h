@@ -10,11 +10,11 @@
 
 struct bulk;
 
-/* On the bulk thread: a TRAIN_* frame of a peer; payload is borrowed for the call, which must not
- * block. */
+/* On the bulk thread, or on that of agent/nearby.h: a TRAIN_* frame of a peer; payload is borrowed
+ * for the call, which must not block. */
 typedef void (*bulk_frame_fn)(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
                               struct sh_span payload);
-/* On the bulk thread: the last connection to a peer is gone (a hint). */
+/* On the same threads: the last connection to a peer is gone (a hint). */
 typedef void (*bulk_down_fn)(void *ctx, const uint8_t node[SH_NODE_ID_BYTES]);
 
 SH_MUST_USE enum sh_err bulk_open(struct bulk **out, struct service *s);

@@ -246,6 +246,11 @@ uint64_t train_exchange_late(struct train_exchange *x)
 
 /* ---- orders ---- */
 
+bool train_exchange_is_busy(const struct train_exchange *x)
+{
+    return x->count > 0 || x->done;
+}
+
 bool train_exchange_pop(struct train_exchange *x, struct train_order *order)
 {
     if (x->count == 0) {

@@ -64,6 +64,8 @@ const float *train_exchange_result(const struct train_exchange *x);
 /* Members that were late since the last call, as bits. */
 uint64_t train_exchange_late(struct train_exchange *x);
 
+/* There is an order to pop, or a result: most frames change neither, and wake nobody. */
+bool train_exchange_is_busy(const struct train_exchange *x);
 /* False when nothing is to be done. */
 bool train_exchange_pop(struct train_exchange *x, struct train_order *order);
 /* REDUCE: adds up. SEND: writes the head of the frame (TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES) and

@@ -425,7 +425,9 @@ void train_session_frame(struct train_session *x, const uint8_t node[static SH_N
     } else if (find_sender(x, node, &from)) {
         train_exchange_frame(x->exchange, sh_now_us(), (uint16_t)from, &header, chunk);
     }
-    SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+    if (!is_chunk || train_exchange_is_busy(x->exchange)) {
+        SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+    }
     train_unlock(x);
 }
 

@@ -13,7 +13,7 @@ PREFIX = {
     "base": "sh_", "host": "sh_", "kernels": "kn_", "wire": ("wire_", "frame_"),
     # The parts of the running agent, one noun each.
     "agent": ("agent_", "apply_", "blobs_", "bulk_", "calls_", "demo_", "disk_", "gossip_", "inventory_",
-              "journal_", "loop_", "members_", "outbox_", "planner_", "proposals_", "queue_",
+              "journal_", "loop_", "members_", "nearby_", "outbox_", "planner_", "proposals_", "queue_",
               "records_", "replica_", "service_"),
 }
 
