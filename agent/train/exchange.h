@@ -2,7 +2,7 @@
  *
  * The reductions of one session: hosts the round core (mesh/round), owns its buffers, and does what
  * it asks for. The caller serialises all calls with one lock, except train_exchange_perform, which
- * is for a call without the lock by the one thread that pops orders.
+ * the threads that pop orders call without it.
  *
  * A TRAIN_CHUNK frame is a unit (u64 job, u32 unit, u32 zero), then a frame of mesh/round. */
 #ifndef TRAIN_EXCHANGE_H
