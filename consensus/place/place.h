@@ -148,8 +148,10 @@ void place_plan(const struct place_input *input, const struct place_limits *limi
                 struct place_output *output);
 
 /* Splits [0, ranks) over count members in order, sizes in proportion to speed (0: usual), each at
- * least one rank; fills rank_lo and rank_hi. count is 1 to ranks. Equal speeds differ by at most
- * one rank. */
+ * least one rank; fills rank_lo and rank_hi. count is 1 to ranks. Nobody gets less than
+ * its share by two ranks, and no step is longer than with the rounded shares; within that the
+ * ranges with the fewest subtrees of the reduction tree, whose sums are what members send each
+ * other. O(count x ranks). */
 void place_split(struct wire_member *members, const uint16_t *speeds, uint32_t count,
                  uint32_t ranks);
 

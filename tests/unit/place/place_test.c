@@ -21,7 +21,7 @@ TEST(a_waiting_unit_gets_every_node_that_fits)
     EXPECT_EQ(d->unit.job, 7);
     EXPECT_EQ(d->cause, WIRE_CAUSE_PLACED);
     EXPECT(wire_fence_none(d->previous));
-    EXPECT_STR(scene_members(d), "1:0-6 2:6-11 3:11-16");
+    EXPECT_STR(scene_members(d), "1:0-4 2:4-10 3:10-16");
     EXPECT_EQ(s.verdicts[0].reason, WIRE_REASON_NONE);
     EXPECT_EQ(s.out.refusal_count, 0);
 }
@@ -131,7 +131,7 @@ TEST(an_unpinned_job_takes_the_class_that_most_nodes_share)
     (void)scene_unit(&s, 7);
     scene_plan(&s);
     const struct place_decision *d = only_decision();
-    EXPECT_STR(scene_members(d), "3:0-6 4:6-11 5:11-16");
+    EXPECT_STR(scene_members(d), "3:0-4 4:4-10 5:10-16");
     EXPECT_EQ(d->placement.class[0], 0xee);
     EXPECT(!d->placement.mixed);
     EXPECT_EQ(scene_refusal(&s, 7, 1).reason, WIRE_REASON_CLASS_DIFFERS);
@@ -236,7 +236,7 @@ TEST_ROWS(a_gang_that_lost_a_member_is_placed_anew_in_its_order, losses)
         const struct place_decision *d = only_decision();
         EXPECT_EQ(d->cause, loss->cause);
         EXPECT(wire_fence_equal(d->previous, unit->fence));
-        EXPECT_STR(scene_members(d), "2:0-6 3:6-11 4:11-16");
+        EXPECT_STR(scene_members(d), "2:0-4 3:4-10 4:10-16");
         EXPECT(scene_refusal(&s, 7, 1).reason != WIRE_REASON_NONE);
     }
     s.in.losses_from_us = s.in.now_us + 1;
@@ -444,7 +444,7 @@ TEST(with_readiness_asked_for_a_gang_takes_in_only_ready_nodes)
     unit->ready = (const uint8_t(*)[SH_NODE_ID_BYTES])ready;
     unit->ready_count = 1;
     scene_plan(&s);
-    EXPECT_STR(scene_members(only_decision()), "1:0-6 2:6-11 4:11-16");
+    EXPECT_STR(scene_members(only_decision()), "1:0-4 2:4-10 4:10-16");
     unit->need.agents_min = 2; /* with nobody ready to spare, one that is not is better than none */
     scene_node(&s, 1)->liveness = PLACE_DEAD;
     scene_node(&s, 4)->liveness = PLACE_DEAD;
@@ -480,7 +480,8 @@ TEST(decisions_beyond_the_capacity_are_left_for_the_next_pass)
     EXPECT(s.out.refusals_left_off > 0);
 }
 
-TEST(every_split_covers_the_ranks_and_is_even)
+/* The longest step, in ranks, is that of an even split; nobody is left two below it. */
+TEST(every_split_covers_the_ranks_and_makes_no_step_longer)
 {
     for (uint32_t ranks = 1; ranks <= SH_RANKS_MAX; ranks++) {
         uint32_t most = ranks < WIRE_MEMBERS_MAX ? ranks : WIRE_MEMBERS_MAX;
@@ -491,10 +492,43 @@ TEST(every_split_covers_the_ranks_and_is_even)
             EXPECT(wire_members_cover(members, count, ranks));
             for (uint32_t i = 0; i < count; i++) {
                 uint32_t size = (uint32_t)(members[i].rank_hi - members[i].rank_lo);
-                EXPECT(size == ranks / count || size == ranks / count + 1);
+                EXPECT(size <= (ranks + count - 1) / count);
+                EXPECT(size + 1 >= ranks / count);
             }
         }
     }
+}
+
+static uint32_t subtrees_of(const struct wire_member *member)
+{
+    uint32_t count = 0;
+    for (uint32_t size = 1; size <= SH_RANKS_MAX; size *= 2) {
+        for (uint32_t low = 0; low + size <= SH_RANKS_MAX; low += size) {
+            uint32_t up = low / (2 * size) * 2 * size;
+            bool inside = low >= member->rank_lo && low + size <= member->rank_hi;
+            bool larger = up >= member->rank_lo && up + 2 * size <= member->rank_hi;
+            count += inside && !larger;
+        }
+    }
+    return count;
+}
+
+static const struct few {
+    uint32_t count;
+    uint32_t ranks;
+    uint32_t subtrees;
+} few[] = {{1, 16, 1}, {2, 16, 2}, {3, 16, 5}, {4, 16, 4}, {5, 16, 5}, {16, 16, 16}, {3, 64, 9}};
+
+TEST_ROWS(a_split_leaves_few_subtrees_to_send, few)
+{
+    struct wire_member members[WIRE_MEMBERS_MAX];
+    uint16_t speeds[WIRE_MEMBERS_MAX] = {0};
+    uint32_t subtrees = 0;
+    place_split(members, speeds, few[tst_row].count, few[tst_row].ranks);
+    for (uint32_t i = 0; i < few[tst_row].count; i++) {
+        subtrees += subtrees_of(&members[i]);
+    }
+    EXPECT_EQ(subtrees, few[tst_row].subtrees);
 }
 
 TEST(every_split_by_speed_covers_the_ranks_and_spares_nobody)
