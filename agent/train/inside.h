@@ -64,7 +64,6 @@ struct train_session {
     struct train_crew *crew;
     struct train_scribe *scribe;
     struct train_clerk *clerk;
-    float *vector;              /* of the round just completed; apply overwrites it */
     struct train_assignment at; /* in force */
     uint32_t index;             /* of this member */
     uint8_t *served;            /* the state as others fetch it; NULL: not encoded yet */

@@ -131,7 +131,9 @@ static enum train_turn fail_rank(struct train_session *x, const struct train_rou
     return TRAIN_OVER;
 }
 
-static enum train_turn play_round(struct train_session *x, const struct train_round *round)
+/* GO_ON: *result is the sum over all ranks, intact until the next round but one begins. */
+static enum train_turn play_round(struct train_session *x, const struct train_round *round,
+                                  const float **result)
 {
     const struct wire_member *self = &x->at.placement.members[x->index];
     struct train_work work = {.round = *round,
@@ -153,16 +155,17 @@ static enum train_turn play_round(struct train_session *x, const struct train_ro
     if (sum == NULL) {
         return rank_failed ? fail_rank(x, round) : TRAIN_INTERRUPTED;
     }
-    memcpy(x->vector, sum, size * sizeof *x->vector);
+    *result = sum;
     return TRAIN_GO_ON;
 }
 
 /* ---- all of them ---- */
 
-static enum train_turn complete_round(struct train_session *x, const struct train_round *round)
+static enum train_turn complete_round(struct train_session *x, const struct train_round *round,
+                                      const float *sum)
 {
     char why[TRAIN_WHY_BYTES] = "";
-    enum sh_err err = train_state_take(&x->state, x->vector, why);
+    enum sh_err err = train_state_take(&x->state, sum, why);
     if (err != SH_OK) {
         train_fail(x, err, true, why);
         return TRAIN_OVER;
@@ -187,13 +190,14 @@ enum train_turn train_play(struct train_session *x)
         tell_generation(x);
     }
     while (turn == TRAIN_GO_ON) {
+        const float *sum = NULL;
         struct train_round round = train_course_at(&x->m->course, x->state.position);
         if (round.kind == TRAIN_END) {
             return TRAIN_GO_ON;
         }
-        turn = play_round(x, &round);
+        turn = play_round(x, &round, &sum);
         if (turn == TRAIN_GO_ON) {
-            turn = complete_round(x, &round);
+            turn = complete_round(x, &round, sum);
         }
     }
     return turn;

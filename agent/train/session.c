@@ -143,10 +143,6 @@ static enum sh_err equip(struct train_session *x)
     uint32_t threads = x->config.threads < m->ranks ? x->config.threads : m->ranks;
     uint64_t longest = m->vector > TRAIN_EVAL_SHARES ? m->vector : TRAIN_EVAL_SHARES;
     enum sh_err err = train_state_open(&x->state, m);
-    x->vector = calloc(longest, sizeof *x->vector);
-    if (err == SH_OK && x->vector == NULL) {
-        err = SH_ERR_NO_MEMORY;
-    }
     err = err != SH_OK ? err : train_sum_open(&x->sum, m->ranks, longest, threads);
     struct train_exchange_config exchange = {
         .unit = x->config.unit, .ranks = m->ranks, .elements = longest, .sum = x->sum};
@@ -295,7 +291,6 @@ static void release(struct train_session *x)
     free(x->catch.bytes);
     free(x->catch.have);
     free(x->served);
-    free(x->vector);
     free(x->spec);
     free(x);
 }

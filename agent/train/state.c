@@ -51,7 +51,7 @@ void train_state_begin(struct train_state *state)
 }
 
 static enum sh_err take_step(struct train_state *state, const struct train_round *round,
-                             float *vector, char *why)
+                             const float *vector, char *why)
 {
     const struct train_material *m = state->m;
     struct kn_diag diag = {.text = ""};
@@ -110,7 +110,7 @@ static enum sh_err take_evaluation(struct train_state *state, const struct train
     return SH_OK;
 }
 
-enum sh_err train_state_take(struct train_state *state, float *vector, char *why)
+enum sh_err train_state_take(struct train_state *state, const float *vector, char *why)
 {
     SH_CHECK(state->set);
     struct train_round round = train_course_at(&state->m->course, state->position);

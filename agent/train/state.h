@@ -40,9 +40,9 @@ void train_state_close(struct train_state *state);
 /* The beginning: a function of model and seed. */
 void train_state_begin(struct train_state *state);
 /* Takes the sum over all ranks of the round at state->position and completes the round. The vector
- * (m->vector elements of a STEP, TRAIN_EVAL_SHARES of the others) is overwritten. DIVERGED: a value
- * is not finite; nothing is changed and why (TRAIN_WHY_BYTES) names the step and the tensor. */
-SH_MUST_USE enum sh_err train_state_take(struct train_state *state, float *vector, char *why);
+ * has m->vector elements for a STEP, TRAIN_EVAL_SHARES for the others. DIVERGED: a value is not
+ * finite; nothing is changed and why (TRAIN_WHY_BYTES) names the step and the tensor. */
+SH_MUST_USE enum sh_err train_state_take(struct train_state *state, const float *vector, char *why);
 
 /* BLAKE2b-256 over the tensors of the model, by name (kernels/format/safetensors.h). NO_MEMORY. */
 SH_MUST_USE enum sh_err train_state_model_digest(const struct train_state *state,

@@ -212,15 +212,14 @@ struct kn_update {
     uint32_t ranks; /* V: statistics sums are multiplied by 1 / V */
 };
 
-/* One step of training from the vector summed over all ranks (its gradient part is overwritten by
- * the mean): running statistics first (mean += momentum * (batch mean - mean); variance likewise
- * from mean of squares - mean^2, times N / (N - 1) for N = batch * area as torch), then the
- * optimiser. `state` has kn_optim_state_count floats. Element-wise, one thread, float only.
- * NOT_FINITE names the first parameter whose gradient is not finite (or the loss); nothing is then
- * changed but the vector. */
+/* One step of training from the vector summed over all ranks: running statistics first (mean +=
+ * momentum * (batch mean - mean); variance likewise from mean of squares - mean^2, times N / (N -
+ * 1) for N = batch * area as torch), then the optimiser. `state` has kn_optim_state_count floats.
+ * Element-wise, one thread, float only. NOT_FINITE names the first parameter whose gradient is not
+ * finite (or the loss); nothing is then changed. */
 KN_MUST_USE enum kn_err kn_model_apply(const struct kn_model *m, const struct kn_update *u,
-                                       float *vector, float *params, float *buffers, float *state,
-                                       struct kn_diag *diag);
+                                       const float *vector, float *params, float *buffers,
+                                       float *state, struct kn_diag *diag);
 
 /* NOT_FINITE naming the first tensor of params or buffers that holds a value that is not finite. */
 KN_MUST_USE enum kn_err kn_model_verify(const struct kn_model *m, const float *params,

@@ -177,7 +177,7 @@ static void apply_statistics(const struct kn_model *m, const struct kn_node *nod
     }
 }
 
-enum kn_err kn_model_apply(const struct kn_model *m, const struct kn_update *u, float *vector,
+enum kn_err kn_model_apply(const struct kn_model *m, const struct kn_update *u, const float *vector,
                            float *params, float *buffers, float *state, struct kn_diag *diag)
 {
     KN_CHECK(m->sealed);
@@ -200,10 +200,7 @@ enum kn_err kn_model_apply(const struct kn_model *m, const struct kn_update *u, 
             apply_statistics(m, &m->nodes[i], u, vector + m->param_count, buffers);
         }
     }
-    const float scale = 1.0f / (float)u->batch;
-    for (size_t i = 0; i < m->param_count; i++) {
-        vector[i] *= scale;
-    }
-    kn_optim_update(u->optim, u->lr, u->step, params, vector, state, m->param_count);
+    kn_optim_update(u->optim, u->lr, u->step, params, vector, 1.0f / (float)u->batch, state,
+                    m->param_count);
     return KN_OK;
 }

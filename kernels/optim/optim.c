@@ -65,40 +65,41 @@ size_t kn_optim_state_count(const struct kn_optim *o, size_t count)
 }
 
 static void sgd_plain(const struct kn_optim *o, float lr, float *restrict params,
-                      const float *restrict gradient, size_t count)
+                      const float *restrict sum, float scale, size_t count)
 {
     const float decay = o->weight_decay;
     for (size_t i = 0; i < count; i++) {
-        const float g = gradient[i] + decay * params[i];
+        const float g = sum[i] * scale + decay * params[i];
         params[i] -= lr * g;
     }
 }
 
 /* torch: the first step sets the velocity to the gradient; from zero that is the same sum. */
 static void sgd_momentum(const struct kn_optim *o, float lr, float *restrict params,
-                         const float *restrict gradient, float *restrict velocity, size_t count)
+                         const float *restrict sum, float scale, float *restrict velocity,
+                         size_t count)
 {
     const float decay = o->weight_decay;
     const float momentum = o->momentum;
     const float ahead = o->nesterov ? momentum : 0.0f;
     if (o->nesterov) {
         for (size_t i = 0; i < count; i++) {
-            const float g = gradient[i] + decay * params[i];
+            const float g = sum[i] * scale + decay * params[i];
             velocity[i] = momentum * velocity[i] + g;
             params[i] -= lr * (g + ahead * velocity[i]);
         }
         return;
     }
     for (size_t i = 0; i < count; i++) {
-        const float g = gradient[i] + decay * params[i];
+        const float g = sum[i] * scale + decay * params[i];
         velocity[i] = momentum * velocity[i] + g;
         params[i] -= lr * velocity[i];
     }
 }
 
 static void adamw(const struct kn_optim *o, float lr, uint64_t step, float *restrict params,
-                  const float *restrict gradient, float *restrict first, float *restrict second,
-                  size_t count)
+                  const float *restrict sum, float scale, float *restrict first,
+                  float *restrict second, size_t count)
 {
     const double correction1 = 1.0 - kn_power64((double)o->beta1, step + 1);
     const double correction2 = 1.0 - kn_power64((double)o->beta2, step + 1);
@@ -111,7 +112,7 @@ static void adamw(const struct kn_optim *o, float lr, uint64_t step, float *rest
     const float rest2 = (float)(1.0 - (double)o->beta2);
     const float eps = o->eps;
     for (size_t i = 0; i < count; i++) {
-        const float g = gradient[i];
+        const float g = sum[i] * scale;
         first[i] = beta1 * first[i] + rest1 * g;
         second[i] = beta2 * second[i] + rest2 * g * g;
         const float denominator = sqrtf(second[i]) / root + eps;
@@ -120,15 +121,15 @@ static void adamw(const struct kn_optim *o, float lr, uint64_t step, float *rest
 }
 
 void kn_optim_update(const struct kn_optim *o, float lr, uint64_t step, float *params,
-                     const float *gradient, float *state, size_t count)
+                     const float *sum, float scale, float *state, size_t count)
 {
     KN_CHECK(kn_optim_verify(o, NULL) == KN_OK);
     KN_CHECK(step < UINT64_MAX);
     if (o->kind == KN_OPTIM_ADAMW) {
-        adamw(o, lr, step, params, gradient, state, state + count, count);
+        adamw(o, lr, step, params, sum, scale, state, state + count, count);
     } else if (o->momentum > 0.0f) {
-        sgd_momentum(o, lr, params, gradient, state, count);
+        sgd_momentum(o, lr, params, sum, scale, state, count);
     } else {
-        sgd_plain(o, lr, params, gradient, count);
+        sgd_plain(o, lr, params, sum, scale, count);
     }
 }

@@ -37,11 +37,11 @@ KN_MUST_USE enum kn_err kn_optim_verify(const struct kn_optim *o, struct kn_diag
  * 2 * count (first moments, then second moments). Zero-filled before the first step. */
 size_t kn_optim_state_count(const struct kn_optim *o, size_t count);
 
-/* One update of params[0, count) from gradient (the mean over the batch, borrowed). `lr` is the
- * rate of this step (kn_optim.lr times the schedule's factor); `step` counts completed updates, 0
- * at the first. `state` has kn_optim_state_count floats for the same count. */
+/* One update of params[0, count) from the mean over the batch, which is sum (borrowed) times scale.
+ * `lr` is the rate of this step (kn_optim.lr times the schedule's factor); `step` counts completed
+ * updates, 0 at the first. `state` has kn_optim_state_count floats for the same count. */
 void kn_optim_update(const struct kn_optim *o, float lr, uint64_t step, float *params,
-                     const float *gradient, float *state, size_t count);
+                     const float *sum, float scale, float *state, size_t count);
 
 enum kn_schedule_kind {
     KN_SCHEDULE_CONSTANT = 0,

@@ -209,8 +209,8 @@ static void run_train(struct run *r)
                                     .batch = r->batch,
                                     .ranks = r->ranks};
         must(kn_model_apply(r->m, &u, slots[0], r->params, r->buffers, state, &diag));
-        if (step == 0) {
-            memcpy(r->gradient, slots[0], p * sizeof *r->gradient);
+        for (size_t i = 0; step == 0 && i < p; i++) {
+            r->gradient[i] = slots[0][i] / (float)r->batch;
         }
     }
     kn_work_close(w);

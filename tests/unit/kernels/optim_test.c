@@ -14,7 +14,7 @@ TEST(sgd_steps_against_the_gradient)
     float p[2] = {1, -2};
     const float g[2] = {0.5f, 4};
     EXPECT_EQ(kn_optim_state_count(&o, 2), 0);
-    kn_optim_update(&o, 0.1f, 0, p, g, NULL, 2);
+    kn_optim_update(&o, 0.1f, 0, p, g, 1, NULL, 2);
     EXPECT_NEAR((double)p[0], 0.95, 1e-7);
     EXPECT_NEAR((double)p[1], -2.4, 1e-7);
 }
@@ -27,9 +27,9 @@ TEST(sgd_adds_weight_decay_to_the_gradient_and_keeps_velocity)
     const float g[1] = {0.9f};
     float v[1] = {0};
     EXPECT_EQ(kn_optim_state_count(&o, 1), 1);
-    kn_optim_update(&o, 0.1f, 0, p, g, v, 1); /* g 1, v 1 */
+    kn_optim_update(&o, 0.1f, 0, p, g, 1, v, 1); /* g 1, v 1 */
     EXPECT_NEAR((double)p[0], 0.9, 1e-7);
-    kn_optim_update(&o, 0.1f, 1, p, g, v, 1); /* g 0.99, v 1.49 */
+    kn_optim_update(&o, 0.1f, 1, p, g, 1, v, 1); /* g 0.99, v 1.49 */
     EXPECT_NEAR((double)v[0], 1.49, 1e-6);
     EXPECT_NEAR((double)p[0], 0.751, 1e-6);
 }
@@ -41,9 +41,9 @@ TEST(nesterov_looks_ahead_by_one_velocity)
     float p[1] = {1};
     const float g[1] = {1};
     float v[1] = {0};
-    kn_optim_update(&o, 0.1f, 0, p, g, v, 1); /* v 1, step 1.5 */
+    kn_optim_update(&o, 0.1f, 0, p, g, 1, v, 1); /* v 1, step 1.5 */
     EXPECT_NEAR((double)p[0], 0.85, 1e-7);
-    kn_optim_update(&o, 0.1f, 1, p, g, v, 1); /* v 1.5, step 1.75 */
+    kn_optim_update(&o, 0.1f, 1, p, g, 1, v, 1); /* v 1.5, step 1.75 */
     EXPECT_NEAR((double)p[0], 0.675, 1e-6);
 }
 
@@ -59,15 +59,15 @@ TEST(adamw_decays_weights_apart_from_the_moments)
     float state[2] = {0, 0};
     EXPECT_EQ(kn_optim_state_count(&o, 1), 2);
     /* m 2, v 4; corrected 4 and 16: ratio 1. p = 2 * 0.95 - 0.1 */
-    kn_optim_update(&o, 0.1f, 0, p, (const float[]){4}, state, 1);
+    kn_optim_update(&o, 0.1f, 0, p, (const float[]){4}, 1, state, 1);
     EXPECT_NEAR((double)p[0], 1.8, 1e-6);
     /* m 0, v 4; corrected 0 and 4 / 0.4375. p = 1.8 * 0.95 */
-    kn_optim_update(&o, 0.1f, 1, p, (const float[]){-2}, state, 1);
+    kn_optim_update(&o, 0.1f, 1, p, (const float[]){-2}, 1, state, 1);
     EXPECT_NEAR((double)state[0], 0, 1e-7);
     EXPECT_NEAR((double)state[1], 4, 1e-6);
     EXPECT_NEAR((double)p[0], 1.71, 1e-6);
     /* m 0.5, v 3.25; corrected 0.5 / 0.875 and 3.25 / 0.578125 = 5.6216216, root 2.3709960 */
-    kn_optim_update(&o, 0.1f, 2, p, (const float[]){1}, state, 1);
+    kn_optim_update(&o, 0.1f, 2, p, (const float[]){1}, 1, state, 1);
     EXPECT_NEAR((double)p[0], 1.71 * 0.95 - 0.1 * (0.5 / 0.875) / 2.3709960, 1e-6);
 }
 
@@ -83,12 +83,41 @@ TEST(a_slice_of_the_vector_may_be_updated_alone)
         g[i] = 1.0f / (float)(i + 1);
     }
     memcpy(parts, whole, sizeof whole);
-    kn_optim_update(&o, 0.01f, 3, whole, g, state, 37);
+    kn_optim_update(&o, 0.01f, 3, whole, g, 1, state, 37);
     for (int i = 0; i < 37; i++) {
         float slice[2] = {0, 0};
-        kn_optim_update(&o, 0.01f, 3, parts + i, g + i, slice, 1);
+        kn_optim_update(&o, 0.01f, 3, parts + i, g + i, 1, slice, 1);
     }
     EXPECT_MEM(whole, parts, sizeof whole);
+}
+
+static const struct kn_optim each_kind[] = {
+    {.kind = KN_OPTIM_SGD, .lr = 0.1f, .weight_decay = 0.01f},
+    {.kind = KN_OPTIM_SGD, .lr = 0.1f, .weight_decay = 0.01f, .momentum = 0.9f},
+    {.kind = KN_OPTIM_SGD, .lr = 0.1f, .momentum = 0.9f, .nesterov = true},
+    {.kind = KN_OPTIM_ADAMW, .lr = 0.1f, .beta1 = 0.9f, .beta2 = 0.999f, .eps = 1e-8f},
+};
+
+TEST_ROWS(a_sum_with_a_scale_gives_the_bits_of_the_mean_itself, each_kind)
+{
+    enum { COUNT = 37 };
+    const struct kn_optim *o = &each_kind[tst_row];
+    const float scale = 1.0f / 96;
+    float sum[COUNT];
+    float mean[COUNT];
+    float params[2][COUNT];
+    float state[2][2 * COUNT] = {{0}};
+    for (int i = 0; i < COUNT; i++) {
+        sum[i] = 17.3f / (float)(i + 1) - 2;
+        mean[i] = sum[i] * scale;
+        params[0][i] = params[1][i] = (float)i * 0.1f - 1;
+    }
+    for (uint64_t step = 0; step < 3; step++) {
+        kn_optim_update(o, 0.01f, step, params[0], sum, scale, state[0], COUNT);
+        kn_optim_update(o, 0.01f, step, params[1], mean, 1, state[1], COUNT);
+    }
+    EXPECT_MEM(params[0], params[1], sizeof params[0]);
+    EXPECT_MEM(state[0], state[1], sizeof state[0]);
 }
 
 static const struct {
