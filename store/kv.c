@@ -303,6 +303,16 @@ void kv_batch_del_range(struct kv_batch *batch, uint32_t cf, struct sh_span low,
     add_op(batch, &(struct kv_op){.kind = KV_OP_DEL_RANGE, .cf = cf, .key = low, .value = high});
 }
 
+void kv_batch_add(struct kv_batch *batch, const struct kv_batch *from)
+{
+    if (from->err != SH_OK) {
+        batch->err = batch->err != SH_OK ? batch->err : from->err;
+    } else if (make_room(batch, from->used)) {
+        add_bytes(batch, from->at, from->used);
+        batch->count += from->count;
+    }
+}
+
 /* Remembers a failed write: the disk's contents are unknown from here on. */
 static enum sh_err settle(struct kv *kv, enum sh_err err)
 {

@@ -120,6 +120,9 @@ void kv_batch_del(struct kv_batch *batch, uint32_t cf, struct sh_span key);
 void kv_batch_del_range(struct kv_batch *batch, uint32_t cf, struct sh_span low,
                         struct sh_span high);
 
+/* The operations of from after those that are there; a bad one makes the batch bad too. */
+void kv_batch_add(struct kv_batch *batch, const struct kv_batch *from);
+
 /* All or nothing. The batch is borrowed and stays as it is. An empty batch with sync is a barrier:
  * everything written before is durable after it. */
 SH_MUST_USE enum sh_err kv_write(struct kv *kv, const struct kv_batch *batch, bool sync);

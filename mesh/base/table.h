@@ -14,7 +14,7 @@
 #include "base/bytes.h"
 
 #define SH_TABLE_KEY_MAX   256u
-#define SH_TABLE_VALUE_MAX (1u << 20)
+#define SH_TABLE_VALUE_MAX (1u << 19)
 
 struct sh_table {
     void *ctx;

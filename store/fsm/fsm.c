@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/fsm/fsm.h"
 
-#include "store/fsm/rows.h"
-
-#include "base/rng.h"
+#include "store/fsm/record.h"
 
 #include <stdlib.h>
-
-enum { VERSION = 1, APPLIED_BYTES = 1 + 8 + 8 + 8, CONF_HEAD_BYTES = 1 + 8 + 8 };
-
-#define KEY_APPLIED KV_SPAN("a", 1)
-#define KEY_CONF    KV_SPAN("c", 1)
 
 struct fsm {
     struct fsm_rows rows; /* of the open transaction */
@@ -28,127 +21,6 @@ struct fsm_view {
     uint64_t index;
     struct fsm_key next; /* scan: where it goes on, a zero byte past the last key given */
 };
-
-/* ---- records ---- */
-
-static uint64_t record_hash(struct sh_span key, const void *bytes, size_t size)
-{
-    return sh_hash64(sh_hash64(0, key.at, key.size), bytes, size);
-}
-
-static enum sh_err get_record(const struct fsm_rows *rows, struct sh_span name,
-                              struct kv_value *value)
-{
-    struct fsm_key key;
-    fsm_key_make(&key, rows->generation, FSM_KIND_RECORD, name);
-    return kv_get(rows->kv, rows->snap, rows->cf, fsm_key_span(&key), value);
-}
-
-static enum sh_err read_applied(const struct fsm_rows *rows, uint64_t *index, uint64_t *term)
-{
-    struct kv_value value;
-    *index = 0;
-    *term = 0;
-    enum sh_err err = get_record(rows, KEY_APPLIED, &value);
-    if (err != SH_OK) {
-        return err == SH_ERR_NOT_FOUND ? SH_OK : err;
-    }
-    struct sh_reader r = sh_reader_over(value.bytes.at, value.bytes.size);
-    uint8_t version = sh_get_u8(&r);
-    *index = sh_get_u64(&r);
-    *term = sh_get_u64(&r);
-    size_t size = r.used;
-    uint64_t hash = sh_get_u64(&r);
-    err = sh_reader_end(&r);
-    if (err == SH_OK && hash != record_hash(KEY_APPLIED, value.bytes.at, size)) {
-        err = SH_ERR_CORRUPT;
-    }
-    kv_value_free(&value);
-    return err == SH_OK && version != VERSION ? SH_ERR_VERSION : err;
-}
-
-/* version, hash over what follows, index, bytes */
-static enum sh_err decode_conf(struct sh_span bytes, struct fsm_applied *out)
-{
-    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
-    uint8_t version = sh_get_u8(&r);
-    uint64_t hash = sh_get_u64(&r);
-    size_t start = r.used;
-    out->conf_index = sh_get_u64(&r);
-    size_t size = sh_reader_left(&r);
-    if (sh_reader_end(&r) != SH_OK || size > FSM_CONF_BYTES_MAX ||
-        hash != record_hash(KEY_CONF, bytes.at + start, bytes.size - start)) {
-        return SH_ERR_CORRUPT;
-    }
-    out->conf_size = size;
-    sh_get_bytes(&r, out->conf, size);
-    return version == VERSION ? SH_OK : SH_ERR_VERSION;
-}
-
-static enum sh_err read_conf(const struct fsm_rows *rows, struct fsm_applied *out)
-{
-    struct kv_value value;
-    out->conf_index = 0;
-    out->conf_size = 0;
-    enum sh_err err = get_record(rows, KEY_CONF, &value);
-    if (err == SH_OK) {
-        err = decode_conf(value.bytes, out);
-        kv_value_free(&value);
-    }
-    return err == SH_ERR_NOT_FOUND ? SH_OK : err;
-}
-
-static enum sh_err read_generation(struct fsm_rows *rows)
-{
-    struct fsm_key key;
-    struct kv_value value;
-    fsm_key_make(&key, 0, FSM_KIND_RECORD, KV_SPAN("g", 1));
-    rows->generation = 1;
-    enum sh_err err = kv_get(rows->kv, NULL, rows->cf, fsm_key_span(&key), &value);
-    if (err != SH_OK) {
-        return err == SH_ERR_NOT_FOUND ? SH_OK : err;
-    }
-    struct sh_reader r = sh_reader_over(value.bytes.at, value.bytes.size);
-    rows->generation = sh_get_u32(&r);
-    err = sh_reader_end(&r);
-    kv_value_free(&value);
-    return err == SH_OK && rows->generation == 0 ? SH_ERR_CORRUPT : err;
-}
-
-static void put_applied(struct fsm *fsm, uint64_t index, uint64_t term)
-{
-    uint8_t record[APPLIED_BYTES];
-    struct sh_writer w = sh_writer_over(record, sizeof record);
-    struct fsm_key key;
-    sh_put_u8(&w, VERSION);
-    sh_put_u64(&w, index);
-    sh_put_u64(&w, term);
-    sh_put_u64(&w, record_hash(KEY_APPLIED, record, w.used));
-    SH_CHECK_CMP(w.used, ==, sizeof record);
-    fsm_key_make(&key, fsm->rows.generation, FSM_KIND_RECORD, KEY_APPLIED);
-    kv_batch_put(&fsm->batch, fsm->rows.cf, fsm_key_span(&key), KV_SPAN(record, w.used));
-}
-
-static enum sh_err put_conf(struct fsm *fsm, uint64_t conf_index, struct sh_span conf)
-{
-    struct fsm_key key;
-    uint8_t *record = malloc(CONF_HEAD_BYTES + conf.size);
-    if (record == NULL) {
-        return SH_ERR_NO_MEMORY;
-    }
-    struct sh_writer w = sh_writer_over(record + 9, 8 + conf.size);
-    sh_put_u64(&w, conf_index);
-    sh_put_bytes(&w, conf.at, conf.size);
-    SH_CHECK(!w.full);
-    struct sh_writer head = sh_writer_over(record, 9);
-    sh_put_u8(&head, VERSION);
-    sh_put_u64(&head, record_hash(KEY_CONF, record + 9, w.used));
-    fsm_key_make(&key, fsm->rows.generation, FSM_KIND_RECORD, KEY_CONF);
-    kv_batch_put(&fsm->batch, fsm->rows.cf, fsm_key_span(&key),
-                 KV_SPAN(record, CONF_HEAD_BYTES + conf.size));
-    free(record);
-    return SH_OK;
-}
 
 /* ---- the table of a transaction ---- */
 
@@ -183,6 +55,53 @@ static bool table_seek(void *ctx, struct sh_span low, struct sh_span high, bool 
     return fsm_rows_seek(&fsm_of(ctx)->rows, low, high, reverse, key, value);
 }
 
+static enum sh_err read_state(struct fsm *fsm, struct fsm_applied *applied)
+{
+    enum sh_err err = fsm_record_generation(&fsm->rows, &fsm->rows.generation);
+    if (err == SH_OK) {
+        err = fsm_record_applied(&fsm->rows, &fsm->index, &fsm->term);
+    }
+    if (err == SH_OK && applied != NULL) {
+        applied->index = fsm->index;
+        applied->term = fsm->term;
+        err = fsm_record_conf(&fsm->rows, applied);
+    }
+    return err;
+}
+
+/* What an installation that did not finish left behind. */
+static enum sh_err drop_leftovers(struct fsm *fsm)
+{
+    struct kv_iter *iter = NULL;
+    struct fsm_key low;
+    uint32_t beyond = fsm->rows.generation + 1;
+    fsm_key_make(&low, beyond, FSM_KIND_RECORD, KV_ALL);
+    enum sh_err err =
+        kv_iter_open(fsm->rows.kv, NULL, fsm->rows.cf, fsm_key_span(&low), KV_ALL, &iter);
+    if (err != SH_OK) {
+        return err;
+    }
+    bool found = kv_iter_first(iter);
+    err = kv_iter_error(iter);
+    kv_iter_close(iter);
+    if (err == SH_OK && found) {
+        kv_batch_clear(&fsm->batch);
+        fsm_record_del(&fsm->batch, fsm->rows.cf, beyond, 0);
+        err = kv_write(fsm->rows.kv, &fsm->batch, false);
+    }
+    return err;
+}
+
+enum sh_err fsm_switch(struct fsm *fsm, struct fsm_applied *applied)
+{
+    SH_CHECK(!fsm->open);
+    uint64_t before = fsm->index;
+    fsm_rows_reset(&fsm->rows);
+    enum sh_err err = read_state(fsm, applied);
+    SH_CHECK(SH_IMPLIES(err == SH_OK, fsm->index >= before));
+    return err;
+}
+
 enum sh_err fsm_open(struct kv *kv, uint32_t cf, const struct fsm_fault *fault, struct fsm **out,
                      struct fsm_applied *applied)
 {
@@ -197,14 +116,9 @@ enum sh_err fsm_open(struct kv *kv, uint32_t cf, const struct fsm_fault *fault, 
     kv_batch_init(&fsm->batch);
     fsm->table = (struct sh_table){
         .ctx = fsm, .get = table_get, .put = table_put, .del = table_del, .seek = table_seek};
-    enum sh_err err = read_generation(&fsm->rows);
+    enum sh_err err = read_state(fsm, applied);
     if (err == SH_OK) {
-        err = read_applied(&fsm->rows, &fsm->index, &fsm->term);
-    }
-    if (err == SH_OK && applied != NULL) {
-        applied->index = fsm->index;
-        applied->term = fsm->term;
-        err = read_conf(&fsm->rows, applied);
+        err = drop_leftovers(fsm);
     }
     if (err != SH_OK) {
         fsm_close(fsm);
@@ -257,8 +171,13 @@ enum sh_err fsm_commit(struct fsm *fsm, uint64_t index, uint64_t term, uint64_t 
     SH_CHECK_CMP(conf_index, <=, index);
     kv_batch_clear(&fsm->batch);
     put_rows(fsm);
-    put_applied(fsm, index, term);
-    enum sh_err err = conf.size > 0 ? put_conf(fsm, conf_index, conf) : SH_OK;
+    uint32_t cf = fsm->rows.cf;
+    uint32_t generation = fsm->rows.generation;
+    fsm_record_put_applied(&fsm->batch, cf, generation, index, term);
+    enum sh_err err = SH_OK;
+    if (conf.size > 0) {
+        err = fsm_record_put_conf(&fsm->batch, cf, generation, conf_index, conf);
+    }
     if (err == SH_OK) {
         err = kv_write(fsm->rows.kv, &fsm->batch, sync);
     }
@@ -275,6 +194,11 @@ void fsm_abort(struct fsm *fsm)
     SH_CHECK(fsm->open);
     fsm_rows_reset(&fsm->rows);
     fsm->open = false;
+}
+
+void fsm_place(const struct fsm *fsm, struct fsm_rows *rows)
+{
+    *rows = (struct fsm_rows){.kv = fsm->rows.kv, .cf = fsm->rows.cf, .fault = fsm->rows.fault};
 }
 
 uint64_t fsm_applied_index(const struct fsm *fsm)
@@ -318,17 +242,17 @@ enum sh_err fsm_view_open(struct fsm *fsm, struct fsm_view **out)
     if (view == NULL) {
         return SH_ERR_NO_MEMORY;
     }
-    view->rows = (struct fsm_rows){.kv = fsm->rows.kv,
-                                   .cf = fsm->rows.cf,
-                                   .generation = fsm->rows.generation,
-                                   .fault = fsm->rows.fault};
+    fsm_place(fsm, &view->rows);
     view->table = (struct sh_table){
         .ctx = view, .get = view_get, .put = view_put, .del = view_del, .seek = view_seek};
-    fsm_key_make(&view->next, view->rows.generation, FSM_KIND_ROW, KV_ALL);
     enum sh_err err = kv_snap_open(fsm->rows.kv, &view->snap);
     view->rows.snap = view->snap;
+    if (err == SH_OK) { /* the owner may be switching to another one meanwhile */
+        err = fsm_record_generation(&view->rows, &view->rows.generation);
+    }
     if (err == SH_OK) {
-        err = read_applied(&view->rows, &view->index, &term);
+        fsm_key_make(&view->next, view->rows.generation, FSM_KIND_ROW, KV_ALL);
+        err = fsm_record_applied(&view->rows, &view->index, &term);
     }
     if (err != SH_OK) {
         fsm_view_close(view);
@@ -359,8 +283,8 @@ uint64_t fsm_view_index(const struct fsm_view *view)
 
 enum sh_err fsm_view_applied(struct fsm_view *view, struct fsm_applied *out)
 {
-    enum sh_err err = read_applied(&view->rows, &out->index, &out->term);
-    return err == SH_OK ? read_conf(&view->rows, out) : err;
+    enum sh_err err = fsm_record_applied(&view->rows, &out->index, &out->term);
+    return err == SH_OK ? fsm_record_conf(&view->rows, out) : err;
 }
 
 size_t fsm_view_scan(struct fsm_view *view, uint8_t *out, size_t size)

@@ -3,12 +3,13 @@
  * The tables of the replicated state machine: binds base/table.h to one column family of the state
  * store. Rows and the position in Raft's log that they are the result of change in one batch.
  *
- *   fsm   00000000 "g"           live generation (u32)
- *         <generation> 00        applied index and term, index and bytes of Raft's configuration,
- * hash <generation> 01 KEY    a row
+ *   fsm   00000000 00 "g"        live generation (u32)
+ *         <generation> 00 "a"    applied index and term, hash
+ *         <generation> 00 "c"    index and bytes of Raft's configuration, hash
+ *         <generation> 01 KEY    a row
  *
  * generation is a big-endian u32 >= 1: a snapshot is installed beside the live rows and then made
- * live by one write.
+ * live by one write (snapshot.h).
  *
  * Threads: one owner for struct fsm and its table; each struct fsm_view has an owner of its own and
  * may be opened by any thread. */
@@ -39,10 +40,14 @@ struct fsm_applied {
 struct fsm;
 struct fsm_view;
 
-/* applied may be NULL. Errors: CORRUPT, VERSION, kv's. kv is borrowed until fsm_close. */
+/* applied may be NULL. Rows of an installation that was not finished are deleted. Errors: CORRUPT,
+ * VERSION, kv's. kv is borrowed until fsm_close. */
 SH_MUST_USE enum sh_err fsm_open(struct kv *kv, uint32_t cf, const struct fsm_fault *fault,
                                  struct fsm **out, struct fsm_applied *applied);
 void fsm_close(struct fsm *fsm); /* an open transaction is dropped */
+/* Goes on with the generation that a snapshot's installation has made live; not within a
+ * transaction, CHECKed. applied may be NULL. */
+SH_MUST_USE enum sh_err fsm_switch(struct fsm *fsm, struct fsm_applied *applied);
 
 /* Begins a transaction and gives its table: reads see the rows committed before and the writes of
  * this transaction. The table is valid until commit or abort. One transaction at a time, CHECKed.

@@ -29,6 +29,9 @@ struct fsm_rows {
     struct kv_value value; /* what the last get lent */
 };
 
+/* Where the tables lie, with generation and all that is open left out. */
+void fsm_place(const struct fsm *fsm, struct fsm_rows *rows);
+
 /* key.size <= SH_TABLE_KEY_MAX + 1, CHECKed. */
 void fsm_key_make(struct fsm_key *out, uint32_t generation, enum fsm_kind kind, struct sh_span key);
 struct sh_span fsm_key_span(const struct fsm_key *key);

@@ -437,3 +437,31 @@ enum sh_err wal_compact(struct wal *wal, uint64_t upto)
     wal->compacted_term = term;
     return SH_OK;
 }
+
+enum sh_err wal_install(struct wal *wal, uint64_t index, uint64_t term, const struct wal_hard *hard,
+                        const struct kv_batch *with)
+{
+    uint8_t record[WAL_RECORD_BYTES];
+    SH_CHECK_CMP(index, >, wal->hard.commit);
+    SH_CHECK_CMP(hard->term, >=, wal->hard.term);
+    SH_CHECK_CMP(hard->term, >=, term);
+    SH_CHECK_CMP(hard->commit, ==, index);
+    size_t size = wal_first_encode(index, term, record);
+    kv_batch_clear(&wal->batch);
+    kv_batch_put(&wal->batch, wal->cf_meta, text_key(WAL_KEY_FIRST), KV_SPAN(record, size));
+    add_hard(wal, hard);
+    kv_batch_del_range(&wal->batch, wal->cf_log, KV_ALL, KV_ALL);
+    if (with != NULL) {
+        kv_batch_add(&wal->batch, with);
+    }
+    enum sh_err err = kv_write(wal->kv, &wal->batch, true);
+    if (err != SH_OK) {
+        return err;
+    }
+    wal->hard = *hard;
+    wal->compacted_index = index;
+    wal->compacted_term = term;
+    wal->last_index = index;
+    wal->run_count = 0;
+    return SH_OK;
+}

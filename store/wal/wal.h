@@ -96,6 +96,13 @@ const struct wal_run *wal_runs(const struct wal *wal, uint32_t *count);
  * sure that they are applied. Durable, and so is every batch written to this store before. */
 SH_MUST_USE enum sh_err wal_compact(struct wal *wal, uint64_t upto);
 
+/* Replaces the log by a snapshot that ends with the entry {index, term} (commit < index, CHECKed):
+ * no entry is left, index counts as compacted. with (NULL: nothing) holds what makes the tables
+ * those of the snapshot; all of it is one durable batch, so a crash leaves the old log and tables
+ * or the new ones. */
+SH_MUST_USE enum sh_err wal_install(struct wal *wal, uint64_t index, uint64_t term,
+                                    const struct wal_hard *hard, const struct kv_batch *with);
+
 /* ---- records, for tests and tools: bytes from the disk never panic ---- */
 
 #define WAL_ENTRY_HEAD_BYTES 18u /* version 1, type 1, term 8, hash 8 */

@@ -264,21 +264,6 @@ TEST(every_flipped_bit_of_the_records_is_found)
     kv_close(kv);
 }
 
-TEST(another_live_generation_has_rows_of_its_own)
-{
-    struct kv *kv = open_mem();
-    struct fsm *fsm = open_fsm(kv, NULL);
-    put(fsm_begin(fsm), "a", "old");
-    commit(fsm, 1, true);
-    fsm_close(fsm);
-    overwrite(kv, "\0\0\0\0\0g", 6, KV_SPAN("\2\0\0\0", 4));
-    fsm = open_fsm(kv, NULL);
-    EXPECT_EQ(fsm_applied_index(fsm), 0);
-    EXPECT_STR(walk(fsm_begin(fsm), "", "", false), "");
-    fsm_close(fsm);
-    kv_close(kv);
-}
-
 TEST(a_scan_gives_every_row_once_in_order_whatever_the_chunks)
 {
     enum { ROWS = 5000 };

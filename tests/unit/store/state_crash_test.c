@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * A voter's whole state (log, hard state, tables) as an agent writes it, with a failed write and a
- * crash at every point: what comes back is a state it had, with everything it promised. */
-#include "store/fsm/fsm.h"
+ * A voter's whole state (log, hard state, tables) as an agent writes it, snapshots included, with a
+ * failed write and a crash at every point: what comes back is a state it had, with everything it
+ * promised. */
+#include "store/fsm/snapshot.h"
 #include "store/kv_mem.h"
 #include "store/wal/wal.h"
 
+#include "base/host/host.h"
 #include "base/rng.h"
 #include "tst.h"
 
@@ -100,9 +102,69 @@ static enum sh_err apply_some(struct voter *v)
     return fsm_commit(v->fsm, upto, term, 0, KV_ALL, false);
 }
 
+/* Tables of somebody who has applied more, as a stream from there. */
+static struct fsm_out *ahead(struct kv *kv, struct fsm **fsm, uint64_t index)
+{
+    struct fsm_out *out = NULL;
+    EXPECT_EQ(fsm_open(kv, FSM, NULL, fsm, NULL), SH_OK);
+    const struct sh_table *t = fsm_begin(*fsm);
+    for (uint64_t i = 1; i <= index; i++) {
+        apply(t, i);
+    }
+    EXPECT_EQ(fsm_commit(*fsm, index, 1, 0, KV_ALL, false), SH_OK);
+    EXPECT_EQ(fsm_out_open(*fsm, index, 0, &out), SH_OK);
+    return out;
+}
+
+static enum sh_err install_from(struct voter *v, struct fsm_out *out)
+{
+    static uint8_t chunk[FSM_SNAPSHOT_CHUNK_MAX];
+    struct wal_hard hard = {.term = v->hard.term + 1, .commit = fsm_out_applied(out)->index};
+    struct fsm_in *in = NULL;
+    struct kv_batch flip;
+    kv_batch_init(&flip);
+    enum sh_err err = fsm_in_open(v->fsm, 0, &in);
+    for (size_t size = 1; err == SH_OK && size > 0;) {
+        size = fsm_out_next(out, chunk);
+        err = size > 0 ? fsm_in_take(in, KV_SPAN(chunk, size)) : SH_OK;
+    }
+    if (err == SH_OK) {
+        fsm_in_flip(in, &flip);
+        err = wal_install(v->wal, hard.commit, 1, &hard, &flip);
+    }
+    if (err == SH_OK) {
+        fsm_in_live(in);
+        v->hard = hard;
+        v->promised = hard;
+        v->promised_last = hard.commit;
+        err = fsm_switch(v->fsm, NULL);
+    } else if (v->promised_last > hard.commit) {
+        v->promised_last = hard.commit; /* the snapshot may have torn its way in */
+    }
+    kv_batch_fini(&flip);
+    fsm_in_close(in);
+    return err;
+}
+
+static enum sh_err install(struct voter *v)
+{
+    struct kv *kv = NULL;
+    struct fsm *fsm = NULL;
+    EXPECT_EQ(kv_mem_open(cfs, SH_COUNT(cfs), &kv), SH_OK);
+    struct fsm_out *out = ahead(kv, &fsm, v->hard.commit + 1 + sh_rng_below(&v->rng, 20));
+    enum sh_err err = install_from(v, out);
+    fsm_out_close(out);
+    fsm_close(fsm);
+    kv_close(kv);
+    return err;
+}
+
 static enum sh_err turn(struct voter *v)
 {
-    uint64_t kind = sh_rng_below(&v->rng, 8);
+    uint64_t kind = sh_rng_below(&v->rng, 9);
+    if (kind == 8) {
+        return install(v);
+    }
     if (kind < 3) {
         return append(v);
     }
@@ -177,6 +239,7 @@ TEST(a_voter_comes_back_whole_from_a_crash_at_every_write)
 {
     static const uint32_t keeps[] = {0, 1, 2, 5, UINT32_MAX};
     uint64_t first = tst_seed() * 1000;
+    sh_host_init();
     for (uint64_t seed = first; seed < first + 20; seed++) {
         for (uint32_t i = 0; i < 2 * SH_COUNT(keeps); i++) {
             uint32_t n = 1;
