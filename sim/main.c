@@ -2,9 +2,11 @@
  *
  * shoal-sim: runs scenarios and storms. Every seed runs in a process of its own, so that a core
  * that panics is one failed seed with the command that shows it again. */
+#include "sim/judge.h"
 #include "sim/scenario.h"
 
 #include "base/host/host.h"
+#include "lin/history.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -19,7 +21,8 @@ enum { EXIT_BROKEN = 1, EXIT_USAGE = 2, FAILURES_SHOWN = 10 };
 #define USAGE                                                                                      \
     "usage: shoal-sim run SCENARIO [--seed N | --seeds A..B] [--quiet]\n"                          \
     "       shoal-sim chaos [--agents N] [--events N] [--seed N | --seeds A..B] [--quiet]\n"       \
-    "       shoal-sim help            the language of scenarios\n"                                 \
+    "       shoal-sim check-history [--budget N] FILE...\n"                                        \
+    "       shoal-sim help            the language of scenarios, and of histories\n"               \
     "\n"                                                                                           \
     "Runs a whole cluster in virtual time. One seed prints a time line, several a summary.\n"      \
     "Exit status: 0 everything held, 1 something did not, 2 a mistake in the call or the file.\n"
@@ -249,12 +252,15 @@ int main(int argc, char **argv)
     struct options o = {.first = 1, .last = 1, .agents = 5, .events = 20000};
     const char *verb = argc > 1 ? argv[1] : "";
     if (strcmp(verb, "help") == 0 || strcmp(verb, "--help") == 0) {
-        (void)printf("%s\n%s", USAGE, SIM_SCENARIO_HELP);
+        (void)printf("%s\n%s\n%s", USAGE, SIM_SCENARIO_HELP, LIN_HISTORY_HELP);
         return 0;
     }
     if (strcmp(verb, "run") == 0 && argc > 2 && argv[2][0] != '-') {
         o.scenario = argv[2];
         return read_options(argc - 1, argv + 1, &o) ? run_scenario(&o) : EXIT_USAGE;
+    }
+    if (strcmp(verb, "check-history") == 0) {
+        return sim_judge_files(argc - 2, argv + 2);
     }
     if (strcmp(verb, "chaos") == 0) {
         return read_options(argc, argv, &o) ? run_seeds(&o, NULL) : EXIT_USAGE;

@@ -11,6 +11,7 @@ ALLOWED = re.compile(
     r"|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__(asan|ubsan|tsan|gcov|sanitizer)_.*|__popcountdi2)$")
 PREFIX = {
     "base": "sh_", "host": "sh_", "kernels": "kn_", "wire": ("wire_", "frame_"),
+    "ledger": "sim_",
     # The parts of the running agent, one noun each.
     "agent": ("agent_", "apply_", "blobs_", "bulk_", "calls_", "demo_", "disk_", "gossip_", "inventory_",
               "journal_", "loop_", "members_", "nearby_", "outbox_", "planner_", "proposals_", "queue_",
