@@ -373,8 +373,7 @@ static enum sh_err copy_until(struct blobs *b, struct push *p, unsigned copies, 
 }
 
 enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned copies,
-                       uint8_t (*holders)[SH_NODE_ID_BYTES], size_t capacity, size_t *holder_count,
-                       uint64_t timeout_us)
+                       struct service_holders *holders, uint64_t timeout_us)
 {
     struct push p = {.id = id, .deadline_us = sh_now_us() + timeout_us};
     struct held held = {.count = 1};
@@ -391,20 +390,21 @@ enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned c
     free(p.piece);
     blob_read_close(p.reader);
     if (err == SH_OK && holders != NULL) {
-        *holder_count = held.count < capacity ? held.count : capacity;
-        memcpy(holders, held.ids, *holder_count * SH_NODE_ID_BYTES);
+        size_t room = SH_COUNT(holders->ids);
+        holders->count = (uint32_t)(held.count < room ? held.count : room);
+        memcpy(holders->ids, held.ids, holders->count * SH_NODE_ID_BYTES);
     }
     return err;
 }
 
 enum sh_err blobs_put(struct blobs *blobs, const void *bytes, size_t size, unsigned copies,
-                      struct blob_id *id, uint64_t timeout_us)
+                      struct blob_id *id, struct service_holders *holders, uint64_t timeout_us)
 {
     enum sh_err err = blob_put(blobs->config.store, bytes, size, id);
     if (err != SH_OK) {
         return err;
     }
-    return blobs_copy(blobs, id, copies, NULL, 0, NULL, timeout_us);
+    return blobs_copy(blobs, id, copies, holders, timeout_us);
 }
 
 /* Pulls from one holder until it fails or the blob is complete. *resumed: others gave a part. */

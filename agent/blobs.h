@@ -36,14 +36,14 @@ void blobs_stop(struct blobs *blobs);
 void blobs_close(struct blobs *blobs); /* after calls_stop */
 
 /* Stores bytes here and returns when copies agents, or all live ones if fewer, have them durable.
- * TIMEOUT: durable here, not yet there. */
+ * TIMEOUT: durable here, not yet there. With OK holders, which may be NULL, tells who has it, as
+ * far as there is room. */
 SH_MUST_USE enum sh_err blobs_put(struct blobs *blobs, const void *bytes, size_t size,
-                                  unsigned copies, struct blob_id *id, uint64_t timeout_us);
-/* The same for a blob that is here; NOT_FOUND or CORRUPT when it is not, or not whole. holders (up
- * to capacity, this agent first) may be NULL. */
+                                  unsigned copies, struct blob_id *id,
+                                  struct service_holders *holders, uint64_t timeout_us);
+/* The same for a blob that is here; NOT_FOUND or CORRUPT when it is not, or not whole. */
 SH_MUST_USE enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned copies,
-                                   uint8_t (*holders)[SH_NODE_ID_BYTES], size_t capacity,
-                                   size_t *holder_count, uint64_t timeout_us);
+                                   struct service_holders *holders, uint64_t timeout_us);
 /* Makes it local: reads the copy that is here through, fetches one where there is none or it is
  * damaged. NOT_FOUND: every live agent answered and none has it. CORRUPT: every copy
  * is damaged. TIMEOUT: some did not answer. */

@@ -14,8 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum records_op { OP_PUT = 1, OP_GET = 2 };
-enum { REQUEST_BYTES = 262144, ROW_HEAD = 24, LINE_BUFFER = 1 << 20 };
+enum records_op { OP_PUT = 1, OP_GET = 2, OP_NEWEST = 3 };
+enum {
+    REQUEST_BYTES = 262144,
+    LINE_BUFFER = 1 << 20,
+    QUESTION_BYTES = 32 + SERVICE_NEWEST_MAX * (SH_NAME_MAX + 4)
+};
 
 #define WAIT_US UINT64_C(60000000) /* for a row; queue_stop ends it earlier */
 
@@ -60,6 +64,22 @@ static void get_row(struct sh_reader *r, struct row *row)
     sh_get_str(r, row->text, sizeof row->text);
 }
 
+static void put_point(struct sh_writer *w, const struct service_point *p)
+{
+    sh_put_u64(w, p->step);
+    sh_put_u64(w, p->wall_us);
+    sh_put_f64(w, p->value);
+}
+
+static struct service_point get_point(struct sh_reader *r)
+{
+    struct service_point p;
+    p.step = sh_get_u64(r);
+    p.wall_us = sh_get_u64(r);
+    p.value = sh_get_f64(r);
+    return p;
+}
+
 static void store_row(struct records *r, struct kv_batch *batch, const struct row *row)
 {
     if (row->name[0] != '\0') {
@@ -78,34 +98,44 @@ static void store_row(struct records *r, struct kv_batch *batch, const struct ro
 
 /* ---- writing ---- */
 
-static void keep(struct records *r, const struct row *rows, size_t count)
+/* Takes the batch: what it holds is written here. */
+static void keep(struct records *r, struct kv_batch *batch)
+{
+    enum sh_err err = kv_write(r->s->bulk_kv, batch, false);
+    kv_batch_fini(batch);
+    if (err != SH_OK && !atomic_exchange(&r->warned, true)) {
+        journal_warn("metrics and logs are not kept by this agent: %s", sh_err_text(err));
+    }
+}
+
+/* For the other agents, after it is kept here. */
+static void offer(struct records *r, const struct row *row)
+{
+    /* FULL: this row stays on this agent only, as the header says. */
+    SH_MAY_FAIL(queue_push(r->queue, row));
+}
+
+static struct row point_row(uint64_t job, const struct service_measure *m)
+{
+    struct row row = {
+        .job = job, .step = m->point.step, .wall_us = m->point.wall_us, .value = m->point.value};
+    (void)snprintf(row.name, sizeof row.name, "%s", m->name);
+    return row;
+}
+
+void records_points(struct records *r, uint64_t job, const struct service_measure *measures,
+                    size_t count)
 {
     struct kv_batch batch;
     kv_batch_init(&batch);
     for (size_t i = 0; i < count; i++) {
-        store_row(r, &batch, &rows[i]);
+        struct row row = point_row(job, &measures[i]);
+        store_row(r, &batch, &row);
     }
-    enum sh_err err = kv_write(r->s->bulk_kv, &batch, false);
-    kv_batch_fini(&batch);
-    if (err != SH_OK && !atomic_exchange(&r->warned, true)) {
-        journal_warn("metrics and logs are not kept by this agent: %s", sh_err_text(err));
-    }
+    keep(r, &batch);
     for (size_t i = 0; i < count; i++) {
-        /* FULL: this row stays on this agent only, as the header says. */
-        SH_MAY_FAIL(queue_push(r->queue, &rows[i]));
-    }
-}
-
-void records_points(struct records *r, uint64_t job, const char *name,
-                    const struct service_point *points, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct row row = {.job = job,
-                          .step = points[i].step,
-                          .wall_us = points[i].wall_us,
-                          .value = points[i].value};
-        (void)snprintf(row.name, sizeof row.name, "%s", name);
-        keep(r, &row, 1);
+        struct row row = point_row(job, &measures[i]);
+        offer(r, &row);
     }
 }
 
@@ -124,8 +154,12 @@ static uint64_t next_sequence(struct records *r)
 void records_line(struct records *r, uint64_t job, const char *text)
 {
     struct row row = {.job = job, .step = next_sequence(r), .wall_us = sh_wall_us()};
+    struct kv_batch batch;
     (void)snprintf(row.text, sizeof row.text, "%s", text);
-    keep(r, &row, 1);
+    kv_batch_init(&batch);
+    store_row(r, &batch, &row);
+    keep(r, &batch);
+    offer(r, &row);
 }
 
 /* ---- copies ---- */
@@ -290,12 +324,36 @@ static enum sh_err answer_points(struct records *r, struct sh_reader *request,
     }
     sh_put_u32(reply, count);
     for (uint32_t i = 0; i < count; i++) {
-        sh_put_u64(reply, points[i].step);
-        sh_put_u64(reply, points[i].wall_us);
-        sh_put_f64(reply, points[i].value);
+        put_point(reply, &points[i]);
     }
     free(points);
     return err == SH_OK && reply->full ? SH_ERR_LIMIT : err;
+}
+
+/* One flag for each name, and its point where there is one. */
+static enum sh_err answer_newest(struct records *r, struct sh_reader *request,
+                                 struct sh_writer *reply)
+{
+    uint64_t job = sh_get_u64(request);
+    uint8_t count = sh_get_u8(request);
+    for (uint8_t i = 0; i < count; i++) {
+        char name[SH_NAME_MAX + 1];
+        struct series_point p;
+        sh_get_str(request, name, sizeof name);
+        if (request->bad || name[0] == '\0') {
+            return SH_ERR_CORRUPT;
+        }
+        enum sh_err err = series_newest(&r->s->series, job, name, &p);
+        if (err != SH_OK && err != SH_ERR_NOT_FOUND) {
+            return err;
+        }
+        sh_put_u8(reply, err == SH_OK ? 1 : 0);
+        if (err == SH_OK) {
+            struct service_point out = {p.step, p.wall_us, p.value};
+            put_point(reply, &out);
+        }
+    }
+    return request->bad ? SH_ERR_CORRUPT : reply->full ? SH_ERR_LIMIT : SH_OK;
 }
 
 static enum sh_err answer_lines(struct records *r, struct sh_reader *request,
@@ -326,9 +384,10 @@ static enum sh_err answer_series(void *ctx, struct sh_span bytes, uint8_t *reply
     struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
     struct sh_writer w = sh_writer_over(reply, capacity);
     uint8_t op = sh_get_u8(&r);
-    enum sh_err err = op == OP_PUT   ? answer_put(ctx, &r)
-                      : op == OP_GET ? answer_points(ctx, &r, &w)
-                                     : SH_ERR_INVALID;
+    enum sh_err err = op == OP_PUT      ? answer_put(ctx, &r)
+                      : op == OP_GET    ? answer_points(ctx, &r, &w)
+                      : op == OP_NEWEST ? answer_newest(ctx, &r, &w)
+                                        : SH_ERR_INVALID;
     *reply_size = w.used;
     return err;
 }
@@ -399,7 +458,7 @@ static void merge_line(struct service_log_line *out, size_t capacity, size_t *co
 /* Asks one agent; what it has is merged into out by take. */
 struct question {
     enum service_call_kind kind;
-    uint8_t bytes[128];
+    uint8_t bytes[QUESTION_BYTES];
     size_t size;
     void (*take)(struct question *q, struct sh_reader *reply);
     uint64_t from; /* what lies before is not taken */
@@ -412,12 +471,29 @@ static void take_points(struct question *q, struct sh_reader *reply)
 {
     uint32_t count = sh_get_u32(reply);
     for (uint32_t i = 0; i < count && !reply->bad; i++) {
-        struct service_point p;
-        p.step = sh_get_u64(reply);
-        p.wall_us = sh_get_u64(reply);
-        p.value = sh_get_f64(reply);
+        struct service_point p = get_point(reply);
         if (!reply->bad && p.step >= q->from) {
             merge_point(q->out, q->capacity, &q->count, &p);
+        }
+    }
+}
+
+static void take_newest(struct question *q, struct sh_reader *reply)
+{
+    struct service_newest *out = q->out;
+    for (size_t i = 0; i < q->capacity; i++) {
+        bool has = sh_get_u8(reply) != 0;
+        struct service_point p = {0};
+        if (has) {
+            p = get_point(reply);
+        }
+        if (reply->bad) {
+            return;
+        }
+        bool newer = p.step > out[i].point.step ||
+                     (p.step == out[i].point.step && p.wall_us > out[i].point.wall_us);
+        if (has && (!out[i].known || newer)) {
+            out[i] = (struct service_newest){.known = true, .point = p};
         }
     }
 }
@@ -436,9 +512,8 @@ static void take_lines(struct question *q, struct sh_reader *reply)
     }
 }
 
-/* Everybody live, this agent first. OK when anybody answered, else what this agent's own store
- * said.
- */
+/* Everybody live, this agent first; whoever does not answer takes no more than an equal part of the
+ * time left. OK when anybody answered, else what this agent's own store said. */
 static enum sh_err ask_all(struct records *r, struct question *q, uint64_t deadline)
 {
     uint8_t nodes[WIRE_MEMBERS_MAX + 1][SH_NODE_ID_BYTES];
@@ -448,7 +523,7 @@ static enum sh_err ask_all(struct records *r, struct question *q, uint64_t deadl
     enum sh_err result = SH_ERR_NO_MEMORY;
     for (size_t i = 0; reply != NULL && i < count; i++) {
         uint64_t now = sh_now_us();
-        uint64_t left = now < deadline ? deadline - now : 0;
+        uint64_t left = (now < deadline ? deadline - now : 0) / (count - i);
         size_t size = 0;
         enum sh_err err =
             calls_ask(r->s->calls, CALLS_CONTROL, nodes[i], q->kind, q->bytes, q->size, reply,
@@ -500,6 +575,28 @@ enum sh_err records_read_points(struct records *r, uint64_t job, const char *nam
         from = more ? out[*count - 1].step + 1 : from;
     }
     return SH_OK;
+}
+
+enum sh_err records_newest(struct records *r, uint64_t job, const char *const *names, size_t count,
+                           struct service_newest *out, uint64_t timeout_us)
+{
+    struct question q = {
+        .kind = SERVICE_CALL_SERIES, .take = take_newest, .out = out, .capacity = count};
+    struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
+    SH_CHECK_CMP(count, <=, SERVICE_NEWEST_MAX);
+    memset(out, 0, count * sizeof *out);
+    sh_put_u8(&w, OP_NEWEST);
+    sh_put_u64(&w, job);
+    sh_put_u8(&w, (uint8_t)count);
+    for (size_t i = 0; i < count; i++) {
+        if (names[i][0] == '\0' || strlen(names[i]) > SH_NAME_MAX) {
+            return SH_ERR_INVALID;
+        }
+        sh_put_str(&w, names[i]);
+    }
+    SH_CHECK(!w.full);
+    q.size = w.used;
+    return ask_all(r, &q, sh_now_us() + timeout_us);
 }
 
 enum sh_err records_read_lines(struct records *r, uint64_t job, uint64_t from,

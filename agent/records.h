@@ -22,12 +22,18 @@ SH_MUST_USE enum sh_err records_open(struct records **out, struct service *s);
 void records_stop(struct records *r); /* after calls_stop */
 void records_close(struct records *r);
 
-void records_points(struct records *r, uint64_t job, const char *name,
-                    const struct service_point *points, size_t count);
+/* One write, however many points and series. */
+void records_points(struct records *r, uint64_t job, const struct service_measure *measures,
+                    size_t count);
 void records_line(struct records *r, uint64_t job, const char *text);
 SH_MUST_USE enum sh_err records_read_points(struct records *r, uint64_t job, const char *name,
                                             uint64_t from, struct service_point *out,
                                             size_t capacity, size_t *count, uint64_t timeout_us);
+/* As service_series_newest. An agent that does not answer keeps the others waiting for its share of
+ * the time only. */
+SH_MUST_USE enum sh_err records_newest(struct records *r, uint64_t job, const char *const *names,
+                                       size_t count, struct service_newest *out,
+                                       uint64_t timeout_us);
 SH_MUST_USE enum sh_err records_read_lines(struct records *r, uint64_t job, uint64_t from,
                                            struct service_log_line *out, size_t capacity,
                                            size_t *count, uint64_t timeout_us);

@@ -279,10 +279,11 @@ enum sh_err service_call(struct service *s, const uint8_t node[SH_NODE_ID_BYTES]
 /* ---- blobs ---- */
 
 enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size, unsigned copies,
-                             uint8_t digest[SH_DIGEST_BYTES], uint64_t timeout_us)
+                             uint8_t digest[SH_DIGEST_BYTES], struct service_holders *holders,
+                             uint64_t timeout_us)
 {
     struct blob_id id;
-    enum sh_err err = blobs_put(s->blobs, bytes, size, copies, &id, timeout_us);
+    enum sh_err err = blobs_put(s->blobs, bytes, size, copies, &id, holders, timeout_us);
     if (err == SH_OK) {
         memcpy(digest, id.digest, SH_DIGEST_BYTES);
     }
@@ -319,10 +320,10 @@ enum sh_err service_blob_read(struct service *s, const uint8_t digest[SH_DIGEST_
 
 /* ---- records ---- */
 
-void service_series_append(struct service *s, uint64_t job, const char *name,
-                           const struct service_point *points, size_t count)
+void service_series_append(struct service *s, uint64_t job, const struct service_measure *measures,
+                           size_t count)
 {
-    records_points(s->records, job, name, points, count);
+    records_points(s->records, job, measures, count);
 }
 
 void service_log_append(struct service *s, uint64_t job, const char *line)
@@ -335,6 +336,12 @@ enum sh_err service_series_read(struct service *s, uint64_t job, const char *nam
                                 uint64_t timeout_us)
 {
     return records_read_points(s->records, job, name, from, out, capacity, count, timeout_us);
+}
+
+enum sh_err service_series_newest(struct service *s, uint64_t job, const char *const *names,
+                                  size_t count, struct service_newest *out, uint64_t timeout_us)
+{
+    return records_newest(s->records, job, names, count, out, timeout_us);
 }
 
 enum sh_err service_log_read(struct service *s, uint64_t job, uint64_t from,

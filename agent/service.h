@@ -83,10 +83,9 @@ enum service_call_kind {
     SERVICE_CALL_SERIES = 1,
     SERVICE_CALL_LOGS = 2,
     SERVICE_CALL_DATASET = 3,
-    SERVICE_CALL_BLOB = 4,  /* agent/blobs: does it hold, read a chunk, pull from me */
-    SERVICE_CALL_TRAIN = 5, /* agent/train: state of a session */
-    SERVICE_CALL_WHY = 6,   /* agent/planner */
-    SERVICE_CALL_LOST = 7,  /* agent/planner */
+    SERVICE_CALL_BLOB = 4, /* agent/blobs: does it hold, read a chunk, pull from me */
+    SERVICE_CALL_WHY = 6,  /* agent/planner */
+    SERVICE_CALL_LOST = 7, /* agent/planner */
     SERVICE_CALL_KIND_COUNT = 16
 };
 void service_on_call(struct service *s, enum service_call_kind kind, service_call_fn fn, void *ctx);
@@ -95,11 +94,16 @@ SH_MUST_USE enum sh_err service_call(struct service *s, const uint8_t node[SH_NO
                                      uint8_t *reply, size_t capacity, size_t *reply_size,
                                      uint64_t timeout_us);
 
-/* Blobs. put returns when copies agents (or all live ones, if fewer) have it durable. fetch makes
- * it local, from any holder, verified; NOT_FOUND when no live agent has it. read needs it local. */
+struct service_holders { /* agents that have a blob durable, the one that was asked first */
+    uint32_t count;
+    uint8_t ids[JOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+};
+/* Blobs. put returns when copies agents (or all live ones, if fewer) have it durable; holders,
+ * which may be NULL, tells who, as far as there is room. fetch makes it local, from any holder,
+ * verified; NOT_FOUND when no live agent has it. read needs it local. */
 SH_MUST_USE enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size,
                                          unsigned copies, uint8_t digest[SH_DIGEST_BYTES],
-                                         uint64_t timeout_us);
+                                         struct service_holders *holders, uint64_t timeout_us);
 SH_MUST_USE enum sh_err service_blob_fetch(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
                                            uint64_t *size, uint64_t timeout_us);
 SH_MUST_USE enum sh_err service_blob_read(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
@@ -112,13 +116,27 @@ struct service_point {
     uint64_t wall_us;
     double value;
 };
-void service_series_append(struct service *s, uint64_t job, const char *name,
-                           const struct service_point *points, size_t count);
+struct service_measure { /* one point and the series it belongs to */
+    const char *name;    /* borrowed */
+    struct service_point point;
+};
+void service_series_append(struct service *s, uint64_t job, const struct service_measure *measures,
+                           size_t count);
 void service_log_append(struct service *s, uint64_t job, const char *line);
 /* Points with step >= from in step order, merged from the agents that hold some. */
 SH_MUST_USE enum sh_err service_series_read(struct service *s, uint64_t job, const char *name,
                                             uint64_t from, struct service_point *out,
                                             size_t capacity, size_t *count, uint64_t timeout_us);
+/* The newest point of each of these series: the one with the largest step, of equal ones the one
+ * written last. O(log n) and one question to each agent. */
+#define SERVICE_NEWEST_MAX 16u /* names; CHECKed */
+struct service_newest {
+    bool known; /* false: nobody who answered has a point of it */
+    struct service_point point;
+};
+SH_MUST_USE enum sh_err service_series_newest(struct service *s, uint64_t job,
+                                              const char *const *names, size_t count,
+                                              struct service_newest *out, uint64_t timeout_us);
 struct service_log_line {
     uint64_t sequence; /* grows per job; unique together with the writing node */
     uint64_t wall_us;

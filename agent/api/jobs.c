@@ -33,64 +33,39 @@ static bool read_states(const char *text, uint32_t *states)
     return true;
 }
 
-/* A job's row, and the step from which to look for its newest points: they are not older than its
- * last checkpoint. Taken under a view, used after it is closed: series are read from other agents,
- * which takes time. */
-struct row {
-    struct jobs_job job;
-    uint64_t from;
-};
-
-static void read_from(const struct sh_table *t, struct row *row)
-{
-    struct jobs_unit *unit = malloc(sizeof *unit);
-    struct wire_unit id = {.job = row->job.id, .unit = 0};
-    row->from = 0;
-    if (unit != NULL && jobs_unit_get(t, id, unit) == SH_OK) {
-        row->from = unit->committed ? unit->outcome.steps : unit->checkpoint_step;
-    }
-    free(unit);
-}
-
-static json_t *progress_of(const struct api_request *request, const struct row *row)
+/* Not under a view: series are read from other agents, which takes time. */
+static json_t *progress_of(const struct api_request *request, const struct jobs_job *job)
 {
     struct api_progress progress;
-    api_progress_read(request->service, row->job.id, row->from, &progress);
+    api_progress_read(request->service, job->id, &progress);
     return progress.known ? api_progress_json(&progress) : json_null();
 }
 
 /* Up to limit rows; *before becomes the cursor of the next page. */
 static enum sh_err read_rows(const struct sh_table *t, uint32_t states, uint64_t *before,
-                             struct row *rows, uint32_t limit, uint32_t *have)
+                             struct jobs_job *rows, uint32_t limit, uint32_t *have)
 {
-    struct jobs_job *page = malloc(limit * sizeof *page);
-    enum sh_err err = page == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    enum sh_err err = SH_OK;
     *have = 0;
     do {
         uint32_t count = 0;
-        if (err == SH_OK) {
-            err = jobs_job_list(t, before, states, page, limit - *have, &count);
-        }
-        for (uint32_t i = 0; err == SH_OK && i < count; i++) {
-            rows[*have].job = page[i];
-            read_from(t, &rows[*have]);
-            ++*have;
-        }
+        err = jobs_job_list(t, before, states, rows + *have, limit - *have, &count);
+        *have += err == SH_OK ? count : 0;
     } while (err == SH_OK && *have < limit && *before != 0);
-    free(page);
     return err;
 }
 
 /* What ps shows: the rows, and live numbers of the first few that train. */
-static json_t *rows_json(const struct api_request *request, const struct row *rows, uint32_t count)
+static json_t *rows_json(const struct api_request *request, const struct jobs_job *rows,
+                         uint32_t count)
 {
     json_t *list = json_array();
     uint32_t live = 0;
     for (uint32_t i = 0; i < count; i++) {
-        const struct jobs_job *job = &rows[i].job;
+        const struct jobs_job *job = &rows[i];
         json_t *out = api_job_json(job);
         if (job->kind == WIRE_KIND_TRAIN && job->state == JOBS_RUNNING && live < LIVE_SHOWN) {
-            (void)json_object_set_new(out, "progress", progress_of(request, &rows[i]));
+            (void)json_object_set_new(out, "progress", progress_of(request, job));
             live++;
         }
         (void)json_array_append_new(list, out);
@@ -122,7 +97,7 @@ void api_get_jobs(const struct api_request *request, struct api_reply *reply)
     if (!api_open_view(request, reply, &view)) {
         return;
     }
-    struct row *rows = malloc(limit * sizeof *rows);
+    struct jobs_job *rows = malloc(limit * sizeof *rows);
     uint32_t count = 0;
     enum sh_err err = rows == NULL ? SH_ERR_NO_MEMORY
                                    : read_rows(service_view_table(view), states, &before, rows,
@@ -179,23 +154,22 @@ static json_t *spec_json(const struct sh_table *t, uint64_t job)
 void api_get_job(const struct api_request *request, struct api_reply *reply)
 {
     struct service_view *view = NULL;
-    struct row row;
+    struct jobs_job job;
     if (!api_open_view(request, reply, &view)) {
         return;
     }
     const struct sh_table *t = service_view_table(view);
-    if (!api_find_job(request, reply, t, &row.job)) {
+    if (!api_find_job(request, reply, t, &job)) {
         service_view_close(view);
         return;
     }
-    json_t *out = api_job_json(&row.job);
-    (void)json_object_set_new(out, "unit_list", units_json(t, row.job.id));
-    (void)json_object_set_new(out, "history", history_json(t, row.job.id));
-    (void)json_object_set_new(out, "spec", spec_json(t, row.job.id));
-    read_from(t, &row);
+    json_t *out = api_job_json(&job);
+    (void)json_object_set_new(out, "unit_list", units_json(t, job.id));
+    (void)json_object_set_new(out, "history", history_json(t, job.id));
+    (void)json_object_set_new(out, "spec", spec_json(t, job.id));
     service_view_close(view);
-    bool train = row.job.kind == WIRE_KIND_TRAIN;
-    (void)json_object_set_new(out, "progress", train ? progress_of(request, &row) : json_null());
+    bool train = job.kind == WIRE_KIND_TRAIN;
+    (void)json_object_set_new(out, "progress", train ? progress_of(request, &job) : json_null());
     api_reply_json(reply, 200, out);
 }
 

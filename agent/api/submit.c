@@ -33,7 +33,7 @@ void api_put_blob(const struct api_request *request, struct api_reply *reply)
         return;
     }
     enum sh_err err = service_blob_put(request->service, request->body, request->body_size,
-                                       UPLOAD_COPIES, digest, UPLOAD_TIMEOUT_US);
+                                       UPLOAD_COPIES, digest, NULL, UPLOAD_TIMEOUT_US);
     if (err != SH_OK) {
         api_reply_err(reply, err);
         return;

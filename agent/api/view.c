@@ -8,8 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_ROWS   64u
-#define TAIL_POINTS 512u
+#define PAGE_ROWS 64u
 
 bool api_open_view(const struct api_request *request, struct api_reply *reply,
                    struct service_view **view)
@@ -206,50 +205,23 @@ json_t *api_model_json(const struct sh_table *t, const struct jobs_model *m)
     return out;
 }
 
-/* The newest point with step >= from; false when there is none. */
-static bool newest(struct service *s, uint64_t job, const char *name, uint64_t from,
-                   struct service_point *points, struct service_point *out)
+void api_progress_read(struct service *s, uint64_t job, struct api_progress *out)
 {
-    size_t count = TAIL_POINTS;
-    bool found = false;
-    while (count == TAIL_POINTS) {
-        count = 0;
-        if (service_series_read(s, job, name, from, points, TAIL_POINTS, &count,
-                                API_SERIES_TIMEOUT_US) != SH_OK) {
-            break;
-        }
-        if (count > 0) {
-            *out = points[count - 1];
-            from = out->step + 1;
-            found = true;
-        }
-    }
-    return found;
-}
-
-static double newest_value(struct service *s, uint64_t job, const char *name, uint64_t from,
-                           struct service_point *points)
-{
-    struct service_point p;
-    return newest(s, job, name, from, points, &p) ? p.value : (double)NAN;
-}
-
-void api_progress_read(struct service *s, uint64_t job, uint64_t from, struct api_progress *out)
-{
+    static const char *const names[] = {METRIC_LOSS,  METRIC_ACCURACY, METRIC_EPOCH,
+                                        METRIC_SPEED, METRIC_VAL_LOSS, METRIC_VAL_ACCURACY};
+    double *const values[] = {&out->loss,          &out->accuracy, &out->epoch,
+                              &out->samples_per_s, &out->val_loss, &out->val_accuracy};
+    struct service_newest newest[SH_COUNT(names)];
     memset(out, 0, sizeof *out);
-    struct service_point *points = malloc(TAIL_POINTS * sizeof *points);
-    struct service_point loss;
-    if (points != NULL && newest(s, job, METRIC_LOSS, from, points, &loss)) {
-        out->known = true;
-        out->step = loss.step;
-        out->loss = loss.value;
-        out->accuracy = newest_value(s, job, METRIC_ACCURACY, from, points);
-        out->epoch = newest_value(s, job, METRIC_EPOCH, from, points);
-        out->samples_per_s = newest_value(s, job, METRIC_SPEED, from, points);
-        out->val_loss = newest_value(s, job, METRIC_VAL_LOSS, 0, points);
-        out->val_accuracy = newest_value(s, job, METRIC_VAL_ACCURACY, 0, points);
+    if (service_series_newest(s, job, names, SH_COUNT(names), newest, API_SERIES_TIMEOUT_US) !=
+        SH_OK) {
+        return;
     }
-    free(points);
+    out->known = newest[0].known;
+    out->step = newest[0].point.step;
+    for (size_t i = 0; i < SH_COUNT(names); i++) {
+        *values[i] = newest[i].known ? newest[i].point.value : (double)NAN;
+    }
 }
 
 json_t *api_progress_json(const struct api_progress *p)

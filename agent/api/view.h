@@ -34,12 +34,12 @@ struct api_progress {
     double accuracy;
     double epoch;
     double samples_per_s;
-    double val_loss;     /* NaN: none yet */
-    double val_accuracy; /* NaN: none yet */
+    double val_loss; /* like those above and below NaN where there is none yet */
+    double val_accuracy;
 };
 
-/* Reads points with step >= from; gives up after API_SERIES_TIMEOUT_US a series. */
-void api_progress_read(struct service *s, uint64_t job, uint64_t from, struct api_progress *out);
+/* Asks every agent once; gives up after API_SERIES_TIMEOUT_US. */
+void api_progress_read(struct service *s, uint64_t job, struct api_progress *out);
 json_t *api_progress_json(const struct api_progress *progress);
 
 #define API_SERIES_TIMEOUT_US UINT64_C(2000000)

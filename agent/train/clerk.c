@@ -22,7 +22,6 @@ struct train_clerk {
     struct service *s;
     struct train_scribe *scribe;
     struct wire_unit unit;
-    uint8_t me[SH_NODE_ID_BYTES];
     pthread_t thread;
     bool running;
     struct jobs_cmd *cmd; /* the thread's */
@@ -71,11 +70,12 @@ static void store_checkpoint(struct train_clerk *c, const struct checkpoint *p)
     add->unit = c->unit;
     add->fence = p->fence;
     add->step = p->step;
-    add->holder_count = 1;
-    memcpy(add->holders[0], c->me, SH_NODE_ID_BYTES);
-    enum sh_err err =
-        service_blob_put(c->s, p->bytes, p->size, TRAIN_COPIES, add->manifest, TRAIN_BLOB_US);
+    struct service_holders holders = {0};
+    enum sh_err err = service_blob_put(c->s, p->bytes, p->size, TRAIN_COPIES, add->manifest,
+                                       &holders, TRAIN_BLOB_US);
     if (err == SH_OK) {
+        add->holder_count = holders.count;
+        memcpy(add->holders, holders.ids, sizeof add->holders);
         err = propose(c);
     }
     unsigned long long step = p->step;
@@ -101,7 +101,8 @@ static void fill_fail(struct train_clerk *c, const struct train_result *r)
     memcpy(fail->text, r->text, sizeof fail->text);
 }
 
-static void fill_commit(struct train_clerk *c, const struct train_result *r)
+static void fill_commit(struct train_clerk *c, const struct train_result *r,
+                        const struct service_holders *holders)
 {
     *c->cmd = (struct jobs_cmd){.type = JOBS_COMMIT};
     struct jobs_commit *commit = &c->cmd->u.commit;
@@ -109,20 +110,21 @@ static void fill_commit(struct train_clerk *c, const struct train_result *r)
     commit->fence = r->fence;
     commit->partial = r->partial;
     commit->outcome = r->outcome;
-    commit->holder_count = 1;
-    memcpy(commit->holders[0], c->me, SH_NODE_ID_BYTES);
+    commit->holder_count = holders->count;
+    memcpy(commit->holders, holders->ids, sizeof commit->holders);
 }
 
 /* One try. OK: acknowledged. */
 static enum sh_err carry(struct train_clerk *c, struct train_result *r)
 {
     if (!r->failed) {
+        struct service_holders holders = {0};
         enum sh_err err = service_blob_put(c->s, r->file, r->file_size, TRAIN_COPIES,
-                                           r->outcome.file, TRAIN_BLOB_US);
+                                           r->outcome.file, &holders, TRAIN_BLOB_US);
         if (err != SH_OK) {
             return err;
         }
-        fill_commit(c, r);
+        fill_commit(c, r, &holders);
     } else {
         fill_fail(c, r);
     }
@@ -213,16 +215,13 @@ enum sh_err train_clerk_open(struct train_clerk **out, struct service *s,
                              struct train_scribe *scribe, struct wire_unit unit)
 {
     struct train_clerk *c = calloc(1, sizeof *c);
-    struct service_status status;
     *out = NULL;
     if (c == NULL) {
         return SH_ERR_NO_MEMORY;
     }
-    service_status(s, &status);
     c->s = s;
     c->scribe = scribe;
     c->unit = unit;
-    memcpy(c->me, status.node_id, sizeof c->me);
     SH_CHECK(pthread_mutex_init(&c->lock, NULL) == 0);
     train_clock_cond(&c->changed);
     c->cmd = calloc(1, sizeof *c->cmd);

@@ -10,11 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct point {
-    const char *name;
-    struct service_point value;
-};
-
 struct report {
     bool due;
     struct wire_fence fence;
@@ -34,7 +29,7 @@ struct train_scribe {
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t changed;
     pthread_cond_t idle;
-    struct point *points; /* a ring of TRAIN_POINTS_MAX */
+    struct service_measure *points; /* a ring of TRAIN_POINTS_MAX */
     uint32_t point_at;
     uint32_t point_count;
     struct line *lines; /* a ring of TRAIN_LINES_MAX */
@@ -46,8 +41,7 @@ struct train_scribe {
     bool writing; /* outside the lock */
     bool closing;
     uint64_t flush_at_us;
-    struct point *batch; /* the thread's; TRAIN_POINTS_MAX */
-    struct service_point *column;
+    struct service_measure *batch; /* the thread's; TRAIN_POINTS_MAX */
 };
 
 /* ---- the thread ---- */
@@ -89,24 +83,6 @@ static uint32_t take_points(struct train_scribe *c, uint64_t now_us)
     return count;
 }
 
-/* All points of one name together. */
-static void write_points(struct train_scribe *c, uint32_t count)
-{
-    for (uint32_t i = 0; i < count; i++) {
-        const char *name = c->batch[i].name;
-        uint32_t column = 0;
-        for (uint32_t k = i; name != NULL && k < count; k++) {
-            if (c->batch[k].name == name) {
-                c->column[column++] = c->batch[k].value;
-                c->batch[k].name = NULL;
-            }
-        }
-        if (column > 0) {
-            service_series_append(c->s, c->unit.job, name, c->column, column);
-        }
-    }
-}
-
 /* Does one thing outside the lock; false when there is nothing to do. */
 static bool write_one(struct train_scribe *c)
 {
@@ -130,7 +106,7 @@ static bool write_one(struct train_scribe *c)
     } else if (line_due) {
         service_log_append(c->s, c->unit.job, line.text);
     } else {
-        write_points(c, count);
+        service_series_append(c->s, c->unit.job, c->batch, count);
     }
     SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
     c->writing = false;
@@ -173,9 +149,8 @@ enum sh_err train_scribe_open(struct train_scribe **out, struct service *s, stru
     train_clock_cond(&c->idle);
     c->points = calloc(TRAIN_POINTS_MAX, sizeof *c->points);
     c->batch = calloc(TRAIN_POINTS_MAX, sizeof *c->batch);
-    c->column = calloc(TRAIN_POINTS_MAX, sizeof *c->column);
     c->lines = calloc(TRAIN_LINES_MAX, sizeof *c->lines);
-    bool good = c->points != NULL && c->batch != NULL && c->column != NULL && c->lines != NULL;
+    bool good = c->points != NULL && c->batch != NULL && c->lines != NULL;
     if (good) {
         c->running = pthread_create(&c->thread, NULL, run, c) == 0;
     }
@@ -204,7 +179,6 @@ void train_scribe_close(struct train_scribe *scribe)
     SH_CHECK(pthread_mutex_destroy(&scribe->lock) == 0);
     free(scribe->points);
     free(scribe->batch);
-    free(scribe->column);
     free(scribe->lines);
     free(scribe);
 }
@@ -221,8 +195,8 @@ void train_scribe_lead(struct train_scribe *scribe, bool first)
 
 void train_scribe_point(struct train_scribe *scribe, const char *name, uint64_t step, double value)
 {
-    struct point point = {.name = name,
-                          .value = {.step = step, .wall_us = sh_wall_us(), .value = value}};
+    struct service_measure point = {
+        .name = name, .point = {.step = step, .wall_us = sh_wall_us(), .value = value}};
     SH_CHECK(pthread_mutex_lock(&scribe->lock) == 0);
     if (scribe->point_count == TRAIN_POINTS_MAX) {
         scribe->point_at = (scribe->point_at + 1) % TRAIN_POINTS_MAX;

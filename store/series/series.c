@@ -191,6 +191,25 @@ enum sh_err series_points(const struct series *series, uint64_t job, const char 
     return err;
 }
 
+enum sh_err series_newest(const struct series *series, uint64_t job, const char *name,
+                          struct series_point *out)
+{
+    struct key prefix = metric_key(job, name);
+    struct kv_iter *iter = NULL;
+    enum sh_err err = open_from(series, &prefix, 0, &iter);
+    if (err != SH_OK) {
+        return err;
+    }
+    if (kv_iter_last(iter)) {
+        err = read_point(iter, &prefix, out);
+    } else {
+        err = kv_iter_error(iter);
+        err = err == SH_OK ? SH_ERR_NOT_FOUND : err;
+    }
+    kv_iter_close(iter);
+    return err;
+}
+
 /* Moves past all points of the name the iterator stands on, having copied that name. */
 static enum sh_err take_name(struct kv_iter *iter, const struct key *prefix,
                              struct series_name *out, bool *more)

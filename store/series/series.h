@@ -58,6 +58,9 @@ void series_drop_job(const struct series *series, struct kv_batch *batch, uint64
 SH_MUST_USE enum sh_err series_points(const struct series *series, uint64_t job, const char *name,
                                       uint64_t from, struct series_point *out, uint32_t capacity,
                                       uint32_t *count);
+/* The point with the largest step; NOT_FOUND, CORRUPT, kv's. O(log n). */
+SH_MUST_USE enum sh_err series_newest(const struct series *series, uint64_t job, const char *name,
+                                      struct series_point *out);
 /* Names of metrics that a job has, in the order of their length and then bytes. */
 SH_MUST_USE enum sh_err series_names(const struct series *series, uint64_t job,
                                      struct series_name *out, uint32_t capacity, uint32_t *count);

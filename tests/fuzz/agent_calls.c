@@ -73,7 +73,8 @@ static void unseal(struct sh_span bytes)
     }
 }
 
-/* What the second cell says is read as a page of points, of lines, or as the pieces of a blob. */
+/* What the second cell says is read as a page of points, of lines, as newest points, or as the
+ * pieces of a blob. */
 static void read_answer(struct world *w, struct sh_span bytes)
 {
     struct service_point points[POINTS];
@@ -90,6 +91,9 @@ static void read_answer(struct world *w, struct sh_span bytes)
     }
     SH_MAY_FAIL(records_read_lines(r, 1, 5, lines, POINTS, &count, 100000));
     SH_CHECK_CMP(count, <=, POINTS);
+    static const char *const names[] = {"loss", "accuracy", "epoch"};
+    struct service_newest newest[SH_COUNT(names)];
+    SH_MAY_FAIL(records_newest(r, 1, names, SH_COUNT(names), newest, 100000));
     SH_CHECK(blobs_fetch(w->cells.at[0].s->blobs, &id, &blob_bytes, 0) != SH_OK);
     w->answer = (struct sh_span){0};
 }

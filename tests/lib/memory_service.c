@@ -258,7 +258,7 @@ void memory_service_commit(struct service *s, uint64_t job, struct wire_fence fe
     commit->unit = (struct wire_unit){.job = job, .unit = 0};
     commit->fence = fence;
     if (file != NULL) {
-        must(service_blob_put(s, file, size, 1, commit->outcome.file, 0));
+        must(service_blob_put(s, file, size, 1, commit->outcome.file, NULL, 0));
         memset(commit->outcome.model, 0xaa, sizeof commit->outcome.model);
         memset(commit->outcome.state, 0xbb, sizeof commit->outcome.state);
         commit->outcome.steps = 40;
@@ -384,7 +384,8 @@ enum sh_err service_call(struct service *s, const uint8_t node[SH_NODE_ID_BYTES]
 }
 
 enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size, unsigned copies,
-                             uint8_t digest[SH_DIGEST_BYTES], uint64_t timeout_us)
+                             uint8_t digest[SH_DIGEST_BYTES], struct service_holders *holders,
+                             uint64_t timeout_us)
 {
     (void)copies;
     (void)timeout_us;
@@ -398,6 +399,10 @@ enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size, 
     }
     if (err == SH_OK) {
         memcpy(digest, id.digest, SH_DIGEST_BYTES);
+    }
+    if (err == SH_OK && holders != NULL) {
+        holders->count = 1;
+        memcpy(holders->ids[0], s->node_id, SH_NODE_ID_BYTES);
     }
     return err;
 }
@@ -431,16 +436,42 @@ static void write_batch(struct service *s, struct kv_batch *batch)
     kv_batch_fini(batch);
 }
 
-void service_series_append(struct service *s, uint64_t job, const char *name,
-                           const struct service_point *points, size_t count)
+void service_series_append(struct service *s, uint64_t job, const struct service_measure *measures,
+                           size_t count)
 {
     struct kv_batch batch;
     kv_batch_init(&batch);
     for (size_t i = 0; i < count; i++) {
-        struct series_point p = {points[i].step, points[i].value, points[i].wall_us};
-        series_put_point(&s->c->series, &batch, job, name, &p);
+        const struct service_point *point = &measures[i].point;
+        struct series_point p = {point->step, point->value, point->wall_us};
+        series_put_point(&s->c->series, &batch, job, measures[i].name, &p);
     }
     write_batch(s, &batch);
+}
+
+void memory_service_points(struct service *s, uint64_t job, const char *name,
+                           const struct service_point *points, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        struct service_measure m = {.name = name, .point = points[i]};
+        service_series_append(s, job, &m, 1);
+    }
+}
+
+enum sh_err service_series_newest(struct service *s, uint64_t job, const char *const *names,
+                                  size_t count, struct service_newest *out, uint64_t timeout_us)
+{
+    (void)timeout_us;
+    for (size_t i = 0; i < count; i++) {
+        struct series_point p = {0};
+        enum sh_err err = series_newest(&s->c->series, job, names[i], &p);
+        if (err != SH_OK && err != SH_ERR_NOT_FOUND) {
+            return err;
+        }
+        out[i] =
+            (struct service_newest){.known = err == SH_OK, .point = {p.step, p.wall_us, p.value}};
+    }
+    return SH_OK;
 }
 
 void service_log_append(struct service *s, uint64_t job, const char *line)

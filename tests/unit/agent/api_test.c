@@ -333,8 +333,8 @@ static void add_points(uint64_t job)
 {
     static const struct service_point LOSS[] = {{1, 100, 2.5}, {2, 200, 1.5}, {3, 300, 0.25}};
     static const struct service_point VAL[] = {{2, 250, 0.75}};
-    service_series_append(service, job, "loss", LOSS, 3);
-    service_series_append(service, job, "val_accuracy", VAL, 1);
+    memory_service_points(service, job, "loss", LOSS, 3);
+    memory_service_points(service, job, "val_accuracy", VAL, 1);
     service_log_append(service, job, "epoch 1 begins");
     service_log_append(service, job, "epoch 2 begins");
 }

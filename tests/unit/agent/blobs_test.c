@@ -57,15 +57,16 @@ static void expect_content(size_t i, const struct blob_id *id, size_t size)
 TEST(a_blob_is_put_when_as_many_agents_as_asked_hold_it)
 {
     struct blob_id id;
-    uint8_t holders[CELLS_MAX][SH_NODE_ID_BYTES];
-    size_t count = 0;
+    struct service_holders held;
     open_cells(3);
-    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, &id, 20 * SECOND), SH_OK);
+    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, &id, &held, 20 * SECOND), SH_OK);
     EXPECT(holds(0, &id));
     EXPECT_EQ(holds(1, &id) + holds(2, &id), 1);
-    EXPECT_EQ(blobs_copy(blobs_of(0), &id, 3, holders, CELLS_MAX, &count, 20 * SECOND), SH_OK);
-    EXPECT_EQ(count, 3);
-    EXPECT_MEM(holders[0], cells_id(&cells.at[0]), SH_NODE_ID_BYTES);
+    EXPECT_EQ(held.count, 2);
+    EXPECT_MEM(held.ids[0], cells_id(&cells.at[0]), SH_NODE_ID_BYTES);
+    EXPECT_MEM(held.ids[1], cells_id(&cells.at[holds(1, &id) ? 1 : 2]), SH_NODE_ID_BYTES);
+    EXPECT_EQ(blobs_copy(blobs_of(0), &id, 3, &held, 20 * SECOND), SH_OK);
+    EXPECT_EQ(held.count, 3);
     for (size_t i = 0; i < 3; i++) {
         expect_content(i, &id, sizeof content);
     }
@@ -78,7 +79,7 @@ TEST(fewer_live_agents_than_copies_asked_for_are_enough)
     open_cells(3);
     cells_say(&cells.at[2], SERVICE_DEAD);
     cells_wire_of(&cells.at[2], CELLS_SWALLOW);
-    EXPECT_EQ(blobs_put(blobs_of(0), content, 1000, 7, &id, 20 * SECOND), SH_OK);
+    EXPECT_EQ(blobs_put(blobs_of(0), content, 1000, 7, &id, NULL, 20 * SECOND), SH_OK);
     EXPECT(holds(1, &id));
     EXPECT(!holds(2, &id));
     cells_close(&cells);
@@ -88,7 +89,7 @@ TEST(an_agent_alone_keeps_a_blob_without_asking_anybody)
 {
     struct blob_id id;
     open_cells(1);
-    EXPECT_EQ(blobs_put(blobs_of(0), content, 10, 3, &id, 0), SH_OK);
+    EXPECT_EQ(blobs_put(blobs_of(0), content, 10, 3, &id, NULL, 0), SH_OK);
     EXPECT(holds(0, &id));
     cells_close(&cells);
 }
@@ -98,7 +99,7 @@ TEST(the_empty_blob_is_copied_and_fetched_like_any_other)
     struct blob_id id;
     uint64_t size = 9;
     open_cells(3);
-    EXPECT_EQ(blobs_put(blobs_of(0), content, 0, 2, &id, 20 * SECOND), SH_OK);
+    EXPECT_EQ(blobs_put(blobs_of(0), content, 0, 2, &id, NULL, 20 * SECOND), SH_OK);
     EXPECT_EQ(holds(1, &id) + holds(2, &id), 1);
     for (size_t i = 1; i < 3; i++) {
         EXPECT_EQ(blobs_fetch(blobs_of(i), &id, &size, 20 * SECOND), SH_OK);
@@ -110,7 +111,7 @@ TEST(the_empty_blob_is_copied_and_fetched_like_any_other)
 
 static void *put_whole(void *arg)
 {
-    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, arg, 30 * SECOND), SH_OK);
+    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, arg, NULL, 30 * SECOND), SH_OK);
     return NULL;
 }
 
@@ -131,7 +132,7 @@ TEST(a_copy_goes_on_where_the_connection_broke)
     cells_wire_of(&cells.at[1], CELLS_CARRY);
     cells_say(&cells.at[1], SERVICE_ALIVE);
     cells_budget(&cells, UINT64_MAX);
-    EXPECT_EQ(blobs_copy(blobs_of(0), &id, 2, NULL, 0, NULL, 20 * SECOND), SH_OK);
+    EXPECT_EQ(blobs_copy(blobs_of(0), &id, 2, NULL, 20 * SECOND), SH_OK);
     expect_content(1, &id, sizeof content);
     /* One piece to learn where the receiver is, then the three that were missing. */
     EXPECT_EQ(cells_frames(&cells, CALLS_REQUEST), 3 + 4);
@@ -143,7 +144,7 @@ TEST(a_copy_of_what_the_receiver_has_costs_one_question)
     struct blob_id id;
     open_cells(2);
     EXPECT_EQ(blob_put(cells.at[1].s->blob, content, sizeof content, &id), SH_OK);
-    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, &id, 20 * SECOND), SH_OK);
+    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, &id, NULL, 20 * SECOND), SH_OK);
     EXPECT_EQ(cells_frames(&cells, CALLS_REQUEST), 1);
     cells_close(&cells);
 }
@@ -153,7 +154,7 @@ TEST(what_is_not_here_cannot_be_copied_and_that_is_said_at_once)
     struct blob_id id = {{1, 2, 3}};
     open_cells(2);
     uint64_t before = sh_now_us();
-    EXPECT_EQ(blobs_copy(blobs_of(0), &id, 2, NULL, 0, NULL, 20 * SECOND), SH_ERR_NOT_FOUND);
+    EXPECT_EQ(blobs_copy(blobs_of(0), &id, 2, NULL, 20 * SECOND), SH_ERR_NOT_FOUND);
     EXPECT(sh_now_us() - before < 10 * SECOND);
     EXPECT_EQ(cells_frames(&cells, CALLS_REQUEST), 0);
     cells_close(&cells);
@@ -167,12 +168,13 @@ TEST(two_agents_may_push_the_same_blob_to_a_third_at_once)
     cells_say(&cells.at[1], SERVICE_DEAD);
     EXPECT_EQ(blob_put(cells.at[1].s->blob, content, sizeof content, &same), SH_OK);
     cells_budget(&cells, 4);
-    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, &id, SECOND / 10), SH_ERR_TIMEOUT);
+    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, &id, NULL, SECOND / 10),
+              SH_ERR_TIMEOUT);
     cells_budget(&cells, UINT64_MAX);
     cells_say(&cells.at[0], SERVICE_DEAD); /* so that the second one pushes to the third */
-    EXPECT_EQ(blobs_copy(blobs_of(1), &same, 2, NULL, 0, NULL, 20 * SECOND), SH_OK);
+    EXPECT_EQ(blobs_copy(blobs_of(1), &same, 2, NULL, 20 * SECOND), SH_OK);
     expect_content(2, &same, sizeof content);
-    EXPECT_EQ(blobs_copy(blobs_of(0), &id, 2, NULL, 0, NULL, 20 * SECOND), SH_OK);
+    EXPECT_EQ(blobs_copy(blobs_of(0), &id, 2, NULL, 20 * SECOND), SH_OK);
     cells_close(&cells);
 }
 
@@ -289,7 +291,8 @@ TEST(a_receiver_whose_disk_fails_says_so_and_keeps_its_places)
     struct blob_id id;
     open_cells(2);
     kv_mem_fail(cells.at[1].s->bulk_kv, 1, SH_ERR_NO_SPACE, false);
-    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, &id, SECOND / 10), SH_ERR_TIMEOUT);
+    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, &id, NULL, SECOND / 10),
+              SH_ERR_TIMEOUT);
     EXPECT(holds(0, &id) && !holds(1, &id));
     for (uint8_t i = 0; i < 2 * BLOBS_PUSHED_MAX; i++) {
         EXPECT(write_first(1, i) != SH_ERR_FULL);
@@ -306,7 +309,7 @@ TEST(a_failing_disk_of_its_own_ends_a_put_and_a_fetch)
         EXPECT_EQ(blob_put(cells.at[1].s->blob, content, sizeof content, &id), SH_OK);
         kv_mem_fail(cells.at[0].s->bulk_kv, n, SH_ERR_IO, false);
         EXPECT(blobs_fetch(blobs_of(0), &id, &size, SECOND / 20) != SH_OK);
-        EXPECT_EQ(blobs_put(blobs_of(0), content, 10, 1, &id, SECOND / 20), SH_ERR_IO);
+        EXPECT_EQ(blobs_put(blobs_of(0), content, 10, 1, &id, NULL, SECOND / 20), SH_ERR_IO);
         cells_close(&cells);
     }
 }
@@ -314,7 +317,7 @@ TEST(a_failing_disk_of_its_own_ends_a_put_and_a_fetch)
 static void *put_long(void *arg)
 {
     struct blob_id id;
-    *(enum sh_err *)arg = blobs_put(blobs_of(0), content, 1000, 2, &id, 30 * SECOND);
+    *(enum sh_err *)arg = blobs_put(blobs_of(0), content, 1000, 2, &id, NULL, 30 * SECOND);
     return NULL;
 }
 

@@ -342,10 +342,10 @@ static uint64_t trained(const char *bytes, size_t size)
     RUN("submit t.yaml", CLI_OK);
     uint64_t id = 2;
     struct wire_fence fence = memory_service_place(service, id);
-    service_series_append(service, id, "loss", LOSS, 2);
-    service_series_append(service, id, "epoch", EPOCH, 2);
-    service_series_append(service, id, "accuracy", ACCURACY, 1);
-    service_series_append(service, id, "val_accuracy", ACCURACY, 1);
+    memory_service_points(service, id, "loss", LOSS, 2);
+    memory_service_points(service, id, "epoch", EPOCH, 2);
+    memory_service_points(service, id, "accuracy", ACCURACY, 1);
+    memory_service_points(service, id, "val_accuracy", ACCURACY, 1);
     service_log_append(service, id, "hello from rank 0");
     memory_service_commit(service, id, fence, bytes, size);
     return id;

@@ -13,7 +13,7 @@
 #define SECOND UINT64_C(1000000)
 #define JOB    UINT64_C(42)
 
-enum { OP_PUT = 1, OP_GET = 2 };
+enum { OP_PUT = 1, OP_GET = 2, OP_NEWEST = 3 };
 
 static struct cells cells;
 static struct service_point points[2 * RECORDS_PAGE_MAX + 100];
@@ -142,9 +142,9 @@ TEST(lines_of_several_agents_are_merged_in_their_order)
 TEST(what_an_agent_writes_reaches_two_others_and_outlives_it)
 {
     size_t count = 0;
-    struct service_point p = {.step = 3, .wall_us = 5, .value = 0.25};
+    struct service_measure m = {"loss", {.step = 3, .wall_us = 5, .value = 0.25}};
     open_cells(4);
-    records_points(records_of(0), JOB, "loss", &p, 1);
+    records_points(records_of(0), JOB, &m, 1);
     records_line(records_of(0), JOB, "an epoch ended");
     EXPECT(cells_await(&cells, CALLS_REPLY, 2));
     cells_wire_of(&cells.at[0], CELLS_SWALLOW);
@@ -198,13 +198,85 @@ TEST(an_agent_that_does_not_answer_costs_its_points_only)
     cells_close(&cells);
 }
 
+static void newest(size_t cell, const char *const *names, size_t count, struct service_newest *out)
+{
+    EXPECT_EQ(records_newest(records_of(cell), JOB, names, count, out, 5 * SECOND), SH_OK);
+}
+
+TEST(the_newest_points_of_several_series_cost_one_question_to_each_agent)
+{
+    static const char *const names[] = {"loss", "accuracy", "loss"};
+    struct service_newest out[3];
+    open_cells(3);
+    newest(0, names, 3, out);
+    EXPECT(!out[0].known);
+    EXPECT(!out[1].known);
+    store_points(0, 0, 6, 1, 100);
+    store_points(1, 4, 9, 2, 200);
+    store_points(2, 8, 9, 3, 300);
+    uint64_t before = cells_frames(&cells, CALLS_REQUEST);
+    newest(0, names, 3, out);
+    EXPECT_EQ(cells_frames(&cells, CALLS_REQUEST) - before, 2);
+    EXPECT(out[0].known);
+    EXPECT(!out[1].known);
+    EXPECT(out[2].known);
+    EXPECT_EQ(out[0].point.step, 8);
+    EXPECT_EQ(out[0].point.wall_us, 300);
+    EXPECT_NEAR(out[0].point.value, 3.0, 0.0);
+    store_points(0, 0, 1, 7, 900); /* an older step that was written later */
+    newest(2, names, 1, out);
+    EXPECT_EQ(out[0].point.step, 8);
+    newest(1, names, 0, out);
+    cells_close(&cells);
+}
+
+TEST(a_point_at_step_zero_with_no_clock_is_one)
+{
+    static const char *const names[] = {"loss"};
+    struct service_newest out[1];
+    open_cells(2);
+    store_points(1, 0, 1, 4, 0);
+    newest(0, names, 1, out);
+    EXPECT(out[0].known);
+    EXPECT_NEAR(out[0].point.value, 4.0, 0.0);
+    cells_close(&cells);
+}
+
+TEST(an_agent_that_keeps_silent_leaves_time_for_those_that_answer)
+{
+    static const char *const names[] = {"loss"};
+    struct service_newest out[1];
+    open_cells(4);
+    store_points(3, 1, 2, 1, 1);
+    cells_wire_of(&cells.at[1], CELLS_SWALLOW);
+    cells_wire_of(&cells.at[2], CELLS_SWALLOW);
+    EXPECT_EQ(records_newest(records_of(0), JOB, names, 1, out, SECOND / 5), SH_OK);
+    EXPECT(out[0].known);
+    cells_close(&cells);
+}
+
+TEST(points_of_several_series_are_written_at_once_or_not_at_all)
+{
+    static const char *const names[] = {"loss", "accuracy"};
+    const struct service_measure both[] = {{"loss", {.step = 1, .value = 0.5}},
+                                           {"accuracy", {.step = 1, .value = 0.25}}};
+    struct service_newest out[2];
+    open_cells(1);
+    kv_mem_fail(cells.at[0].s->bulk_kv, 2, SH_ERR_NO_SPACE, false);
+    records_points(records_of(0), JOB, both, 2); /* the first write; the second would fail */
+    newest(0, names, 2, out);
+    EXPECT_NEAR(out[0].point.value, 0.5, 0.0);
+    EXPECT_NEAR(out[1].point.value, 0.25, 0.0);
+    cells_close(&cells);
+}
+
 TEST(a_store_that_refuses_writes_loses_records_and_nothing_else)
 {
     open_cells(1);
     kv_mem_fail(cells.at[0].s->bulk_kv, 1, SH_ERR_NO_SPACE, false);
-    struct service_point p = {.step = 1};
-    records_points(records_of(0), JOB, "loss", &p, 1);
-    records_points(records_of(0), JOB, "loss", &p, 1);
+    struct service_measure m = {"loss", {.step = 1}};
+    records_points(records_of(0), JOB, &m, 1);
+    records_points(records_of(0), JOB, &m, 1);
     EXPECT_EQ(read_points(0, 0, 10), 0);
     cells_close(&cells);
 }
@@ -244,6 +316,37 @@ TEST(a_damaged_answer_of_another_agent_ends_where_it_is_damaged)
     cells_close(&cells);
 }
 
+/* One newest point and the flag of another one that does not come. */
+static enum sh_err answer_half(void *ctx, struct sh_span request, uint8_t *reply, size_t capacity,
+                               size_t *reply_size)
+{
+    struct sh_writer w = sh_writer_over(reply, capacity);
+    (void)ctx;
+    (void)request;
+    sh_put_u8(&w, 1);
+    sh_put_u64(&w, 9);
+    sh_put_u64(&w, 1);
+    sh_put_f64(&w, 5);
+    sh_put_u8(&w, 1);
+    *reply_size = w.used;
+    return SH_OK;
+}
+
+TEST(half_an_answer_about_newest_points_counts_as_far_as_it_goes)
+{
+    static const char *const names[] = {"loss", "loss", "accuracy"};
+    struct service_newest out[3];
+    cells_open(&cells);
+    (void)cells_add(&cells, CELLS_RECORDS);
+    calls_on(cells_add(&cells, 0)->s->calls, SERVICE_CALL_SERIES, answer_half, NULL);
+    store_points(0, 1, 8, 1, 1);
+    newest(0, names, 3, out);
+    EXPECT_EQ(out[0].point.step, 9);
+    EXPECT_EQ(out[1].point.step, 7);
+    EXPECT(!out[2].known);
+    cells_close(&cells);
+}
+
 TEST(damaged_questions_about_records_are_refused)
 {
     uint8_t request[64];
@@ -271,6 +374,21 @@ TEST(damaged_questions_about_records_are_refused)
     request[0] = 9;
     EXPECT_EQ(cells_ask(&cells.at[0], SERVICE_CALL_SERIES, request, w.used, reply, 64, &got),
               SH_ERR_INVALID);
+    w.used = 0;
+    sh_put_u8(&w, OP_NEWEST);
+    sh_put_u64(&w, JOB);
+    sh_put_u8(&w, 2);
+    sh_put_str(&w, "loss");
+    for (size_t size = 0; size <= w.used; size++) {
+        EXPECT(cells_ask(&cells.at[0], SERVICE_CALL_SERIES, request, size, reply, 64, &got) !=
+               SH_OK);
+    }
+    sh_put_str(&w, "");
+    EXPECT_EQ(cells_ask(&cells.at[0], SERVICE_CALL_SERIES, request, w.used, reply, 64, &got),
+              SH_ERR_CORRUPT);
+    static const char *const nameless[] = {""};
+    struct service_newest out[1];
+    EXPECT_EQ(records_newest(records_of(0), JOB, nameless, 1, out, 0), SH_ERR_INVALID);
     size_t count = 0;
     EXPECT_EQ(records_read_points(records_of(0), JOB, "", 0, points, 1, &count, 0), SH_ERR_INVALID);
     cells_close(&cells);

@@ -68,6 +68,27 @@ TEST(points_come_back_in_the_order_of_their_steps)
     kv_close(s.kv);
 }
 
+TEST(the_newest_point_is_the_one_with_the_largest_step)
+{
+    struct series s = open_series();
+    struct series_point p = {0};
+    EXPECT_EQ(series_newest(&s, 7, "loss", &p), SH_ERR_NOT_FOUND);
+    put_points(&s, 7, "loss2", 900, 1, 0);
+    put_points(&s, 8, "loss", 900, 1, 0);
+    put_points(&s, 6, "loss", 900, 1, 0);
+    EXPECT_EQ(series_newest(&s, 7, "loss", &p), SH_ERR_NOT_FOUND);
+    put_points(&s, 7, "loss", 254, 4, 0.5);
+    put_points(&s, 7, "loss", 3, 1, 0.5);
+    EXPECT_EQ(series_newest(&s, 7, "loss", &p), SH_OK);
+    EXPECT_EQ(p.step, 257);
+    EXPECT_EQ(p.wall_us, 1003);
+    EXPECT_NEAR(p.value, 257.5, 0.0);
+    put_points(&s, 7, "loss", UINT64_MAX, 1, 0);
+    EXPECT_EQ(series_newest(&s, 7, "loss", &p), SH_OK);
+    EXPECT_EQ(p.step, UINT64_MAX);
+    kv_close(s.kv);
+}
+
 TEST(a_redone_step_overwrites)
 {
     struct series s = open_series();

@@ -125,7 +125,7 @@ static void upload_table(struct herd *h, const struct herd_job *job,
     (void)snprintf(path, sizeof path, "%s/table.csv", tst_dir());
     write_table(path, job);
     EXPECT_EQ(spec_fileset_pack(path, false, &bytes, &size, why, sizeof why), SH_OK);
-    EXPECT_EQ(service_blob_put(h->agents[0].s, bytes, size, 1, digest, HERD_WAIT_US), SH_OK);
+    EXPECT_EQ(service_blob_put(h->agents[0].s, bytes, size, 1, digest, NULL, HERD_WAIT_US), SH_OK);
     sh_hex(hex, digest, sizeof digest);
     free(bytes);
 }
@@ -214,7 +214,7 @@ void herd_add_checkpoint(struct herd *h, const char *bytes)
     c->holder_count = 1;
     service_status(stranger, &status);
     memcpy(c->holders[0], status.node_id, sizeof c->holders[0]);
-    EXPECT_EQ(service_blob_put(stranger, bytes, strlen(bytes), 1, c->manifest, HERD_WAIT_US),
+    EXPECT_EQ(service_blob_put(stranger, bytes, strlen(bytes), 1, c->manifest, NULL, HERD_WAIT_US),
               SH_OK);
     memory_service_apply(stranger, &cmd, &result);
     memory_service_close(stranger);
