@@ -5,7 +5,8 @@
 #   static library shoal_NAME; PURE modules are audited (tests/tools/pure.py): no clock, heap, I/O.
 # shoal_program(NAME SOURCES ... [USES ...] [LINKS ...])      executable in build/<preset>/bin
 # shoal_test(NAME SOURCES ... [USES ...] [LINKS ...] [SLOW])  test program on tests/lib/tst.h
-# shoal_check(NAME COMMAND ... [SLOW])                        a command that exits 0 (or 77: skip)
+# shoal_check(NAME COMMAND ... [SLOW] [SANITIZED])            a command that exits 0 (or 77: skip);
+#                                                             SANITIZED: only of a sanitizer's build
 # shoal_fuzz(NAME SOURCE f.c CORPUS dir [USES ...])           libFuzzer target; as a unit test it replays
 #                                                             the corpus through tests/lib/replay.c
 
@@ -60,13 +61,20 @@ function(shoal_test name)
 endfunction()
 
 function(shoal_check name)
-    cmake_parse_arguments(A "SLOW" "" "COMMAND" ${ARGN})
+    cmake_parse_arguments(A "SLOW;SANITIZED" "" "COMMAND" ${ARGN})
+    set(kind check)
+    if(A_SANITIZED)
+        if(NOT SHOAL_SANITIZE)
+            return()
+        endif()
+        set(kind sanitized)
+    endif()
     set(speed fast)
     if(A_SLOW)
         set(speed slow)
     endif()
     list(JOIN A_COMMAND " " line)
-    set_property(GLOBAL APPEND PROPERTY SHOAL_TESTS "${speed} check ${name} ${line}")
+    set_property(GLOBAL APPEND PROPERTY SHOAL_TESTS "${speed} ${kind} ${name} ${line}")
 endfunction()
 
 function(shoal_fuzz name)
@@ -77,7 +85,7 @@ function(shoal_fuzz name)
     else()
         add_executable(fuzz_${name} ${A_SOURCE} ${CMAKE_SOURCE_DIR}/tests/lib/replay.c)
         set_property(GLOBAL APPEND PROPERTY SHOAL_TESTS
-            "fast check fuzz_${name} $<TARGET_FILE:fuzz_${name}> ${A_CORPUS}")
+            "fast fuzz fuzz_${name} $<TARGET_FILE:fuzz_${name}> ${A_CORPUS}")
     endif()
     set_target_properties(fuzz_${name} PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/fuzz)
@@ -88,7 +96,8 @@ function(shoal_fuzz name)
     target_link_libraries(fuzz_${name} PRIVATE ${A_LINKS})
 endfunction()
 
-# build/<preset>/modules.list: "name pure|impure dir archive"; tests.list: "fast|slow kind name command".
+# build/<preset>/modules.list: "name pure|impure dir archive"; tests.list: "fast|slow KIND name command",
+# KIND one of tst, fuzz, check, sanitized.
 function(shoal_write_manifests)
     get_property(modules GLOBAL PROPERTY SHOAL_MODULES)
     get_property(tests GLOBAL PROPERTY SHOAL_TESTS)

@@ -143,10 +143,12 @@ static void read_all(int fd, struct outcome *out)
 static unsigned timeout_of(const struct tst_case *c)
 {
     const char *text = getenv("TST_TIMEOUT");
-    if (c->timeout_s > 0) {
-        return c->timeout_s;
+    const char *slower = getenv("TST_SLOWER");
+    unsigned limit = c->timeout_s > 0 ? c->timeout_s : TIMEOUT_DEFAULT_S;
+    if (c->timeout_s == 0 && text != NULL) {
+        limit = (unsigned)strtoul(text, NULL, 10);
     }
-    return text != NULL ? (unsigned)strtoul(text, NULL, 10) : TIMEOUT_DEFAULT_S;
+    return slower != NULL ? limit * (unsigned)strtoul(slower, NULL, 10) : limit;
 }
 
 static void run_child(const struct tst_case *c, struct outcome *out)

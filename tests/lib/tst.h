@@ -11,7 +11,8 @@
  *
  * Usage: test_x [FILTER] [--list]. Output: "ok NAME", "not ok NAME", "skip NAME # why" lines, then
  * "N passed, N failed, N skipped". TST_SEED seeds tst_seed() (default 1); TST_TIMEOUT is the limit
- * per test in seconds (default 60). Exit status 0 only if nothing failed and something ran. */
+ * per test in seconds (default 60), TST_SLOWER a factor for every limit (a sanitizer's build). Exit
+ * status 0 only if nothing failed and something ran. */
 #ifndef TST_H
 #define TST_H
 

@@ -2,9 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs what build/<preset>/tests.list names: fast entries first, two at a time.
 
-A line of the list is "fast|slow tst|check NAME COMMAND...". A tst program reports its own cases and
-ends with "N passed, N failed, N skipped"; a check counts as one: exit status 0 passed, 77 skipped.
-Output of what failed is printed in full. The last line is the sum.
+A line of the list is "fast|slow tst|fuzz|check|sanitized NAME COMMAND...". A tst program reports its
+own cases and ends with "N passed, N failed, N skipped"; the others count as one: exit status 0
+passed, 77 skipped. Output of what failed is printed in full. The last line is the sum.
+
+--sanitized BUILD runs, of a second build, what looks at memory or threads: its test programs, the
+replays of the fuzz corpora and its sanitized checks; not the commands that look at the tree, measure
+or take their time. Their names begin with that of the build.
 """
 import argparse
 import concurrent.futures
@@ -19,6 +23,8 @@ import time
 TALLY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.M)
 FAST_LIMIT_S = 180
 SLOW_LIMIT_S = 900
+SANITIZED_SLOWER = 3
+TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def entries(path):
@@ -29,9 +35,19 @@ def entries(path):
                 yield words[0], words[1], words[2], words[3:]
 
 
+def environment_of(build, release, slower):
+    """Of a build's tests. Sanitizers end at the first finding; the suppressions are for libraries
+    that are built without them."""
+    threads = os.path.join(TREE, "tests", "cmake", "tsan.supp")
+    return dict(os.environ, SHOAL_BUILD=os.path.abspath(build),
+                SHOAL_RELEASE=os.path.abspath(release), TST_SLOWER=str(slower),
+                TSAN_OPTIONS=f"suppressions={threads} halt_on_error=1 second_deadlock_stack=1")
+
+
 def run(entry, environment):
     speed, kind, name, command = entry
     limit = FAST_LIMIT_S if speed == "fast" else SLOW_LIMIT_S
+    limit *= int(environment["TST_SLOWER"])
     start = time.monotonic()
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, env=environment, text=True,
@@ -59,27 +75,42 @@ def tally(kind, status, output):
     return (1, 0, 0) if status == 0 else (0, 1, 0)
 
 
+def plan(args):
+    """What is to run: (entry, environment), in the order of its speed and build."""
+    release = args.release or args.build
+    for speed, kind, name, command in entries(os.path.join(args.build, "tests.list")):
+        if args.filter in name:
+            yield (speed, kind, name, command), environment_of(args.build, release, args.slower)
+    if not args.sanitized:
+        return
+    build = os.path.basename(os.path.normpath(args.sanitized))
+    for speed, kind, name, command in entries(os.path.join(args.sanitized, "tests.list")):
+        if args.filter in name and speed == "fast" and kind != "check":
+            yield ((speed, kind, f"{build}:{name}", command),
+                   environment_of(args.sanitized, release, SANITIZED_SLOWER))
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--build", required=True)
     parser.add_argument("--release", default="")
+    parser.add_argument("--sanitized", default="", help="a second build, for its fast tests only")
     parser.add_argument("--fast", action="store_true", help="leave out what is listed as slow")
+    parser.add_argument("--slower", type=int, default=1,
+                        help="factor of all time limits, for a sanitizer's build")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("filter", nargs="?", default="")
     args = parser.parse_args()
-    environment = dict(os.environ, SHOAL_BUILD=os.path.abspath(args.build),
-                       SHOAL_RELEASE=os.path.abspath(args.release or args.build))
-    todo = [e for e in entries(os.path.join(args.build, "tests.list")) if args.filter in e[2]]
+    todo = list(plan(args))
     total = [0, 0, 0]
     failed_names = []
     # Slow entries start clusters and measure: they run alone, after the fast ones.
     for speed, jobs in (("fast", args.jobs), ("slow", 1)):
         if speed == "slow" and args.fast:
             continue
-        chosen = [e for e in todo if e[0] == speed]
+        chosen = [item for item in todo if item[0][0] == speed]
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-            for name, kind, status, output, seconds in pool.map(
-                    lambda e: run(e, environment), chosen):
+            for name, kind, status, output, seconds in pool.map(lambda item: run(*item), chosen):
                 counts = tally(kind, status, output)
                 total = [a + b for a, b in zip(total, counts)]
                 word = "FAIL" if counts[1] else "ok"

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The checkers must catch what they are for, and let clean code pass."""
+import argparse
 import os
 import subprocess
 import sys
@@ -64,11 +65,11 @@ class Includes(unittest.TestCase):
 
 
 class Pure(unittest.TestCase):
-    def build(self, folder, name, code):
+    def build(self, folder, name, code, *flags):
         source = os.path.join(folder, name + ".c")
         with open(source, "w", encoding="utf-8") as out:
             out.write(code)
-        subprocess.run(["gcc", "-O0", "-c", source, "-o", source + ".o"], check=True)
+        subprocess.run(["gcc", "-O0", *flags, "-c", source, "-o", source + ".o"], check=True)
         archive = os.path.join(folder, f"lib{name}.a")
         subprocess.run(["ar", "rcs", archive, source + ".o"], check=True)
         return archive
@@ -83,6 +84,13 @@ class Pure(unittest.TestCase):
             self.assertEqual(len(pure.audit([("bad", True, bad)])), 2)
             self.assertEqual(pure.audit([("bad", False, bad)]), [])
             self.assertEqual(len(pure.audit([("stray", False, stray)])), 1)
+
+    def test_what_a_sanitizer_adds_is_no_complaint(self):
+        with tempfile.TemporaryDirectory() as folder:
+            for flags in ("-fsanitize=address,undefined", "-fsanitize=thread"):
+                built = self.build(folder, "good", "extern int good_one[];\nint good_one[4] = {1};\n"
+                                   "int good_f(int i) { return good_one[i] << i; }", flags)
+                self.assertEqual(pure.audit([("good", True, built)]), [])
 
 
 class Docs(unittest.TestCase):
@@ -180,6 +188,20 @@ class Runner(unittest.TestCase):
         self.assertEqual(run_tests.tally("check", 0, ""), (1, 0, 0))
         self.assertEqual(run_tests.tally("check", 77, ""), (0, 0, 1))
         self.assertEqual(run_tests.tally("check", 3, ""), (0, 1, 0))
+
+    def test_a_sanitized_build_gives_its_fast_tests_and_no_checks(self):
+        rows = ("fast tst a x\nslow tst b x\nfast fuzz c x\nfast check d x\nfast sanitized e x\n")
+        with tempfile.TemporaryDirectory() as folder:
+            for build in ("dev", "asan"):
+                os.mkdir(os.path.join(folder, build))
+                with open(os.path.join(folder, build, "tests.list"), "w", encoding="utf-8") as out:
+                    out.write(rows)
+            args = argparse.Namespace(build=os.path.join(folder, "dev"), release="", filter="", slower=1,
+                                      sanitized=os.path.join(folder, "asan"))
+            todo = [(entry[2], where["SHOAL_BUILD"]) for entry, where in run_tests.plan(args)]
+            self.assertEqual([name for name, _ in todo],
+                             ["a", "b", "c", "d", "e", "asan:a", "asan:c", "asan:e"])
+            self.assertEqual({where for name, where in todo if ":" in name}, {args.sanitized})
 
 
 class Harness(unittest.TestCase):

