@@ -383,6 +383,7 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
     memcpy(apply.me, s->trust.node, SH_NODE_ID_BYTES);
     enum sh_err err = members_open(&s->members, s->trust.node);
     err = err != SH_OK ? err : proposals_open(&s->proposals);
+    err = err != SH_OK ? err : reads_open(&s->reads, service_ask_read, s, READS_RESEND_US);
     err = err != SH_OK ? err : calls_open(&s->calls, &calls);
     struct blobs_config blobs = {.store = s->blob, .calls = s->calls, .members = s->members};
     memcpy(blobs.me, s->trust.node, SH_NODE_ID_BYTES);
@@ -527,6 +528,9 @@ static void stop_threads(struct service *s)
     if (s->proposals != NULL) {
         proposals_stop(s->proposals);
     }
+    if (s->reads != NULL) {
+        reads_stop(s->reads);
+    }
     if (s->blobs != NULL) {
         blobs_stop(s->blobs);
     }
@@ -568,6 +572,7 @@ static void close_all(struct service *s)
     records_close(s->records);
     blobs_close(s->blobs);
     calls_close(s->calls);
+    reads_close(s->reads);
     proposals_close(s->proposals);
     members_close(s->members);
     if (s->link != NULL) {

@@ -20,13 +20,13 @@
 
 enum { TURN_EVENTS = 256, PUBLISH_US = 100000, LOAD_US = 5000000, LOAD_STEP = 50 };
 
-enum post_kind { POST_PROPOSAL, POST_CHANGE, POST_TRANSFER, POST_NODE, POST_JOIN };
+enum post_kind { POST_PROPOSAL, POST_CHANGE, POST_TRANSFER, POST_READ, POST_NODE, POST_JOIN };
 
 struct post {
     enum post_kind kind;
     void *bytes; /* PROPOSAL: envelope; CHANGE: struct raft_conf_change; owned by the post */
     size_t size;
-    uint64_t handle;
+    uint64_t handle; /* READ: number of the round */
     uint8_t node[SH_NODE_ID_BYTES];
     struct link_addr addr;
     uint16_t bulk_port;
@@ -65,6 +65,12 @@ static void replica_changed(void *ctx)
 {
     struct loop *l = ctx;
     l->changed = true;
+}
+
+static void read_answered(void *ctx, const struct raft_read *read)
+{
+    struct loop *l = ctx;
+    reads_done(l->s->reads, read->ctx, read->index, read->err);
 }
 
 static enum sh_err watch(struct loop *l, int fd)
@@ -119,6 +125,7 @@ enum sh_err loop_open(struct loop **out, struct service *s, const struct gossip_
                                     .boot = &s->boot,
                                     .applied = &s->applied,
                                     .on_change = replica_changed,
+                                    .on_read = read_answered,
                                     .ctx = l};
     memcpy(config.me, s->trust.node, SH_NODE_ID_BYTES);
     if (err == SH_OK) {
@@ -336,6 +343,9 @@ static void take_post(struct loop *l, uint64_t now_us, const struct post *p)
     case POST_TRANSFER:
         replica_transfer(l->replica, now_us, p->handle);
         break;
+    case POST_READ:
+        replica_read(l->replica, now_us, p->handle);
+        break;
     case POST_NODE:
         take_node(l, now_us, p);
         break;
@@ -378,6 +388,11 @@ void loop_post_transfer(struct loop *loop, uint64_t to)
 {
     /* FULL: the planner proposes it again. */
     SH_MAY_FAIL(post(loop, &(struct post){.kind = POST_TRANSFER, .handle = to}));
+}
+
+void loop_post_read(struct loop *loop, uint64_t number)
+{
+    SH_MAY_FAIL(post(loop, &(struct post){.kind = POST_READ, .handle = number}));
 }
 
 void loop_post_node(struct loop *loop, uint64_t handle, const uint8_t node[SH_NODE_ID_BYTES],
@@ -475,13 +490,14 @@ static void take_applied(struct loop *l, uint64_t now_us)
     }
 }
 
-/* Whoever waits for a proposal sends it again to a coordinator that is new. */
-static void tell_proposers(struct loop *l)
+/* What the last coordinator was asked, and did not answer, is asked a new one. */
+static void tell_waiting(struct loop *l)
 {
     uint8_t leader[SH_NODE_ID_BYTES];
     if (replica_leader(l->replica, leader) && memcmp(leader, l->leader, SH_NODE_ID_BYTES) != 0) {
         memcpy(l->leader, leader, SH_NODE_ID_BYTES);
         proposals_kick(l->s->proposals);
+        reads_kick(l->s->reads);
     }
 }
 
@@ -499,7 +515,7 @@ static void publish(struct loop *l, uint64_t now_us)
         uint8_t voters[SH_VOTERS_MAX][SH_NODE_ID_BYTES];
         size_t count = replica_voters(l->replica, voters, SH_VOTERS_MAX);
         members_set_voters(l->s->members, voters, count);
-        tell_proposers(l);
+        tell_waiting(l);
         planner_wake(l->s->planner);
     }
 }

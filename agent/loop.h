@@ -31,6 +31,8 @@ SH_MUST_USE enum sh_err loop_run(struct loop *loop);
 SH_MUST_USE enum sh_err loop_post_proposal(struct loop *loop, uint8_t *bytes, size_t size);
 void loop_post_change(struct loop *loop, const struct raft_conf_change *change);
 void loop_post_transfer(struct loop *loop, uint64_t to);
+/* A round of reads. FULL: it is begun again. */
+void loop_post_read(struct loop *loop, uint64_t number);
 /* A row of the tables: which node a handle is, and where. */
 void loop_post_node(struct loop *loop, uint64_t handle, const uint8_t node[SH_NODE_ID_BYTES],
                     const char *addr, uint16_t bulk_port);

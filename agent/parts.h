@@ -12,6 +12,7 @@
 #include "disk.h"
 #include "members.h"
 #include "proposals.h"
+#include "reads.h"
 #include "replica.h"
 #include "service.h"
 #include "store/blob/blob.h"
@@ -45,6 +46,7 @@ struct service {
     struct link *link;
     struct members *members;     /* any thread */
     struct proposals *proposals; /* any thread */
+    struct reads *reads;         /* any thread */
     struct calls *calls;         /* any thread */
     struct blobs *blobs;         /* any thread */
     struct records *records;     /* any thread */
@@ -61,6 +63,8 @@ struct service {
     uint64_t applied_index;
 };
 
+/* Of reads_open. */
+void service_ask_read(void *ctx, uint64_t number);
 /* Tells the loop every admitted agent and its addresses. */
 void service_learn_nodes(struct service *s, const struct sh_table *table);
 /* On the apply thread: these results are in the tables. */

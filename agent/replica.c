@@ -262,6 +262,9 @@ static void carry_out(struct replica *r, uint64_t now_us, struct answers *answer
     send_messages(r, now_us, answers);
     read_log(r, now_us, answers);
     apply_commit(r->config.apply, u->apply_to);
+    for (uint32_t i = 0; i < u->read_count; i++) {
+        r->config.on_read(r->config.ctx, &u->reads[i]);
+    }
     if (u->soft_changed || u->leader != r->leader) {
         note_leader(r, now_us);
     }
@@ -562,6 +565,21 @@ void replica_transfer(struct replica *r, uint64_t now_us, uint64_t to)
     if (r->raft != NULL) {
         struct raft_event event = {.type = RAFT_TRANSFER, .now = now_us, .peer = to};
         step(r, &event);
+    }
+}
+
+void replica_read(struct replica *r, uint64_t now_us, uint64_t number)
+{
+    enum sh_err refused = SH_ERR_NOT_LEADER;
+    if (r->raft != NULL) {
+        struct raft_event event = {.type = RAFT_READ_INDEX, .now = now_us, .ctx = number};
+        raft_step(r->raft, &event, &r->update);
+        refused = r->update.refused;
+        absorb(r, now_us);
+    }
+    if (refused != SH_OK) {
+        struct raft_read read = {.ctx = number, .err = refused};
+        r->config.on_read(r->config.ctx, &read);
     }
 }
 

@@ -32,6 +32,8 @@ struct replica_config {
     const struct fsm_applied *applied;
     /* The coordinator, the role or the configuration changed. */
     void (*on_change)(void *ctx);
+    /* A read asked for with replica_read is answered: err OK, or none will come. */
+    void (*on_read)(void *ctx, const struct raft_read *read);
     void *ctx;
 };
 
@@ -71,6 +73,8 @@ SH_MUST_USE enum sh_err replica_propose(struct replica *r, uint64_t now_us, uint
 SH_MUST_USE enum sh_err replica_change(struct replica *r, uint64_t now_us,
                                        const struct raft_conf_change *change);
 void replica_transfer(struct replica *r, uint64_t now_us, uint64_t to);
+/* A round of reads (reads.h); where no coordinator is known it is answered with NOT_LEADER. */
+void replica_read(struct replica *r, uint64_t now_us, uint64_t number);
 bool replica_leader(const struct replica *r, uint8_t out[SH_NODE_ID_BYTES]);
 bool replica_leads(const struct replica *r);
 /* Not admitted by any coordinator yet. */

@@ -150,6 +150,35 @@ void service_learn_nodes(struct service *s, const struct sh_table *table)
 
 /* ---- reading ---- */
 
+void service_ask_read(void *ctx, uint64_t number)
+{
+    struct service *s = ctx;
+    loop_post_read(s->loop, number);
+}
+
+enum sh_err service_read(struct service *s, uint64_t timeout_us)
+{
+    uint64_t deadline = sh_now_us() + timeout_us;
+    uint64_t index = 0;
+    enum sh_err err = reads_wait(s->reads, timeout_us, &index);
+    uint64_t now = sh_now_us();
+    uint64_t left = now < deadline ? deadline - now : 0;
+    if (err == SH_OK && index > 0 && service_wait_applied(s, index - 1, left) < index) {
+        err = SH_ERR_TIMEOUT;
+    }
+    struct replica_status status;
+    if (err == SH_ERR_TIMEOUT) {
+        loop_replica_status(s->loop, &status);
+        err = status.leader_known ? SH_ERR_TIMEOUT : SH_ERR_NO_QUORUM;
+    }
+    return err;
+}
+
+uint64_t service_age_us(struct service *s, uint64_t applied)
+{
+    return reads_age_us(s->reads, applied);
+}
+
 enum sh_err service_view_open(struct service *s, struct service_view **out)
 {
     struct service_view *view = malloc(sizeof *view);
@@ -168,6 +197,11 @@ enum sh_err service_view_open(struct service *s, struct service_view **out)
 const struct sh_table *service_view_table(const struct service_view *view)
 {
     return fsm_view_table(view->fsm);
+}
+
+uint64_t service_view_index(const struct service_view *view)
+{
+    return fsm_view_index(view->fsm);
 }
 
 void service_view_close(struct service_view *view)

@@ -55,10 +55,19 @@ size_t service_members(struct service *s, struct service_member *out, size_t cap
 SH_MUST_USE enum sh_err service_propose(struct service *s, const void *command, size_t size,
                                         uint64_t timeout_us, struct jobs_result *out);
 
+/* Waits until the tables here show all that was committed, wherever, before this call: a view that
+ * is opened then is linearizable. Many that wait share one round of messages. NO_QUORUM: no
+ * coordinator within the deadline; TIMEOUT: there is one, but this agent lags too far behind. */
+SH_MUST_USE enum sh_err service_read(struct service *s, uint64_t timeout_us);
+/* How long ago tables at this applied index were known to lack nothing; UINT64_MAX: never since
+ * this agent started. Does not wait. */
+uint64_t service_age_us(struct service *s, uint64_t applied);
+
 /* A read-only view of the tables as applied here; local, so it works without a quorum. Close it
  * soon: it pins a store snapshot. */
 SH_MUST_USE enum sh_err service_view_open(struct service *s, struct service_view **out);
 const struct sh_table *service_view_table(const struct service_view *view);
+uint64_t service_view_index(const struct service_view *view); /* newest entry that it shows */
 void service_view_close(struct service_view *view);
 /* Waits until something was applied after index; returns the applied index (unchanged on timeout).
  */

@@ -226,6 +226,20 @@ static struct MHD_Response *make_response(struct api_reply *reply)
     return response;
 }
 
+/* For answers that are no JSON. */
+static enum MHD_Result add_stale_headers(struct MHD_Response *response,
+                                         const struct api_reply *reply)
+{
+    char text[24];
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)reply->index);
+    enum MHD_Result good = MHD_add_response_header(response, "Shoal-Index", text);
+    if (good == MHD_YES && reply->age_us != UINT64_MAX) {
+        (void)snprintf(text, sizeof text, "%llu", (unsigned long long)reply->age_us);
+        good = MHD_add_response_header(response, "Shoal-Age-Us", text);
+    }
+    return good;
+}
+
 static enum MHD_Result send_reply(struct MHD_Connection *connection, struct api_reply *reply)
 {
     struct MHD_Response *response = make_response(reply);
@@ -242,6 +256,9 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection, struct api_
     }
     if (good == MHD_YES && reply->file_name[0] != '\0') {
         good = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_DISPOSITION, disposition);
+    }
+    if (good == MHD_YES && reply->stale) {
+        good = add_stale_headers(response, reply);
     }
     if (good == MHD_YES && reply->status == 401) {
         good = MHD_add_response_header(response, MHD_HTTP_HEADER_WWW_AUTHENTICATE, "Bearer");

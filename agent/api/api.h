@@ -22,7 +22,10 @@
 #define API_TOKEN_BYTES_MAX   127u
 #define API_IDLE_TIMEOUT_S    30u                /* of a connection without traffic */
 #define API_WRITE_TIMEOUT_US  UINT64_C(15000000) /* of a call that changes the replicated state */
-#define API_STREAM_TIMEOUT_US UINT64_C(1000000)  /* between two comments of an idle event stream */
+#define API_READ_TIMEOUT_US                                                                        \
+    UINT64_C(5000000)                           /* of a linearizable read: a change of coordinator \
+                                                 */
+#define API_STREAM_TIMEOUT_US UINT64_C(1000000) /* between two comments of an idle event stream */
 
 struct api_config {
     const char *listen;     /* HOST:PORT; port 0: any free one */

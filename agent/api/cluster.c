@@ -54,7 +54,7 @@ void api_get_status(const struct api_request *request, struct api_reply *reply)
     struct jobs_counts counts;
     memset(&counts, 0, sizeof counts);
     service_status(request->service, &st);
-    if (!api_open_view(request, reply, &view)) {
+    if (!api_open_here(request, reply, &view)) {
         return;
     }
     const struct sh_table *t = service_view_table(view);
@@ -77,6 +77,9 @@ void api_get_status(const struct api_request *request, struct api_reply *reply)
         digest[i] = (uint8_t)(st.state_digest >> (8 * (7 - i)));
     }
     (void)json_object_set_new(out, "state_digest", spec_json_hex(digest, sizeof digest));
+    uint64_t age_us = service_age_us(request->service, service_view_index(view));
+    (void)json_object_set_new(
+        out, "age_us", age_us == UINT64_MAX ? json_null() : json_integer((json_int_t)age_us));
     (void)json_object_set_new(out, "leader",
                               st.leader_known ? api_node_ref(t, st.leader_id) : json_null());
     service_view_close(view);
@@ -145,7 +148,7 @@ static json_t *nodes_json(const struct api_request *request, struct api_reply *r
         api_reply_err(reply, SH_ERR_NO_MEMORY);
         return NULL;
     }
-    if (!api_open_view(request, reply, &view)) {
+    if (!api_open_here(request, reply, &view)) {
         free(members);
         return NULL;
     }

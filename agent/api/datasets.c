@@ -280,7 +280,7 @@ static void reply_dataset(const struct api_request *request, struct api_reply *r
 {
     struct service_view *view = NULL;
     struct jobs_dataset *set = malloc(sizeof *set);
-    if (set == NULL || !api_open_view(request, reply, &view)) {
+    if (set == NULL || !api_open_here(request, reply, &view)) {
         if (set == NULL) {
             api_reply_err(reply, SH_ERR_NO_MEMORY);
         }

@@ -39,6 +39,9 @@ struct api_reply {
     struct api_stream stream; /* instead of body where read is set; close is always called */
     char location[64];        /* Location header, or empty */
     char file_name[128];      /* Content-Disposition, or empty */
+    bool stale;               /* a stale read; then as of index, */
+    uint64_t index;
+    uint64_t age_us; /* which this long ago was the newest state; UINT64_MAX: not known */
 };
 
 /* NULL when absent; borrowed from the request. */
@@ -50,7 +53,7 @@ bool api_query_u64(const struct api_request *request, const char *name, uint64_t
 /* True once the API is being stopped: streams end then. */
 bool api_is_stopping(const struct api *api);
 
-/* Takes value. */
+/* Takes value; of a stale read it gets "stale": {index, age_us}. */
 void api_reply_json(struct api_reply *reply, unsigned status, json_t *value);
 /* Takes text (malloc'd). */
 void api_reply_text(struct api_reply *reply, const char *type, char *text, size_t size);

@@ -209,8 +209,16 @@ void api_stop_job(const struct api_request *request, struct api_reply *reply)
         api_reply_err(reply, err);
         return;
     }
-    if (job_id(request, reply, &job) != 0) {
+    struct service_view *view = NULL;
+    if (!api_open_here(request, reply, &view)) {
+        return;
+    }
+    err = jobs_job_get(service_view_table(view), job.id, &job);
+    service_view_close(view);
+    if (err == SH_OK) {
         api_reply_json(reply, 202, api_job_json(&job));
+    } else {
+        api_reply_err(reply, err);
     }
 }
 

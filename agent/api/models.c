@@ -97,7 +97,7 @@ void api_get_model(const struct api_request *request, struct api_reply *reply)
 {
     struct service_view *view = NULL;
     struct jobs_model *model = take_model(request, reply, request->params[0]);
-    if (model == NULL || !api_open_view(request, reply, &view)) {
+    if (model == NULL || !api_open_here(request, reply, &view)) {
         free(model);
         return;
     }

@@ -55,8 +55,18 @@ unsigned api_status_of(enum sh_err err)
     return 500;
 }
 
+static json_t *stale_json(const struct api_reply *reply)
+{
+    json_t *age =
+        reply->age_us == UINT64_MAX ? json_null() : json_integer((json_int_t)reply->age_us);
+    return json_pack("{s:I, s:o}", "index", (json_int_t)reply->index, "age_us", age);
+}
+
 void api_reply_json(struct api_reply *reply, unsigned status, json_t *value)
 {
+    if (reply->stale && status / 100 == 2) {
+        (void)json_object_set_new(value, "stale", stale_json(reply));
+    }
     char *text = value != NULL ? json_dumps(value, SPEC_JSON_PRINT) : NULL;
     json_decref(value);
     if (text == NULL) {

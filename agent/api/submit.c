@@ -105,14 +105,25 @@ static bool check_source(const struct api_request *request, struct api_reply *re
     SH_UNREACHABLE();
 }
 
+/* A data set may have been declared at another agent just now. */
+static bool names_dataset(const struct spec_job *job)
+{
+    bool named = false;
+    for (size_t i = 0; i < SH_COUNT(SOURCE_FIELDS); i++) {
+        named = named || source_of(job, i)->kind == SPEC_SOURCE_DATASET;
+    }
+    return named;
+}
+
 static bool check_sources(const struct api_request *request, struct api_reply *reply,
                           const struct spec_job *job)
 {
     struct service_view *view = NULL;
-    if (!api_open_view(request, reply, &view)) {
+    bool good = names_dataset(job) ? api_open_view(request, reply, &view)
+                                   : api_open_here(request, reply, &view);
+    if (!good) {
         return false;
     }
-    bool good = true;
     for (size_t i = 0; good && i < SH_COUNT(SOURCE_FIELDS); i++) {
         good = check_source(request, reply, service_view_table(view), SOURCE_FIELDS[i],
                             source_of(job, i));
@@ -223,7 +234,7 @@ static void reply_submitted(const struct api_request *request, struct api_reply 
 {
     struct service_view *view = NULL;
     struct jobs_job job;
-    if (!api_open_view(request, reply, &view)) {
+    if (!api_open_here(request, reply, &view)) {
         return;
     }
     enum sh_err err = jobs_job_get(service_view_table(view), result->unit.job, &job);

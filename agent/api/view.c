@@ -10,7 +10,40 @@
 
 #define PAGE_ROWS 64u
 
+static bool read_is_stale(const struct api_request *request)
+{
+    const char *stale = api_query(request, "stale");
+    return stale != NULL && strcmp(stale, "0") != 0;
+}
+
+static void refuse_read(struct api_reply *reply, enum sh_err err)
+{
+    api_reply_error(reply, err, "", "",
+                    "%s; what this agent has can still be read with ?stale=1 (shoal: --stale)",
+                    sh_err_text(err));
+}
+
 bool api_open_view(const struct api_request *request, struct api_reply *reply,
+                   struct service_view **view)
+{
+    bool stale = read_is_stale(request);
+    enum sh_err err = stale ? SH_OK : service_read(request->service, API_READ_TIMEOUT_US);
+    if (err != SH_OK) {
+        refuse_read(reply, err);
+        return false;
+    }
+    if (!api_open_here(request, reply, view)) {
+        return false;
+    }
+    if (stale) {
+        reply->stale = true;
+        reply->index = service_view_index(*view);
+        reply->age_us = service_age_us(request->service, reply->index);
+    }
+    return true;
+}
+
+bool api_open_here(const struct api_request *request, struct api_reply *reply,
                    struct service_view **view)
 {
     enum sh_err err = service_view_open(request->service, view);

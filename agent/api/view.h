@@ -9,8 +9,14 @@
 
 #include "jobs/view.h"
 
-/* The tables now, or an error reply and false. Close it with service_view_close, soon. */
+/* The tables with everything that was committed before the request, or an error reply and false.
+ * With ?stale=1 the tables as they are here, quorum or not, and the reply says how old they may be.
+ * Close it with service_view_close, soon. */
 bool api_open_view(const struct api_request *request, struct api_reply *reply,
+                   struct service_view **view);
+/* The tables as they are here: for what an agent says about itself, and after what it has written
+ * or read already. */
+bool api_open_here(const struct api_request *request, struct api_reply *reply,
                    struct service_view **view);
 
 /* Finds the job that params[0] names: a number, or the newest job of that name. Else an error reply

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/host/host.h"
+#include "cli/format.h"
 #include "cli/parse.h"
 
 #include <errno.h>
@@ -275,10 +276,29 @@ char *cli_path(struct cli *c, const char *prefix, const char *word, const char *
         path = malloc(PATH_BYTES);
     }
     if (path != NULL) {
-        (void)snprintf(path, PATH_BYTES, "/api/v1%s%s%s", prefix, escaped, suffix);
+        int n = snprintf(path, PATH_BYTES, "/api/v1%s%s%s", prefix, escaped, suffix);
+        bool query = strchr(path, '?') != NULL;
+        if (cli_flag(c, "--stale") && n > 0 && (size_t)n < PATH_BYTES) {
+            (void)snprintf(path + n, PATH_BYTES - (size_t)n, "%sstale=1", query ? "&" : "?");
+        }
     }
     free(escaped);
     return path;
+}
+
+/* How old what follows may be, apart from the results. */
+static void say_stale(const struct cli *c, const json_t *value)
+{
+    const json_t *stale = json_object_get(value, "stale");
+    const json_t *age = json_object_get(stale, "age_us");
+    char text[CLI_FORMAT_BYTES];
+    if (stale == NULL || c->json) {
+        return;
+    }
+    cli_format_duration((uint64_t)json_integer_value(age), text);
+    (void)fprintf(c->err, "stale: as of log index %lld, known to be the newest state %s%s\n",
+                  cli_integer(stale, "index"), json_is_integer(age) ? text : "never",
+                  json_is_integer(age) ? " ago" : "");
 }
 
 json_t *cli_get(struct cli *c, const char *prefix, const char *word, const char *suffix,
@@ -292,6 +312,7 @@ json_t *cli_get(struct cli *c, const char *prefix, const char *word, const char 
     struct cli_call call = {.method = "GET", .path = path, .timeout_s = CLI_CALL_S};
     json_t *value = cli_ask(c, &call, status);
     free(path);
+    say_stale(c, value);
     return value;
 }
 

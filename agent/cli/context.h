@@ -31,7 +31,7 @@ struct cli_verb {
     size_t option_count;
     unsigned args_min;
     unsigned args_max;
-    bool peer; /* talks to an agent: takes --peer and --token-file */
+    bool peer; /* talks to an agent: takes --peer, --token-file, and --stale for what it reads */
     int (*run)(struct cli *c);
 };
 

@@ -9,6 +9,7 @@ const struct cli_option CLI_COMMON[CLI_COMMON_OPTIONS] = {
     {"--help", 'h', NULL, "print this"},
     {"--peer", 0, "ADDR", "HOST:PORT of an agent's HTTP interface; may be repeated ($SHOAL_PEER)"},
     {"--token-file", 0, "FILE", "token for it ($SHOAL_TOKEN_FILE)"},
+    {"--stale", 0, NULL, "read what that agent has, though it be old; works without a quorum"},
 };
 
 size_t cli_common_count(const struct cli_verb *verb)

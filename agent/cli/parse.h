@@ -6,7 +6,7 @@
 
 #include "cli/context.h"
 
-#define CLI_COMMON_OPTIONS 4u
+#define CLI_COMMON_OPTIONS 5u
 /* --json, --help, then those of verbs that talk to an agent: --peer, --token-file. */
 extern const struct cli_option CLI_COMMON[CLI_COMMON_OPTIONS];
 /* How many of them a verb takes. */

@@ -382,8 +382,8 @@ def finished(agent, job_id, seconds, state="completed"):
     """Waits until the job has ended; Failed unless it ended in that state. Its row."""
     def probe():
         answer = agent.get(f"/jobs/{job_id}")
-        if answer.status == 404:
-            return None  # submitted at another agent, and not applied here yet
+        if answer.status == 503:
+            return None  # between two coordinators
         require(answer.status == 200, f"{agent.name}: job {job_id}: {answer}")
         row = answer.json
         return row if row["state"] in ("completed", "failed", "stopped") else None

@@ -313,6 +313,21 @@ enum sh_err service_propose(struct service *s, const void *command, size_t size,
     return err;
 }
 
+enum sh_err service_read(struct service *s, uint64_t timeout_us)
+{
+    (void)timeout_us;
+    (void)pthread_mutex_lock(&s->c->lock);
+    bool quorum = s->c->quorum;
+    (void)pthread_mutex_unlock(&s->c->lock);
+    return quorum ? SH_OK : SH_ERR_NO_QUORUM;
+}
+
+uint64_t service_age_us(struct service *s, uint64_t applied)
+{
+    (void)applied;
+    return service_read(s, 0) == SH_OK ? 0 : UINT64_MAX;
+}
+
 enum sh_err service_view_open(struct service *s, struct service_view **out)
 {
     struct service_view *view = calloc(1, sizeof *view);
@@ -331,6 +346,11 @@ enum sh_err service_view_open(struct service *s, struct service_view **out)
 const struct sh_table *service_view_table(const struct service_view *view)
 {
     return fsm_view_table(view->view);
+}
+
+uint64_t service_view_index(const struct service_view *view)
+{
+    return fsm_view_index(view->view);
 }
 
 void service_view_close(struct service_view *view)

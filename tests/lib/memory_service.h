@@ -28,7 +28,7 @@ void memory_service_close(struct service *s); /* the last one takes the cluster 
 void memory_service_on_applied(struct service *s, memory_service_applied_fn fn, void *ctx);
 void memory_service_on_lost(struct service *s, memory_service_lost_fn fn, void *ctx);
 
-/* Writes answer NO_QUORUM while off. */
+/* Writes and linearizable reads answer NO_QUORUM while off. */
 void memory_service_quorum(struct service *s, bool on);
 /* The next write to the blob store fails so. */
 void memory_service_blob_error(struct service *s, enum sh_err err);

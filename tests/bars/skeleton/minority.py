@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The minority side of a partition, made with SIGSTOP of two of three agents: once the coordinator
-stays behind, once a follower does. A write is answered with an error that names the lost quorum,
-local reads still work; after SIGCONT all states are equal and the repeated write has happened once.
-Then kill -9 of all agents and a restart: the state is identical. About 35 s, since a write looks for a
-quorum for 15 s before it gives up: part of the slow tests.
+stays behind, once a follower does. Reads and writes are answered with an error that names the lost
+quorum, and stale reads still work, saying how old they are; after SIGCONT all states are equal and the
+repeated write has happened once. Then kill -9 of all agents and a restart: the state is identical.
+About 45 s, since a write looks for a quorum for 15 s before it gives up, a read for 5 s: part of the
+slow tests.
 """
 import os
 import sys
@@ -25,9 +26,18 @@ def isolate(mesh, agents, alone, key):
     took = time.monotonic() - start
     require(answer.status == 503 and answer.code() == "NO_QUORUM", f"a write was answered {answer}")
     require("quorum" in answer.json["error"]["message"], f"no word of the quorum: {answer}")
-    require([row["id"] for row in alone.read("/jobs")["jobs"]] == jobs, "a local read changed")
+    answer = alone.get("/jobs")
+    require(answer.status == 503 and answer.code() == "NO_QUORUM", f"a read was answered {answer}")
+    require("stale" in answer.json["error"]["message"], f"no word of stale reads: {answer}")
+    page = alone.read("/jobs?stale=1")
+    require([row["id"] for row in page["jobs"]] == jobs, "a stale read changed")
+    require(page["stale"]["age_us"] > 1e6 * took - 1e6, f"too young a state: {page['stale']}")
     require(len(alone.nodes()) == 3, "nodes are not listed on the minority side")
-    require(alone.job(jobs[0])["state"] == "completed", "a job is not readable")
+    row = alone.read(f"/jobs/{jobs[0]}?stale=1")
+    require(row["state"] == "completed", "a job is not readable")
+    seen = mesh.cli("ps", "--peer", alone.api)
+    require(seen.returncode == 6 and "--stale" in seen.stderr, f"shoal ps: {seen.stderr}")
+    mesh.must(["ps", "--stale", "--peer", alone.api])
     for agent in others:
         agent.resume()
     agreed_leader(agents, 20)

@@ -258,7 +258,7 @@ TEST(a_full_disk_answers_507)
     stop();
 }
 
-TEST(without_a_quorum_writes_name_it_and_reads_go_on)
+TEST(without_a_quorum_writes_and_reads_name_it_and_stale_reads_go_on)
 {
     start();
     uint64_t id = submit(NOOP);
@@ -268,9 +268,29 @@ TEST(without_a_quorum_writes_name_it_and_reads_go_on)
     EXPECT_STR(text_of(error, "code"), "NO_QUORUM");
     EXPECT(strstr(text_of(error, "message"), "majority of the voters") != NULL);
     json_decref(v);
-    v = call("GET", "/api/v1/jobs", NULL, 200);
+    static const char *const READS[] = {"/api/v1/jobs",        "/api/v1/jobs/n",
+                                        "/api/v1/jobs/n/logs", "/api/v1/jobs/n/events",
+                                        "/api/v1/models",      "/api/v1/datasets"};
+    for (size_t i = 0; i < SH_COUNT(READS); i++) {
+        v = call("GET", READS[i], NULL, 503);
+        EXPECT_STR(text_of(json_object_get(v, "error"), "code"), "NO_QUORUM");
+        EXPECT(strstr(text_of(json_object_get(v, "error"), "message"), "?stale=1") != NULL);
+        json_decref(v);
+    }
+    json_decref(call("GET", "/api/v1/status", NULL, 200));
+    json_decref(call("GET", "/api/v1/nodes", NULL, 200));
+    v = call("GET", "/api/v1/jobs?stale=1", NULL, 200);
     EXPECT_EQ(json_array_size(json_object_get(v, "jobs")), 1);
     EXPECT_EQ(number_of(json_array_get(json_object_get(v, "jobs"), 0), "id"), (long long)id);
+    EXPECT_EQ(number_of(json_object_get(v, "stale"), "index"), (long long)id);
+    EXPECT(json_is_null(json_object_get(json_object_get(v, "stale"), "age_us")));
+    json_decref(v);
+    memory_service_quorum(service, true);
+    v = call("GET", "/api/v1/jobs?stale=1", NULL, 200);
+    EXPECT_EQ(number_of(json_object_get(v, "stale"), "age_us"), 0);
+    json_decref(v);
+    v = call("GET", "/api/v1/jobs?stale=0", NULL, 200);
+    EXPECT(json_object_get(v, "stale") == NULL);
     json_decref(v);
     stop();
 }

@@ -234,6 +234,11 @@ TEST(a_lost_quorum_is_named_and_status_6)
     EXPECT_STR(err, "error: no quorum: a majority of the voters cannot be reached\n");
     RUN("status", CLI_OK);
     EXPECT(strstr(out, "leader       none known: no quorum") != NULL);
+    RUN("ps", CLI_UNREACHABLE);
+    EXPECT(strstr(err, "no quorum: a majority of the voters cannot be reached") != NULL);
+    EXPECT(strstr(err, "shoal: --stale") != NULL);
+    RUN("ps --stale", CLI_OK);
+    EXPECT(strstr(err, "stale: as of log index ") != NULL);
     stop();
 }
 

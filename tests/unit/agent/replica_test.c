@@ -34,6 +34,7 @@ static struct {
     struct apply *apply;
     struct replica *replica;
     unsigned changes;
+    struct raft_read read; /* the newest answer */
 } rig;
 
 static void on_applied(void *ctx, uint64_t index, const struct jobs_result *results, uint32_t count)
@@ -48,6 +49,12 @@ static void on_change(void *ctx)
 {
     (void)ctx;
     rig.changes++;
+}
+
+static void on_read(void *ctx, const struct raft_read *read)
+{
+    (void)ctx;
+    rig.read = *read;
 }
 
 static void open_wire(void)
@@ -82,7 +89,8 @@ static void open_core(void)
                                     .apply = rig.apply,
                                     .boot = &rig.boot,
                                     .applied = &rig.applied,
-                                    .on_change = on_change};
+                                    .on_change = on_change,
+                                    .on_read = on_read};
     memcpy(config.me, rig.trust.node, SH_NODE_ID_BYTES);
     EXPECT_EQ(replica_open(&rig.replica, &config, sh_now_us()), SH_OK);
     EXPECT_EQ(apply_start(rig.apply), SH_OK);
@@ -210,6 +218,24 @@ TEST(the_only_voter_leads_at_once_and_what_it_takes_reaches_the_tables)
     EXPECT_EQ(jobs_node_by_name(fsm_view_table(view), "first", &node), SH_OK);
     EXPECT_EQ(node.admitted_us, 1234);
     fsm_view_close(view);
+    close_rig();
+}
+
+TEST(a_coordinator_answers_a_read_with_its_commit_index_and_a_newcomer_with_a_refusal)
+{
+    open_rig();
+    open_core();
+    replica_read(rig.replica, sh_now_us(), 4);
+    EXPECT_EQ(rig.read.ctx, 4);
+    EXPECT_EQ(rig.read.err, SH_ERR_NOT_LEADER);
+    close_core();
+    found();
+    open_core();
+    run_until_applied(2);
+    replica_read(rig.replica, sh_now_us(), 5);
+    EXPECT_EQ(rig.read.ctx, 5);
+    EXPECT_EQ(rig.read.err, SH_OK);
+    EXPECT_EQ(rig.read.index, 2);
     close_rig();
 }
 
