@@ -88,7 +88,8 @@ struct raft {
     uint64_t election_timeout; /* randomised */
     uint64_t heartbeat_start;
     uint64_t hint_deadline; /* 0: none */
-    uint64_t term_token;    /* the current term and vote are durable with it */
+    uint64_t hint_until; /* a leader's connection broke, and nobody leads yet; 0: no such thing */
+    uint64_t term_token; /* the current term and vote are durable with it */
     uint64_t install_token; /* a snapshot is being put in place; 0: none */
     uint64_t install_index;
 

@@ -4,6 +4,12 @@
  * leases on votes (6.2), leadership transfer (3.10), and the disconnect hint. */
 #include "raft/core.h"
 
+enum {                /* after a hint, in staggers: */
+       HINT_TURN = 3, /* whoever got a pre-vote has so long to become leader before others run */
+       HINT_VOTE =
+           12, /* a vote has so long before its candidate runs again; two disks write in it */
+};
+
 static void draw_timeout(struct raft *r)
 {
     uint64_t e = r->config.election;
@@ -161,6 +167,7 @@ static void learn_commit(struct raft *r, const struct raft_msg *m)
     }
 }
 
+/* Asks the voters that have not answered. */
 static void ask_votes(struct raft *r, enum raft_msg_type type, uint64_t term, bool transfer)
 {
     /* Only what is on disk may be claimed: after a crash a late vote for more than that could elect
@@ -170,7 +177,7 @@ static void ask_votes(struct raft *r, enum raft_msg_type type, uint64_t term, bo
     SH_CHECK(known);
     for (uint32_t i = 0; i < r->peers.count; i++) {
         uint64_t id = r->peers.list[i].id;
-        if (id == r->config.id || !raft_conf_voter(&r->conf, id)) {
+        if (id == r->config.id || !raft_conf_voter(&r->conf, id) || r->peers.list[i].ballot >= 0) {
             continue;
         }
         struct raft_msg *m = raft_out(r, type, id);
@@ -187,11 +194,37 @@ static void ask_votes(struct raft *r, enum raft_msg_type type, uint64_t term, bo
     }
 }
 
+/* Position of this member among those that may follow the lost leader. */
+static uint64_t rank_of(const struct raft *r, uint64_t lost)
+{
+    uint64_t rank = 0;
+    for (uint32_t i = 0; i < r->peers.count; i++) {
+        const struct raft_peer *p = &r->peers.list[i];
+        rank += p->id < r->config.id && p->id != lost && !p->learner;
+    }
+    return rank;
+}
+
+/* After a hint: at now + wait, unless somebody leads by then. */
+static void arm_hint(struct raft *r, uint64_t wait)
+{
+    r->hint_deadline = r->now + wait;
+    r->hint_deadline += r->hint_deadline == 0; /* 0 means none */
+}
+
+static bool is_hinted(const struct raft *r)
+{
+    return r->now < r->hint_until;
+}
+
 /* The candidate's own ballot waits for its disk: raft_self_vote. */
 static void start_vote(struct raft *r, bool transfer)
 {
     become_candidate(r);
     ask_votes(r, RAFT_MSG_VOTE, r->term, transfer);
+    if (is_hinted(r)) { /* a split vote shall not cost an election timeout */
+        arm_hint(r, (HINT_VOTE + rank_of(r, 0)) * r->config.stagger);
+    }
 }
 
 static void conclude(struct raft *r)
@@ -249,6 +282,15 @@ void raft_hup(struct raft *r, bool transfer)
     conclude(r);
 }
 
+/* Of two that lost a leader and run at the same time with equal logs only one gets the other's
+ * pre-vote: both would split the vote. */
+static bool runs_before(const struct raft *r, const struct raft_msg *m)
+{
+    return m->type == RAFT_MSG_PREVOTE && r->role == RAFT_PRE_CANDIDATE && is_hinted(r) &&
+           r->config.id < m->from && m->index == r->log.last &&
+           m->log_term == raft_log_last_term(r) && r->log.durable == r->log.last;
+}
+
 void raft_on_vote(struct raft *r, const struct raft_msg *m)
 {
     learn_commit(r, m);
@@ -259,7 +301,7 @@ void raft_on_vote(struct raft *r, const struct raft_msg *m)
      */
     uint64_t last_term = raft_log_last_term(r);
     bool current = m->log_term > last_term || (m->log_term == last_term && m->index >= r->log.last);
-    bool granted = free && current;
+    bool granted = free && current && !runs_before(r, m);
     raft_tell(r,
               (struct raft_trace){.type = granted ? RAFT_TRACE_VOTE_CAST : RAFT_TRACE_VOTE_REFUSED,
                                   .message = m,
@@ -277,6 +319,8 @@ void raft_on_vote(struct raft *r, const struct raft_msg *m)
         r->election_start = r->now;
         r->hint_deadline = 0;
         r->vote = m->from;
+    } else if (r->hint_deadline != 0) { /* the asker goes first */
+        arm_hint(r, HINT_TURN * r->config.stagger);
     }
 }
 
@@ -333,22 +377,21 @@ void raft_tick(struct raft *r)
     }
     bool hinted = r->hint_deadline != 0 && r->now >= r->hint_deadline;
     bool due = r->now - r->election_start >= r->election_timeout;
-    if (raft_promotable(r) && (due || hinted)) {
+    if (!raft_promotable(r) || (!due && !hinted)) {
+        return;
+    }
+    r->hint_deadline = 0;
+    if (!due && r->role == RAFT_PRE_CANDIDATE) {
+        ask_votes(r, RAFT_MSG_PREVOTE, r->term + 1, false);
+    } else {
         r->election_start = r->now;
-        r->hint_deadline = 0;
         raft_hup(r, false);
     }
-}
-
-/* Position of this member among those that may follow the lost leader. */
-static uint64_t rank_of(const struct raft *r, uint64_t lost)
-{
-    uint64_t rank = 0;
-    for (uint32_t i = 0; i < r->peers.count; i++) {
-        const struct raft_peer *p = &r->peers.list[i];
-        rank += p->id < r->config.id && p->id != lost && !p->learner;
+    /* Who has not noticed yet that the leader is gone ignores the question: it is put again soon.
+     */
+    if (is_hinted(r) && (r->role == RAFT_PRE_CANDIDATE || r->role == RAFT_FOLLOWER)) {
+        arm_hint(r, r->config.stagger);
     }
-    return rank;
 }
 
 void raft_forget_leader(struct raft *r, bool hint)
@@ -361,9 +404,9 @@ void raft_forget_leader(struct raft *r, bool hint)
     r->leader = 0;
     /* Without pre-vote an early campaign could depose a leader that a majority still hears. */
     if (hint && r->config.pre_vote) {
-        uint64_t wait = rank_of(r, lost) * r->config.stagger;
-        r->hint_deadline = r->now + wait + sh_rng_between(&r->rng, 0, r->config.stagger);
-        r->hint_deadline += r->hint_deadline == 0; /* 0 means none */
+        r->hint_until = r->now + r->config.election;
+        arm_hint(r, rank_of(r, lost) * r->config.stagger +
+                        sh_rng_between(&r->rng, 0, r->config.stagger / 2));
     }
 }
 

@@ -195,6 +195,7 @@ static void receive_from_leader(struct raft *r, const struct raft_msg *m)
     }
     r->election_start = r->now;
     r->hint_deadline = 0;
+    r->hint_until = 0;
     r->leader = m->from;
     if (m->type == RAFT_MSG_APP) {
         raft_on_append(r, m);

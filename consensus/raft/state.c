@@ -142,6 +142,7 @@ uint64_t raft_digest(const struct raft *r)
                           r->election_timeout,
                           r->heartbeat_start,
                           r->hint_deadline,
+                          r->hint_until,
                           r->term_token,
                           r->install_token,
                           r->install_index,
