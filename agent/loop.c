@@ -167,28 +167,22 @@ void loop_close(struct loop *loop)
 
 /* ---- proposals ---- */
 
-static void propose(struct loop *l, uint64_t now_us, uint8_t *envelope, size_t size)
+static void propose(struct loop *l, uint64_t now_us, struct sh_span envelope)
 {
-    enum sh_err err = replica_propose(l->replica, now_us, envelope, size, sh_wall_us());
+    enum sh_err err = replica_propose(l->replica, now_us, envelope, sh_wall_us());
     uint8_t leader[SH_NODE_ID_BYTES];
     if (err == SH_ERR_NOT_LEADER && replica_leader(l->replica, leader)) {
         /* Lost, refused or FULL: its origin sends it again. */
-        SH_MAY_FAIL(link_send(l->control, now_us, leader, FRAME_PROPOSE, (struct sh_span){0},
-                              (struct sh_span){.at = envelope, .size = size}));
+        SH_MAY_FAIL(
+            link_send(l->control, now_us, leader, FRAME_PROPOSE, (struct sh_span){0}, envelope));
     }
 }
 
 /* Only the coordinator takes proposals of others: passing them on again could go in circles. */
 static void take_proposal(struct loop *l, uint64_t now_us, struct sh_span bytes)
 {
-    if (!replica_leads(l->replica) || bytes.size <= PROPOSALS_ENVELOPE_HEAD) {
-        return;
-    }
-    uint8_t *copy = malloc(bytes.size);
-    if (copy != NULL) {
-        memcpy(copy, bytes.at, bytes.size);
-        propose(l, now_us, copy, bytes.size);
-        free(copy);
+    if (replica_leads(l->replica) && bytes.size > PROPOSALS_ENVELOPE_HEAD) {
+        propose(l, now_us, bytes);
     }
 }
 
@@ -334,7 +328,7 @@ static void take_post(struct loop *l, uint64_t now_us, const struct post *p)
 {
     switch (p->kind) {
     case POST_PROPOSAL:
-        propose(l, now_us, p->bytes, p->size);
+        propose(l, now_us, (struct sh_span){.at = p->bytes, .size = p->size});
         break;
     case POST_CHANGE:
         /* Refused: the planner looks again. */
@@ -547,6 +541,7 @@ static void turn(struct loop *l, uint64_t now_us)
     for (unsigned i = 0; i < TURN_EVENTS && queue_pop(l->posts, &p); i++) {
         take_post(l, now_us, &p);
     }
+    replica_flush(l->replica, now_us);
     replica_tick(l->replica, now_us);
     if (l->failure == SH_OK) {
         l->failure = replica_failure(l->replica);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "planner.h"
 
+#include "backlog.h"
 #include "journal.h"
 #include "loop.h"
 #include "parts.h"
@@ -17,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { REFUSALS_MAX = 4096, DECISIONS_MAX = 128, NODES_MAX = 256, PAGE_UNITS = 256 };
+enum { REFUSALS_MAX = 4096, DECISIONS_MAX = 128, NODES_MAX = 256 };
 
 #define WAIT_US UINT64_C(60000000) /* where this agent does not lead: until woken */
 
@@ -52,13 +53,13 @@ struct planner {
     uint64_t changed_us; /* when a change of voters was proposed last, and on what */
     struct raft_conf changed_from;
     uint64_t pause_us;              /* until the next pass, unless woken */
+    uint64_t rest_until_us;         /* no pass before, woken or not */
     struct service_member *members; /* NODES_MAX */
     size_t member_count;
     struct presence presence[NODES_MAX];
     size_t presence_count;
     struct place_node *nodes;
-    struct jobs_unit *open;   /* PAGE_UNITS */
-    struct place_unit *units; /* PLANNER_UNITS_MAX */
+    struct backlog *backlog;
     struct place_decision *decisions;
     struct place_refusal *refusals;
     struct place_refusal *verdicts;
@@ -312,109 +313,8 @@ static enum place_liveness place_liveness_of(enum service_liveness liveness)
     return MAP[liveness];
 }
 
-/* Number of a data set among those that this pass tells apart; PLACE_NO_DATASET when none. */
-struct dataset_names {
-    uint32_t count;
-    char at[PLACE_DATASETS_MAX][SH_NAME_MAX + 1];
-};
-
-enum { DATASETS_FULL = PLACE_NO_DATASET - 1 };
-
-static uint8_t dataset_number(struct dataset_names *names, const char *name)
-{
-    if (name[0] == '\0') {
-        return PLACE_NO_DATASET;
-    }
-    for (uint32_t i = 0; i < names->count; i++) {
-        if (strcmp(names->at[i], name) == 0) {
-            return (uint8_t)i;
-        }
-    }
-    if (names->count == PLACE_DATASETS_MAX) {
-        return DATASETS_FULL;
-    }
-    (void)snprintf(names->at[names->count], sizeof names->at[0], "%s", name);
-    return (uint8_t)names->count++;
-}
-
-static void describe_unit(const struct jobs_unit *u, const struct jobs_job *job, uint8_t dataset,
-                          struct place_unit *out)
-{
-    bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
-    *out = (struct place_unit){.unit = u->id,
-                               .running = u->state == JOBS_RUNNING,
-                               .stopping = u->state == JOBS_STOPPING,
-                               .priority = job->priority,
-                               .need = job->need,
-                               .dataset = dataset,
-                               .pinned = job->pinned,
-                               .placed_us = u->placed_us,
-                               .fence = u->placement.fence,
-                               .member_count = gang ? u->placement.member_count : 0};
-    memcpy(out->class, job->class, WIRE_CLASS_BYTES);
-    memcpy(out->members, u->placement.members, out->member_count * sizeof out->members[0]);
-    if (dataset == DATASETS_FULL) { /* more sets than a pass tells apart: it stays as it is */
-        out->dataset = PLACE_NO_DATASET;
-        out->need.agents_max = (uint16_t)out->member_count;
-        out->need.agents_min = (uint16_t)out->member_count;
-    }
-}
-
-/* Where the walk over the open units is. */
-struct walk {
-    struct jobs_job job;
-    uint32_t waiting; /* of this job, taken */
-    struct wire_unit after;
-};
-
-/* Takes the units of one page; false at the first that is skipped together with its job's rest. */
-static bool take_page(struct planner *p, const struct sh_table *table, struct dataset_names *names,
-                      struct walk *walk, uint32_t page, uint32_t *count)
-{
-    for (uint32_t i = 0; i < page && *count < PLANNER_UNITS_MAX; i++) {
-        const struct jobs_unit *u = &p->open[i];
-        walk->after = u->id;
-        if (walk->job.id != u->id.job) {
-            walk->waiting = 0;
-            if (jobs_job_get(table, u->id.job, &walk->job) != SH_OK) {
-                return true; /* a damaged row: the apply thread finds it too and stops the agent */
-            }
-        }
-        bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
-        if (!gang && walk->waiting == PLANNER_JOB_UNITS_MAX) {
-            walk->after.unit = UINT32_MAX;
-            return false;
-        }
-        uint8_t dataset = dataset_number(names, walk->job.need.dataset);
-        walk->waiting += gang ? 0 : 1;
-        if (gang || dataset != DATASETS_FULL) {
-            describe_unit(u, &walk->job, dataset, &p->units[*count]);
-            (*count)++;
-        }
-    }
-    return true;
-}
-
-/* Units of a job are placed in order, so those with a gang come before the waiting ones but for the
- * few that wait again. */
-static uint32_t collect_units(struct planner *p, const struct sh_table *table,
-                              struct dataset_names *names)
-{
-    struct walk walk = {0};
-    uint32_t count = 0;
-    bool more = true;
-    while (more && count < PLANNER_UNITS_MAX) {
-        uint32_t page = 0;
-        if (jobs_open_list(table, walk.after, p->open, PAGE_UNITS, &page) != SH_OK) {
-            break;
-        }
-        more = !take_page(p, table, names, &walk, page, &count) || page == PAGE_UNITS;
-    }
-    return count;
-}
-
 static uint32_t collect_nodes(struct planner *p, const struct sh_table *table,
-                              const struct dataset_names *names)
+                              const struct backlog_datasets *names)
 {
     uint32_t count = 0;
     for (size_t i = 0; i < p->member_count; i++) {
@@ -497,23 +397,18 @@ static void show(struct planner *p, uint32_t unit_count)
 
 static void plan_places(struct planner *p, const struct sh_table *table)
 {
-    struct dataset_names *names = calloc(1, sizeof *names);
-    if (names == NULL) {
-        return;
-    }
     uint64_t wall = sh_wall_us();
     uint64_t led_us = sh_now_us() - p->led_since_us;
-    uint32_t units = collect_units(p, table, names);
+    uint32_t units = backlog_collect(p->backlog, table);
     struct place_input input = {
         .now_us = wall,
         .losses_from_us = led_us < PLANNER_SETTLE_US ? wall + (PLANNER_SETTLE_US - led_us) : 0,
         .nodes = p->nodes,
-        .node_count = collect_nodes(p, table, names),
-        .units = p->units,
+        .node_count = collect_nodes(p, table, backlog_datasets(p->backlog)),
+        .units = backlog_units(p->backlog),
         .unit_count = units,
         .reports = p->given,
         .report_count = collect_reports(p, sh_now_us())};
-    free(names);
     (void)snprintf(input.version, sizeof input.version, "%s", SHOAL_VERSION);
     struct place_limits limits = place_limits_default();
     struct place_output *out = p->output;
@@ -523,6 +418,9 @@ static void plan_places(struct planner *p, const struct sh_table *table)
     out->refusal_capacity = REFUSALS_MAX;
     out->verdicts = p->verdicts;
     place_plan(&input, &limits, out);
+    if (out->decision_count > 0) { /* there is room: the oldest first */
+        backlog_again(p->backlog);
+    }
     for (uint32_t i = 0; i < out->decision_count; i++) {
         propose_decision(p, &out->decisions[i]);
     }
@@ -574,30 +472,40 @@ static void pass(struct planner *p)
     free(status);
 }
 
-static bool wait_for_wake(struct planner *p)
+/* With the lock: until woken (unless deaf), stopped, or until_us. */
+static void doze(struct planner *p, uint64_t until_us, bool deaf)
 {
-    struct timespec until;
-    SH_CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
-    uint64_t ns = (uint64_t)until.tv_nsec + p->pause_us % 1000000u * 1000u;
-    until.tv_sec += (time_t)(p->pause_us / 1000000u + ns / 1000000000u);
-    until.tv_nsec = (long)(ns % 1000000000u);
-    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
-    while (!p->awake && !p->stopping) {
+    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000u),
+                             .tv_nsec = (long)(until_us % 1000000u * 1000u)};
+    while ((!p->awake || deaf) && !p->stopping) {
         if (pthread_cond_timedwait(&p->changed, &p->lock, &until) == ETIMEDOUT) {
             break;
         }
     }
+}
+
+static bool wait_for_wake(struct planner *p)
+{
+    uint64_t until_us = sh_now_us() + p->pause_us;
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    doze(p, until_us, false);
+    doze(p, p->rest_until_us, true);
     p->awake = false;
     bool go_on = !p->stopping;
     SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
     return go_on;
 }
 
+/* A long queue makes passes long; between them the planner rests, so that it never takes more than
+ * a part of a processor, however often it is woken. */
 static void *run(void *arg)
 {
     struct planner *p = arg;
     while (wait_for_wake(p)) {
+        uint64_t begun_us = sh_now_us();
         pass(p);
+        uint64_t now_us = sh_now_us();
+        p->rest_until_us = now_us + (now_us - begun_us) * PLANNER_REST;
     }
     return NULL;
 }
@@ -711,15 +619,13 @@ static bool take_memory(struct planner *p)
     p->shown = calloc(REFUSALS_MAX, sizeof *p->shown);
     p->members = calloc(NODES_MAX, sizeof *p->members);
     p->nodes = calloc(NODES_MAX, sizeof *p->nodes);
-    p->open = calloc(PAGE_UNITS, sizeof *p->open);
-    p->units = calloc(PLANNER_UNITS_MAX, sizeof *p->units);
+    p->backlog = backlog_open();
     p->decisions = calloc(DECISIONS_MAX, sizeof *p->decisions);
     p->refusals = calloc(REFUSALS_MAX, sizeof *p->refusals);
-    p->verdicts = calloc(PLANNER_UNITS_MAX, sizeof *p->verdicts);
+    p->verdicts = calloc(BACKLOG_UNITS_MAX, sizeof *p->verdicts);
     p->output = calloc(1, sizeof *p->output);
-    return p->shown != NULL && p->members != NULL && p->nodes != NULL && p->open != NULL &&
-           p->units != NULL && p->decisions != NULL && p->refusals != NULL && p->verdicts != NULL &&
-           p->output != NULL;
+    return p->shown != NULL && p->members != NULL && p->nodes != NULL && p->backlog != NULL &&
+           p->decisions != NULL && p->refusals != NULL && p->verdicts != NULL && p->output != NULL;
 }
 
 enum sh_err planner_open(struct planner **out, struct service *s)
@@ -778,8 +684,7 @@ void planner_close(struct planner *p)
     free(p->shown);
     free(p->members);
     free(p->nodes);
-    free(p->open);
-    free(p->units);
+    backlog_close(p->backlog);
     free(p->decisions);
     free(p->refusals);
     free(p->verdicts);

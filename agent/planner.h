@@ -13,12 +13,10 @@
 /* A pass at least this often while leading, with and without work or a change of voters at hand. */
 #define PLANNER_PAUSE_US    UINT64_C(200000)
 #define PLANNER_IDLE_US     UINT64_C(1000000)
+#define PLANNER_REST        4u               /* after a pass, in times its length */
 #define PLANNER_SETTLE_US   UINT64_C(600000) /* a new coordinator counts nobody as lost before */
 #define PLANNER_REPORTS_MAX 64u
 #define PLANNER_REPORT_US   UINT64_C(5000000) /* a report is believed this long */
-#define PLANNER_UNITS_MAX   4096u             /* open units looked at in one pass */
-/* Waiting units of one job in one pass: many that nobody can take do not hide later jobs. */
-#define PLANNER_JOB_UNITS_MAX 128u
 /* A change of voters that was proposed and not seen applied is not proposed again before. */
 #define PLANNER_CHANGE_US UINT64_C(1000000)
 

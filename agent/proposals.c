@@ -12,7 +12,8 @@
 enum { ENVELOPE_VERSION = 1 };
 
 struct place {
-    uint64_t number; /* 0: free */
+    pthread_cond_t changed; /* of its own: an applied entry wakes its proposer and nobody else */
+    uint64_t number;        /* 0: free */
     bool done;
     bool kicked;
     struct jobs_result result;
@@ -20,8 +21,9 @@ struct place {
 
 struct proposals {
     pthread_mutex_t lock;
-    pthread_cond_t changed;
-    uint64_t next;
+    uint64_t next; /* numbers are next * PROPOSALS_MAX + place, so never 0 */
+    uint32_t idle_count;
+    uint32_t idle[PROPOSALS_MAX];
     bool stopped;
     struct place places[PROPOSALS_MAX];
 };
@@ -33,12 +35,15 @@ enum sh_err proposals_open(struct proposals **out)
         return SH_ERR_NO_MEMORY;
     }
     /* Numbers of an earlier life of this agent must not be taken for ours. */
-    p->next = sh_random_u64() | 1;
+    p->next = sh_random_u64() / PROPOSALS_MAX + 1;
     pthread_condattr_t attr;
     SH_CHECK(pthread_condattr_init(&attr) == 0);
     SH_CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
     SH_CHECK(pthread_mutex_init(&p->lock, NULL) == 0);
-    SH_CHECK(pthread_cond_init(&p->changed, &attr) == 0);
+    for (size_t i = 0; i < PROPOSALS_MAX; i++) {
+        SH_CHECK(pthread_cond_init(&p->places[i].changed, &attr) == 0);
+        p->idle[p->idle_count++] = (uint32_t)i;
+    }
     SH_CHECK(pthread_condattr_destroy(&attr) == 0);
     *out = p;
     return SH_OK;
@@ -49,15 +54,19 @@ void proposals_close(struct proposals *p)
     if (p == NULL) {
         return;
     }
-    SH_CHECK(pthread_cond_destroy(&p->changed) == 0);
+    for (size_t i = 0; i < PROPOSALS_MAX; i++) {
+        SH_CHECK(pthread_cond_destroy(&p->places[i].changed) == 0);
+    }
     SH_CHECK(pthread_mutex_destroy(&p->lock) == 0);
     free(p);
 }
 
-static void broadcast(struct proposals *p)
+/* With the lock; a number has one waiter. */
+static void settle(struct place *at, const struct jobs_result *result)
 {
-    SH_CHECK(pthread_cond_broadcast(&p->changed) == 0);
-    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+    at->done = true;
+    at->result = *result;
+    SH_CHECK(pthread_cond_signal(&at->changed) == 0);
 }
 
 void proposals_stop(struct proposals *p)
@@ -66,39 +75,37 @@ void proposals_stop(struct proposals *p)
     p->stopped = true;
     for (size_t i = 0; i < PROPOSALS_MAX; i++) {
         if (p->places[i].number != 0 && !p->places[i].done) {
-            p->places[i].done = true;
-            p->places[i].result = (struct jobs_result){.err = SH_ERR_CANCELLED};
+            settle(&p->places[i], &(struct jobs_result){.err = SH_ERR_CANCELLED});
         }
     }
-    broadcast(p);
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+}
+
+/* A number says which place it has. */
+static struct place *find(struct proposals *p, uint64_t number)
+{
+    struct place *at = &p->places[number % PROPOSALS_MAX];
+    return at->number == number ? at : NULL;
 }
 
 enum sh_err proposals_begin(struct proposals *p, uint64_t *number)
 {
     enum sh_err err = SH_ERR_FULL;
     SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
-    for (size_t i = 0; i < PROPOSALS_MAX && !p->stopped; i++) {
-        if (p->places[i].number == 0) {
-            p->next += p->next == UINT64_MAX ? 2 : 1;
-            p->places[i] = (struct place){.number = p->next};
-            *number = p->next;
-            err = SH_OK;
-            break;
-        }
+    if (p->stopped) {
+        err = SH_ERR_CANCELLED;
+    } else if (p->idle_count > 0) {
+        uint64_t slot = p->idle[--p->idle_count];
+        p->next = p->next < UINT64_MAX / PROPOSALS_MAX - 1 ? p->next + 1 : 1;
+        struct place *at = &p->places[slot];
+        at->number = p->next * PROPOSALS_MAX + slot;
+        at->done = false;
+        at->kicked = false;
+        *number = at->number;
+        err = SH_OK;
     }
-    err = p->stopped ? SH_ERR_CANCELLED : err;
     SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
     return err;
-}
-
-static struct place *find(struct proposals *p, uint64_t number)
-{
-    for (size_t i = 0; i < PROPOSALS_MAX; i++) {
-        if (p->places[i].number == number) {
-            return &p->places[i];
-        }
-    }
-    return NULL;
 }
 
 bool proposals_wait(struct proposals *p, uint64_t number, uint64_t timeout_us,
@@ -113,7 +120,7 @@ bool proposals_wait(struct proposals *p, uint64_t number, uint64_t timeout_us,
     struct place *at = find(p, number);
     SH_CHECK(at != NULL);
     while (!at->done && !at->kicked) {
-        if (pthread_cond_timedwait(&p->changed, &p->lock, &until) == ETIMEDOUT) {
+        if (pthread_cond_timedwait(&at->changed, &p->lock, &until) == ETIMEDOUT) {
             break;
         }
     }
@@ -132,6 +139,7 @@ void proposals_end(struct proposals *p, uint64_t number)
     struct place *at = find(p, number);
     SH_CHECK(at != NULL);
     at->number = 0;
+    p->idle[p->idle_count++] = (uint32_t)(number % PROPOSALS_MAX);
     SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
 }
 
@@ -140,19 +148,21 @@ void proposals_done(struct proposals *p, uint64_t number, const struct jobs_resu
     SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
     struct place *at = number == 0 ? NULL : find(p, number);
     if (at != NULL && !at->done) {
-        at->done = true;
-        at->result = *result;
+        settle(at, result);
     }
-    broadcast(p);
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
 }
 
 void proposals_kick(struct proposals *p)
 {
     SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
     for (size_t i = 0; i < PROPOSALS_MAX; i++) {
-        p->places[i].kicked = p->places[i].number != 0;
+        if (p->places[i].number != 0) {
+            p->places[i].kicked = true;
+            SH_CHECK(pthread_cond_signal(&p->places[i].changed) == 0);
+        }
     }
-    broadcast(p);
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
 }
 
 void proposals_seal(uint8_t *out, const uint8_t origin[SH_NODE_ID_BYTES], uint64_t number,

@@ -11,7 +11,7 @@
 
 #include "jobs/jobs.h"
 
-#define PROPOSALS_MAX           256u /* under way at a time: FULL */
+#define PROPOSALS_MAX           1024u /* under way at a time: FULL */
 #define PROPOSALS_ENVELOPE_HEAD 25u
 
 struct proposals;

@@ -36,8 +36,12 @@ struct replica {
     struct raft_entry entries[RAFT_MSG_ENTRIES_MAX];
     size_t known_count;
     struct known known[NODES_MAX];
-    enum sh_err failure;     /* not OK: the agent must stop */
-    struct jobs_cmd command; /* scratch of replica_propose */
+    enum sh_err failure;                            /* not OK: the agent must stop */
+    struct jobs_cmd command;                        /* scratch of replica_propose */
+    struct raft_entry batch[REPLICA_BATCH_ENTRIES]; /* taken and not proposed yet */
+    uint32_t batch_count;
+    size_t batch_bytes;
+    uint8_t *batch_memory; /* their payloads; REPLICA_BATCH_BYTES */
     struct sh_ring held_ring;
     struct held held[REPLICA_HELD_MAX];
     uint64_t durable; /* newest token on disk */
@@ -356,8 +360,9 @@ enum sh_err replica_open(struct replica **out, const struct replica_config *conf
     r->held_ring = sh_ring_of(REPLICA_HELD_MAX);
     r->lost_us = now_us;
     r->scratch = malloc(ENCODE_BYTES);
+    r->batch_memory = malloc(REPLICA_BATCH_BYTES);
     SH_CHECK(pthread_mutex_init(&r->lock, NULL) == 0);
-    enum sh_err err = r->scratch == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    enum sh_err err = r->scratch == NULL || r->batch_memory == NULL ? SH_ERR_NO_MEMORY : SH_OK;
     if (err == SH_OK && config->boot->identity.handle != 0) {
         err = wake_core(r, config->boot->identity.handle, now_us);
     }
@@ -396,6 +401,7 @@ void replica_close(struct replica *r)
     SH_CHECK(pthread_mutex_destroy(&r->lock) == 0);
     free(r->memory);
     free(r->scratch);
+    free(r->batch_memory);
     free(r);
 }
 
@@ -520,15 +526,14 @@ uint64_t replica_deadline_us(const struct replica *r)
     return r->raft == NULL ? UINT64_MAX : raft_deadline(r->raft);
 }
 
-enum sh_err replica_propose(struct replica *r, uint64_t now_us, uint8_t *envelope, size_t size,
+enum sh_err replica_propose(struct replica *r, uint64_t now_us, struct sh_span envelope,
                             uint64_t stamp_us)
 {
     if (r->raft == NULL || r->role != RAFT_LEADER) {
         return SH_ERR_NOT_LEADER;
     }
     struct proposals_envelope opened;
-    struct sh_span bytes = {.at = envelope, .size = size};
-    if (size > RAFT_ENTRY_BYTES_MAX || proposals_unseal(bytes, &opened) != SH_OK) {
+    if (envelope.size > RAFT_ENTRY_BYTES_MAX || proposals_unseal(envelope, &opened) != SH_OK) {
         return SH_ERR_INVALID;
     }
     /* A command that somebody cannot decode would halt every agent for good. */
@@ -536,15 +541,32 @@ enum sh_err replica_propose(struct replica *r, uint64_t now_us, uint8_t *envelop
     if (err != SH_OK) {
         return err;
     }
-    SH_CHECK(jobs_cmd_stamp(envelope + PROPOSALS_ENVELOPE_HEAD, opened.command.size, stamp_us));
-    struct raft_entry entry = {.type = RAFT_ENTRY_NORMAL, .size = (uint32_t)size, .data = envelope};
+    if (r->batch_count == REPLICA_BATCH_ENTRIES ||
+        r->batch_bytes + envelope.size > REPLICA_BATCH_BYTES) {
+        replica_flush(r, now_us);
+    }
+    uint8_t *copy = r->batch_memory + r->batch_bytes;
+    memcpy(copy, envelope.at, envelope.size);
+    SH_CHECK(jobs_cmd_stamp(copy + PROPOSALS_ENVELOPE_HEAD, opened.command.size, stamp_us));
+    r->batch[r->batch_count++] = (struct raft_entry){
+        .type = RAFT_ENTRY_NORMAL, .size = (uint32_t)envelope.size, .data = copy};
+    r->batch_bytes += envelope.size;
+    return SH_OK;
+}
+
+void replica_flush(struct replica *r, uint64_t now_us)
+{
+    if (r->batch_count == 0) {
+        return;
+    }
     struct raft_event event = {.type = RAFT_PROPOSE, .now = now_us};
-    event.propose.entries = &entry;
-    event.propose.count = 1;
-    raft_step(r->raft, &event, &r->update);
-    enum sh_err refused = r->update.refused;
-    absorb(r, now_us);
-    return refused;
+    event.propose.entries = r->batch;
+    event.propose.count = r->batch_count;
+    /* Refused as a whole when leadership is gone or the log is full: their origins send them again.
+     */
+    step(r, &event);
+    r->batch_count = 0;
+    r->batch_bytes = 0;
 }
 
 enum sh_err replica_change(struct replica *r, uint64_t now_us,

@@ -19,6 +19,9 @@
 #define REPLICA_HEARTBEAT_US UINT64_C(60000)
 #define REPLICA_STAGGER_US   UINT64_C(5000)
 #define REPLICA_HELD_MAX     4096u /* messages waiting for the disk; more are lost, as on a wire */
+/* Commands that enter the log as one proposal; more are a further one. */
+#define REPLICA_BATCH_ENTRIES 256u
+#define REPLICA_BATCH_BYTES   RAFT_ENTRY_BYTES_MAX
 
 struct replica;
 
@@ -66,10 +69,14 @@ void replica_peer_down(struct replica *r, uint64_t now_us, const uint8_t node[SH
 void replica_tick(struct replica *r, uint64_t now_us);
 uint64_t replica_deadline_us(const struct replica *r);
 
-/* An envelope (proposals.h); its command is stamped with stamp_us. NOT_LEADER: replica_leader says
- * who to send it to. FULL. INVALID, CORRUPT, VERSION: this program does not take such a command. */
-SH_MUST_USE enum sh_err replica_propose(struct replica *r, uint64_t now_us, uint8_t *envelope,
-                                        size_t size, uint64_t stamp_us);
+/* Takes a copy of an envelope (proposals.h), its command stamped with stamp_us, for the next flush,
+ * or flushes itself where there is no room. NOT_LEADER: replica_leader says who to send it to.
+ * INVALID, CORRUPT, VERSION: this program does not take such a command. */
+SH_MUST_USE enum sh_err replica_propose(struct replica *r, uint64_t now_us, struct sh_span envelope,
+                                        uint64_t stamp_us);
+/* Everything taken goes into the log as one proposal: one write, and one message to each follower,
+ * for all that came in one turn of the loop. */
+void replica_flush(struct replica *r, uint64_t now_us);
 SH_MUST_USE enum sh_err replica_change(struct replica *r, uint64_t now_us,
                                        const struct raft_conf_change *change);
 void replica_transfer(struct replica *r, uint64_t now_us, uint64_t to);

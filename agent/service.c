@@ -110,10 +110,12 @@ void service_on_applied(void *ctx, uint64_t index, const struct jobs_result *res
     struct service *s = ctx;
     bool nodes_changed = false;
     bool changed = false;
+    bool units_changed = false;
     for (uint32_t i = 0; i < count; i++) {
+        bool good = results[i].err == SH_OK && results[i].type != 0 && !results[i].duplicate;
         nodes_changed = nodes_changed || results[i].nodes_changed;
-        changed =
-            changed || (results[i].err == SH_OK && results[i].type != 0 && !results[i].duplicate);
+        changed = changed || good;
+        units_changed = units_changed || (good && results[i].type != JOBS_SUBMIT);
     }
     struct fsm_view *view;
     if (nodes_changed && fsm_view_open(s->fsm, &view) == SH_OK) {
@@ -126,6 +128,8 @@ void service_on_applied(void *ctx, uint64_t index, const struct jobs_result *res
     SH_CHECK(pthread_mutex_unlock(&s->lock) == 0);
     if (changed) { /* what is refused over and over must not make the planner propose at once */
         planner_wake(s->planner);
+    }
+    if (units_changed) { /* nobody works on a job that is only submitted */
         train_wake(s->train);
     }
 }

@@ -205,8 +205,12 @@ static uint32_t collect_units(struct sim *sim, const struct sh_table *table)
     struct sim_scratch *s = sim->scratch;
     uint32_t count = 0;
     struct jobs_job job = {0};
-    SH_CHECK(jobs_open_list(table, (struct wire_unit){0}, s->units, SIM_UNITS_MAX, &count) ==
+    uint32_t gangs = 0;
+    SH_CHECK(jobs_gang_list(table, (struct wire_unit){0}, s->units, SIM_UNITS_MAX, &gangs) ==
              SH_OK);
+    SH_CHECK(jobs_waiting_list(table, (struct wire_unit){0}, s->units + gangs,
+                               SIM_UNITS_MAX - gangs, &count) == SH_OK);
+    count += gangs;
     for (uint32_t i = 0; i < count; i++) {
         const struct jobs_unit *u = &s->units[i];
         if (job.id != u->id.job) {

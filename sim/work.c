@@ -402,7 +402,12 @@ static void match_all(struct sim *sim, struct sim_agent *a, const struct sh_tabl
     struct sim_scratch *s = sim->scratch;
     uint32_t count = 0;
     a->work_left_out = false;
-    SH_CHECK(jobs_open_list(table, (struct wire_unit){0}, s->units, SIM_UNITS_MAX, &count) ==
+    SH_CHECK(jobs_gang_list(table, (struct wire_unit){0}, s->units, SIM_UNITS_MAX, &count) ==
+             SH_OK);
+    for (uint32_t i = 0; i < count; i++) {
+        match_unit(sim, a, table, &s->units[i], restarted);
+    }
+    SH_CHECK(jobs_waiting_list(table, (struct wire_unit){0}, s->units, SIM_UNITS_MAX, &count) ==
              SH_OK);
     for (uint32_t i = 0; i < count; i++) {
         match_unit(sim, a, table, &s->units[i], restarted);

@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define API_CONNECTIONS_MAX   128u
+#define API_CONNECTIONS_MAX   512u
 #define API_BODY_BYTES_MAX    (2u << 20)           /* of a request, uploads apart */
 #define API_UPLOAD_BYTES_MAX  (UINT64_C(1) << 30)  /* PUT /blobs */
 #define API_PREDICT_BYTES_MAX (UINT64_C(64) << 20) /* POST /predict */

@@ -15,15 +15,27 @@
 #define UPLOAD_TIMEOUT_US UINT64_C(120000000)
 #define FETCH_TIMEOUT_US  UINT64_C(60000000)
 
-/* Everything a submission needs, too large for a stack. */
+/* Everything a submission needs, too large for a stack, and to be cleared for each. */
 struct submission {
     struct spec_job job;
     struct spec_errors errors;
-    char spec[SH_SPEC_BYTES_MAX];
-    size_t spec_size;
     struct jobs_cmd cmd;
+    size_t spec_size;
+    char spec[SH_SPEC_BYTES_MAX];
     uint8_t bytes[JOBS_CMD_BYTES_MAX];
 };
+
+static struct submission *submission_open(struct api_reply *reply)
+{
+    struct submission *s = malloc(sizeof *s);
+    if (s == NULL) {
+        api_reply_err(reply, SH_ERR_NO_MEMORY);
+        return NULL;
+    }
+    s->errors.count = 0;
+    s->spec_size = 0;
+    return s;
+}
 
 void api_put_blob(const struct api_request *request, struct api_reply *reply)
 {
@@ -119,6 +131,9 @@ static bool check_sources(const struct api_request *request, struct api_reply *r
                           const struct spec_job *job)
 {
     struct service_view *view = NULL;
+    if (job->kind != SPEC_TRAIN) {
+        return true;
+    }
     bool good = names_dataset(job) ? api_open_view(request, reply, &view)
                                    : api_open_here(request, reply, &view);
     if (!good) {
@@ -281,12 +296,10 @@ static void submit(const struct api_request *request, struct api_reply *reply, s
 
 void api_post_job(const struct api_request *request, struct api_reply *reply)
 {
-    struct submission *s = calloc(1, sizeof *s);
-    if (s == NULL) {
-        api_reply_err(reply, SH_ERR_NO_MEMORY);
-        return;
+    struct submission *s = submission_open(reply);
+    if (s != NULL) {
+        submit(request, reply, s);
     }
-    submit(request, reply, s);
     free(s);
 }
 
@@ -314,11 +327,9 @@ static void validate(const struct api_request *request, struct api_reply *reply,
 
 void api_post_validate(const struct api_request *request, struct api_reply *reply)
 {
-    struct submission *s = calloc(1, sizeof *s);
-    if (s == NULL) {
-        api_reply_err(reply, SH_ERR_NO_MEMORY);
-        return;
+    struct submission *s = submission_open(reply);
+    if (s != NULL) {
+        validate(request, reply, s);
     }
-    validate(request, reply, s);
     free(s);
 }

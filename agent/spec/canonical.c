@@ -169,6 +169,7 @@ static json_t *job_json(const struct spec_job *job)
                   "name", job->name, "priority", (int)job->priority, "retries", (int)job->retries);
     if (job->kind == SPEC_NOOP) {
         (void)json_object_set_new(out, "units", json_integer(job->units));
+        (void)json_object_set_new(out, "resources", json_pack("{s:i}", "cpus", (int)job->cpus));
         return out;
     }
     (void)json_object_set_new(out, "data", data_json(&job->data));

@@ -70,6 +70,13 @@ static void take_resources(struct spec_decode *d, const struct spec_node *node, 
     spec_decode_map(d, node, RESOURCES, SH_COUNT(RESOURCES), base);
 }
 
+static const struct spec_field NOOP_RESOURCES[] = {JOB_U32("cpus", cpus, 0, 1024)};
+
+static void take_noop_resources(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    spec_decode_map(d, node, NOOP_RESOURCES, SH_COUNT(NOOP_RESOURCES), base);
+}
+
 static const struct spec_field CHECKPOINT[] = {
     JOB_U32("every_steps", checkpoint_every_steps, 1, 1e9),
     JOB_U32("keep", checkpoint_keep, 1, KEEP_MAX)};
@@ -115,7 +122,13 @@ static const struct spec_field TRAIN_JOB[] = {
      .offset = offsetof(struct spec_job, reproducible)}};
 
 static const struct spec_field NOOP_JOB[] = {
-    API, KIND, NAME, PRIORITY, RETRIES, JOB_U32("units", units, 1, SPEC_UNITS_MAX)};
+    API,
+    KIND,
+    NAME,
+    PRIORITY,
+    RETRIES,
+    JOB_U32("units", units, 1, SPEC_UNITS_MAX),
+    {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = take_noop_resources}};
 
 static void job_defaults(struct spec_job *job, enum spec_kind kind)
 {

@@ -15,9 +15,10 @@ static void check_job(struct jobs_tx *tx, struct jobs_counts *sum)
         in[unit->state]++;
         bool ended = jobs_state_final(unit->state);
         open += !ended;
-        SH_CHECK(jobs_tx_has(tx, jobs_row_unit('a', id)) == !ended);
         SH_CHECK_CMP(unit->placement.fence.index, <=, tx->meta.applied);
         bool gang = unit->state == JOBS_RUNNING || unit->state == JOBS_STOPPING;
+        SH_CHECK(jobs_tx_has(tx, jobs_row_unit('a', id)) == (unit->state == JOBS_WAITING));
+        SH_CHECK(jobs_tx_has(tx, jobs_row_unit('g', id)) == gang);
         SH_CHECK(
             SH_IMPLIES(gang, wire_members_cover(unit->placement.members,
                                                 unit->placement.member_count, job->need.ranks)));

@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/tx.h"
 
-static uint32_t live_jobs(const struct jobs_counts *meta)
-{
-    return meta->jobs_in[JOBS_WAITING] + meta->jobs_in[JOBS_RUNNING] + meta->jobs_in[JOBS_STOPPING];
-}
-
 static void fill_job(struct jobs_tx *tx, const struct jobs_submit *c)
 {
     struct jobs_job *job = &tx->core->job;
@@ -70,12 +65,14 @@ enum jobs_code jobs_do_submit(struct jobs_tx *tx, const struct jobs_submit *c)
     if (seen) {
         return code;
     }
-    if (live_jobs(&tx->meta) >= JOBS_LIVE_MAX || tx->meta.open_units + c->units > JOBS_OPEN_MAX) {
+    if (tx->meta.open_units + c->units > JOBS_OPEN_MAX) {
         return JOBS_CODE_LIVE_FULL;
     }
     if (tx->meta.jobs >= JOBS_TOTAL_MAX) {
         return JOBS_CODE_TOTAL_FULL;
     }
+    /* The rows of a job bear its id, which is this entry's index; its key was looked for above. */
+    tx->fresh = true;
     struct jobs *core = tx->core;
     fill_job(tx, c);
     tx->result->unit.job = core->job.id;

@@ -16,8 +16,7 @@
 #include "jobs/cmd.h"
 #include "jobs/state.h"
 
-#define JOBS_LIVE_MAX     4096u    /* jobs not finished; SUBMIT answers FULL beyond */
-#define JOBS_OPEN_MAX     100000u  /* units not finished, over all jobs; likewise */
+#define JOBS_OPEN_MAX     100000u  /* units not ended, of all jobs: SUBMIT answers FULL */
 #define JOBS_TOTAL_MAX    1000000u /* jobs ever submitted and kept; likewise */
 #define JOBS_NODES_MAX    SH_NODES_MAX
 #define JOBS_DATASETS_MAX 4096u /* names; DATASET_ADD answers FULL beyond */

@@ -11,12 +11,31 @@ void jobs_life_touch(struct jobs_tx *tx, struct wire_unit unit)
     }
 }
 
+/* Waiting units and units with a gang are listed apart: however long the queue is, whoever works
+ * finds its units at once. 0: ended units are not listed. */
+static char list_of(enum jobs_state state)
+{
+    return jobs_state_final(state) ? 0 : state == JOBS_WAITING ? 'a' : 'g';
+}
+
+static void change_list(struct jobs_tx *tx, struct wire_unit unit, char from, char to)
+{
+    static const uint8_t present = 1;
+    if (from != to) {
+        jobs_tx_del(tx, jobs_row_unit(from, unit));
+    }
+    if (from != to && to != 0) {
+        jobs_tx_put(tx, jobs_row_unit(to, unit), (struct sh_span){&present, 1});
+    }
+}
+
 void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state to)
 {
     struct jobs_job *job = &tx->core->job;
     SH_CHECK_CMP(job->id, ==, unit->id.job);
     SH_CHECK_CMP(job->units_in[unit->state], >, 0);
     bool stays = unit->state == to;
+    char from = list_of(unit->state);
     job->units_in[unit->state]--;
     unit->state = (enum jobs_state)sh_fsm_move(&jobs_unit_fsm, unit->state, to);
     job->units_in[to]++;
@@ -24,19 +43,29 @@ void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state 
     if (jobs_state_final(to)) {
         SH_CHECK_CMP(tx->meta.open_units, >, 0);
         tx->meta.open_units--;
-        jobs_tx_del(tx, jobs_row_unit('a', unit->id));
     }
+    change_list(tx, unit->id, from, list_of(to));
     jobs_tx_put(tx, jobs_row_unit('u', unit->id), jobs_row_put_unit(tx->core->buffer, unit));
     jobs_life_touch(tx, unit->id);
 }
 
-void jobs_life_stop_open(struct jobs_tx *tx)
+static void stop_unit(struct jobs_tx *tx, struct wire_unit at)
 {
-    const struct jobs_job *job = &tx->core->job;
     struct jobs_unit *unit = &tx->core->sibling;
-    struct wire_unit at = {.job = job->id, .unit = 0};
-    struct jobs_row_key low = jobs_row_unit('a', at);
-    struct jobs_row_key prefix = jobs_row_u64('a', job->id);
+    if (!jobs_tx_found(tx, jobs_unit_get(tx->table, at, unit))) {
+        tx->broken = true;
+    } else if (unit->state == JOBS_WAITING) {
+        jobs_life_move(tx, unit, JOBS_STOPPED);
+    } else if (unit->state == JOBS_RUNNING) {
+        jobs_life_move(tx, unit, JOBS_STOPPING);
+    }
+}
+
+static void stop_listed(struct jobs_tx *tx, char letter)
+{
+    struct wire_unit at = {.job = tx->core->job.id, .unit = 0};
+    struct jobs_row_key low = jobs_row_unit(letter, at);
+    struct jobs_row_key prefix = jobs_row_u64(letter, at.job);
     struct jobs_row_key high = jobs_row_beyond(&prefix);
     struct sh_span key;
     struct sh_span value;
@@ -44,14 +73,14 @@ void jobs_life_stop_open(struct jobs_tx *tx)
                                           false, &key, &value)) {
         low = jobs_row_past(key);
         at.unit = (uint32_t)(sh_key_u64_get(low.at + 5) & UINT32_MAX);
-        if (!jobs_tx_found(tx, jobs_unit_get(tx->table, at, unit))) {
-            tx->broken = true;
-        } else if (unit->state == JOBS_WAITING) {
-            jobs_life_move(tx, unit, JOBS_STOPPED);
-        } else if (unit->state == JOBS_RUNNING) {
-            jobs_life_move(tx, unit, JOBS_STOPPING);
-        }
+        stop_unit(tx, at);
     }
+}
+
+void jobs_life_stop_open(struct jobs_tx *tx)
+{
+    stop_listed(tx, 'g');
+    stop_listed(tx, 'a');
 }
 
 static uint32_t open_count(const struct jobs_job *job)

@@ -6,11 +6,12 @@
  *
  *   M                          counts, cluster time, applied index, digest (not part of the digest)
  *   n NODE                     agent             h HANDLE      -> NODE         m NAME  -> NODE
- *   j JOB                      job               s JOB         canonical spec  i KEY   -> JOB,
- * digest u JOB UNIT                 unit              a JOB UNIT    present while the unit has not
- * ended c JOB UNIT INDEX           checkpoint        e JOB SEQ     history event o NAME 0 VERSION
- * model             l NAME        newest version of a model name d NAME                     data
- * set          p NAME 0 NODE one agent's copy of it
+ *   j JOB                      job               s JOB         canonical spec
+ *   i KEY                      -> JOB, digest    u JOB UNIT    unit
+ *   a JOB UNIT                 while it waits    g JOB UNIT    while it has a gang
+ *   c JOB UNIT INDEX           checkpoint        e JOB SEQ     history event
+ *   o NAME 0 VERSION           model             l NAME        newest version of a model name
+ *   d NAME                     data set          p NAME 0 NODE one agent's copy of it
  *
  * JOB, HANDLE and INDEX are u64, UNIT, SEQ and VERSION u32, NODE 16 bytes. */
 #ifndef SH_JOBS_ROW_H

@@ -23,7 +23,9 @@ void jobs_tx_put(struct jobs_tx *tx, struct jobs_row_key key, struct sh_span val
 {
     SH_CHECK_CMP(value.size, <=, SH_TABLE_VALUE_MAX);
     SH_CHECK(key.at[0] != 'M');
-    forget(tx, key);
+    if (!tx->fresh) {
+        forget(tx, key);
+    }
     tx->meta.digest += jobs_tx_row_hash(jobs_row_span(&key), value);
     tx->table->put(tx->table->ctx, jobs_row_span(&key), value);
 }

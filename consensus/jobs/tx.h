@@ -27,6 +27,7 @@ struct jobs_tx {
     const struct jobs_entry *entry;
     struct jobs_result *result;
     struct jobs_counts meta;
+    bool fresh; /* no row that is put exists yet: looking for what is not there is dear */
     bool broken;
 };
 

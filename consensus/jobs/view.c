@@ -180,11 +180,11 @@ enum sh_err jobs_unit_list(const struct sh_table *t, uint64_t job, uint32_t from
     return err;
 }
 
-enum sh_err jobs_open_list(const struct sh_table *t, struct wire_unit after, struct jobs_unit *out,
-                           uint32_t max, uint32_t *count)
+static enum sh_err list_units(const struct sh_table *t, char letter, struct wire_unit after,
+                              struct jobs_unit *out, uint32_t max, uint32_t *count)
 {
-    struct jobs_row_key prefix = jobs_row_letter('a');
-    struct jobs_row_key last = jobs_row_unit('a', after);
+    struct jobs_row_key prefix = jobs_row_letter(letter);
+    struct jobs_row_key last = jobs_row_unit(letter, after);
     struct jobs_row_key low = jobs_row_past(jobs_row_span(&last));
     struct sh_span key;
     struct sh_span value;
@@ -197,6 +197,35 @@ enum sh_err jobs_open_list(const struct sh_table *t, struct wire_unit after, str
         *count += err == SH_OK;
     }
     return err;
+}
+
+enum sh_err jobs_waiting_list(const struct sh_table *t, struct wire_unit after,
+                              struct jobs_unit *out, uint32_t max, uint32_t *count)
+{
+    return list_units(t, 'a', after, out, max, count);
+}
+
+enum sh_err jobs_gang_list(const struct sh_table *t, struct wire_unit after, struct jobs_unit *out,
+                           uint32_t max, uint32_t *count)
+{
+    return list_units(t, 'g', after, out, max, count);
+}
+
+uint64_t jobs_open_from(const struct sh_table *t, uint64_t from)
+{
+    static const char lists[] = {'a', 'g'};
+    uint64_t least = UINT64_MAX;
+    for (size_t i = 0; i < sizeof lists; i++) {
+        struct jobs_row_key prefix = jobs_row_letter(lists[i]);
+        struct jobs_row_key low = jobs_row_u64(lists[i], from);
+        struct sh_span key;
+        struct sh_span value;
+        if (walk(t, &prefix, &low, &key, &value)) {
+            uint64_t job = sh_key_u64_get(low.at + 1);
+            least = job < least ? job : least;
+        }
+    }
+    return least == UINT64_MAX ? from : least;
 }
 
 enum sh_err jobs_checkpoint_list(const struct sh_table *t, struct wire_unit id,

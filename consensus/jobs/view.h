@@ -173,10 +173,16 @@ SH_MUST_USE enum sh_err jobs_placement_get(const struct sh_table *t, struct wire
 /* Units of one job from number `from`, ascending. */
 SH_MUST_USE enum sh_err jobs_unit_list(const struct sh_table *t, uint64_t job, uint32_t from,
                                        struct jobs_unit *out, uint32_t max, uint32_t *count);
-/* Units that have not ended, over all jobs, by (job, unit), after *after ({0, 0}: from the first).
- * What planner and agents walk; costs nothing for jobs that ended. */
-SH_MUST_USE enum sh_err jobs_open_list(const struct sh_table *t, struct wire_unit after,
+/* Units that wait, and units that have a gang (running or stopping), over all jobs, by (job, unit),
+ * after *after ({0, 0}: from the first). What planner and agents walk. */
+SH_MUST_USE enum sh_err jobs_waiting_list(const struct sh_table *t, struct wire_unit after,
+                                          struct jobs_unit *out, uint32_t max, uint32_t *count);
+SH_MUST_USE enum sh_err jobs_gang_list(const struct sh_table *t, struct wire_unit after,
                                        struct jobs_unit *out, uint32_t max, uint32_t *count);
+/* The first job with id >= from that has a unit which has not ended; from itself when none has. No
+ * unit opens again, so whoever keeps the answer need not look at earlier jobs: rows that were
+ * deleted are slow to step over until the store has merged them away. */
+uint64_t jobs_open_from(const struct sh_table *t, uint64_t from);
 /* Kept checkpoints, newest first; the holders of the newest may be gone, so try the next. */
 SH_MUST_USE enum sh_err jobs_checkpoint_list(const struct sh_table *t, struct wire_unit id,
                                              struct jobs_checkpoint *out, uint32_t max,

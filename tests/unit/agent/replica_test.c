@@ -210,7 +210,9 @@ TEST(the_only_voter_leads_at_once_and_what_it_takes_reaches_the_tables)
     EXPECT_MEM(leader, rig.trust.node, SH_NODE_ID_BYTES);
     EXPECT(rig.changes > 0);
     size_t size = seal_admit(envelope, sizeof envelope);
-    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), envelope, size, 1234), SH_OK);
+    struct sh_span sealed = {.at = envelope, .size = size};
+    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), sealed, 1234), SH_OK);
+    replica_flush(rig.replica, sh_now_us());
     run_until_applied(3);
     struct fsm_view *view = NULL;
     struct jobs_node node;
@@ -247,7 +249,9 @@ TEST(a_restarted_voter_goes_on_with_its_log)
     open_core();
     run_until_applied(2);
     size_t size = seal_admit(envelope, sizeof envelope);
-    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), envelope, size, 1), SH_OK);
+    struct sh_span sealed = {.at = envelope, .size = size};
+    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), sealed, 1), SH_OK);
+    replica_flush(rig.replica, sh_now_us());
     run_until_applied(3);
     close_core();
     kv_mem_crash(rig.kv, 0);
@@ -269,16 +273,40 @@ TEST(the_log_takes_only_commands_that_this_program_understands)
     run_until_applied(2);
     size_t size = seal_admit(envelope, sizeof envelope);
     for (size_t cut = 0; cut < size; cut++) {
+        struct sh_span part = {.at = bytes, .size = cut};
         memcpy(bytes, envelope, size);
-        EXPECT(replica_propose(rig.replica, sh_now_us(), bytes, cut, 1) != SH_OK);
+        EXPECT(replica_propose(rig.replica, sh_now_us(), part, 1) != SH_OK);
     }
+    struct sh_span whole = {.at = bytes, .size = size};
     memcpy(bytes, envelope, size);
     bytes[0] = 2; /* envelope of a later program */
-    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), bytes, size, 1), SH_ERR_INVALID);
+    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), whole, 1), SH_ERR_INVALID);
     memcpy(bytes, envelope, size);
     bytes[PROPOSALS_ENVELOPE_HEAD + 1] = 200; /* command of a later program */
-    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), bytes, size, 1), SH_ERR_VERSION);
+    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), whole, 1), SH_ERR_VERSION);
+    replica_flush(rig.replica, sh_now_us());
     EXPECT_EQ(status().raft.last_index, 2);
+    close_rig();
+}
+
+TEST(commands_of_one_turn_are_one_proposal_however_many)
+{
+    uint8_t envelope[2048];
+    open_rig();
+    found();
+    open_core();
+    run_until_applied(2);
+    size_t size = seal_admit(envelope, sizeof envelope);
+    struct sh_span sealed = {.at = envelope, .size = size};
+    for (uint32_t i = 0; i < REPLICA_BATCH_ENTRIES; i++) {
+        EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), sealed, i + 1), SH_OK);
+    }
+    EXPECT_EQ(status().raft.last_index, 2);
+    EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), sealed, 1), SH_OK);
+    EXPECT_EQ(status().raft.last_index, 2 + REPLICA_BATCH_ENTRIES);
+    replica_flush(rig.replica, sh_now_us());
+    EXPECT_EQ(status().raft.last_index, 3 + REPLICA_BATCH_ENTRIES);
+    run_until_applied(3 + REPLICA_BATCH_ENTRIES);
     close_rig();
 }
 

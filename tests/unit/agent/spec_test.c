@@ -284,7 +284,8 @@ static const struct {
     {"{\"api\": \"shoal/v1\", \"api\": \"shoal/v1\"}",
      "job.yaml:1:25: not JSON: duplicate object key near '\"api\"'"},
     {"api: shoal/v1\nkind: noop\nname: n\nmodel: {}\n",
-     "job.yaml:4:1: model: unknown key; there are: api, kind, name, priority, retries, units"},
+     "job.yaml:4:1: model: unknown key; there are: api, kind, name, priority, retries, units, "
+     "resources"},
     {"api: shoal/v1\nkind: noop\nname: n\n---\nkind: noop\n",
      "job.yaml:4:1: further documents are not used in job files"},
     {"api: shoal/v1\nkind: noop\nname: \xff\n",

@@ -157,7 +157,7 @@ TEST(jobs_are_listed_newest_first_by_state_in_pages)
     world_free(&w);
 }
 
-TEST(open_units_are_walked_without_those_that_ended)
+TEST(waiting_units_and_gangs_are_walked_without_units_that_ended)
 {
     cluster(2);
     EXPECT_DONE(world_noop(&w, "a", 2));
@@ -168,17 +168,43 @@ TEST(open_units_are_walked_without_those_that_ended)
     EXPECT_DONE(world_commit(&w, first, world_fence(&w, first), 0, false));
     struct jobs_unit units[2];
     uint32_t count = 0;
-    EXPECT_EQ(jobs_open_list(w.t, (struct wire_unit){0}, units, 2, &count), SH_OK);
+    EXPECT_EQ(jobs_waiting_list(w.t, (struct wire_unit){0}, units, 2, &count), SH_OK);
     EXPECT_EQ(count, 2);
     EXPECT_EQ(units[0].id.job, first.job);
     EXPECT_EQ(units[0].id.unit, 1);
     EXPECT_EQ(units[1].id.job, second);
-    EXPECT_EQ(jobs_open_list(w.t, units[1].id, units, 2, &count), SH_OK);
+    EXPECT_EQ(jobs_waiting_list(w.t, units[1].id, units, 2, &count), SH_OK);
     EXPECT_EQ(count, 1);
     EXPECT_EQ(units[0].id.unit, 1);
+    EXPECT_EQ(jobs_gang_list(w.t, (struct wire_unit){0}, units, 2, &count), SH_OK);
+    EXPECT_EQ(count, 0);
+    EXPECT_DONE(world_place(&w, units[0].id, 1, 1));
+    EXPECT_EQ(jobs_gang_list(w.t, (struct wire_unit){0}, units, 2, &count), SH_OK);
+    EXPECT_EQ(count, 1);
+    EXPECT_EQ(units[0].id.job, second);
+    EXPECT_EQ(jobs_gang_list(w.t, units[0].id, units, 2, &count), SH_OK);
+    EXPECT_EQ(count, 0);
     EXPECT_EQ(jobs_unit_list(w.t, first.job, 0, units, 2, &count), SH_OK);
     EXPECT_EQ(count, 2);
     EXPECT_EQ(units[0].state, JOBS_COMPLETED);
+    world_free(&w);
+}
+
+TEST(the_first_job_with_an_open_unit_moves_up_as_jobs_end)
+{
+    cluster(2);
+    EXPECT_EQ(jobs_open_from(w.t, 0), 0);
+    EXPECT_DONE(world_noop(&w, "a", 1));
+    struct wire_unit first = {.job = w.result.unit.job, .unit = 0};
+    EXPECT_DONE(world_noop(&w, "b", 1));
+    struct wire_unit second = {.job = w.result.unit.job, .unit = 0};
+    EXPECT_DONE(world_place(&w, first, 1, 1));
+    EXPECT_EQ(jobs_open_from(w.t, 0), first.job);
+    EXPECT_DONE(world_place(&w, second, 1, 1));
+    EXPECT_DONE(world_commit(&w, first, world_fence(&w, first), 0, false));
+    EXPECT_EQ(jobs_open_from(w.t, first.job), second.job);
+    EXPECT_DONE(world_commit(&w, second, world_fence(&w, second), 0, false));
+    EXPECT_EQ(jobs_open_from(w.t, second.job), second.job);
     world_free(&w);
 }
 

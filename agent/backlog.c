@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backlog.h"
+
+#include "jobs/view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { PAGE_UNITS = 256 };
+
+struct backlog {
+    struct backlog_datasets datasets;
+    uint64_t first_open;      /* no earlier job has work */
+    struct wire_unit waited;  /* where to go on in a queue longer than a pass */
+    struct jobs_unit *open;   /* PAGE_UNITS */
+    struct place_unit *units; /* BACKLOG_UNITS_MAX */
+};
+
+struct backlog *backlog_open(void)
+{
+    struct backlog *b = calloc(1, sizeof *b);
+    if (b == NULL) {
+        return NULL;
+    }
+    b->open = calloc(PAGE_UNITS, sizeof *b->open);
+    b->units = calloc(BACKLOG_UNITS_MAX, sizeof *b->units);
+    if (b->open == NULL || b->units == NULL) {
+        backlog_close(b);
+        return NULL;
+    }
+    return b;
+}
+
+void backlog_close(struct backlog *b)
+{
+    if (b != NULL) {
+        free(b->open);
+        free(b->units);
+        free(b);
+    }
+}
+
+const struct place_unit *backlog_units(const struct backlog *b)
+{
+    return b->units;
+}
+
+const struct backlog_datasets *backlog_datasets(const struct backlog *b)
+{
+    return &b->datasets;
+}
+
+void backlog_again(struct backlog *b)
+{
+    b->waited = (struct wire_unit){0};
+}
+
+enum { DATASETS_FULL = PLACE_NO_DATASET - 1 };
+
+static uint8_t dataset_number(struct backlog_datasets *names, const char *name)
+{
+    if (name[0] == '\0') {
+        return PLACE_NO_DATASET;
+    }
+    for (uint32_t i = 0; i < names->count; i++) {
+        if (strcmp(names->at[i], name) == 0) {
+            return (uint8_t)i;
+        }
+    }
+    if (names->count == PLACE_DATASETS_MAX) {
+        return DATASETS_FULL;
+    }
+    (void)snprintf(names->at[names->count], sizeof names->at[0], "%s", name);
+    return (uint8_t)names->count++;
+}
+
+static void describe_unit(const struct jobs_unit *u, const struct jobs_job *job, uint8_t dataset,
+                          struct place_unit *out)
+{
+    bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
+    *out = (struct place_unit){.unit = u->id,
+                               .running = u->state == JOBS_RUNNING,
+                               .stopping = u->state == JOBS_STOPPING,
+                               .priority = job->priority,
+                               .need = job->need,
+                               .dataset = dataset,
+                               .pinned = job->pinned,
+                               .placed_us = u->placed_us,
+                               .fence = u->placement.fence,
+                               .member_count = gang ? u->placement.member_count : 0};
+    memcpy(out->class, job->class, WIRE_CLASS_BYTES);
+    memcpy(out->members, u->placement.members, out->member_count * sizeof out->members[0]);
+    if (dataset == DATASETS_FULL) { /* more sets than a pass tells apart: it stays as it is */
+        out->dataset = PLACE_NO_DATASET;
+        out->need.agents_max = (uint16_t)out->member_count;
+        out->need.agents_min = (uint16_t)out->member_count;
+    }
+}
+
+/* Where the walk over the open units is. */
+struct walk {
+    struct jobs_job job;
+    uint32_t waiting; /* of this job, taken */
+    struct wire_unit after;
+};
+
+/* One page. False: the first that is skipped together with its job's rest. */
+static bool take_page(struct backlog *b, const struct sh_table *table, struct walk *walk,
+                      uint32_t page, uint32_t *count)
+{
+    for (uint32_t i = 0; i < page && *count < BACKLOG_UNITS_MAX; i++) {
+        const struct jobs_unit *u = &b->open[i];
+        walk->after = u->id;
+        if (walk->job.id != u->id.job) {
+            walk->waiting = 0;
+            if (jobs_job_get(table, u->id.job, &walk->job) != SH_OK) {
+                return true; /* a damaged row: the apply thread finds it too and stops the agent */
+            }
+        }
+        bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
+        if (!gang && walk->waiting == BACKLOG_JOB_UNITS_MAX) {
+            walk->after.unit = UINT32_MAX;
+            return false;
+        }
+        uint8_t dataset = dataset_number(&b->datasets, walk->job.need.dataset);
+        walk->waiting += gang ? 0 : 1;
+        if (gang || dataset != DATASETS_FULL) {
+            describe_unit(u, &walk->job, dataset, &b->units[*count]);
+            (*count)++;
+        }
+    }
+    return true;
+}
+
+typedef enum sh_err (*list_fn)(const struct sh_table *t, struct wire_unit after,
+                               struct jobs_unit *out, uint32_t max, uint32_t *count);
+
+/* True: that was the end of the list. */
+static bool take_list(struct backlog *b, const struct sh_table *table, list_fn list,
+                      struct wire_unit *after, uint32_t *count)
+{
+    struct walk walk = {.after = *after};
+    bool more = true;
+    while (more && *count < BACKLOG_UNITS_MAX) {
+        uint32_t page = 0;
+        if (list(table, walk.after, b->open, PAGE_UNITS, &page) != SH_OK) {
+            return true;
+        }
+        more = !take_page(b, table, &walk, page, count) || page == PAGE_UNITS;
+    }
+    *after = walk.after;
+    return !more;
+}
+
+uint32_t backlog_collect(struct backlog *b, const struct sh_table *table)
+{
+    uint32_t count = 0;
+    b->datasets.count = 0;
+    b->first_open = jobs_open_from(table, b->first_open);
+    struct wire_unit before = {0};
+    if (b->first_open > 0) {
+        before = (struct wire_unit){.job = b->first_open - 1, .unit = UINT32_MAX};
+    }
+    struct wire_unit gangs = before;
+    (void)take_list(b, table, jobs_gang_list, &gangs, &count);
+    struct wire_unit waiting = b->waited.job >= b->first_open ? b->waited : before;
+    bool ended = take_list(b, table, jobs_waiting_list, &waiting, &count);
+    b->waited = ended ? (struct wire_unit){0} : waiting;
+    return count;
+}

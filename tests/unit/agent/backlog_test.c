@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "backlog.h"
+
+#include "tst.h"
+#include "../jobs/world.h"
+
+#include <stdio.h>
+
+static struct world w;
+static struct backlog *b;
+
+static void open_all(void)
+{
+    world_init(&w);
+    EXPECT_EQ(world_admit(&w, 1, "first"), SH_OK);
+    b = backlog_open();
+    EXPECT(b != NULL);
+}
+
+static void close_all(void)
+{
+    backlog_close(b);
+    world_free(&w);
+}
+
+static uint64_t submit(uint32_t units)
+{
+    EXPECT_EQ(world_noop(&w, "job", units), SH_OK);
+    return w.result.unit.job;
+}
+
+TEST(gangs_come_before_what_waits)
+{
+    open_all();
+    uint64_t old = submit(1);
+    uint64_t new = submit(1);
+    EXPECT_EQ(world_place(&w, (struct wire_unit){.job = new}, 1, 1), SH_OK);
+    EXPECT_EQ(backlog_collect(b, w.t), 2);
+    EXPECT_EQ(backlog_units(b)[0].unit.job, new);
+    EXPECT(backlog_units(b)[0].running);
+    EXPECT_EQ(backlog_units(b)[1].unit.job, old);
+    EXPECT(!backlog_units(b)[1].running);
+    close_all();
+}
+
+TEST(a_job_with_many_units_does_not_hide_later_jobs)
+{
+    open_all();
+    submit(BACKLOG_JOB_UNITS_MAX + 100);
+    uint64_t later = submit(1);
+    EXPECT_EQ(backlog_collect(b, w.t), BACKLOG_JOB_UNITS_MAX + 1);
+    EXPECT_EQ(backlog_units(b)[BACKLOG_JOB_UNITS_MAX].unit.job, later);
+    close_all();
+}
+
+TEST(a_queue_longer_than_a_pass_is_looked_at_part_by_part_and_gangs_every_time)
+{
+    open_all();
+    uint64_t running = submit(1);
+    EXPECT_EQ(world_place(&w, (struct wire_unit){.job = running}, 1, 1), SH_OK);
+    uint64_t first = submit(1);
+    for (uint32_t i = 1; i < BACKLOG_UNITS_MAX; i++) {
+        submit(1);
+    }
+    EXPECT_EQ(backlog_collect(b, w.t), BACKLOG_UNITS_MAX);
+    EXPECT_EQ(backlog_units(b)[1].unit.job, first);
+    uint64_t last = backlog_units(b)[BACKLOG_UNITS_MAX - 1].unit.job;
+    EXPECT_EQ(backlog_collect(b, w.t), 2);
+    EXPECT_EQ(backlog_units(b)[0].unit.job, running);
+    EXPECT(backlog_units(b)[1].unit.job > last);
+    EXPECT_EQ(backlog_collect(b, w.t), BACKLOG_UNITS_MAX);
+    EXPECT_EQ(backlog_units(b)[1].unit.job, first);
+    backlog_again(b); /* some were taken: the oldest again */
+    EXPECT_EQ(backlog_collect(b, w.t), BACKLOG_UNITS_MAX);
+    EXPECT_EQ(backlog_units(b)[1].unit.job, first);
+    close_all();
+}
+
+TEST(a_unit_that_lost_its_gang_is_found_again_behind_jobs_that_ended)
+{
+    open_all();
+    struct wire_unit early = {.job = submit(1)};
+    struct wire_unit late = {.job = submit(1)};
+    EXPECT_EQ(world_place(&w, early, 1, 1), SH_OK);
+    EXPECT_EQ(world_place(&w, late, 1, 1), SH_OK);
+    EXPECT_EQ(backlog_collect(b, w.t), 2);
+    EXPECT_EQ(world_commit(&w, late, world_fence(&w, late), 0, false), SH_OK);
+    EXPECT_EQ(backlog_collect(b, w.t), 1);
+    EXPECT_EQ(world_expire(&w, early, world_fence(&w, early)), SH_OK);
+    EXPECT_EQ(backlog_collect(b, w.t), 1);
+    EXPECT_EQ(backlog_units(b)[0].unit.job, early.job);
+    EXPECT(!backlog_units(b)[0].running);
+    close_all();
+}
+
+TEST(units_of_more_data_sets_than_a_pass_tells_apart_wait)
+{
+    open_all();
+    for (uint32_t i = 0; i < PLACE_DATASETS_MAX + 2; i++) {
+        struct jobs_submit *s = world_submit(&w, "job");
+        (void)snprintf(s->need.dataset, sizeof s->need.dataset, "set-%u", i);
+        EXPECT_EQ(world_apply(&w), SH_OK);
+    }
+    EXPECT_EQ(backlog_collect(b, w.t), PLACE_DATASETS_MAX);
+    EXPECT_EQ(backlog_datasets(b)->count, PLACE_DATASETS_MAX);
+    EXPECT_STR(backlog_datasets(b)->at[PLACE_DATASETS_MAX - 1], "set-63");
+    close_all();
+}
