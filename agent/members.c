@@ -90,12 +90,33 @@ static bool is_voter(const struct members *m, const uint8_t *id)
     return false;
 }
 
+static bool is_gone(const struct service_member *member)
+{
+    return member->liveness == SERVICE_DEAD || member->liveness == SERVICE_LEFT;
+}
+
+/* Takes out one agent that is gone and has no vote; under the lock. */
+static void forget_one(struct members *m)
+{
+    for (size_t i = 0; i < m->count; i++) {
+        if (is_gone(&m->at[i]) && !m->at[i].voter) {
+            m->count--;
+            memmove(&m->at[i], &m->at[i + 1], (m->count - i) * sizeof *m->at);
+            return;
+        }
+    }
+}
+
 enum sh_err members_put(struct members *m, const struct service_member *member)
 {
     enum sh_err err = SH_OK;
     SH_CHECK(pthread_mutex_lock(&m->lock) == 0);
     size_t place = place_of(m, member->node.id);
     bool known = holds(m, place, member->node.id);
+    if (!known && m->count == SH_NODES_MAX && !is_gone(member)) {
+        forget_one(m);
+        place = place_of(m, member->node.id);
+    }
     if (!known && m->count == SH_NODES_MAX) {
         err = SH_ERR_LIMIT;
     } else {

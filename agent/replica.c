@@ -12,6 +12,9 @@
 
 /* Writes waiting for the disk beyond which those that need not be made are left out. */
 enum { HARD_BACKLOG_MAX = DISK_QUEUE_MAX / 8 };
+/* And beyond which no message of a peer is taken: each could ask for another write, of a term or a
+ * vote, that no limit of the core holds back. */
+enum { RECEIVE_BACKLOG_MAX = DISK_QUEUE_MAX / 2 };
 enum { NODES_MAX = SH_NODES_MAX, ENCODE_BYTES = SH_CONTROL_BYTES_MAX };
 
 struct known { /* handle of a node */
@@ -75,12 +78,28 @@ static const struct known *by_handle(const struct replica *r, uint64_t handle)
     return NULL;
 }
 
-static struct known *learn(struct replica *r, uint64_t handle, const uint8_t *node)
+/* Any handle that only a message has named. */
+static struct known *unsure(struct replica *r)
+{
+    for (size_t i = 0; i < r->known_count; i++) {
+        if (!r->known[i].sure) {
+            return &r->known[i];
+        }
+    }
+    return NULL;
+}
+
+static struct known *learn(struct replica *r, uint64_t handle, const uint8_t *node, bool sure)
 {
     struct known *k = find(r, handle);
     if (k == NULL && r->known_count < NODES_MAX) {
         k = &r->known[r->known_count++];
         *k = (struct known){.handle = handle};
+    } else if (k == NULL && sure) {
+        k = unsure(r);
+        if (k != NULL) {
+            *k = (struct known){.handle = handle};
+        }
     }
     if (k != NULL) {
         memcpy(k->node, node, SH_NODE_ID_BYTES);
@@ -90,7 +109,7 @@ static struct known *learn(struct replica *r, uint64_t handle, const uint8_t *no
 
 void replica_learn(struct replica *r, uint64_t handle, const uint8_t node[SH_NODE_ID_BYTES])
 {
-    struct known *k = handle == 0 ? NULL : learn(r, handle, node);
+    struct known *k = handle == 0 ? NULL : learn(r, handle, node, true);
     if (k != NULL) {
         k->sure = true;
     }
@@ -104,7 +123,7 @@ static bool learn_from_message(struct replica *r, uint64_t handle, const uint8_t
     if (k != NULL && k->sure) {
         return memcmp(k->node, node, SH_NODE_ID_BYTES) == 0;
     }
-    return learn(r, handle, node) != NULL;
+    return learn(r, handle, node, false) != NULL;
 }
 
 /* False: it did not leave. */
@@ -228,7 +247,8 @@ static void write_update(struct replica *r)
             at += e->size;
         }
     }
-    /* The core holds back what it cannot keep in its tail before the queue could fill. */
+    /* The core holds back what it cannot keep in its tail, and replica_receive what peers send,
+     * before the queue could fill. */
     SH_CHECK(disk_submit(r->config.disk, &w) == SH_OK);
 }
 
@@ -452,6 +472,9 @@ void replica_receive(struct replica *r, uint64_t now_us, const uint8_t from[SH_N
     }
     if (!learn_from_message(r, msg.from, from)) {
         return; /* that handle is another agent's */
+    }
+    if (disk_waiting(r->config.disk) > RECEIVE_BACKLOG_MAX) {
+        return; /* lost, as on a wire: raft repeats it */
     }
     struct raft_event event = {.type = RAFT_RECEIVE, .now = now_us, .message = &msg};
     step(r, &event);

@@ -112,3 +112,25 @@ TEST(a_change_wakes_who_waits_and_a_deadline_ends_the_wait)
     EXPECT_EQ(members_version(m), 1);
     members_close(m);
 }
+
+TEST(a_full_list_gives_the_place_of_one_that_is_gone_to_one_that_is_here)
+{
+    uint8_t voters[1][SH_NODE_ID_BYTES] = {{0, 0}};
+    uint8_t newcomer[SH_NODE_ID_BYTES] = {8, 0};
+    struct members *m = fresh();
+    struct service_member x;
+    members_set_voters(m, voters, 1);
+    for (unsigned id = 0; id < SH_NODES_MAX; id++) {
+        EXPECT_EQ(put(m, id, id < 2 ? SERVICE_LEFT : SERVICE_ALIVE), SH_OK);
+    }
+    EXPECT_EQ(put(m, 2049, SERVICE_DEAD), SH_ERR_LIMIT); /* whoever is gone already is no news */
+    EXPECT_EQ(put(m, 2048, SERVICE_ALIVE), SH_OK);
+    EXPECT(members_get(m, newcomer, &x) && x.liveness == SERVICE_ALIVE);
+    EXPECT(members_get(m, voters[0], &x) && x.voter); /* not the one that votes */
+    newcomer[0] = 0;
+    newcomer[1] = 1;
+    EXPECT(!members_get(m, newcomer, &x));
+    EXPECT_EQ(put(m, 2049, SERVICE_ALIVE), SH_ERR_LIMIT); /* nobody is gone any more */
+    EXPECT_EQ(put(m, 2048, SERVICE_SUSPECT), SH_OK);
+    members_close(m);
+}

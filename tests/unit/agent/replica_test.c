@@ -4,9 +4,11 @@
 #include "base/host/host.h"
 #include "jobs/view.h"
 #include "store/kv_mem.h"
+#include "store/kv_ops.h"
 #include "tst.h"
 
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -445,5 +447,82 @@ TEST(a_failed_log_read_leaves_a_follower_that_is_tried_again)
     for (uint32_t i = 0; i < s.raft.peer_count; i++) {
         EXPECT(s.raft.peers[i].state != RAFT_SNAPSHOT);
     }
+    close_rig();
+}
+
+/* A disk that takes its time: writes wait while the gate is shut. */
+static struct {
+    pthread_mutex_t lock;
+    pthread_cond_t opened;
+    bool shut;
+    const struct kv_ops *plain;
+    struct kv_ops ops;
+} gate = {.lock = PTHREAD_MUTEX_INITIALIZER, .opened = PTHREAD_COND_INITIALIZER};
+
+static enum sh_err gated_write(struct kv *kv, const struct kv_batch *batch, bool sync)
+{
+    EXPECT_EQ(pthread_mutex_lock(&gate.lock), 0);
+    while (gate.shut) {
+        EXPECT_EQ(pthread_cond_wait(&gate.opened, &gate.lock), 0);
+    }
+    EXPECT_EQ(pthread_mutex_unlock(&gate.lock), 0);
+    return gate.plain->write(kv, batch, sync);
+}
+
+static void shut_gate(bool shut)
+{
+    EXPECT_EQ(pthread_mutex_lock(&gate.lock), 0);
+    gate.shut = shut;
+    EXPECT_EQ(pthread_cond_broadcast(&gate.opened), 0);
+    EXPECT_EQ(pthread_mutex_unlock(&gate.lock), 0);
+}
+
+TEST(a_peer_that_counts_up_its_term_does_not_fill_the_queue_of_a_slow_disk)
+{
+    open_rig();
+    gate.plain = rig.kv->ops;
+    gate.ops = *gate.plain;
+    gate.ops.write = gated_write;
+    rig.kv->ops = &gate.ops;
+    open_core();
+    receive(COORDINATOR, heartbeat(5));
+    shut_gate(true);
+    for (uint64_t term = 4; term < 4 + 2 * DISK_QUEUE_MAX; term++) {
+        struct raft_msg later = heartbeat(5);
+        later.term = term;
+        receive(COORDINATOR, later);
+    }
+    uint64_t reached = status().raft.term;
+    EXPECT(reached > 1000);
+    shut_gate(false);
+    struct disk_done done;
+    while (disk_waiting(rig.disk) > 0 || queue_count(disk_done_queue(rig.disk)) > 0) {
+        EXPECT(queue_wait(disk_done_queue(rig.disk), &done, 10 * SECOND));
+        replica_disk_done(rig.replica, sh_now_us(), &done);
+    }
+    struct raft_msg later = heartbeat(5);
+    later.term = 4 + 2 * DISK_QUEUE_MAX;
+    receive(COORDINATOR, later); /* repeated, it is taken once there is room */
+    EXPECT_EQ(status().raft.term, later.term);
+    close_rig();
+}
+
+TEST(handles_that_only_messages_name_make_room_for_those_of_the_tables)
+{
+    uint8_t leader[SH_NODE_ID_BYTES];
+    open_rig();
+    open_core();
+    for (uint64_t from = 100; from < 100 + 2 * SH_NODES_MAX; from++) {
+        struct raft_msg msg = heartbeat(5);
+        msg.from = from;
+        receive(STRANGER, msg);
+    }
+    replica_learn(rig.replica, 7, COORDINATOR);
+    struct raft_msg later = heartbeat(5);
+    later.from = 7;
+    later.term = 9;
+    receive(COORDINATOR, later);
+    EXPECT(replica_leader(rig.replica, leader));
+    EXPECT_MEM(leader, COORDINATOR, SH_NODE_ID_BYTES);
     close_rig();
 }
