@@ -36,7 +36,7 @@ struct asked { /* bytes is owned by the item */
 
 struct calls {
     struct calls_config config;
-    pthread_mutex_t lock; /* waiting, next_id, stopped, queued_bytes */
+    pthread_mutex_t lock; /* waiting, next_id, stopped, queued_bytes, fns, ctxs */
     pthread_cond_t answered;
     struct waiting waiting[CALLS_WAITING_MAX];
     uint64_t next_id;
@@ -63,10 +63,14 @@ static enum sh_err run(struct calls *c, enum service_call_kind kind, struct sh_s
                        uint8_t *reply, size_t capacity, size_t *reply_size)
 {
     *reply_size = 0;
-    if ((unsigned)kind >= SERVICE_CALL_KIND_COUNT || c->fns[kind] == NULL) {
+    if ((unsigned)kind >= SERVICE_CALL_KIND_COUNT) {
         return SH_ERR_UNSUPPORTED;
     }
-    return c->fns[kind](c->ctxs[kind], request, reply, capacity, reply_size);
+    SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+    service_call_fn fn = c->fns[kind];
+    void *ctx = c->ctxs[kind];
+    SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+    return fn == NULL ? SH_ERR_UNSUPPORTED : fn(ctx, request, reply, capacity, reply_size);
 }
 
 bool calls_stopped(struct calls *calls)
@@ -187,9 +191,11 @@ void calls_close(struct calls *calls)
 void calls_on(struct calls *calls, enum service_call_kind kind, service_call_fn fn, void *ctx)
 {
     SH_CHECK_CMP(kind, <, SERVICE_CALL_KIND_COUNT);
+    SH_CHECK(pthread_mutex_lock(&calls->lock) == 0);
     SH_CHECK(calls->fns[kind] == NULL);
     calls->ctxs[kind] = ctx;
     calls->fns[kind] = fn;
+    SH_CHECK(pthread_mutex_unlock(&calls->lock) == 0);
 }
 
 /* Under the lock. NULL: all places are taken. */

@@ -43,7 +43,8 @@ void calls_stop(struct calls *calls);
 bool calls_stopped(struct calls *calls);
 void calls_close(struct calls *calls);
 
-/* Before traffic starts. One function a kind. */
+/* One function a kind; until there is one a question of that kind gets UNSUPPORTED. Peers may ask
+ * before all parts of this agent are there. */
 void calls_on(struct calls *calls, enum service_call_kind kind, service_call_fn fn, void *ctx);
 
 /* Any thread but a plane's owner. A question to this agent itself runs on the caller's thread.

@@ -12,9 +12,9 @@ struct members;
 SH_MUST_USE enum sh_err members_open(struct members **out, const uint8_t me[SH_NODE_ID_BYTES]);
 void members_close(struct members *m);
 
-/* Inserts or replaces one agent (this one too). Where SH_NODES_MAX are listed, an agent that is here
- * takes the place of one that is dead or has left and does not vote; LIMIT when there is none. Loop
- * only. */
+/* Inserts or replaces one agent (this one too). Where SH_NODES_MAX are listed, an agent that is
+ * here takes the place of one that is dead or has left and does not vote; LIMIT when there is none.
+ * Loop only. */
 SH_MUST_USE enum sh_err members_put(struct members *m, const struct service_member *member);
 /* Marks exactly the count (<= SH_VOTERS_MAX) ids as voters, those too that are put later. Loop
  * only.

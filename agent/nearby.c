@@ -28,7 +28,7 @@ enum {
     EVENTS_A_TURN = 32,
     FRAMES_A_TURN = 8, /* of one connection, before the others are looked at */
     IDLE_MS = 60000,
-    PAUSE_MS = 500 /* between two looks at greetings under way */
+    PAUSE_MS = 500 /* between two looks at greetings under way, and without accepting anybody */
 };
 
 enum stage { FREE, WANTED, GREETED, UP, ABSENT };
@@ -63,6 +63,7 @@ struct nearby {
     pthread_t thread;
     bool running;
     atomic_bool stopping;
+    uint64_t deaf_until_us; /* the thread's: nobody is accepted before; 0: everybody is */
     struct inward inward[NEARBY_PEERS_MAX]; /* the thread's */
     uint8_t *buffer;                        /* the thread's; FRAME_HEAD + NEARBY_FRAME_MAX */
     pthread_mutex_t lock;                   /* outward */
@@ -91,10 +92,20 @@ static socklen_t name_of(const uint8_t node[SH_NODE_ID_BYTES], struct sockaddr_u
     return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)used);
 }
 
-static void watch(struct nearby *n, int fd, uint64_t tag)
+/* False: the system has no room for another watch. */
+static bool watch(struct nearby *n, int fd, uint64_t tag)
 {
     struct epoll_event event = {.events = EPOLLIN, .data.u64 = tag};
-    SH_CHECK(epoll_ctl(n->epoll, EPOLL_CTL_ADD, fd, &event) == 0);
+    return epoll_ctl(n->epoll, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* Whether connections to the listener wake the thread. */
+static void listen_again(struct nearby *n, bool again)
+{
+    struct epoll_event event = {.events = again ? EPOLLIN : 0,
+                                .data.u64 = UINT64_C(2) * NEARBY_PEERS_MAX};
+    SH_CHECK(epoll_ctl(n->epoll, EPOLL_CTL_MOD, n->listener, &event) == 0);
+    n->deaf_until_us = again ? 0 : sh_now_us() + PAUSE_MS * UINT64_C(1000);
 }
 
 static void close_fd(int *fd)
@@ -177,7 +188,9 @@ static void dial(struct nearby *n, struct outward *o, uint64_t tag)
     SH_MAY_FAIL(setsockopt(o->fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof bytes) == 0);
     o->stage = GREETED;
     o->until_us = sh_now_us() + NEARBY_HANDSHAKE_US;
-    watch(n, o->fd, tag);
+    if (!watch(n, o->fd, tag)) {
+        drop_outward(o);
+    }
 }
 
 static bool finish_dial(struct nearby *n, struct outward *o, const uint8_t *bytes, ssize_t size)
@@ -236,14 +249,20 @@ static void accept_one(struct nearby *n)
 {
     int fd = accept4(n->listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (fd < 0) {
-        return; /* gone again, or out of descriptors: the peer takes the bulk plane */
+        bool gone = errno == EAGAIN || errno == EINTR || errno == ECONNABORTED;
+        if (!gone) {
+            listen_again(n, false); /* out of descriptors: it would wake us until there are some */
+        }
+        return;
     }
     for (uint64_t i = 0; i < NEARBY_PEERS_MAX; i++) {
         struct inward *in = &n->inward[i];
         if (in->stage == FREE) {
             *in = (struct inward){
                 .stage = WANTED, .fd = fd, .until_us = sh_now_us() + NEARBY_HANDSHAKE_US};
-            watch(n, fd, NEARBY_PEERS_MAX + i);
+            if (!watch(n, fd, NEARBY_PEERS_MAX + i)) {
+                drop_inward(in);
+            }
             return;
         }
     }
@@ -324,12 +343,15 @@ static void hear_inward(struct nearby *n, struct inward *in)
 
 /* ---- the thread ---- */
 
-/* Dials who is wanted; closes what did not get through its greeting in time. True while greetings
- * are under way. */
+/* Dials who is wanted; closes what did not get through its greeting in time. True while there is
+ * something to look at again soon. */
 static bool tend(struct nearby *n)
 {
     uint64_t now = sh_now_us();
-    bool greeting = false;
+    if (n->deaf_until_us != 0 && now >= n->deaf_until_us) {
+        listen_again(n, true);
+    }
+    bool greeting = n->deaf_until_us != 0;
     lock(n);
     for (uint64_t i = 0; i < NEARBY_PEERS_MAX; i++) {
         struct outward *o = &n->outward[i];
@@ -395,9 +417,10 @@ static enum sh_err open_sockets(struct nearby *n)
         listen(n->listener, (int)NEARBY_PEERS_MAX) != 0) {
         return sh_err_from_errno(errno);
     }
-    watch(n, n->listener, UINT64_C(2) * NEARBY_PEERS_MAX);
-    watch(n, n->wake, UINT64_C(2) * NEARBY_PEERS_MAX + 1);
-    return SH_OK;
+    return watch(n, n->listener, UINT64_C(2) * NEARBY_PEERS_MAX) &&
+                   watch(n, n->wake, UINT64_C(2) * NEARBY_PEERS_MAX + 1)
+               ? SH_OK
+               : sh_err_from_errno(errno);
 }
 
 enum sh_err nearby_open(struct nearby **out, const struct trust *trust, nearby_frame_fn frame,

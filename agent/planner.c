@@ -18,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { REFUSALS_MAX = 4096, DECISIONS_MAX = 128, NODES_MAX = 256 };
+enum { REFUSALS_MAX = 4096, DECISIONS_MAX = 128, NODES_MAX = SH_NODES_MAX };
 
 #define WAIT_US UINT64_C(60000000) /* where this agent does not lead: until woken */
 
@@ -58,6 +58,7 @@ struct planner {
     size_t member_count;
     struct presence presence[NODES_MAX];
     size_t presence_count;
+    struct jobs_node *admitted; /* NODES_MAX */
     struct place_node *nodes;
     struct backlog *backlog;
     struct place_decision *decisions;
@@ -247,8 +248,8 @@ static bool collect_roles(struct planner *p, const struct sh_table *table,
                           const struct raft_status *raft, uint64_t now_us, struct roles_node *nodes,
                           uint32_t *count)
 {
-    struct jobs_node rows[NODES_MAX];
-    if (jobs_node_list(table, NULL, rows, NODES_MAX, count) != SH_OK) {
+    const struct jobs_node *rows = p->admitted;
+    if (jobs_node_list(table, NULL, p->admitted, NODES_MAX, count) != SH_OK) {
         return false;
     }
     bool leader_listed = false;
@@ -618,14 +619,16 @@ static bool take_memory(struct planner *p)
 {
     p->shown = calloc(REFUSALS_MAX, sizeof *p->shown);
     p->members = calloc(NODES_MAX, sizeof *p->members);
+    p->admitted = calloc(NODES_MAX, sizeof *p->admitted);
     p->nodes = calloc(NODES_MAX, sizeof *p->nodes);
     p->backlog = backlog_open();
     p->decisions = calloc(DECISIONS_MAX, sizeof *p->decisions);
     p->refusals = calloc(REFUSALS_MAX, sizeof *p->refusals);
     p->verdicts = calloc(BACKLOG_UNITS_MAX, sizeof *p->verdicts);
     p->output = calloc(1, sizeof *p->output);
-    return p->shown != NULL && p->members != NULL && p->nodes != NULL && p->backlog != NULL &&
-           p->decisions != NULL && p->refusals != NULL && p->verdicts != NULL && p->output != NULL;
+    return p->shown != NULL && p->members != NULL && p->admitted != NULL && p->nodes != NULL &&
+           p->backlog != NULL && p->decisions != NULL && p->refusals != NULL &&
+           p->verdicts != NULL && p->output != NULL;
 }
 
 enum sh_err planner_open(struct planner **out, struct service *s)
@@ -683,6 +686,7 @@ void planner_close(struct planner *p)
     SH_CHECK(pthread_mutex_destroy(&p->lock) == 0);
     free(p->shown);
     free(p->members);
+    free(p->admitted);
     free(p->nodes);
     backlog_close(p->backlog);
     free(p->decisions);

@@ -385,3 +385,32 @@ TEST(damaged_questions_are_dropped)
     EXPECT(cells_await(&cells, CALLS_REPLY, 1));
     cells_close(&cells);
 }
+
+static void *ask_until_known(void *arg)
+{
+    uint8_t reply[16];
+    size_t got = 0;
+    enum sh_err err = SH_ERR_UNSUPPORTED;
+    struct cell *asker = arg;
+    while (err == SH_ERR_UNSUPPORTED) {
+        err = calls_ask(asker->s->calls, CALLS_CONTROL, cells_id(&cells.at[1]), SERVICE_CALL_SERIES,
+                        "ab", 2, reply, sizeof reply, &got, 10 * SECOND);
+    }
+    EXPECT_EQ(err, SH_OK);
+    EXPECT_EQ(got, 2);
+    return NULL;
+}
+
+TEST(a_question_may_come_before_the_part_that_answers_it_is_there)
+{
+    pthread_t thread;
+    EXPECT_EQ(pthread_mutex_init(&gate.lock, NULL), 0);
+    cells_open(&cells);
+    struct cell *asker = cells_add(&cells, 0);
+    struct cell *asked = cells_add(&cells, 0);
+    EXPECT_EQ(pthread_create(&thread, NULL, ask_until_known, asker), 0);
+    EXPECT(cells_await(&cells, CALLS_REPLY, 1));
+    calls_on(asked->s->calls, SERVICE_CALL_SERIES, echo, &gate);
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+    cells_close(&cells);
+}

@@ -6,10 +6,12 @@
 #include "trust/trust.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <time.h>
@@ -300,5 +302,41 @@ TEST(a_stranger_on_this_machine_is_hung_up_on)
     first[25]++;
     expect_hang_up(&a, first, sizeof first); /* an id that is not that of the key */
     EXPECT_EQ(a.frames, 0);
+    end_close(&a);
+}
+
+static uint64_t processor_us(void)
+{
+    struct timespec used;
+    EXPECT(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used) == 0);
+    return (uint64_t)used.tv_sec * 1000000u + (uint64_t)used.tv_nsec / 1000u;
+}
+
+TEST(without_descriptors_a_caller_waits_and_nobody_spins)
+{
+    struct end a;
+    struct rlimit limit;
+    end_open(&a, 1, 10);
+    EXPECT(getrlimit(RLIMIT_NOFILE, &limit) == 0);
+    rlim_t before = limit.rlim_cur;
+    struct sockaddr_un addr = {.sun_family = AF_UNIX};
+    char hex[2 * SH_NODE_ID_BYTES + 1];
+    sh_hex(hex, a.trust.node, SH_NODE_ID_BYTES);
+    int used = snprintf(addr.sun_path + 1, sizeof addr.sun_path - 1, "shoal/%s", hex);
+    struct pollfd caller = {.fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0),
+                            .events = POLLIN};
+    EXPECT(caller.fd >= 0);
+    limit.rlim_cur = (rlim_t)caller.fd + 1;
+    EXPECT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)used);
+    EXPECT(connect(caller.fd, (const struct sockaddr *)&addr, size) == 0);
+    EXPECT(send(caller.fd, "x", 1, MSG_NOSIGNAL) == 1);
+    uint64_t start = processor_us();
+    EXPECT_EQ(poll(&caller, 1, 2000), 0); /* not accepted, so not hung up on either */
+    EXPECT(processor_us() - start < 200000);
+    limit.rlim_cur = before;
+    EXPECT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
+    EXPECT_EQ(poll(&caller, 1, WAIT_S * 1000), 1);
+    EXPECT(close(caller.fd) == 0);
     end_close(&a);
 }
