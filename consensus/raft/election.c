@@ -243,6 +243,9 @@ static void conclude(struct raft *r)
         break;
     case RAFT_VOTE_LOST:
         raft_become_follower(r, r->term, 0);
+        if (is_hinted(r)) {
+            arm_hint(r, (1 + rank_of(r, 0)) * r->config.stagger);
+        }
         break;
     case RAFT_VOTE_PENDING:
         break;
@@ -369,6 +372,17 @@ static void tick_leader(struct raft *r)
     }
 }
 
+/* Who has not noticed yet that the leader is gone ignores a pre-vote; who refused it may have done
+ * so because our log, or its own, was not durable yet. */
+static void ask_again(struct raft *r)
+{
+    for (uint32_t i = 0; i < r->peers.count; i++) {
+        struct raft_peer *p = &r->peers.list[i];
+        p->ballot = p->ballot == 0 ? -1 : p->ballot;
+    }
+    ask_votes(r, RAFT_MSG_PREVOTE, r->term + 1, false);
+}
+
 void raft_tick(struct raft *r)
 {
     if (r->role == RAFT_LEADER) {
@@ -382,13 +396,11 @@ void raft_tick(struct raft *r)
     }
     r->hint_deadline = 0;
     if (!due && r->role == RAFT_PRE_CANDIDATE) {
-        ask_votes(r, RAFT_MSG_PREVOTE, r->term + 1, false);
+        ask_again(r);
     } else {
         r->election_start = r->now;
         raft_hup(r, false);
     }
-    /* Who has not noticed yet that the leader is gone ignores the question: it is put again soon.
-     */
     if (is_hinted(r) && (r->role == RAFT_PRE_CANDIDATE || r->role == RAFT_FOLLOWER)) {
         arm_hint(r, r->config.stagger);
     }

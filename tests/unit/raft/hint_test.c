@@ -36,6 +36,26 @@ TEST(a_survivor_that_notices_late_is_asked_again_soon)
     EXPECT_EQ(net_leader(net), 2);
 }
 
+TEST(survivors_that_refused_each_other_for_what_was_not_written_yet_ask_again)
+{
+    struct net *net = net_three();
+    EXPECT_EQ(net_propose(net, 1, "on its way to two disks"), SH_OK);
+    net_drop_to(net, 1);
+    while (net->pool_count > 0) {
+        (void)net_deliver_at(net, 0, false);
+    }
+    net_crash(net, 1);
+    hint(net, 2);
+    hint(net, 3);
+    net_campaign(net, 2);
+    net_campaign(net, 3);
+    while (net->pool_count > 0) { /* neither has written: each claims less than the other holds */
+        (void)net_deliver_at(net, 0, false);
+    }
+    EXPECT_EQ(net_leader(net), 0);
+    EXPECT(wait_leader(net) <= 10);
+}
+
 TEST(survivors_that_run_at_the_same_time_do_not_split_the_vote)
 {
     struct net *net = net_three();
