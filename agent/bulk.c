@@ -20,7 +20,7 @@
 #include <unistd.h>
 
 #define TRAINING_FIRST FRAME_TRAIN_HELLO
-#define TRAINING_LAST  FRAME_TRAIN_NOTE
+#define TRAINING_LAST  FRAME_TRAIN_OFFER
 
 enum { ADDRS_MAX = 256, TURN_EVENTS = 256 };
 
@@ -53,11 +53,11 @@ static bool is_training(uint16_t type)
 }
 
 static void take_nearby(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
-                        struct sh_span payload)
+                        struct sh_span payload, int fd)
 {
     struct bulk *b = ctx;
     if (b->frame != NULL && is_training(type)) {
-        b->frame(b->ctx, node, type, payload);
+        b->frame(b->ctx, node, type, payload, fd);
     }
 }
 
@@ -134,7 +134,7 @@ static void take_message(struct bulk *b, const struct link_event *e)
         break;
     default:
         if (b->frame != NULL) {
-            b->frame(b->ctx, e->node, e->type, e->bytes);
+            b->frame(b->ctx, e->node, e->type, e->bytes, -1);
         }
         break;
     }
@@ -260,6 +260,13 @@ enum sh_err bulk_send(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], u
         return SH_OK;
     }
     return outbox_post(bulk->outbox, node, type, head, body);
+}
+
+bool bulk_hand(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
+               struct sh_span head, int fd)
+{
+    SH_CHECK(is_training(type));
+    return bulk->nearby != NULL && nearby_hand(bulk->nearby, node, type, head, fd);
 }
 
 bool bulk_wait_room(struct bulk *bulk, size_t size, uint64_t timeout_us)

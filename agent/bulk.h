@@ -10,10 +10,10 @@
 
 struct bulk;
 
-/* On the bulk thread, or on that of agent/nearby.h: a TRAIN_* frame of a peer; payload is borrowed
- * for the call, which must not block. */
+/* On the bulk thread, or on that of agent/nearby.h: a TRAIN_* frame of a peer; payload and fd, -1
+ * where no descriptor came with it, are borrowed for the call, which must not block. */
 typedef void (*bulk_frame_fn)(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
-                              struct sh_span payload);
+                              struct sh_span payload, int fd);
 /* On the same threads: the last connection to a peer is gone (a hint). */
 typedef void (*bulk_down_fn)(void *ctx, const uint8_t node[SH_NODE_ID_BYTES]);
 
@@ -27,6 +27,10 @@ void bulk_close(struct bulk *bulk);
 /* Any thread; copies. FULL: wait for room. Delivery is not promised. */
 SH_MUST_USE enum sh_err bulk_send(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES],
                                   uint16_t type, struct sh_span head, struct sh_span body);
+/* Any thread, never blocks: a training frame and a duplicate of fd to an agent on this machine.
+ * False: that agent is elsewhere, or cannot be reached now. */
+bool bulk_hand(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
+               struct sh_span head, int fd);
 bool bulk_wait_room(struct bulk *bulk, size_t size, uint64_t timeout_us);
 /* Where a node's bulk port is. Any thread. */
 void bulk_set_addr(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], const char *host_port);

@@ -301,7 +301,8 @@ static bool admit(struct nearby *n, struct inward *in, const uint8_t *bytes, siz
     return good;
 }
 
-static bool take_frame(struct nearby *n, const struct inward *in, const uint8_t *bytes, size_t size)
+static bool take_frame(struct nearby *n, const struct inward *in, const uint8_t *bytes, size_t size,
+                       int fd)
 {
     struct sh_reader r = sh_reader_over(bytes, size);
     uint16_t type = sh_get_u16(&r);
@@ -310,15 +311,56 @@ static bool take_frame(struct nearby *n, const struct inward *in, const uint8_t 
         return false;
     }
     n->frame(n->ctx, in->node, type,
-             (struct sh_span){.at = bytes + FRAME_HEAD, .size = size - FRAME_HEAD});
+             (struct sh_span){.at = bytes + FRAME_HEAD, .size = size - FRAME_HEAD}, fd);
     return true;
+}
+
+/* The first descriptor in *fd, -1: none; whatever more there is room for is closed. */
+static void take_descriptors(struct msghdr *message, int *fd)
+{
+    *fd = -1;
+    for (struct cmsghdr *c = CMSG_FIRSTHDR(message); c != NULL; c = CMSG_NXTHDR(message, c)) {
+        if (c->cmsg_level != SOL_SOCKET || c->cmsg_type != SCM_RIGHTS) {
+            continue;
+        }
+        size_t count = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+        for (size_t i = 0; i < count; i++) {
+            int got;
+            memcpy(&got, CMSG_DATA(c) + i * sizeof got, sizeof got);
+            if (*fd < 0) {
+                *fd = got;
+            } else {
+                close_fd(&got);
+            }
+        }
+    }
+}
+
+/* What recv would give, and the descriptor that came along, to be closed. */
+static ssize_t receive(const struct inward *in, uint8_t *buffer, size_t size, int *fd)
+{
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[CMSG_SPACE(sizeof(int))];
+    } control;
+    struct iovec part = {.iov_base = buffer, .iov_len = size};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof control.bytes};
+    ssize_t got = recvmsg(in->fd, &message, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+    *fd = -1;
+    if (got >= 0) {
+        take_descriptors(&message, fd);
+    }
+    return got;
 }
 
 static void hear_inward(struct nearby *n, struct inward *in)
 {
     for (uint32_t i = 0; i < FRAMES_A_TURN && in->stage != FREE; i++) {
-        ssize_t got =
-            recv(in->fd, n->buffer, FRAME_HEAD + NEARBY_FRAME_MAX, MSG_DONTWAIT | MSG_TRUNC);
+        int fd = -1;
+        ssize_t got = receive(in, n->buffer, FRAME_HEAD + NEARBY_FRAME_MAX, &fd);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
             return;
         }
@@ -329,8 +371,9 @@ static void hear_inward(struct nearby *n, struct inward *in)
         } else if (good && in->stage == GREETED) {
             good = admit(n, in, n->buffer, size);
         } else if (good) {
-            good = take_frame(n, in, n->buffer, size);
+            good = take_frame(n, in, n->buffer, size, fd);
         }
+        close_fd(&fd);
         if (!good) {
             bool was_up = in->stage == UP;
             drop_inward(in);
@@ -520,8 +563,25 @@ static struct outward *find_outward(struct nearby *n, const uint8_t *node)
     return place;
 }
 
-static bool put_frame(struct outward *o, uint16_t type, struct sh_span head, struct sh_span body)
+static void attach(struct msghdr *message, uint8_t *control, size_t size, int fd)
 {
+    message->msg_control = control;
+    message->msg_controllen = size;
+    struct cmsghdr *c = CMSG_FIRSTHDR(message);
+    SH_CHECK(c != NULL);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(sizeof fd);
+    memcpy(CMSG_DATA(c), &fd, sizeof fd);
+}
+
+static bool put_frame(struct outward *o, uint16_t type, struct sh_span head, struct sh_span body,
+                      int fd)
+{
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[CMSG_SPACE(sizeof(int))];
+    } control = {.bytes = {0}};
     uint8_t start[FRAME_HEAD];
     struct sh_writer w = sh_writer_over(start, sizeof start);
     sh_put_u16(&w, type);
@@ -530,15 +590,20 @@ static bool put_frame(struct outward *o, uint16_t type, struct sh_span head, str
                              {.iov_base = (void *)(uintptr_t)head.at, .iov_len = head.size},
                              {.iov_base = (void *)(uintptr_t)body.at, .iov_len = body.size}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 3};
+    if (fd >= 0) {
+        attach(&message, control.bytes, sizeof control.bytes, fd);
+    }
     ssize_t sent = sendmsg(o->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (sent < 0 && errno != EAGAIN && errno != EINTR && errno != EMSGSIZE && errno != ENOBUFS) {
+    /* ETOOMANYREFS: of descriptors under way. */
+    if (sent < 0 && errno != EAGAIN && errno != EINTR && errno != EMSGSIZE && errno != ENOBUFS &&
+        errno != ETOOMANYREFS) {
         drop_outward(o);
     }
     return sent >= 0;
 }
 
-bool nearby_send(struct nearby *n, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
-                 struct sh_span head, struct sh_span body)
+static bool send_frame(struct nearby *n, const uint8_t *node, uint16_t type, struct sh_span head,
+                       struct sh_span body, int fd)
 {
     bool sent = false;
     bool dials = false;
@@ -546,7 +611,7 @@ bool nearby_send(struct nearby *n, const uint8_t node[SH_NODE_ID_BYTES], uint16_
     lock(n);
     struct outward *o = find_outward(n, node);
     if (o != NULL && o->stage == UP) {
-        sent = put_frame(o, type, head, body);
+        sent = put_frame(o, type, head, body, fd);
     } else if (o != NULL && o->stage == ABSENT && sh_now_us() >= o->until_us) {
         o->stage = WANTED;
         dials = true;
@@ -556,4 +621,17 @@ bool nearby_send(struct nearby *n, const uint8_t node[SH_NODE_ID_BYTES], uint16_
         wake_thread(n);
     }
     return sent;
+}
+
+bool nearby_send(struct nearby *n, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
+                 struct sh_span head, struct sh_span body)
+{
+    return send_frame(n, node, type, head, body, -1);
+}
+
+bool nearby_hand(struct nearby *n, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
+                 struct sh_span head, int fd)
+{
+    SH_CHECK_CMP(fd, >=, 0);
+    return send_frame(n, node, type, head, (struct sh_span){0}, fd);
 }

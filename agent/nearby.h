@@ -13,7 +13,8 @@
  *   dialler  "SHN3" mac[32] signature[64]                              over SHN1 and SHN2
  *
  * After that every message is u16 type, u16 zero, payload, from the dialler to the listener only:
- * the other direction has a connection of its own. */
+ * the other direction has a connection of its own. A message may bring one descriptor
+ * (SCM_RIGHTS). */
 #ifndef AGENT_NEARBY_H
 #define AGENT_NEARBY_H
 
@@ -28,9 +29,10 @@
 struct nearby;
 struct trust;
 
-/* On nearby's thread: a frame of a peer; payload is borrowed for the call, which must not block. */
+/* On nearby's thread: a frame of a peer; payload and fd, -1 where none came with it, are borrowed
+ * for the call, which must not block. */
 typedef void (*nearby_frame_fn)(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
-                                struct sh_span payload);
+                                struct sh_span payload, int fd);
 
 /* On nearby's thread: a connection of that peer is gone (a hint). */
 typedef void (*nearby_down_fn)(void *ctx, const uint8_t node[SH_NODE_ID_BYTES]);
@@ -47,5 +49,9 @@ void nearby_close(struct nearby *n);
  * False: take the bulk plane; where the peer is not known yet it is looked for meanwhile. */
 bool nearby_send(struct nearby *n, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
                  struct sh_span head, struct sh_span body);
+/* The same with a descriptor (borrowed), of which the peer gets a duplicate. False: the peer is not
+ * here or not known yet, or the descriptor cannot be sent. */
+bool nearby_hand(struct nearby *n, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
+                 struct sh_span head, int fd);
 
 #endif

@@ -7,12 +7,20 @@
 #include <stdlib.h>
 #include <string.h>
 
+struct neighbour {          /* another member, by its number */
+    struct train_view view; /* of its shelf */
+    bool reads;             /* it has said that it reads the shelf of this member */
+};
+
 struct train_exchange {
     struct train_exchange_config config;
     void *memory; /* of the core */
     struct round *round;
-    float *result[2];
-    float *parts; /* of this generation: one vector per foreign subtree */
+    struct train_shelf shelf; /* of this generation: results, then the own sums */
+    struct neighbour others[WIRE_MEMBERS_MAX];
+    uint64_t generation; /* started last */
+    float *result[2];    /* on the shelf */
+    float *parts;        /* of this generation: one vector per foreign subtree */
     float *part[ROUND_RANKS_MAX];
     struct kn_subtree subtree[ROUND_RANKS_MAX];
     uint32_t subtrees;
@@ -27,10 +35,9 @@ struct train_exchange {
     uint32_t count;
 };
 
-static float *take_floats(size_t count)
+static size_t bytes_of(uint64_t elements)
 {
-    size_t bytes = (count * sizeof(float) + KN_ALIGN - 1) / KN_ALIGN * KN_ALIGN;
-    return aligned_alloc(KN_ALIGN, bytes > 0 ? bytes : KN_ALIGN);
+    return (elements * sizeof(float) + KN_ALIGN - 1) / KN_ALIGN * KN_ALIGN;
 }
 
 enum sh_err train_exchange_open(struct train_exchange **out,
@@ -43,6 +50,7 @@ enum sh_err train_exchange_open(struct train_exchange **out,
         return SH_ERR_NO_MEMORY;
     }
     x->config = *config;
+    x->shelf.fd = -1;
     struct round_config core = {.elements_max = config->elements,
                                 .chunk_elements = TRAIN_CHUNK_ELEMENTS,
                                 .window = TRAIN_EXCHANGE_WINDOW,
@@ -50,13 +58,11 @@ enum sh_err train_exchange_open(struct train_exchange **out,
                                 .stall_us = TRAIN_STALL_US};
     size_t bytes = (round_bytes(&core) + 63) / 64 * 64;
     x->memory = aligned_alloc(64, bytes);
-    x->result[0] = take_floats(config->elements);
-    x->result[1] = take_floats(config->elements);
     /* SENDs are bounded by the window, REDUCEs by the chunks. */
     x->capacity = TRAIN_EXCHANGE_WINDOW +
                   round_plan_chunks_max(config->elements, ROUND_MEMBERS_MAX, TRAIN_CHUNK_ELEMENTS);
     x->orders = calloc(x->capacity, sizeof *x->orders);
-    if (x->memory == NULL || x->result[0] == NULL || x->result[1] == NULL || x->orders == NULL) {
+    if (x->memory == NULL || x->orders == NULL) {
         train_exchange_close(x);
         return SH_ERR_NO_MEMORY;
     }
@@ -66,15 +72,23 @@ enum sh_err train_exchange_open(struct train_exchange **out,
     return SH_OK;
 }
 
+static void forget_others(struct train_exchange *x)
+{
+    for (uint32_t i = 0; i < WIRE_MEMBERS_MAX; i++) {
+        train_view_close(&x->others[i].view);
+        x->others[i].reads = false;
+    }
+}
+
 void train_exchange_close(struct train_exchange *x)
 {
     if (x == NULL) {
         return;
     }
+    forget_others(x);
+    train_shelf_close(&x->shelf);
     free(x->orders);
     free(x->parts);
-    free(x->result[0]);
-    free(x->result[1]);
     free(x->memory);
     free(x);
 }
@@ -87,6 +101,11 @@ static void push(struct train_exchange *x, const struct round_action *action)
     x->orders[(x->head + x->count) % x->capacity] =
         (struct train_order){.kind = action->kind, .action = *action};
     x->count++;
+}
+
+static bool is_ask(const struct round_frame *h)
+{
+    return h->kind == ROUND_FRAME_ASK_PART || h->kind == ROUND_FRAME_ASK_RESULT;
 }
 
 static void keep(float *to, struct sh_span payload, uint32_t count)
@@ -142,7 +161,7 @@ static enum sh_err take_parts(struct train_exchange *x, uint32_t members)
     free(x->parts);
     memset((void *)x->part, 0, sizeof x->part);
     segment = (segment + ROUND_ALIGN_ELEMENTS - 1) / ROUND_ALIGN_ELEMENTS * ROUND_ALIGN_ELEMENTS;
-    x->parts = take_floats(segment * foreign);
+    x->parts = aligned_alloc(KN_ALIGN, foreign > 0 ? bytes_of(segment) * foreign : KN_ALIGN);
     if (x->parts == NULL) {
         return SH_ERR_NO_MEMORY;
     }
@@ -152,6 +171,23 @@ static enum sh_err take_parts(struct train_exchange *x, uint32_t members)
         x->part[i] = own ? NULL : at;
         at += own ? 0 : segment;
     }
+    return SH_OK;
+}
+
+static enum sh_err take_shelf(struct train_exchange *x, const struct wire_member *self, bool shared)
+{
+    size_t vector = bytes_of(x->config.elements);
+    size_t sums = train_sum_bytes(x->config.sum, self->rank_lo, self->rank_hi);
+    train_sum_use(x->config.sum, NULL);
+    train_shelf_close(&x->shelf);
+    enum sh_err err = train_shelf_open(&x->shelf, 2 * vector + sums, shared);
+    if (err != SH_OK) {
+        return err;
+    }
+    uint8_t *at = x->shelf.at + TRAIN_SHELF_FIRST;
+    x->result[0] = (float *)(void *)at;
+    x->result[1] = (float *)(void *)(at + vector);
+    train_sum_use(x->config.sum, (float *)(void *)(at + 2 * vector));
     return SH_OK;
 }
 
@@ -173,6 +209,10 @@ enum sh_err train_exchange_start(struct train_exchange *x, uint64_t now_us, uint
     x->sequence = 0;
     x->done = false;
     x->late = 0;
+    x->generation = generation;
+    for (uint32_t i = 0; i < WIRE_MEMBERS_MAX; i++) {
+        x->others[i].reads = false;
+    }
     step_plain(x, &event);
     const struct round_subtree *all = round_subtrees(x->round, &x->subtrees);
     round_own_subtrees(x->round, &x->own_first, &x->own_count);
@@ -184,6 +224,7 @@ enum sh_err train_exchange_start(struct train_exchange *x, uint64_t now_us, uint
         }
     }
     enum sh_err err = take_parts(x, count);
+    err = err != SH_OK ? err : take_shelf(x, &members[me], count > 1);
     if (err != SH_OK) {
         train_exchange_stop(x, now_us);
     }
@@ -195,7 +236,30 @@ void train_exchange_stop(struct train_exchange *x, uint64_t now_us)
     x->count = 0;
     x->done = false;
     x->late = 0;
+    forget_others(x);
     step_plain(x, &(struct round_event){.kind = ROUND_EV_ABORT, .now_us = now_us});
+}
+
+uint64_t train_exchange_shelf(const struct train_exchange *x, int *fd)
+{
+    *fd = x->shelf.fd;
+    return x->shelf.number;
+}
+
+bool train_exchange_offered(struct train_exchange *x, uint32_t from, uint64_t number, int fd)
+{
+    SH_CHECK_CMP(from, <, WIRE_MEMBERS_MAX);
+    struct train_view *view = &x->others[from].view;
+    /* As much as a member with all ranks would need. */
+    size_t most = (2 + (size_t)x->config.ranks) * bytes_of(x->config.elements) + TRAIN_SHELF_FIRST;
+    train_view_close(view);
+    return train_view_open(view, fd, number, most) == SH_OK;
+}
+
+void train_exchange_taken(struct train_exchange *x, uint32_t to, uint64_t number)
+{
+    SH_CHECK_CMP(to, <, WIRE_MEMBERS_MAX);
+    x->others[to].reads = number != 0 && number == x->shelf.number;
 }
 
 void train_exchange_begin(struct train_exchange *x, uint64_t now_us, uint64_t elements)
@@ -213,9 +277,31 @@ void train_exchange_ready(struct train_exchange *x, uint64_t now_us, uint32_t su
         x, &(struct round_event){.kind = ROUND_EV_LOCAL_READY, .now_us = now_us, .local = subtree});
 }
 
+/* The payload where the frame says it lies; empty: it cannot be read, and if it ought to be, the
+ * shelf is worth nothing. */
+static struct sh_span look_up(struct train_view *view, const struct round_frame *h)
+{
+    struct sh_span span =
+        train_view_span(view, h->shelf, h->shelf_at, (size_t)h->count * ROUND_ELEMENT_BYTES);
+    if (span.size == 0 && h->shelf == view->number) {
+        train_view_close(view);
+    }
+    return span;
+}
+
 void train_exchange_frame(struct train_exchange *x, uint64_t now_us, uint16_t from,
                           const struct round_frame *header, struct sh_span payload)
 {
+    SH_CHECK_CMP(from, <, WIRE_MEMBERS_MAX);
+    struct neighbour *other = &x->others[from];
+    if (header->shelf_at != 0) {
+        payload = look_up(&other->view, header);
+        if (payload.size == 0) {
+            return;
+        }
+    } else if (is_ask(header) && header->generation == x->generation) {
+        other->reads = other->reads && header->shelf == x->shelf.number;
+    }
     struct round_event event = {.kind = ROUND_EV_FRAME, .now_us = now_us};
     event.frame.from = from;
     event.frame.header = *header;
@@ -259,6 +345,11 @@ bool train_exchange_pop(struct train_exchange *x, struct train_order *order)
     *order = x->orders[x->head];
     x->head = (x->head + 1) % x->capacity;
     x->count--;
+    if (order->kind == ROUND_SEND) {
+        struct round_frame *h = &order->action.header;
+        const struct neighbour *to = &x->others[order->action.to];
+        h->shelf = is_ask(h) ? to->view.number : to->reads ? x->shelf.number : 0;
+    }
     return true;
 }
 
@@ -293,7 +384,9 @@ void train_exchange_perform(struct train_exchange *x, const struct train_order *
     } else if (header.kind == ROUND_FRAME_RESULT) {
         from = x->result[header.sequence & 1] + header.offset;
     }
-    if (from != NULL) {
+    if (from != NULL && header.shelf != 0) {
+        header.shelf_at = (uint64_t)((const uint8_t *)from - x->shelf.at);
+    } else if (from != NULL) {
         *body = (struct sh_span){.at = (const uint8_t *)from,
                                  .size = (size_t)header.count * ROUND_ELEMENT_BYTES};
         header.sum = round_frame_sum(body->at, body->size);

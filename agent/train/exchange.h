@@ -4,10 +4,18 @@
  * it asks for. The caller serialises all calls with one lock, except train_exchange_perform, which
  * the threads that pop orders call without it.
  *
- * A TRAIN_CHUNK frame is a unit (u64 job, u32 unit, u32 zero), then a frame of mesh/round. */
+ * A TRAIN_CHUNK frame is a unit (u64 job, u32 unit, u32 zero), then a frame of mesh/round.
+ *
+ * What is sent lies on a shelf (train/shelf.h), one a generation. A member that has said that it
+ * reads it gets frames without payload and copies from there. That gives the bytes that were meant:
+ * a frame is accepted only while the round it names cannot go on without it, and until then its
+ * sender overwrites neither a sum nor a result of that round; see docs/INVARIANTS.md, T6. A frame
+ * that names what cannot be read is dropped; the question that follows says which shelf is read,
+ * and where that is none the answer carries its payload. */
 #ifndef TRAIN_EXCHANGE_H
 #define TRAIN_EXCHANGE_H
 
+#include "train/shelf.h"
 #include "train/sum.h"
 
 #include "round/round.h"
@@ -25,7 +33,7 @@ struct train_exchange_config {
     struct wire_unit unit;
     uint32_t ranks;
     uint64_t elements;     /* longest vector */
-    struct train_sum *sum; /* borrowed: the own subtree sums */
+    struct train_sum *sum; /* borrowed: the own subtree sums; given memory by the exchange */
 };
 
 /* What a thread without the lock has to do next. */
@@ -44,14 +52,23 @@ void train_exchange_close(struct train_exchange *x);
 SH_MUST_USE enum sh_err train_exchange_start(struct train_exchange *x, uint64_t now_us,
                                              uint64_t generation, const struct wire_member *members,
                                              uint32_t count, uint32_t me);
-/* Nothing is sent or accepted until the next start. */
+/* Nothing is sent or accepted until the next start; nobody's shelf is read any more. */
 void train_exchange_stop(struct train_exchange *x, uint64_t now_us);
+
+/* The number of this generation's shelf, and its descriptor, lent until the next start; 0: it has
+ * none that others could read. */
+uint64_t train_exchange_shelf(const struct train_exchange *x, int *fd);
+/* The member `from` offers its shelf of the generation that was or is to be started next; fd is
+ * borrowed. True: its frames may name places there. */
+bool train_exchange_offered(struct train_exchange *x, uint32_t from, uint64_t number, int fd);
+/* The member `to` reads the shelf with this number. */
+void train_exchange_taken(struct train_exchange *x, uint32_t to, uint64_t number);
 
 /* The next round. */
 void train_exchange_begin(struct train_exchange *x, uint64_t now_us, uint64_t elements);
 /* An own subtree sum is complete. */
 void train_exchange_ready(struct train_exchange *x, uint64_t now_us, uint32_t subtree);
-/* A frame of the member `from`; its payload matches its sum. */
+/* A frame of the member `from`; a payload that followed it matches its sum. */
 void train_exchange_frame(struct train_exchange *x, uint64_t now_us, uint16_t from,
                           const struct round_frame *header, struct sh_span payload);
 /* Call at train_exchange_deadline_us. */
@@ -76,7 +93,8 @@ void train_exchange_perform(struct train_exchange *x, const struct train_order *
 void train_exchange_done(struct train_exchange *x, uint64_t now_us,
                          const struct train_order *order);
 
-/* Reads the head of a TRAIN_CHUNK frame and checks its sum. CORRUPT, VERSION. Pure. */
+/* Reads the head of a TRAIN_CHUNK frame and checks the sum of a payload that follows; payload is
+ * empty where it lies on a shelf. CORRUPT, VERSION. Pure. */
 SH_MUST_USE enum sh_err train_exchange_decode(struct sh_span bytes, struct wire_unit *unit,
                                               struct round_frame *header, struct sh_span *payload);
 

@@ -64,9 +64,10 @@ struct train_session {
     struct train_crew *crew;
     struct train_scribe *scribe;
     struct train_clerk *clerk;
-    struct train_assignment at; /* in force */
-    uint32_t index;             /* of this member */
-    uint8_t *served;            /* the state as others fetch it; NULL: not encoded yet */
+    struct train_assignment at;     /* in force */
+    uint32_t index;                 /* of this member */
+    bool offered[WIRE_MEMBERS_MAX]; /* who has been handed this generation's shelf */
+    uint8_t *served;                /* the state as others fetch it; NULL: not encoded yet */
     uint64_t hello_at_us;
     uint64_t met_us; /* when this generation began to meet */
     uint64_t pace_us[TRAIN_PACE_STEPS];

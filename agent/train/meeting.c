@@ -374,6 +374,7 @@ enum train_turn train_begin_rounds(struct train_session *x)
     const struct wire_placement *p = &x->at.placement;
     free(x->served);
     x->served = NULL;
+    memset(x->offered, 0, sizeof x->offered);
     train_lock(x);
     enum sh_err err = train_exchange_start(x->exchange, sh_now_us(), p->fence.index, p->members,
                                            p->member_count, x->index);

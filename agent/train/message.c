@@ -60,6 +60,14 @@ void train_note_encode(const struct train_note *note, struct sh_writer *w)
     SH_CHECK(!w->full);
 }
 
+void train_offer_encode(const struct train_offer *offer, struct sh_writer *w)
+{
+    put_about(w, &offer->about);
+    sh_put_u64(w, offer->number);
+    sh_put_u32(w, offer->taken ? 1 : 0);
+    SH_CHECK(!w->full);
+}
+
 enum sh_err train_hello_decode(struct sh_span bytes, struct train_hello *hello)
 {
     struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
@@ -87,6 +95,19 @@ enum sh_err train_fetch_decode(struct sh_span bytes, struct train_fetch *fetch)
     fetch->size = sh_get_u32(&r);
     bool good = !r.bad && fetch->size > 0 && fetch->size <= TRAIN_PIECE_BYTES;
     return good ? SH_OK : SH_ERR_CORRUPT;
+}
+
+enum sh_err train_offer_decode(struct sh_span bytes, struct train_offer *offer)
+{
+    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
+    enum sh_err err = get_about(&r, &offer->about);
+    if (err != SH_OK) {
+        return err;
+    }
+    offer->number = sh_get_u64(&r);
+    uint32_t taken = sh_get_u32(&r);
+    offer->taken = taken != 0;
+    return r.bad || offer->number == 0 || taken > 1 ? SH_ERR_CORRUPT : SH_OK;
 }
 
 enum sh_err train_note_decode(struct sh_span bytes, struct train_note *note)

@@ -7,7 +7,9 @@
  *   all     u64 job, u32 unit, u32 version (1), u64 generation
  *   HELLO   u32 flags, u64 mine, u64 yours, u64 position, u8[32] state digest
  *   FETCH   u64 position, u64 offset, u32 size
- *   NOTE    u64 position, u64 offset, u64 total, then the piece */
+ *   NOTE    u64 position, u64 offset, u64 total, then the piece
+ *   OFFER   u64 number, u32 taken; with 0 comes the descriptor of the sender's shelf of that number
+ *           (train/shelf.h), with 1 the sender says that it reads the receiver's */
 #ifndef TRAIN_MESSAGE_H
 #define TRAIN_MESSAGE_H
 
@@ -50,6 +52,12 @@ struct train_note {
     struct sh_span piece;
 };
 
+struct train_offer {
+    struct train_about about;
+    uint64_t number; /* of the shelf; not 0 */
+    bool taken;
+};
+
 /* What every message, and every TRAIN_CHUNK, begins with. CORRUPT. */
 SH_MUST_USE enum sh_err train_message_unit(struct sh_span bytes, struct wire_unit *unit);
 
@@ -57,10 +65,12 @@ SH_MUST_USE enum sh_err train_message_unit(struct sh_span bytes, struct wire_uni
 void train_hello_encode(const struct train_hello *hello, struct sh_writer *w);
 void train_fetch_encode(const struct train_fetch *fetch, struct sh_writer *w);
 void train_note_encode(const struct train_note *note, struct sh_writer *w);
+void train_offer_encode(const struct train_offer *offer, struct sh_writer *w);
 
 /* VERSION, CORRUPT. */
 SH_MUST_USE enum sh_err train_hello_decode(struct sh_span bytes, struct train_hello *hello);
 SH_MUST_USE enum sh_err train_fetch_decode(struct sh_span bytes, struct train_fetch *fetch);
+SH_MUST_USE enum sh_err train_offer_decode(struct sh_span bytes, struct train_offer *offer);
 /* The piece borrows bytes; it lies within total and is not empty. */
 SH_MUST_USE enum sh_err train_note_decode(struct sh_span bytes, struct train_note *note);
 

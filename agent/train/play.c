@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/inside.h"
 
+#include "bulk.h"
 #include "metrics.h"
 
 #include "base/host/host.h"
+#include "wire/frame.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,6 +133,27 @@ static enum train_turn fail_rank(struct train_session *x, const struct train_rou
     return TRAIN_OVER;
 }
 
+/* With the lock: members on this machine get to read what this one sends. Whoever cannot be reached
+ * yet is tried again in the next round. */
+static void offer_shelf(struct train_session *x)
+{
+    int fd = -1;
+    uint8_t bytes[TRAIN_MESSAGE_BYTES];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    struct train_offer offer = {.about = x->gang.about,
+                                .number = train_exchange_shelf(x->exchange, &fd)};
+    if (offer.number == 0) {
+        return;
+    }
+    train_offer_encode(&offer, &w);
+    for (uint32_t i = 0; i < x->gang.count; i++) {
+        if (i != x->index && !x->offered[i]) {
+            x->offered[i] = bulk_hand(x->config.bulk, x->gang.members[i].node, FRAME_TRAIN_OFFER,
+                                      (struct sh_span){.at = bytes, .size = w.used}, fd);
+        }
+    }
+}
+
 /* GO_ON: *result is the sum over all ranks, intact until the next round but one begins. */
 static enum train_turn play_round(struct train_session *x, const struct train_round *round,
                                   const float **result)
@@ -144,6 +167,7 @@ static enum train_turn play_round(struct train_session *x, const struct train_ro
     size_t size = round->kind == TRAIN_STEP ? x->m->vector : TRAIN_EVAL_SHARES;
     (void)train_sum_begin(x->sum, work.low, work.high, size);
     train_lock(x);
+    offer_shelf(x);
     train_exchange_begin(x->exchange, sh_now_us(), size);
     train_unlock(x);
     train_crew_begin(x->crew, &work);

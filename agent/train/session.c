@@ -392,9 +392,31 @@ static void take_fetch(struct train_session *x, uint32_t from, const struct trai
     }
 }
 
-static void take_message(struct train_session *x, const uint8_t *node, uint16_t type,
-                         struct sh_span payload)
+static void take_offer(struct train_session *x, uint32_t from, const struct train_offer *offer,
+                       int fd)
 {
+    uint8_t bytes[TRAIN_MESSAGE_BYTES];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    if (offer->about.generation != x->gang.about.generation) {
+        return;
+    }
+    if (offer->taken) {
+        train_exchange_taken(x->exchange, from, offer->number);
+    } else if (fd >= 0 && train_exchange_offered(x->exchange, from, offer->number, fd)) {
+        struct train_offer answer = *offer;
+        answer.taken = true;
+        train_offer_encode(&answer, &w);
+        /* Without the answer the frames of this generation carry their payload. */
+        SH_MAY_FAIL(bulk_send(x->config.bulk, x->gang.members[from].node, FRAME_TRAIN_OFFER,
+                              (struct sh_span){.at = bytes, .size = w.used},
+                              (struct sh_span){0}) == SH_OK);
+    }
+}
+
+static void take_message(struct train_session *x, const uint8_t *node, uint16_t type,
+                         struct sh_span payload, int fd)
+{
+    struct train_offer offer;
     struct train_hello hello;
     struct train_fetch fetch;
     struct train_note note;
@@ -408,11 +430,13 @@ static void take_message(struct train_session *x, const uint8_t *node, uint16_t 
         take_fetch(x, from, &fetch);
     } else if (type == FRAME_TRAIN_NOTE && train_note_decode(payload, &note) == SH_OK) {
         train_catch_note(x, from, &note);
+    } else if (type == FRAME_TRAIN_OFFER && train_offer_decode(payload, &offer) == SH_OK) {
+        take_offer(x, from, &offer, fd);
     }
 }
 
 void train_session_frame(struct train_session *x, const uint8_t node[static SH_NODE_ID_BYTES],
-                         uint16_t type, struct sh_span payload)
+                         uint16_t type, struct sh_span payload, int fd)
 {
     struct wire_unit unit;
     struct round_frame header;
@@ -424,7 +448,7 @@ void train_session_frame(struct train_session *x, const uint8_t node[static SH_N
     }
     train_lock(x);
     if (!is_chunk) {
-        take_message(x, node, type, payload);
+        take_message(x, node, type, payload, fd);
     } else if (find_sender(x, node, &from)) {
         train_exchange_frame(x->exchange, sh_now_us(), (uint16_t)from, &header, chunk);
     }

@@ -60,9 +60,10 @@ bool train_session_has_ended(struct train_session *x);
 bool train_session_has_failed(struct train_session *x);
 void train_session_close(struct train_session *x); /* waits for its thread */
 
-/* A training frame of another agent for this unit. payload is borrowed. Never blocks. */
+/* A training frame of another agent for this unit. payload and fd, -1: none, are borrowed. Never
+ * blocks. */
 void train_session_frame(struct train_session *x, const uint8_t node[static SH_NODE_ID_BYTES],
-                         uint16_t type, struct sh_span payload);
+                         uint16_t type, struct sh_span payload, int fd);
 /* The last connection to that agent is gone (a hint). Never blocks. */
 void train_session_down(struct train_session *x, const uint8_t node[static SH_NODE_ID_BYTES]);
 

@@ -21,9 +21,9 @@ struct train_sum {
     float *own_sum[KN_TREE_COVER_MAX];
     float *node[2 * KN_TREE_RANKS_MAX];  /* complete, its sibling is not; NULL otherwise */
     uint32_t top[2 * KN_TREE_RANKS_MAX]; /* which own subtree has this node as its root, or NONE */
-    float *memory;
+    float *memory;                       /* borrowed */
     size_t size_max;
-    uint32_t vectors;
+    uint32_t threads;
     float *idle[KN_TREE_RANKS_MAX];
     uint32_t idle_count;
 };
@@ -37,13 +37,13 @@ static uint32_t depth_of(uint32_t ranks)
     return depth;
 }
 
-/* Ranks are taken in ascending order, so a complete node waits either beside the path of a rank
- * that is being computed or beside the path of the next one, or is an own subtree; and every thread
- * holds one vector. */
-static uint32_t vectors_for(uint32_t ranks, uint32_t threads)
+/* Vectors for the ranks [low, high). They are taken in ascending order, so a complete node waits
+ * either beside the path of a rank that is being computed or beside the path of the next one, or is
+ * an own subtree; and every thread holds one vector. */
+static uint32_t vectors_for(const struct train_sum *sum, uint32_t low, uint32_t high)
 {
-    uint32_t bound = threads + (threads + 3) * depth_of(ranks);
-    return bound < ranks ? bound : ranks;
+    uint32_t bound = sum->threads + (sum->threads + 3) * depth_of(sum->ranks);
+    return bound < high - low ? bound : high - low;
 }
 
 enum sh_err train_sum_open(struct train_sum **out, uint32_t ranks, size_t size, uint32_t threads)
@@ -58,12 +58,7 @@ enum sh_err train_sum_open(struct train_sum **out, uint32_t ranks, size_t size, 
     size_t line = KN_ALIGN / sizeof(float);
     sum->ranks = ranks;
     sum->size_max = (size + line - 1) / line * line;
-    sum->vectors = vectors_for(ranks, threads);
-    sum->memory = aligned_alloc(KN_ALIGN, sum->vectors * sum->size_max * sizeof(float));
-    if (sum->memory == NULL) {
-        free(sum);
-        return SH_ERR_NO_MEMORY;
-    }
+    sum->threads = threads;
     SH_CHECK(pthread_mutex_init(&sum->lock, NULL) == 0);
     *out = sum;
     return SH_OK;
@@ -75,8 +70,22 @@ void train_sum_close(struct train_sum *sum)
         return;
     }
     SH_CHECK(pthread_mutex_destroy(&sum->lock) == 0);
-    free(sum->memory);
     free(sum);
+}
+
+size_t train_sum_bytes(const struct train_sum *sum, uint32_t low, uint32_t high)
+{
+    SH_CHECK_CMP(low, <, high);
+    SH_CHECK_CMP(high, <=, sum->ranks);
+    return vectors_for(sum, low, high) * sum->size_max * sizeof(float);
+}
+
+void train_sum_use(struct train_sum *sum, float *memory)
+{
+    SH_CHECK(pthread_mutex_lock(&sum->lock) == 0);
+    sum->memory = memory;
+    memset((void *)sum->own_sum, 0, sizeof sum->own_sum);
+    SH_CHECK(pthread_mutex_unlock(&sum->lock) == 0);
 }
 
 uint32_t train_sum_begin(struct train_sum *sum, uint32_t low, uint32_t high, size_t size)
@@ -85,6 +94,7 @@ uint32_t train_sum_begin(struct train_sum *sum, uint32_t low, uint32_t high, siz
     SH_CHECK_CMP(high, <=, sum->ranks);
     SH_CHECK_CMP(size, <=, sum->size_max);
     SH_CHECK(pthread_mutex_lock(&sum->lock) == 0);
+    SH_CHECK(sum->memory != NULL);
     sum->size = size;
     sum->count = kn_tree_cover(low, high, sum->own);
     memset((void *)sum->node, 0, sizeof sum->node);
@@ -94,10 +104,10 @@ uint32_t train_sum_begin(struct train_sum *sum, uint32_t low, uint32_t high, siz
         uint32_t level = sum->own[i].level;
         sum->top[(sum->ranks >> level) + (sum->own[i].lo >> level)] = i;
     }
-    for (uint32_t i = 0; i < sum->vectors; i++) {
+    sum->idle_count = vectors_for(sum, low, high);
+    for (uint32_t i = 0; i < sum->idle_count; i++) {
         sum->idle[i] = sum->memory + i * sum->size_max;
     }
-    sum->idle_count = sum->vectors;
     uint32_t count = sum->count;
     SH_CHECK(pthread_mutex_unlock(&sum->lock) == 0);
     return count;

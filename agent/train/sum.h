@@ -4,7 +4,7 @@
  * by whichever thread; out come the sums of the maximal complete subtrees of its range, each added
  * up in the order of the tree (kernels/agg/tree.h). Two siblings are added by the thread that
  * completes the second one, so the work spreads over the threads and the bits do not depend on
- * them. */
+ * them. The vectors lie in memory of the caller, who may let others read it (train/shelf.h). */
 #ifndef TRAIN_SUM_H
 #define TRAIN_SUM_H
 
@@ -15,13 +15,21 @@
 
 struct train_sum;
 
-/* For ranges of [0, ranks), vectors of at most size elements, and as many threads. NO_MEMORY. */
+/* For ranges of [0, ranks), vectors of at most size elements, and as many threads; it has no memory
+ * for them yet. NO_MEMORY. */
 SH_MUST_USE enum sh_err train_sum_open(struct train_sum **out, uint32_t ranks, size_t size,
                                        uint32_t threads);
 void train_sum_close(struct train_sum *sum);
 
-/* A new round over the ranks [low, high) with vectors of size elements; forgets the last one. No
- * thread may be inside another call. Returns how many subtrees there are. */
+/* Bytes for the vectors of rounds over the ranks [low, high). */
+size_t train_sum_bytes(const struct train_sum *sum, uint32_t low, uint32_t high);
+/* Where the vectors of the following rounds lie: train_sum_bytes, borrowed, aligned as KN_ALIGN.
+ * Nothing of earlier rounds is touched any more. No thread may be inside another call. */
+void train_sum_use(struct train_sum *sum, float *memory);
+
+/* A new round over the ranks [low, high), no more than the memory is for, with vectors of size
+ * elements; forgets the last one. No thread may be inside another call. Returns how many subtrees
+ * there are. */
 uint32_t train_sum_begin(struct train_sum *sum, uint32_t low, uint32_t high, size_t size);
 /* Where a rank's vector is to be written; ranks are taken in ascending order. Any thread. */
 float *train_sum_take(struct train_sum *sum);

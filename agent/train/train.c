@@ -308,7 +308,7 @@ static void *run(void *arg)
 /* ---- the bulk plane ---- */
 
 static void on_frame(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
-                     struct sh_span payload)
+                     struct sh_span payload, int fd)
 {
     struct train *t = ctx;
     struct wire_unit unit;
@@ -318,7 +318,7 @@ static void on_frame(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t t
     table_lock(t);
     const struct place *place = find_place(t, unit);
     if (place != NULL) {
-        train_session_frame(place->session, node, type, payload);
+        train_session_frame(place->session, node, type, payload, fd);
     }
     table_unlock(t);
 }

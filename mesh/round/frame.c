@@ -5,6 +5,17 @@
 
 enum { FRAME_VERSION = 1 };
 
+static bool is_tensor(const struct round_frame *frame)
+{
+    return frame->kind == ROUND_FRAME_PART || frame->kind == ROUND_FRAME_RESULT;
+}
+
+/* By its payload. */
+static bool is_followed(const struct round_frame *frame)
+{
+    return is_tensor(frame) && frame->shelf_at == 0;
+}
+
 void round_frame_encode(const struct round_frame *frame, uint8_t *out)
 {
     struct sh_writer w = sh_writer_over(out, ROUND_FRAME_BYTES);
@@ -20,8 +31,8 @@ void round_frame_encode(const struct round_frame *frame, uint8_t *out)
     sh_put_u64(&w, frame->sequence);
     sh_put_u64(&w, frame->elements);
     sh_put_u64(&w, frame->offset);
-    sh_put_u64(&w, frame->sum);
-    sh_put_u64(&w, 0);
+    sh_put_u64(&w, is_followed(frame) ? frame->sum : frame->shelf);
+    sh_put_u64(&w, frame->shelf_at);
     SH_CHECK_CMP(w.used, ==, ROUND_FRAME_BYTES);
 }
 
@@ -51,10 +62,14 @@ enum sh_err round_frame_decode(struct sh_span bytes, struct round_frame *frame,
     frame->sequence = sh_get_u64(&r);
     frame->elements = sh_get_u64(&r);
     frame->offset = sh_get_u64(&r);
-    frame->sum = sh_get_u64(&r);
-    bool tensor = kind == ROUND_FRAME_PART || kind == ROUND_FRAME_RESULT;
-    uint64_t expected = tensor ? (uint64_t)frame->count * ROUND_ELEMENT_BYTES : 0;
-    if (bytes.size - ROUND_FRAME_BYTES != expected || expected > SH_BULK_CHUNK_BYTES) {
+    uint64_t sum_or_shelf = sh_get_u64(&r);
+    frame->shelf_at = sh_get_u64(&r);
+    frame->sum = is_followed(frame) ? sum_or_shelf : 0;
+    frame->shelf = is_followed(frame) ? 0 : sum_or_shelf;
+    uint64_t size = is_tensor(frame) ? (uint64_t)frame->count * ROUND_ELEMENT_BYTES : 0;
+    uint64_t expected = is_followed(frame) ? size : 0;
+    if (bytes.size - ROUND_FRAME_BYTES != expected || size > SH_BULK_CHUNK_BYTES ||
+        (frame->shelf_at != 0 && (!is_tensor(frame) || frame->shelf == 0))) {
         return SH_ERR_CORRUPT;
     }
     *payload = (struct sh_span){.at = bytes.at + ROUND_FRAME_BYTES, .size = (size_t)expected};

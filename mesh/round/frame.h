@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Header of one frame of a reduction on the bulk plane. PART and RESULT are followed by
- * count * ROUND_ELEMENT_BYTES payload bytes (little-endian f32); ASK_* have no payload.
+ * Header of one frame of a reduction on the bulk plane. PART and RESULT carry
+ * count * ROUND_ELEMENT_BYTES payload bytes (little-endian f32), which follow or, between members
+ * on one machine, lie where the frame says: on the sender's shelf, memory that the receiver reads
+ * too. ASK_* have no payload.
  *
  *    0 u8  version (1)      1 u8  kind          2 u16 from (member index)
  *    4 u16 subtree          6 u16 segment       8 u32 chunk
  *   12 u32 count           16 u64 generation   24 u64 sequence
- *   32 u64 elements        40 u64 offset       48 u64 sum          56 u64 zero
+ *   32 u64 elements        40 u64 offset       48 u64 sum or shelf 56 u64 shelf_at
  *
  * 64 bytes, so that a payload which follows directly keeps the alignment of the message. */
 #ifndef ROUND_FRAME_H
@@ -34,14 +36,17 @@ struct round_frame {
     uint64_t sequence;
     uint64_t elements; /* length of the whole vector of this round */
     uint64_t offset;   /* PART, RESULT: first element of the payload in the vector */
-    uint64_t sum;      /* PART, RESULT: round_frame_sum of the payload */
+    uint64_t sum;      /* of a payload that follows: its round_frame_sum; else 0 */
+    uint64_t shelf;    /* payload on a shelf: the shelf's number; ASK_*: the number of the shelf of
+                        * the receiver that the sender can read, 0: of none */
+    uint64_t shelf_at; /* payload on a shelf: bytes before it, not 0; else 0 */
 };
 
 /* out has ROUND_FRAME_BYTES bytes. */
 void round_frame_encode(const struct round_frame *frame, uint8_t *out);
 /* The header at the start of bytes and, in payload, what follows it (borrowed from bytes).
- * CORRUPT: short, unknown kind, or payload length and kind do not agree; VERSION: not version 1.
- * Does not look at sum: compare it with round_frame_sum before using the payload. */
+ * CORRUPT: short, unknown kind, or payload and kind do not agree; VERSION: not version 1. Does not
+ * look at sum: compare it with round_frame_sum before using the payload. */
 SH_MUST_USE enum sh_err round_frame_decode(struct sh_span bytes, struct round_frame *frame,
                                            struct sh_span *payload);
 /* 64-bit digest of a payload, eight bytes at a time. It finds buffers that were reused too early

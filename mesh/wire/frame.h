@@ -42,7 +42,8 @@
     X(80, TRAIN_HELLO, FRAME_BULK)                                                                 \
     X(81, TRAIN_CHUNK, FRAME_BULK)                                                                 \
     X(82, TRAIN_FETCH, FRAME_BULK)                                                                 \
-    X(83, TRAIN_NOTE, FRAME_BULK)
+    X(83, TRAIN_NOTE, FRAME_BULK)                                                                  \
+    X(84, TRAIN_OFFER, FRAME_BULK)
 
 enum frame_type {
 #define X(number, name, planes) FRAME_##name = number,

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Any bytes as what members of a gang send each other: byte 0 names the type and the sender, the
- * rest is the payload. HELLOs go into a meeting, whose verdict must fit what it was told. */
+ * rest is the payload. HELLOs go into a meeting, whose verdict must fit what it was told; what a
+ * chunk says of its place is looked up on a shelf. */
 #include "train/exchange.h"
 #include "train/gang.h"
 
@@ -49,18 +50,36 @@ static void judge(struct train_gang *gang, uint64_t position)
     }
 }
 
+/* Reads what the frame names; a sanitizer finds what lies outside. */
+static void look_up(const struct round_frame *h)
+{
+    static const uint8_t bytes[4096];
+    const struct train_view view = {.at = bytes, .size = sizeof bytes, .number = 7};
+    size_t size = (size_t)h->count * ROUND_ELEMENT_BYTES;
+    struct sh_span span = train_view_span(&view, h->shelf, h->shelf_at, size);
+    SH_CHECK(span.size == 0 || span.size == size);
+    for (size_t i = 0; i < span.size; i++) {
+        SH_CHECK_CMP(span.at[i], ==, 0);
+    }
+}
+
 static void take(struct train_gang *gang, uint8_t what, struct sh_span bytes)
 {
     struct train_hello hello;
     struct train_fetch fetch;
     struct train_note note;
+    struct train_offer offer;
     struct wire_unit unit;
     struct round_frame header;
     struct sh_span payload;
     uint8_t again[TRAIN_MESSAGE_BYTES];
     struct sh_writer w = sh_writer_over(again, sizeof again);
     SH_MAY_FAIL(train_message_unit(bytes, &unit) == SH_OK);
-    if (what % 4 == 0 && train_hello_decode(bytes, &hello) == SH_OK) {
+    if (what >= 0x80) {
+        if (train_offer_decode(bytes, &offer) == SH_OK) {
+            train_offer_encode(&offer, &w);
+        }
+    } else if (what % 4 == 0 && train_hello_decode(bytes, &hello) == SH_OK) {
         train_hello_encode(&hello, &w);
         train_gang_hear(gang, 1 + what / 4 % 2, &hello);
         judge(gang, hello.position / 2);
@@ -71,6 +90,7 @@ static void take(struct train_gang *gang, uint8_t what, struct sh_span bytes)
         train_note_encode(&note, &w);
     } else if (what % 4 == 3 && train_exchange_decode(bytes, &unit, &header, &payload) == SH_OK) {
         SH_CHECK_CMP(payload.size, ==, bytes.size - TRAIN_CHUNK_HEAD - ROUND_FRAME_BYTES);
+        look_up(&header);
     }
     SH_CHECK(memcmp(again, bytes.at, w.used) == 0);
 }

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { TYPES = 128 };
 
@@ -18,6 +19,7 @@ struct message {
     uint32_t from;
     uint16_t type;
     bool down; /* not a frame: the sender is gone */
+    int fd;    /* -1: none */
     size_t size;
     uint8_t bytes[];
 };
@@ -46,6 +48,7 @@ struct memory_net {
     struct sh_rng rng;
     struct bulk *ends[MEMORY_BULK_AGENTS_MAX];
     uint32_t delivered[TYPES];
+    uint64_t bytes[TYPES];
     uint16_t damage_type; /* 0: none */
     size_t damage_at;
 };
@@ -134,12 +137,21 @@ static void hand_over(struct bulk *b, const struct message *m)
     if (m->down) {
         b->down(b->ctx, node);
     } else {
-        b->frame(b->ctx, node, m->type, (struct sh_span){.at = m->bytes, .size = m->size});
+        b->frame(b->ctx, node, m->type, (struct sh_span){.at = m->bytes, .size = m->size}, m->fd);
         lock(b->net);
         b->net->delivered[m->type]++;
+        b->net->bytes[m->type] += m->size;
         SH_CHECK(pthread_cond_broadcast(&b->net->changed) == 0);
         unlock(b->net);
     }
+}
+
+static void drop(struct message *m)
+{
+    if (m->fd >= 0) {
+        SH_CHECK(close(m->fd) == 0);
+    }
+    free(m);
 }
 
 static void *run(void *arg)
@@ -155,7 +167,7 @@ static void *run(void *arg)
         SH_CHECK(pthread_cond_broadcast(&b->net->changed) == 0);
         unlock(b->net);
         hand_over(b, m);
-        free(m);
+        drop(m);
         lock(b->net);
     }
     unlock(b->net);
@@ -204,7 +216,7 @@ void memory_bulk_close(struct bulk *bulk)
         if (from != NULL) {
             from->out_bytes -= m->size;
         }
-        free(m);
+        drop(m);
     }
     net->ends[bulk->number] = NULL;
     unlock(net);
@@ -254,6 +266,7 @@ static void cut(struct bulk *b)
         }
         m->due_us = sh_now_us();
         m->from = b->number;
+        m->fd = -1;
         m->down = true;
         insert(net->ends[i], m);
     }
@@ -270,8 +283,8 @@ static void count_for_cut(struct bulk *b, uint16_t type)
     }
 }
 
-enum sh_err bulk_send(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
-                      struct sh_span head, struct sh_span body)
+static enum sh_err post(struct bulk *bulk, const uint8_t *node, uint16_t type, struct sh_span head,
+                        struct sh_span body, int fd)
 {
     struct memory_net *net = bulk->net;
     size_t size = head.size + body.size;
@@ -290,6 +303,8 @@ enum sh_err bulk_send(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], u
         SH_CHECK(m != NULL);
         m->from = bulk->number;
         m->type = type;
+        m->fd = fd < 0 ? -1 : dup(fd);
+        SH_CHECK((m->fd < 0) == (fd < 0));
         m->size = size;
         m->due_us = sh_now_us() + sh_rng_below(&net->rng, net->config.delay_us + 1);
         if (head.size > 0) {
@@ -309,6 +324,19 @@ enum sh_err bulk_send(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], u
     count_for_cut(bulk, type);
     unlock(net);
     return SH_OK;
+}
+
+enum sh_err bulk_send(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
+                      struct sh_span head, struct sh_span body)
+{
+    return post(bulk, node, type, head, body, -1);
+}
+
+bool bulk_hand(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
+               struct sh_span head, int fd)
+{
+    return bulk->net->config.one_machine &&
+           post(bulk, node, type, head, (struct sh_span){0}, fd) == SH_OK;
 }
 
 bool bulk_wait_room(struct bulk *bulk, size_t size, uint64_t timeout_us)
@@ -365,6 +393,14 @@ bool memory_net_wait(struct memory_net *net, uint16_t type, uint32_t frames, uin
     bool enough = net->delivered[type] - first >= frames;
     unlock(net);
     return enough;
+}
+
+uint64_t memory_net_bytes(struct memory_net *net, uint16_t type)
+{
+    lock(net);
+    uint64_t bytes = net->bytes[type];
+    unlock(net);
+    return bytes;
 }
 
 bool memory_bulk_wait_cut(struct bulk *bulk, uint64_t timeout_us)

@@ -17,6 +17,7 @@ struct memory_net_config {
     uint32_t loss_percent;
     uint64_t delay_us;   /* longest trip */
     size_t outbox_bytes; /* of one agent: FULL beyond; 0: 1 MiB */
+    bool one_machine;    /* descriptors can be handed over */
 };
 
 struct memory_net *memory_net_open(const struct memory_net_config *config);
@@ -35,6 +36,8 @@ void memory_bulk_cut_after(struct bulk *bulk, uint16_t type, uint32_t frames);
 bool memory_bulk_is_cut(struct bulk *bulk);
 /* Waits until the net has delivered so many more frames of a type, at most timeout_us. */
 bool memory_net_wait(struct memory_net *net, uint16_t type, uint32_t frames, uint64_t timeout_us);
+/* Payload bytes of the frames of a type delivered so far. */
+uint64_t memory_net_bytes(struct memory_net *net, uint16_t type);
 /* Waits until this end is cut, at most timeout_us. */
 bool memory_bulk_wait_cut(struct bulk *bulk, uint64_t timeout_us);
 /* Changes one bit of one payload byte of the next frame of this type. */

@@ -3,9 +3,9 @@
 """The same bytes: a job gives one model digest, one file and one optimiser state on one agent, on
 three, on three whose coordinator is killed, and on three of which a worker is killed and another
 joins, each in fresh directories. Kills fall between 25 and 75 % of the steps; every agent, the
-joiner too, does at least 10 % of an equal part of the rank-steps. Another seed gives another digest,
-and so does a test build that adds sums one after the other instead of in the tree: or the bar would
-be blind.
+joiner too, does at least 10 % of an equal part of the rank-steps. Three agents read each other's
+shelves (agent/train/shelf.h) when one is killed. Another seed gives another digest, and so does a
+test build that adds sums one after the other instead of in the tree: or the bar would be blind.
 
     digest.py            the digits CNN, and 12,000 images of MNIST with batchnorm and dropout
     digest.py --short    the digits CNN alone (the test run)
@@ -49,6 +49,14 @@ class Trial:
     def until_step(self, part):
         wait_step(self.survivor(), self.job, int(part * self.steps), LONG_S)
 
+    def require_shelves(self):
+        """On one machine every member maps, for reading, what each of the others sends from."""
+        for agent in self.agents:
+            with open(f"/proc/{agent.process.pid}/maps", encoding="utf-8") as maps:
+                mapped = [line for line in maps if "memfd:shoal-shelf" in line and " r--s " in line]
+            require(len(mapped) == len(self.agents) - 1,
+                    f"{agent.name} reads {len(mapped)} shelves of {len(self.agents)} members")
+
     def survivor(self):
         return next(a for a in self.agents if a.running())
 
@@ -72,6 +80,7 @@ def run_plain(trial, count):
 def run_leader_killed(trial, _):
     trial.begin(3)
     trial.until_step(0.35)
+    trial.require_shelves()
     trial.leader().kill()
     result = trial.end()
     return result, trial.work()

@@ -5,14 +5,17 @@
 #include "base/host/host.h"
 #include "trust/trust.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
@@ -32,10 +35,12 @@ struct end {
     uint8_t *bytes;
     size_t size;
     bool slow; /* frames are held up while this is set */
+    bool handed;
+    struct stat file; /* that the descriptor of the last frame stood for, if handed */
 };
 
 static void on_frame(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
-                     struct sh_span payload)
+                     struct sh_span payload, int fd)
 {
     struct end *e = ctx;
     EXPECT(pthread_mutex_lock(&e->lock) == 0);
@@ -50,6 +55,8 @@ static void on_frame(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t t
     EXPECT(e->bytes != NULL);
     memcpy(e->bytes, payload.at, payload.size);
     e->size = payload.size;
+    e->handed = fd >= 0;
+    EXPECT(!e->handed || fstat(fd, &e->file) == 0);
     EXPECT(pthread_cond_broadcast(&e->changed) == 0);
     EXPECT(pthread_mutex_unlock(&e->lock) == 0);
 }
@@ -338,5 +345,85 @@ TEST(without_descriptors_a_caller_waits_and_nobody_spins)
     EXPECT(setrlimit(RLIMIT_NOFILE, &limit) == 0);
     EXPECT_EQ(poll(&caller, 1, WAIT_S * 1000), 1);
     EXPECT(close(caller.fd) == 0);
+    end_close(&a);
+}
+
+static uint32_t open_descriptors(void)
+{
+    uint32_t count = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    EXPECT(dir != NULL);
+    while (readdir(dir) != NULL) {
+        count++;
+    }
+    EXPECT(closedir(dir) == 0);
+    return count;
+}
+
+TEST(a_descriptor_comes_with_its_frame_and_is_closed_after_it)
+{
+    struct end a;
+    struct end b;
+    struct stat file;
+    int fd = memfd_create("some", MFD_CLOEXEC);
+    EXPECT(fd >= 0 && fstat(fd, &file) == 0);
+    end_open(&a, 1, 10);
+    end_open(&b, 1, 20);
+    EXPECT(!nearby_hand(a.nearby, b.trust.node, 84, text("too early"), fd));
+    EXPECT(reach(&a, &b, "", "x"));
+    end_await(&b, &b.frames, 1);
+    EXPECT(!b.handed);
+    uint32_t before = open_descriptors();
+    for (uint32_t i = 2; i < 100; i++) {
+        EXPECT(nearby_hand(a.nearby, b.trust.node, 84, text("look"), fd));
+        end_await(&b, &b.frames, i);
+        EXPECT_EQ(b.type, 84);
+        EXPECT_MEM(b.bytes, "look", 4);
+        EXPECT(b.handed && b.file.st_ino == file.st_ino && b.file.st_dev == file.st_dev);
+    }
+    EXPECT(reach(&a, &b, "", "without"));
+    end_await(&b, &b.frames, 100);
+    EXPECT(!b.handed);
+    EXPECT_EQ(open_descriptors(), before);
+    end_close(&a);
+    end_close(&b);
+    EXPECT(close(fd) == 0);
+}
+
+TEST(descriptors_that_nobody_asked_for_are_closed)
+{
+    enum { MANY = 200 };
+    struct end a;
+    union {
+        struct cmsghdr align;
+        uint8_t bytes[CMSG_SPACE(MANY * sizeof(int))];
+    } control = {.bytes = {0}};
+    struct iovec part = {.iov_base = (void *)(uintptr_t) "x", .iov_len = 1};
+    end_open(&a, 1, 10);
+    uint32_t before = open_descriptors();
+    for (int count = 1; count <= MANY; count += count < 4 ? 1 : 98) {
+        int fds[MANY];
+        uint8_t answer[512];
+        int fd = dial_raw(&a);
+        for (int i = 0; i < count; i++) {
+            fds[i] = fd;
+        }
+        struct msghdr message = {.msg_iov = &part,
+                                 .msg_iovlen = 1,
+                                 .msg_control = control.bytes,
+                                 .msg_controllen = CMSG_SPACE((size_t)count * sizeof(int))};
+        struct cmsghdr *c = CMSG_FIRSTHDR(&message);
+        EXPECT(c != NULL);
+        c->cmsg_level = SOL_SOCKET;
+        c->cmsg_type = SCM_RIGHTS;
+        c->cmsg_len = CMSG_LEN((size_t)count * sizeof(int));
+        memcpy(CMSG_DATA(c), fds, (size_t)count * sizeof(int));
+        EXPECT_EQ(sendmsg(fd, &message, MSG_NOSIGNAL), 1);
+        ssize_t got = recv(fd, answer, sizeof answer, 0);
+        EXPECT(got == 0 || (got < 0 && errno == ECONNRESET));
+        EXPECT(close(fd) == 0);
+    }
+    EXPECT_EQ(open_descriptors(), before);
+    EXPECT_EQ(a.frames, 0);
     end_close(&a);
 }

@@ -140,6 +140,42 @@ TEST(frames_come_back_as_they_were)
     EXPECT_EQ(back.sum, frame.sum);
 }
 
+TEST(a_frame_says_where_its_payload_lies_or_which_shelf_its_sender_reads)
+{
+    uint8_t bytes[ROUND_FRAME_BYTES + 8] = {0};
+    struct round_frame back;
+    struct sh_span payload;
+    struct round_frame lies = some_frame();
+    lies.shelf = UINT64_C(0x6162636465666768);
+    lies.shelf_at = UINT64_C(0x7172737475767778);
+    round_frame_encode(&lies, bytes);
+    struct sh_span span = {.at = bytes, .size = ROUND_FRAME_BYTES};
+    EXPECT_EQ(round_frame_decode(span, &back, &payload), SH_OK);
+    EXPECT_EQ(payload.size, 0);
+    EXPECT_EQ(back.sum, 0);
+    EXPECT_EQ(back.shelf, lies.shelf);
+    EXPECT_EQ(back.shelf_at, lies.shelf_at);
+    struct sh_span followed = {.at = bytes, .size = sizeof bytes};
+    EXPECT_EQ(round_frame_decode(followed, &back, &payload), SH_ERR_CORRUPT);
+    lies.count =
+        SH_BULK_CHUNK_BYTES / ROUND_ELEMENT_BYTES + 1; /* no longer than one that follows */
+    round_frame_encode(&lies, bytes);
+    EXPECT_EQ(round_frame_decode(span, &back, &payload), SH_ERR_CORRUPT);
+    lies = some_frame();
+    lies.shelf_at = 64; /* on no shelf */
+    round_frame_encode(&lies, bytes);
+    EXPECT_EQ(round_frame_decode(span, &back, &payload), SH_ERR_CORRUPT);
+    struct round_frame asks = some_frame();
+    asks.kind = ROUND_FRAME_ASK_PART;
+    asks.shelf = 5;
+    round_frame_encode(&asks, bytes);
+    EXPECT_EQ(round_frame_decode(span, &back, &payload), SH_OK);
+    EXPECT_EQ(back.shelf, 5);
+    asks.shelf_at = 64;
+    round_frame_encode(&asks, bytes);
+    EXPECT_EQ(round_frame_decode(span, &back, &payload), SH_ERR_CORRUPT);
+}
+
 TEST(damaged_frames_are_refused)
 {
     uint8_t bytes[ROUND_FRAME_BYTES + 12] = {0};

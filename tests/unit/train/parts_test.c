@@ -6,6 +6,7 @@
 #include "tst.h"
 
 #include "base/rng.h"
+#include "kernels/kn.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -207,6 +208,32 @@ TEST(messages_come_back_as_they_went)
               SH_ERR_CORRUPT);
 }
 
+TEST(an_offer_names_a_shelf_and_is_taken_or_not)
+{
+    for (uint32_t taken = 0; taken < 2; taken++) {
+        uint8_t bytes[TRAIN_MESSAGE_BYTES];
+        struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+        struct train_offer offer = {
+            .about = {.unit = {.job = 9}, .generation = 33}, .number = 77, .taken = taken != 0};
+        struct train_offer back;
+        train_offer_encode(&offer, &w);
+        struct sh_span span = {.at = bytes, .size = w.used};
+        EXPECT_EQ(train_offer_decode(span, &back), SH_OK);
+        EXPECT_EQ(back.about.generation, 33);
+        EXPECT_EQ(back.number, 77);
+        EXPECT_EQ(back.taken, offer.taken);
+        for (size_t cut = 0; cut < w.used; cut++) {
+            EXPECT_EQ(train_offer_decode((struct sh_span){.at = bytes, .size = cut}, &back),
+                      SH_ERR_CORRUPT);
+        }
+        bytes[w.used - 4] = 2; /* neither */
+        EXPECT_EQ(train_offer_decode(span, &back), SH_ERR_CORRUPT);
+        bytes[w.used - 4] = 0;
+        memset(bytes + w.used - 12, 0, 8); /* of no shelf */
+        EXPECT_EQ(train_offer_decode(span, &back), SH_ERR_CORRUPT);
+    }
+}
+
 TEST(a_fetch_of_nothing_or_of_too_much_is_refused)
 {
     static const struct {
@@ -289,8 +316,13 @@ TEST(sums_of_subtrees_are_the_same_whichever_thread_adds_when)
     for (uint32_t threads = 1; threads <= 4; threads++) {
         struct adder a = {.lock = PTHREAD_MUTEX_INITIALIZER};
         EXPECT_EQ(train_sum_open(&a.sum, RANKS, SIZE, threads), SH_OK);
+        size_t all = train_sum_bytes(a.sum, 0, RANKS);
         for (size_t row = 0; row < SH_COUNT(ROWS); row++) {
             pthread_t thread[4];
+            size_t bytes = train_sum_bytes(a.sum, ROWS[row].low, ROWS[row].high);
+            EXPECT(bytes <= all);
+            float *memory = aligned_alloc(KN_ALIGN, bytes);
+            train_sum_use(a.sum, memory);
             uint32_t count = train_sum_begin(a.sum, ROWS[row].low, ROWS[row].high, SIZE);
             EXPECT_EQ(count, ROWS[row].subtrees);
             a.next = ROWS[row].low;
@@ -316,6 +348,7 @@ TEST(sums_of_subtrees_are_the_same_whichever_thread_adds_when)
                 }
                 low += size;
             }
+            free(memory);
         }
         train_sum_close(a.sum);
     }

@@ -120,6 +120,67 @@ TEST(late_lost_and_disordered_frames_change_nothing)
     expect_same_result(&unit, &alone);
 }
 
+static const struct memory_net_config NEAR = {.seed = 1, .one_machine = true};
+
+/* Bytes of chunk frames that the job takes on the first agents. */
+static uint64_t train_on(uint32_t agents, const struct memory_net_config *net,
+                         const struct herd_job *job, struct jobs_unit *unit)
+{
+    struct herd h;
+    herd_open(&h, agents, net);
+    herd_submit(&h, job);
+    (void)herd_place(&h, ALL, agents, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, unit);
+    uint64_t bytes = memory_net_bytes(h.net, FRAME_TRAIN_CHUNK);
+    herd_close(&h);
+    return bytes;
+}
+
+TEST(members_on_one_machine_send_places_instead_of_bytes)
+{
+    const struct herd_job job = {.epochs = 10};
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    for (uint32_t agents = 2; agents <= 4; agents++) {
+        uint64_t far = train_on(agents, NULL, &job, &unit);
+        expect_same_result(&unit, &alone);
+        uint64_t near = train_on(agents, &NEAR, &job, &unit);
+        expect_same_result(&unit, &alone);
+        EXPECT(near < far / 4); /* the first rounds begin before shelves are taken */
+    }
+}
+
+TEST(late_lost_and_disordered_places_change_nothing)
+{
+    const struct herd_job job = {.epochs = 4};
+    const struct memory_net_config net = {
+        .seed = 5, .loss_percent = 2, .delay_us = 3000, .one_machine = true};
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    herd_run(3, &net, &job, &unit);
+    expect_same_result(&unit, &alone);
+}
+
+TEST(a_member_killed_while_others_read_its_shelf_is_replaced_by_them)
+{
+    const struct herd_job job = {.epochs = 40};
+    struct herd h;
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    herd_open(&h, 3, &NEAR);
+    herd_submit(&h, &job);
+    (void)herd_place(&h, ALL, 3, WIRE_CAUSE_PLACED);
+    memory_bulk_cut_after(h.agents[1].bulk, FRAME_TRAIN_CHUNK, 200);
+    EXPECT(memory_bulk_wait_cut(h.agents[1].bulk, HERD_WAIT_US));
+    (void)herd_place(&h, (const uint32_t[]){0, 2}, 2, WIRE_CAUSE_MEMBER_DEAD);
+    herd_await_end(&h, &unit);
+    expect_same_result(&unit, &alone);
+    herd_close(&h);
+}
+
 TEST(another_seed_gives_another_model)
 {
     struct jobs_unit one;
