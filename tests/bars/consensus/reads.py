@@ -81,7 +81,7 @@ def across_a_crash(mesh, agents):
 
 
 def rates(mesh, agents):
-    program = os.path.join(build_dir(True), "bin", "read_rate")
+    program = os.path.join(build_dir(True), "bin", "http_rate")
     leader = agreed_leader(agents)
     reader = next(a for a in agents if a is not leader)
     job = reader.submit(noop("read", 1))["id"]
@@ -89,10 +89,10 @@ def rates(mesh, agents):
     seen = {"": [], "?stale=1": []}
     for _ in range(ROUNDS):
         for query, list_of in seen.items():
-            done = subprocess.run([program, reader.api, f"/api/v1/jobs/{job}{query}", str(CLIENTS),
-                                   str(SECONDS)], capture_output=True, text=True, check=False,
+            done = subprocess.run([program, reader.api, "GET", f"/api/v1/jobs/{job}{query}",
+                                   str(CLIENTS), str(SECONDS)], capture_output=True, text=True, check=False,
                                   timeout=120)
-            require(done.returncode == 0, f"read_rate: {done.stderr}")
+            require(done.returncode == 0, f"http_rate: {done.stderr}")
             list_of.append([float(word) for word in done.stdout.split()])
     rate = {query: statistics.median(row[0] for row in rows) for query, rows in seen.items()}
     p50 = {query: statistics.median(row[1] for row in rows) for query, rows in seen.items()}
