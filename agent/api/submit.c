@@ -244,18 +244,29 @@ static bool parse(const struct api_request *request, struct api_reply *reply, st
     return err == SH_OK;
 }
 
-static void reply_submitted(const struct api_request *request, struct api_reply *reply,
-                            const struct jobs_result *result)
+/* The job as it is in the tables: it was submitted before. False with the reply made. */
+static bool read_job(const struct api_request *request, struct api_reply *reply, uint64_t id,
+                     struct jobs_job *job)
 {
     struct service_view *view = NULL;
-    struct jobs_job job;
     if (!api_open_here(request, reply, &view)) {
-        return;
+        return false;
     }
-    enum sh_err err = jobs_job_get(service_view_table(view), result->unit.job, &job);
+    enum sh_err err = jobs_job_get(service_view_table(view), id, job);
     service_view_close(view);
     if (err != SH_OK) {
         api_reply_err(reply, err);
+    }
+    return err == SH_OK;
+}
+
+static void reply_submitted(const struct api_request *request, struct api_reply *reply,
+                            const struct jobs_submit *submit, const struct jobs_result *result)
+{
+    struct jobs_job job;
+    if (!result->duplicate) {
+        jobs_job_begin(submit, result->unit.job, result->stamp_us, &job);
+    } else if (!read_job(request, reply, result->unit.job, &job)) {
         return;
     }
     json_t *out = api_job_json(&job);
@@ -290,7 +301,7 @@ static void submit(const struct api_request *request, struct api_reply *reply, s
     } else if (err != SH_OK) {
         api_reply_err(reply, err);
     } else {
-        reply_submitted(request, reply, &result);
+        reply_submitted(request, reply, &s->cmd.u.submit, &result);
     }
 }
 

@@ -149,11 +149,14 @@ void spec_build_close(struct spec_builder *b)
 
 struct spec_tree *spec_read_tree(const char *text, size_t size, struct spec_errors *errors)
 {
-    struct spec_tree *tree = calloc(1, sizeof *tree);
+    /* Most files need a small part of it: nodes and text are filled in as they are taken. */
+    struct spec_tree *tree = malloc(sizeof *tree);
     if (tree == NULL) {
         spec_note(errors, (struct spec_place){0}, "", NULL, "out of memory");
         return NULL;
     }
+    tree->count = 0;
+    tree->text_used = 0;
     struct spec_builder b = {.tree = tree, .errors = errors};
     text = text != NULL ? text : ""; /* no bytes, as an empty request body gives them */
     size_t first = 0;

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/tx.h"
 
-static void fill_job(struct jobs_tx *tx, const struct jobs_submit *c)
+void jobs_job_begin(const struct jobs_submit *c, uint64_t id, uint64_t stamp_us,
+                    struct jobs_job *job)
 {
-    struct jobs_job *job = &tx->core->job;
-    *job = (struct jobs_job){.id = tx->entry->index,
+    *job = (struct jobs_job){.id = id,
                              .state = JOBS_WAITING,
                              .kind = c->kind,
                              .need = c->need,
@@ -12,7 +12,7 @@ static void fill_job(struct jobs_tx *tx, const struct jobs_submit *c)
                              .priority = c->priority,
                              .retries = c->retries,
                              .checkpoint_keep = c->checkpoint_keep,
-                             .submit_us = tx->meta.stamp_us,
+                             .submit_us = stamp_us,
                              .units = c->units,
                              .blob_count = c->blob_count};
     memcpy(job->name, c->name, sizeof job->name);
@@ -74,7 +74,7 @@ enum jobs_code jobs_do_submit(struct jobs_tx *tx, const struct jobs_submit *c)
     /* The rows of a job bear its id, which is this entry's index; its key was looked for above. */
     tx->fresh = true;
     struct jobs *core = tx->core;
-    fill_job(tx, c);
+    jobs_job_begin(c, tx->entry->index, tx->meta.stamp_us, &core->job);
     tx->result->unit.job = core->job.id;
     jobs_tx_put(tx, jobs_row_u64('s', core->job.id), jobs_row_put_spec(core->buffer, c->spec));
     if (c->key[0] != '\0') {
