@@ -29,6 +29,7 @@ struct api {
     bool token_set;
     uint8_t token[SH_DIGEST_BYTES]; /* its digest: compared without regard to its length */
     atomic_bool stopping;
+    atomic_uint streams;
     atomic_uint_fast64_t body_bytes; /* reserved by requests in progress */
 };
 
@@ -55,6 +56,16 @@ const char *api_header(const struct api_request *request, const char *name)
                                        MHD_HEADER_KIND, name);
 }
 
+bool api_number(const char *text, uint64_t max, uint64_t *out)
+{
+    size_t n = strspn(text, "0123456789");
+    if (n == 0 || n > 19 || text[n] != '\0') {
+        return false;
+    }
+    *out = strtoull(text, NULL, 10);
+    return *out <= max;
+}
+
 bool api_query_u64(const struct api_request *request, const char *name, uint64_t max,
                    uint64_t fallback, uint64_t *out)
 {
@@ -63,12 +74,24 @@ bool api_query_u64(const struct api_request *request, const char *name, uint64_t
         *out = fallback;
         return true;
     }
-    size_t n = strspn(text, "0123456789");
-    if (n == 0 || n > 19 || text[n] != '\0') {
-        return false;
+    return api_number(text, max, out);
+}
+
+bool api_stream_take(const struct api_request *request, struct api_reply *reply)
+{
+    if (atomic_fetch_add(&request->api->streams, 1) < API_STREAMS_MAX) {
+        return true;
     }
-    *out = strtoull(text, NULL, 10);
-    return *out <= max;
+    api_stream_drop(request->api);
+    api_reply_error(reply, SH_ERR_FULL, "", "", "this agent serves %u streams already",
+                    API_STREAMS_MAX);
+    return false;
+}
+
+void api_stream_drop(struct api *api)
+{
+    unsigned before = atomic_fetch_sub(&api->streams, 1);
+    SH_CHECK_CMP(before, >, 0);
 }
 
 bool api_is_stopping(const struct api *api)

@@ -16,16 +16,16 @@
 #include <stdint.h>
 
 #define API_CONNECTIONS_MAX   512u
-#define API_BODY_BYTES_MAX    (2u << 20)           /* of a request, uploads apart */
+#define API_STREAMS_MAX       256u       /* of them streams: other requests always find a place */
+#define API_BODY_BYTES_MAX    (2u << 20) /* of a request, uploads apart */
 #define API_UPLOAD_BYTES_MAX  (UINT64_C(1) << 30)  /* PUT /blobs */
 #define API_PREDICT_BYTES_MAX (UINT64_C(64) << 20) /* POST /predict */
 #define API_TOKEN_BYTES_MAX   127u
 #define API_IDLE_TIMEOUT_S    30u                /* of a connection without traffic */
 #define API_WRITE_TIMEOUT_US  UINT64_C(15000000) /* of a call that changes the replicated state */
-#define API_READ_TIMEOUT_US                                                                        \
-    UINT64_C(5000000)                           /* of a linearizable read: a change of coordinator \
-                                                 */
-#define API_STREAM_TIMEOUT_US UINT64_C(1000000) /* between two comments of an idle event stream */
+#define API_READ_TIMEOUT_US   UINT64_C(5000000)  /* of a linearizable read */
+#define API_STREAM_TIMEOUT_US UINT64_C(1000000)  /* between two comments of an idle event stream */
+#define API_WATCH_AGE_US      UINT64_C(10000000) /* a watch without news of the coordinator ends */
 
 struct api_config {
     const char *listen;     /* HOST:PORT; port 0: any free one */

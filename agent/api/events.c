@@ -29,7 +29,7 @@ static const char *const NAMES[METRIC_COUNT] = {
 };
 
 struct events {
-    const struct api *api;
+    struct api *api;
     struct service *service;
     uint64_t job;
     uint32_t history;            /* next event */
@@ -204,6 +204,13 @@ static bool read_since(const char *text, struct events *e)
     return true;
 }
 
+static void close_events(void *ctx)
+{
+    struct events *e = ctx;
+    api_stream_drop(e->api);
+    free(e);
+}
+
 void api_get_events(const struct api_request *request, struct api_reply *reply)
 {
     struct service_view *view = NULL;
@@ -228,11 +235,15 @@ void api_get_events(const struct api_request *request, struct api_reply *reply)
                         "must be the id of an earlier event");
         return;
     }
+    if (!api_stream_take(request, reply)) {
+        free(e);
+        return;
+    }
     e->api = request->api;
     e->service = request->service;
     e->job = job.id;
     reply->status = 200;
     reply->type = "text/event-stream";
-    reply->stream =
-        (struct api_stream){.read = read_events, .close = free, .ctx = e, .size = UINT64_MAX};
+    reply->stream = (struct api_stream){
+        .read = read_events, .close = close_events, .ctx = e, .size = UINT64_MAX};
 }

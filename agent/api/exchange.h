@@ -14,7 +14,7 @@
 
 struct api_request {
     struct service *service;
-    const struct api *api;
+    struct api *api;
     const void *connection; /* of the HTTP library */
     char params[API_PARAMS_MAX][API_PARAM_BYTES_MAX + 1];
     const uint8_t *body; /* borrowed */
@@ -50,6 +50,12 @@ const char *api_header(const struct api_request *request, const char *name);
 /* A whole number in [0, max] from the query, or fallback when absent; false when it is not one. */
 bool api_query_u64(const struct api_request *request, const char *name, uint64_t max,
                    uint64_t fallback, uint64_t *out);
+/* A whole number up to max; false when text is none. */
+bool api_number(const char *text, uint64_t max, uint64_t *out);
+/* A place for a stream, given back with api_stream_drop; false with the reply made: there are
+ * API_STREAMS_MAX. */
+bool api_stream_take(const struct api_request *request, struct api_reply *reply);
+void api_stream_drop(struct api *api);
 /* True once the API is being stopped: streams end then. */
 bool api_is_stopping(const struct api *api);
 
@@ -89,6 +95,7 @@ void api_get_status(const struct api_request *request, struct api_reply *reply);
 void api_get_nodes(const struct api_request *request, struct api_reply *reply);
 void api_get_node(const struct api_request *request, struct api_reply *reply);
 void api_get_jobs(const struct api_request *request, struct api_reply *reply);
+void api_watch_jobs(const struct api_request *request, struct api_reply *reply);
 void api_post_job(const struct api_request *request, struct api_reply *reply);
 void api_get_job(const struct api_request *request, struct api_reply *reply);
 void api_stop_job(const struct api_request *request, struct api_reply *reply);

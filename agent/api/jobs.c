@@ -73,7 +73,7 @@ static json_t *rows_json(const struct api_request *request, const struct jobs_jo
     return list;
 }
 
-void api_get_jobs(const struct api_request *request, struct api_reply *reply)
+static void list_jobs(const struct api_request *request, struct api_reply *reply)
 {
     uint32_t states = 0;
     uint64_t limit = 0;
@@ -102,15 +102,27 @@ void api_get_jobs(const struct api_request *request, struct api_reply *reply)
     enum sh_err err = rows == NULL ? SH_ERR_NO_MEMORY
                                    : read_rows(service_view_table(view), states, &before, rows,
                                                (uint32_t)limit, &count);
+    uint64_t revision = service_view_index(view);
     service_view_close(view);
     if (err == SH_OK) {
         json_t *list = rows_json(request, rows, count);
         api_reply_json(reply, 200,
-                       json_pack("{s:o, s:I}", "jobs", list, "next", (json_int_t)before));
+                       json_pack("{s:o, s:I, s:I}", "jobs", list, "next", (json_int_t)before,
+                                 "revision", (json_int_t)revision));
     } else {
         api_reply_err(reply, err);
     }
     free(rows);
+}
+
+void api_get_jobs(const struct api_request *request, struct api_reply *reply)
+{
+    const char *watch = api_query(request, "watch");
+    if (watch != NULL && strcmp(watch, "0") != 0) {
+        api_watch_jobs(request, reply);
+    } else {
+        list_jobs(request, reply);
+    }
 }
 
 static json_t *units_json(const struct sh_table *t, uint64_t job)

@@ -31,6 +31,8 @@ unsigned api_status_of(enum sh_err err)
     case SH_ERR_CANCELLED:
     case SH_ERR_IN_USE:
         return 409;
+    case SH_ERR_GONE:
+        return 410;
     case SH_ERR_LIMIT:
         return 413;
     case SH_ERR_DIVERGED:

@@ -107,7 +107,7 @@ json_t *api_node_ref(const struct sh_table *t, const uint8_t id[static SH_NODE_I
     return out;
 }
 
-static const char *kind_text(enum wire_kind kind)
+const char *api_kind_text(enum wire_kind kind)
 {
     return kind == WIRE_KIND_TRAIN ? "train" : "noop";
 }
@@ -121,14 +121,15 @@ static json_t *failure_json(const struct jobs_job *job)
 json_t *api_job_json(const struct jobs_job *job)
 {
     json_t *out = json_pack(
-        "{s:I, s:s, s:s, s:s, s:s, s:i, s:b, s:s, s:I, s:I, s:I, s:i, s:i, s:i}", "id",
-        (json_int_t)job->id, "name", job->name, "kind", kind_text(job->kind), "state",
+        "{s:I, s:s, s:s, s:s, s:s, s:i, s:b, s:s, s:I, s:I, s:I, s:i, s:i, s:i, s:I}", "id",
+        (json_int_t)job->id, "name", job->name, "kind", api_kind_text(job->kind), "state",
         jobs_state_name((uint32_t)job->state), "owner", job->owner, "priority", (int)job->priority,
         "reproducible", job->reproducible && !job->mixed, "arithmetic",
         job->need.arithmetic == WIRE_ARITHMETIC_ANY ? "any" : "same", "submitted_us",
         (json_int_t)job->submit_us, "started_us", (json_int_t)job->start_us, "ended_us",
         (json_int_t)job->end_us, "units", (int)job->units, "units_completed",
-        (int)job->units_in[JOBS_COMPLETED], "units_running", (int)job->units_in[JOBS_RUNNING]);
+        (int)job->units_in[JOBS_COMPLETED], "units_running", (int)job->units_in[JOBS_RUNNING],
+        "events", (json_int_t)job->event_next);
     if (out == NULL) {
         return NULL;
     }

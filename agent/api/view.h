@@ -24,6 +24,7 @@ bool api_open_here(const struct api_request *request, struct api_reply *reply,
 bool api_find_job(const struct api_request *request, struct api_reply *reply,
                   const struct sh_table *t, struct jobs_job *job);
 
+const char *api_kind_text(enum wire_kind kind);
 /* One line of `shoal ps`. */
 json_t *api_job_json(const struct jobs_job *job);
 json_t *api_unit_json(const struct sh_table *t, const struct jobs_unit *unit);

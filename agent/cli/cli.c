@@ -133,25 +133,16 @@ enum cli_exit cli_exit_of(const char *code)
         const char *code;
         enum cli_exit status;
     } TABLE[] = {
-        {"NOT_FOUND", CLI_NOT_FOUND},
-        {"EXISTS", CLI_CONFLICT},
-        {"CONFLICT", CLI_CONFLICT},
-        {"STALE", CLI_CONFLICT},
-        {"CANCELLED", CLI_CONFLICT},
-        {"IN_USE", CLI_CONFLICT},
-        {"DENIED", CLI_DENIED},
-        {"CLUSTER", CLI_DENIED},
-        {"NO_QUORUM", CLI_UNREACHABLE},
-        {"NOT_LEADER", CLI_UNREACHABLE},
-        {"UNREACHABLE", CLI_UNREACHABLE},
-        {"FULL", CLI_UNREACHABLE},
-        {"TIMEOUT", CLI_TIMEOUT},
-        {"INVALID", CLI_INVALID},
-        {"CORRUPT", CLI_INVALID},
-        {"VERSION", CLI_INVALID},
-        {"LIMIT", CLI_INVALID},
-        {"DIVERGED", CLI_INVALID},
-        {"USAGE", CLI_USAGE},
+        {"NOT_FOUND", CLI_NOT_FOUND},    {"EXISTS", CLI_CONFLICT},
+        {"CONFLICT", CLI_CONFLICT},      {"STALE", CLI_CONFLICT},
+        {"GONE", CLI_CONFLICT},          {"CANCELLED", CLI_CONFLICT},
+        {"IN_USE", CLI_CONFLICT},        {"DENIED", CLI_DENIED},
+        {"CLUSTER", CLI_DENIED},         {"NO_QUORUM", CLI_UNREACHABLE},
+        {"NOT_LEADER", CLI_UNREACHABLE}, {"UNREACHABLE", CLI_UNREACHABLE},
+        {"FULL", CLI_UNREACHABLE},       {"TIMEOUT", CLI_TIMEOUT},
+        {"INVALID", CLI_INVALID},        {"CORRUPT", CLI_INVALID},
+        {"VERSION", CLI_INVALID},        {"LIMIT", CLI_INVALID},
+        {"DIVERGED", CLI_INVALID},       {"USAGE", CLI_USAGE},
     };
     for (size_t i = 0; i < SH_COUNT(TABLE); i++) {
         if (strcmp(TABLE[i].code, code) == 0) {

@@ -125,6 +125,8 @@ int cli_run_complete(struct cli *c);
 
 /* Follows a job to its end (submit --wait, watch); quiet: only the outcome. */
 int cli_follow(struct cli *c, const char *job, bool quiet);
+/* Prints changes of all jobs as they happen, across agents (watch without a job). */
+int cli_follow_all(struct cli *c);
 
 /* Help of one verb, and the list of all. */
 void cli_print_help(FILE *out, const struct cli_verb *verb);

@@ -31,6 +31,10 @@ static const struct cli_option PS[] = {
     {"--state", 0, "STATE", "only these: waiting,running,stopping,completed,failed,stopped"},
     {"--limit", 0, "N", "how many, newest first (20)"},
 };
+static const struct cli_option WATCH[] = {
+    {"--from", 0, "REVISION", "changes after this one (of all jobs)"},
+    {"--limit", 0, "N", "end after so many changes (of all jobs)"},
+};
 static const struct cli_option LOGS[] = {
     {"--follow", 'f', NULL, "stay until the job has ended"},
 };
@@ -67,8 +71,8 @@ const struct cli_verb CLI_VERBS[] = {
     {"validate", "JOB.yaml", "check a job file and its data; print its layers", NO_OPTIONS, 1, 1,
      false, cli_run_validate},
     {"ps", "", "jobs, newest first", OPTIONS(PS), 0, 0, true, cli_run_ps},
-    {"watch", "JOB", "follow a job: progress, loss and accuracy", NO_OPTIONS, 1, 1, true,
-     cli_run_watch},
+    {"watch", "[JOB]", "follow a job: progress, loss and accuracy; or changes of all jobs",
+     OPTIONS(WATCH), 0, 1, true, cli_run_watch},
     {"metrics", "JOB", "what a job measured", OPTIONS(METRICS), 1, 1, true, cli_run_metrics},
     {"logs", "JOB", "what a job wrote", OPTIONS(LOGS), 1, 1, true, cli_run_logs},
     {"why", "JOB", "why a job waits or runs where it does, an agent a line", NO_OPTIONS, 1, 1, true,

@@ -225,5 +225,8 @@ int cli_follow(struct cli *c, const char *job, bool quiet)
 
 int cli_run_watch(struct cli *c)
 {
+    if (c->arg_count == 0) {
+        return cli_follow_all(c);
+    }
     return cli_follow(c, c->args[0], false);
 }

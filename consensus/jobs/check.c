@@ -64,10 +64,22 @@ static void check_model(struct jobs_tx *tx, struct sh_span value, struct jobs_co
     sum->models++;
 }
 
+static void check_change(struct jobs_tx *tx, struct sh_span key, struct sh_span value)
+{
+    struct jobs_change *change = &tx->core->change;
+    SH_CHECK_CMP(jobs_row_get_change(value, change), ==, SH_OK);
+    SH_CHECK_CMP(sh_key_u64_get(key.at + 1), ==, change->index);
+    SH_CHECK_CMP(change->index, <=, tx->meta.applied);
+    SH_CHECK_CMP(tx->meta.applied - change->index, <, JOBS_WATCH_MAX);
+    SH_CHECK_CMP(change->job, <=, change->index);
+    SH_CHECK(jobs_tx_has(tx, jobs_row_u64('j', change->job)));
+}
+
 /* value is borrowed from the table, so each row is decoded before anything else is looked up. */
-static void check_row(struct jobs_tx *tx, char letter, struct sh_span value,
+static void check_row(struct jobs_tx *tx, struct sh_span key, struct sh_span value,
                       struct jobs_counts *sum)
 {
+    char letter = (char)key.at[0];
     if (letter == 'j') {
         SH_CHECK_CMP(jobs_row_get_job(value, &tx->core->job), ==, SH_OK);
         check_job(tx, sum);
@@ -79,6 +91,8 @@ static void check_row(struct jobs_tx *tx, char letter, struct sh_span value,
         SH_CHECK_CMP(jobs_row_get_dataset(value, &tx->core->dataset), ==, SH_OK);
         SH_CHECK_CMP(tx->core->dataset.holders, >, 0);
         sum->datasets++;
+    } else if (letter == 'w') {
+        check_change(tx, key, value);
     }
 }
 
@@ -94,7 +108,7 @@ void jobs_check(struct jobs *core, const struct sh_table *table)
         char letter = (char)key.at[0];
         sum.digest += letter == 'M' ? 0 : jobs_tx_row_hash(key, value);
         low = jobs_row_past(key);
-        check_row(&tx, letter, value, &sum);
+        check_row(&tx, key, value, &sum);
     }
     SH_CHECK_CMP(sum.digest, ==, tx.meta.digest);
     SH_CHECK_CMP(sum.nodes, ==, tx.meta.nodes);

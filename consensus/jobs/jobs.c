@@ -132,6 +132,7 @@ void jobs_apply(struct jobs *core, const struct sh_table *table, const struct jo
         answer(result, JOBS_CODE_ROW_DAMAGED, true);
         return;
     }
+    jobs_change_prune(&tx);
     answer(result, code, false);
     result->stamp_us = tx.meta.stamp_us;
     tx.meta.applied = entry->index;

@@ -19,9 +19,10 @@
 #define JOBS_OPEN_MAX     100000u  /* units not ended, of all jobs: SUBMIT answers FULL */
 #define JOBS_TOTAL_MAX    1000000u /* jobs ever submitted and kept; likewise */
 #define JOBS_NODES_MAX    SH_NODES_MAX
-#define JOBS_DATASETS_MAX 4096u /* names; DATASET_ADD answers FULL beyond */
-#define JOBS_HISTORY_MAX  64u   /* events kept per job, the oldest go first */
-#define JOBS_TOUCHED_MAX  16u   /* units listed in a result */
+#define JOBS_DATASETS_MAX 4096u  /* names; DATASET_ADD answers FULL beyond */
+#define JOBS_HISTORY_MAX  64u    /* events kept per job, the oldest go first */
+#define JOBS_WATCH_MAX    65536u /* newest log entries whose changes of jobs can be listed */
+#define JOBS_TOUCHED_MAX  16u    /* units listed in a result */
 
 struct jobs;
 

@@ -134,5 +134,6 @@ void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
         job->end_us = jobs_state_final(to) ? tx->meta.stamp_us : 0;
     }
     append_event(tx, unit);
+    jobs_change_note(tx);
     jobs_tx_put(tx, jobs_row_u64('j', job->id), jobs_row_put_job(tx->core->buffer, job));
 }

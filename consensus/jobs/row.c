@@ -282,6 +282,42 @@ enum sh_err jobs_row_get_event(struct sh_span value, struct jobs_event *row)
     return sh_reader_end(&r);
 }
 
+struct sh_span jobs_row_put_change(uint8_t *buffer, const struct jobs_change *row)
+{
+    struct sh_writer w = begin(buffer);
+    sh_put_u64(&w, row->index);
+    sh_put_u64(&w, row->job);
+    sh_put_u32(&w, row->seq);
+    sh_put_u32(&w, row->unit);
+    sh_put_u64(&w, row->stamp_us);
+    sh_put_u8(&w, (uint8_t)row->cause);
+    sh_put_u8(&w, (uint8_t)row->unit_state);
+    sh_put_u8(&w, (uint8_t)row->job_state);
+    sh_put_u16(&w, (uint16_t)row->reason);
+    for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
+        sh_put_u32(&w, row->units_in[i]);
+    }
+    return end(&w);
+}
+
+enum sh_err jobs_row_get_change(struct sh_span value, struct jobs_change *row)
+{
+    struct sh_reader r = open_row(value);
+    *row = (struct jobs_change){.index = sh_get_u64(&r)};
+    row->job = sh_get_u64(&r);
+    row->seq = sh_get_u32(&r);
+    row->unit = sh_get_u32(&r);
+    row->stamp_us = sh_get_u64(&r);
+    row->cause = (enum wire_cause)sh_get_u8(&r);
+    row->unit_state = state_get(&r);
+    row->job_state = state_get(&r);
+    row->reason = (enum sh_err)sh_get_u16(&r);
+    for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
+        row->units_in[i] = sh_get_u32(&r);
+    }
+    return sh_reader_end(&r);
+}
+
 struct sh_span jobs_row_put_model(uint8_t *buffer, const struct jobs_model *row)
 {
     struct sh_writer w = begin(buffer);

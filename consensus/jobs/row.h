@@ -12,6 +12,7 @@
  *   c JOB UNIT INDEX           checkpoint        e JOB SEQ     history event
  *   o NAME 0 VERSION           model             l NAME        newest version of a model name
  *   d NAME                     data set          p NAME 0 NODE one agent's copy of it
+ *   w INDEX                    change of a job that this entry made
  *
  * JOB, HANDLE and INDEX are u64, UNIT, SEQ and VERSION u32, NODE 16 bytes. */
 #ifndef SH_JOBS_ROW_H
@@ -57,6 +58,7 @@ struct sh_span jobs_row_put_job(uint8_t *buffer, const struct jobs_job *row);
 struct sh_span jobs_row_put_unit(uint8_t *buffer, const struct jobs_unit *row);
 struct sh_span jobs_row_put_checkpoint(uint8_t *buffer, const struct jobs_checkpoint *row);
 struct sh_span jobs_row_put_event(uint8_t *buffer, const struct jobs_event *row);
+struct sh_span jobs_row_put_change(uint8_t *buffer, const struct jobs_change *row);
 struct sh_span jobs_row_put_model(uint8_t *buffer, const struct jobs_model *row);
 struct sh_span jobs_row_put_dataset(uint8_t *buffer, const struct jobs_dataset *row);
 struct sh_span jobs_row_put_holder(uint8_t *buffer, const struct jobs_dataset_holder *row);
@@ -72,6 +74,7 @@ SH_MUST_USE enum sh_err jobs_row_get_job(struct sh_span value, struct jobs_job *
 SH_MUST_USE enum sh_err jobs_row_get_unit(struct sh_span value, struct jobs_unit *row);
 SH_MUST_USE enum sh_err jobs_row_get_checkpoint(struct sh_span value, struct jobs_checkpoint *row);
 SH_MUST_USE enum sh_err jobs_row_get_event(struct sh_span value, struct jobs_event *row);
+SH_MUST_USE enum sh_err jobs_row_get_change(struct sh_span value, struct jobs_change *row);
 SH_MUST_USE enum sh_err jobs_row_get_model(struct sh_span value, struct jobs_model *row);
 SH_MUST_USE enum sh_err jobs_row_get_dataset(struct sh_span value, struct jobs_dataset *row);
 SH_MUST_USE enum sh_err jobs_row_get_holder(struct sh_span value, struct jobs_dataset_holder *row);

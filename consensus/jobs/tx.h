@@ -14,6 +14,7 @@ struct jobs { /* working memory of one application; no state */
     struct jobs_unit unit;
     struct jobs_unit sibling;
     struct jobs_event event;
+    struct jobs_change change;
     struct jobs_model model;
     struct jobs_dataset dataset;
     struct jobs_dataset_holder holder;
@@ -50,6 +51,11 @@ void jobs_life_stop_open(struct jobs_tx *tx);
 /* Derives the job's state from its units, appends the history event in core->event (its cause,
  * unit, reason, text and nodes are set by the caller) and writes the job row. */
 void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit);
+
+/* In change.c: keeps core->event, of core->job, as the change that this entry made. */
+void jobs_change_note(struct jobs_tx *tx);
+/* Forgets changes that this entry moves out of the window; before meta.applied is raised. */
+void jobs_change_prune(struct jobs_tx *tx);
 
 enum jobs_code jobs_do_node_admit(struct jobs_tx *tx, const struct jobs_node_admit *c);
 enum jobs_code jobs_do_node_remove(struct jobs_tx *tx, const struct jobs_node_remove *c);

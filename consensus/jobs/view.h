@@ -97,6 +97,20 @@ struct jobs_event {
     uint8_t nodes[WIRE_MEMBERS_MAX][SH_NODE_ID_BYTES];
 };
 
+/* What one entry changed about a job: its history event, and the counts of its units then. */
+struct jobs_change {
+    uint64_t index; /* of the log entry: the revision. At most one change an entry */
+    uint64_t job;
+    uint32_t seq;  /* of the event */
+    uint32_t unit; /* or JOBS_EVENT_ALL_UNITS */
+    uint64_t stamp_us;
+    enum wire_cause cause;
+    enum jobs_state unit_state;
+    enum jobs_state job_state;
+    enum sh_err reason;
+    uint32_t units_in[JOBS_STATE_COUNT];
+};
+
 struct jobs_model {
     char name[SH_NAME_MAX + 1];
     uint32_t version;      /* from 1, per name */
@@ -194,6 +208,12 @@ SH_MUST_USE enum sh_err jobs_checkpoint_list(const struct sh_table *t, struct wi
 /* Events of a job with seq >= from, oldest first. */
 SH_MUST_USE enum sh_err jobs_history_list(const struct sh_table *t, uint64_t job, uint32_t from,
                                           struct jobs_event *out, uint32_t max, uint32_t *count);
+
+/* Changes of jobs by entries after index `after`, ascending, over all jobs. Whoever lists jobs in a
+ * table of applied index A and goes on with the changes after A misses none and sees none twice, on
+ * any replica. GONE: some of them are older than JOBS_WATCH_MAX entries and were forgotten. */
+SH_MUST_USE enum sh_err jobs_change_list(const struct sh_table *t, uint64_t after,
+                                         struct jobs_change *out, uint32_t max, uint32_t *count);
 
 /* version 0: the newest. */
 SH_MUST_USE enum sh_err jobs_model_get(const struct sh_table *t, const char *name, uint32_t version,

@@ -30,13 +30,14 @@
     X(19, DIVERGED, "the computation produced a value that is not finite")                         \
     X(20, CANCELLED, "stopped on request")                                                         \
     X(21, NO_MEMORY, "out of memory")                                                              \
-    X(22, UNSUPPORTED, "not supported here")
+    X(22, UNSUPPORTED, "not supported here")                                                       \
+    X(23, GONE, "what was asked for is not kept any more: list again")
 
 enum sh_err {
 #define X(number, name, text) SH_ERR_##name = number,
     SH_ERR_MAP(X)
 #undef X
-        SH_ERR_COUNT = 23
+        SH_ERR_COUNT = 24
 };
 
 #define SH_OK SH_ERR_OK
