@@ -348,6 +348,7 @@ static void describe_self(struct service *s)
     inventory_read(&s->self, s->options->threads);
     memcpy(s->self.id, s->trust.node, SH_NODE_ID_BYTES);
     (void)snprintf(s->self.name, sizeof s->self.name, "%s", s->options->name);
+    (void)snprintf(s->self.zone, sizeof s->self.zone, "%s", s->options->zone);
     char text[KN_CLASS_BYTES];
     char hex[2 * WIRE_CLASS_BYTES + 1];
     (void)inventory_class_text(text, sizeof text);

@@ -5,7 +5,7 @@
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
 
-#include "base/limits.h"
+#include "wire/node.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -28,6 +28,8 @@ struct agent_options {
     char api_token_file[AGENT_PATH_MAX + 1]; /* --api-token; required when --api is not loopback */
     char name[SH_NAME_MAX + 1];              /* --name; the host name */
     uint32_t threads;                        /* --threads; 0: all cores */
+    char zone[WIRE_ZONE_MAX + 1];            /* --zone; empty: this machine is one of its own */
+    uint32_t voters;                         /* --voters; 1, 3, 5 or 7 */
 };
 
 /* Runs until SIGTERM or SIGINT (leaves gracefully). Returns the exit status of the process

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "disk.h"
 
+#include "base/host/host.h"
+#include "base/latency.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -13,7 +16,9 @@ struct disk {
     pthread_t thread;
     atomic_bool stopping;
     bool running;
-    bool failed; /* the disk thread's */
+    bool failed; /* this and the next are the disk thread's */
+    struct sh_latency syncs;
+    atomic_uint_least32_t p99_us; /* of syncs */
 };
 
 #define WAIT_US UINT64_C(60000000) /* for work; queue_stop ends it earlier */
@@ -77,7 +82,12 @@ static void flush(struct disk *d, struct batch *b)
     if (d->failed) {
         done.token = 0;
     } else {
+        uint64_t begun_us = sh_now_us();
         done.err = wal_save(d->wal, b->has_hard ? &b->hard : NULL, b->entries, b->count, b->sync);
+        if (b->sync) {
+            sh_latency_add(&d->syncs, sh_now_us() - begun_us);
+            atomic_store(&d->p99_us, sh_latency_p99(&d->syncs));
+        }
         d->failed = done.err != SH_OK;
         done.token = d->failed ? 0 : done.token;
     }
@@ -186,6 +196,11 @@ enum sh_err disk_submit(struct disk *disk, const struct disk_write *write)
 uint32_t disk_waiting(struct disk *disk)
 {
     return queue_count(disk->todo);
+}
+
+uint32_t disk_fsync_p99_us(struct disk *disk)
+{
+    return (uint32_t)atomic_load(&disk->p99_us);
 }
 
 struct queue *disk_done_queue(struct disk *disk)

@@ -43,6 +43,8 @@ void disk_close(struct disk *disk);
 SH_MUST_USE enum sh_err disk_submit(struct disk *disk, const struct disk_write *write);
 /* Writes that wait now; what need not be written can be left out while there are many. */
 uint32_t disk_waiting(struct disk *disk);
+/* 99th percentile of how long a synced write took of late; 0: none yet. */
+uint32_t disk_fsync_p99_us(struct disk *disk);
 /* Of struct disk_done. */
 struct queue *disk_done_queue(struct disk *disk);
 

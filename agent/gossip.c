@@ -73,6 +73,11 @@ static void set_addresses(struct gossip *g, const struct wire_node *node)
     bulk_set_addr(g->s->bulk, node->id, text);
 }
 
+static uint32_t rtt_of(const struct swim_member *m)
+{
+    return m->rtt_high_us < UINT32_MAX ? (uint32_t)m->rtt_high_us : UINT32_MAX;
+}
+
 /* Publishes one member; its record may not have arrived yet. */
 static void publish(struct gossip *g, const uint8_t *id, bool addresses)
 {
@@ -81,6 +86,7 @@ static void publish(struct gossip *g, const uint8_t *id, bool addresses)
     if (!swim_find(g->swim, id, &m)) {
         return;
     }
+    out.rtt_p99_us = rtt_of(&m);
     struct sh_reader r = sh_reader_over(m.meta.at, m.meta.size);
     bool self = memcmp(id, g->s->trust.node, SH_NODE_ID_BYTES) == 0;
     if (self) {
@@ -276,6 +282,16 @@ void gossip_tell_self(struct gossip *g, uint64_t now_us)
     step(g, &event);
     SH_CHECK(g->update->err == SH_OK);
     publish(g, g->s->trust.node, false);
+}
+
+void gossip_tell_rtt(struct gossip *g)
+{
+    struct swim_member m;
+    for (uint32_t place = 1; place < swim_places(g->swim); place++) {
+        if (swim_at(g->swim, place, &m) && m.rtt_us != 0) {
+            members_set_rtt(g->s->members, m.id, rtt_of(&m));
+        }
+    }
 }
 
 void gossip_hint(struct gossip *g, uint64_t now_us, const uint8_t node[SH_NODE_ID_BYTES],

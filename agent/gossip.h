@@ -31,6 +31,8 @@ uint64_t gossip_deadline_us(const struct gossip *g);
 void gossip_seed(struct gossip *g, uint64_t now_us, const struct link_addr *addr);
 /* Tells this agent's own record (parts.h: self) to the others. */
 void gossip_tell_self(struct gossip *g, uint64_t now_us);
+/* Round trips as measured of late, into the table of members. O(members). */
+void gossip_tell_rtt(struct gossip *g);
 void gossip_hint(struct gossip *g, uint64_t now_us, const uint8_t node[SH_NODE_ID_BYTES],
                  enum swim_hint hint);
 /* A FRAME_SWIM message of the control plane. */

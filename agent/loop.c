@@ -514,19 +514,26 @@ static void publish(struct loop *l, uint64_t now_us)
     }
 }
 
-/* Tells the others how busy this machine is, when that has changed by a twentieth or more. */
-static void measure_load(struct loop *l, uint64_t now_us)
+/* Tells the others how busy this machine is and how slow its disk, when that has changed by a
+ * twentieth, or to half or double. */
+static void measure_self(struct loop *l, uint64_t now_us)
 {
     if (now_us < l->load_due_us) {
         return;
     }
     l->load_due_us = now_us + LOAD_US;
+    struct wire_node *self = &l->s->self;
     uint16_t load = inventory_load(&l->load);
-    uint16_t told = l->s->self.load;
-    if (load > told + LOAD_STEP || told > load + LOAD_STEP) {
-        l->s->self.load = load;
+    uint32_t sync_us = disk_fsync_p99_us(l->s->disk);
+    bool busier = load > self->load + LOAD_STEP || self->load > load + LOAD_STEP;
+    bool slower = sync_us / 2 > self->fsync_p99_us || self->fsync_p99_us / 2 > sync_us ||
+                  (self->fsync_p99_us == 0 && sync_us != 0);
+    if (busier || slower) {
+        self->load = load;
+        self->fsync_p99_us = sync_us;
         gossip_tell_self(l->gossip, now_us);
     }
+    gossip_tell_rtt(l->gossip);
 }
 
 static void turn(struct loop *l, uint64_t now_us)
@@ -548,7 +555,7 @@ static void turn(struct loop *l, uint64_t now_us)
     }
     outbox_drain(l->outbox, l->control, now_us, lost, l);
     publish(l, now_us);
-    measure_load(l, now_us);
+    measure_self(l, now_us);
 }
 
 static uint64_t next_deadline(const struct loop *l)

@@ -5,10 +5,10 @@
 #include "journal.h"
 #include "loop.h"
 #include "parts.h"
+#include "voters.h"
 
 #include "base/host/host.h"
 #include "jobs/view.h"
-#include "roles/roles.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -25,12 +25,6 @@ enum { REFUSALS_MAX = 4096, DECISIONS_MAX = 128, NODES_MAX = SH_NODES_MAX };
 struct report {
     uint64_t until_us; /* 0: free */
     struct place_report report;
-};
-
-struct presence { /* how long a node has been as it is, for roles */
-    uint8_t id[SH_NODE_ID_BYTES];
-    enum roles_presence presence;
-    uint64_t since_us;
 };
 
 struct planner {
@@ -50,15 +44,11 @@ struct planner {
     /* The thread's own. */
     uint64_t led_since_us; /* 0: not leading */
     uint64_t term;
-    uint64_t changed_us; /* when a change of voters was proposed last, and on what */
-    struct raft_conf changed_from;
+    struct voters *voters;
     uint64_t pause_us;              /* until the next pass, unless woken */
     uint64_t rest_until_us;         /* no pass before, woken or not */
     struct service_member *members; /* NODES_MAX */
     size_t member_count;
-    struct presence presence[NODES_MAX];
-    size_t presence_count;
-    struct jobs_node *admitted; /* NODES_MAX */
     struct place_node *nodes;
     struct backlog *backlog;
     struct place_decision *decisions;
@@ -147,160 +137,6 @@ static void admit(struct planner *p, const struct sh_table *table)
         }
         propose(p, &cmd);
     }
-}
-
-/* ---- who votes ---- */
-
-static enum roles_presence presence_of(enum service_liveness liveness)
-{
-    switch (liveness) {
-    case SERVICE_ALIVE:
-    case SERVICE_SUSPECT:
-        return ROLES_ALIVE;
-    case SERVICE_DEAD:
-        return ROLES_DEAD;
-    case SERVICE_LEFT:
-        return ROLES_LEFT;
-    }
-    SH_UNREACHABLE();
-}
-
-static uint64_t since_of(struct planner *p, const uint8_t *id, enum roles_presence now_is,
-                         uint64_t now_us)
-{
-    for (size_t i = 0; i < p->presence_count; i++) {
-        struct presence *x = &p->presence[i];
-        if (memcmp(x->id, id, SH_NODE_ID_BYTES) == 0) {
-            if (x->presence != now_is) {
-                x->presence = now_is;
-                x->since_us = now_us;
-            }
-            return x->since_us;
-        }
-    }
-    if (p->presence_count < NODES_MAX) {
-        struct presence *x = &p->presence[p->presence_count++];
-        memcpy(x->id, id, SH_NODE_ID_BYTES);
-        x->presence = now_is;
-        x->since_us = now_us;
-    }
-    return now_us;
-}
-
-static uint64_t match_of(const struct raft_status *raft, uint64_t handle)
-{
-    if (handle == raft->id) {
-        return raft->durable_index;
-    }
-    for (uint32_t i = 0; i < raft->peer_count; i++) {
-        if (raft->peers[i].id == handle) {
-            return raft->peers[i].match;
-        }
-    }
-    return 0;
-}
-
-static const struct service_member *member_of(const struct planner *p, const uint8_t *id)
-{
-    for (size_t i = 0; i < p->member_count; i++) {
-        if (memcmp(p->members[i].node.id, id, SH_NODE_ID_BYTES) == 0) {
-            return &p->members[i];
-        }
-    }
-    return NULL;
-}
-
-static void carry_out(struct planner *p, const struct roles_change *change)
-{
-    static const enum raft_change_type TYPES[] = {[ROLES_ADD_VOTER] = RAFT_ADD_VOTER,
-                                                  [ROLES_ADD_LEARNER] = RAFT_ADD_LEARNER,
-                                                  [ROLES_REMOVE] = RAFT_REMOVE};
-    if (change->cause == ROLES_CAUSE_TRANSFER) {
-        loop_post_transfer(p->s->loop, change->transfer_to);
-        return;
-    }
-    if (change->op_count == 0) {
-        return;
-    }
-    struct raft_conf_change raft = {.transition = RAFT_AUTO, .count = change->op_count};
-    for (uint32_t i = 0; i < change->op_count; i++) {
-        raft.changes[i] =
-            (struct raft_change){.type = TYPES[change->ops[i].type], .id = change->ops[i].handle};
-    }
-    journal_info("%s (agent %llu)", roles_cause_text(change->cause),
-                 (unsigned long long)change->ops[0].handle);
-    loop_post_change(p->s->loop, &raft);
-}
-
-/* A change that was proposed is on its way as long as the configuration is what it was then. */
-static bool change_under_way(const struct planner *p, const struct raft_conf *now, uint64_t now_us)
-{
-    const struct raft_conf *from = &p->changed_from;
-    return p->changed_us != 0 && now_us - p->changed_us < PLANNER_CHANGE_US &&
-           now->voter_count == from->voter_count && now->outgoing_count == from->outgoing_count &&
-           now->learner_count == from->learner_count &&
-           memcmp(now->voters, from->voters, sizeof now->voters) == 0 &&
-           memcmp(now->learners, from->learners, sizeof now->learners) == 0;
-}
-
-/* What the admitted agents are to the roles; false when this one is not among them yet. */
-static bool collect_roles(struct planner *p, const struct sh_table *table,
-                          const struct raft_status *raft, uint64_t now_us, struct roles_node *nodes,
-                          uint32_t *count)
-{
-    const struct jobs_node *rows = p->admitted;
-    if (jobs_node_list(table, NULL, p->admitted, NODES_MAX, count) != SH_OK) {
-        return false;
-    }
-    bool leader_listed = false;
-    for (uint32_t i = 0; i < *count; i++) {
-        const struct service_member *m = member_of(p, rows[i].id);
-        enum roles_presence now_is = m == NULL ? ROLES_DEAD : presence_of(m->liveness);
-        if (rows[i].handle == raft->id && loop_is_leaving(p->s->loop)) {
-            now_is = ROLES_LEAVING;
-        }
-        nodes[i] = (struct roles_node){.handle = rows[i].handle,
-                                       .presence = now_is,
-                                       .since_us = since_of(p, rows[i].id, now_is, now_us),
-                                       .match = match_of(raft, rows[i].handle)};
-        leader_listed = leader_listed || rows[i].handle == raft->id;
-    }
-    return leader_listed;
-}
-
-static void plan_roles(struct planner *p, const struct sh_table *table,
-                       const struct replica_status *status, uint64_t now_us)
-{
-    const struct raft_status *raft = &status->raft;
-    struct roles_node nodes[NODES_MAX];
-    uint32_t count = 0;
-    if (change_under_way(p, &raft->conf, now_us) ||
-        !collect_roles(p, table, raft, now_us, nodes, &count)) {
-        p->pause_us = PLANNER_PAUSE_US;
-        return;
-    }
-    struct roles_input input = {.now_us = now_us,
-                                .leader = raft->id,
-                                .last_index = raft->last_index,
-                                .in_flight = raft_conf_joint(&raft->conf),
-                                .nodes = nodes,
-                                .node_count = count,
-                                .voter_count = raft->conf.voter_count,
-                                .learner_count = raft->conf.learner_count};
-    memcpy(input.voters, raft->conf.voters, sizeof input.voters);
-    memcpy(input.learners, raft->conf.learners,
-           raft->conf.learner_count * sizeof raft->conf.learners[0]);
-    struct roles_limits limits = roles_limits_default();
-    struct roles_change change;
-    roles_plan(&input, &limits, &change);
-    if (change.cause != ROLES_CAUSE_NONE) {
-        p->pause_us = PLANNER_PAUSE_US;
-    }
-    if (change.op_count > 0 || change.cause == ROLES_CAUSE_TRANSFER) {
-        p->changed_us = now_us;
-        p->changed_from = raft->conf;
-    }
-    carry_out(p, &change);
 }
 
 /* ---- placement ---- */
@@ -438,11 +274,10 @@ static bool note_leading(struct planner *p, const struct replica_status *status,
     bool leads = !status->dormant && status->raft.role == RAFT_LEADER;
     if (!leads) {
         p->led_since_us = 0;
-        p->presence_count = 0;
     } else if (p->led_since_us == 0 || p->term != status->raft.term) {
         p->led_since_us = now_us;
         p->term = status->raft.term;
-        p->changed_us = 0;
+        voters_begin(p->voters, now_us);
     }
     atomic_store(&p->leads, leads);
     return leads;
@@ -466,7 +301,9 @@ static void pass(struct planner *p)
         p->pause_us = PLANNER_IDLE_US;
         p->member_count = members_list(p->s->members, p->members, NODES_MAX);
         admit(p, table);
-        plan_roles(p, table, status, now_us);
+        if (voters_plan(p->voters, table, status, p->members, p->member_count, now_us)) {
+            p->pause_us = PLANNER_PAUSE_US;
+        }
         plan_places(p, table);
         fsm_view_close(view);
     }
@@ -619,16 +456,14 @@ static bool take_memory(struct planner *p)
 {
     p->shown = calloc(REFUSALS_MAX, sizeof *p->shown);
     p->members = calloc(NODES_MAX, sizeof *p->members);
-    p->admitted = calloc(NODES_MAX, sizeof *p->admitted);
     p->nodes = calloc(NODES_MAX, sizeof *p->nodes);
     p->backlog = backlog_open();
     p->decisions = calloc(DECISIONS_MAX, sizeof *p->decisions);
     p->refusals = calloc(REFUSALS_MAX, sizeof *p->refusals);
     p->verdicts = calloc(BACKLOG_UNITS_MAX, sizeof *p->verdicts);
     p->output = calloc(1, sizeof *p->output);
-    return p->shown != NULL && p->members != NULL && p->admitted != NULL && p->nodes != NULL &&
-           p->backlog != NULL && p->decisions != NULL && p->refusals != NULL &&
-           p->verdicts != NULL && p->output != NULL;
+    return p->shown != NULL && p->members != NULL && p->nodes != NULL && p->backlog != NULL &&
+           p->decisions != NULL && p->refusals != NULL && p->verdicts != NULL && p->output != NULL;
 }
 
 enum sh_err planner_open(struct planner **out, struct service *s)
@@ -645,7 +480,7 @@ enum sh_err planner_open(struct planner **out, struct service *s)
     SH_CHECK(pthread_mutex_init(&p->lock, NULL) == 0);
     SH_CHECK(pthread_cond_init(&p->changed, &attr) == 0);
     SH_CHECK(pthread_condattr_destroy(&attr) == 0);
-    if (!take_memory(p)) {
+    if (!take_memory(p) || voters_open(&p->voters, s) != SH_OK) {
         planner_close(p);
         return SH_ERR_NO_MEMORY;
     }
@@ -686,7 +521,7 @@ void planner_close(struct planner *p)
     SH_CHECK(pthread_mutex_destroy(&p->lock) == 0);
     free(p->shown);
     free(p->members);
-    free(p->admitted);
+    voters_close(p->voters);
     free(p->nodes);
     backlog_close(p->backlog);
     free(p->decisions);

@@ -17,8 +17,6 @@
 #define PLANNER_SETTLE_US   UINT64_C(600000) /* a new coordinator counts nobody as lost before */
 #define PLANNER_REPORTS_MAX 64u
 #define PLANNER_REPORT_US   UINT64_C(5000000) /* a report is believed this long */
-/* A change of voters that was proposed and not seen applied is not proposed again before. */
-#define PLANNER_CHANGE_US UINT64_C(1000000)
 
 struct planner;
 

@@ -41,7 +41,8 @@ struct service_member {
     struct wire_node node; /* identity, addresses, inventory as last gossiped */
     enum service_liveness liveness;
     bool voter;
-    bool one_way; /* heard from, but not reachable, or the reverse */
+    bool one_way;        /* heard from, but not reachable, or the reverse */
+    uint32_t rtt_p99_us; /* from here to it, as gossip measures it; 0: not known */
 };
 
 void service_status(struct service *s, struct service_status *out);

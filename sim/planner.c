@@ -177,8 +177,8 @@ static void plan_roles(struct sim *sim, struct sim_agent *a, const struct sh_tab
            raft.conf.learner_count * sizeof raft.conf.learners[0]);
     struct roles_limits limits = roles_limits_default();
     struct roles_change change;
-    roles_plan(&input, &limits, &change);
-    if (change.cause != ROLES_CAUSE_NONE) {
+    roles_plan(&input, &limits, &a->planner.roles, &change);
+    if (change.cause != ROLES_CAUSE_NONE && change.cause != ROLES_CAUSE_WISH) {
         a->planner.pass_due_us = now_us + SIM_PLAN_PAUSE_US;
     }
     if (change.op_count > 0 || change.cause == ROLES_CAUSE_TRANSFER) {
@@ -342,6 +342,7 @@ void sim_planner_pass(struct sim *sim, struct sim_agent *a)
         p->term = a->term;
         p->presence_count = 0;
         p->changed_us = 0;
+        p->roles = roles_memory_new(now_us);
     }
     const struct sh_table *table = fsm_begin(a->fsm);
     admit(sim, a, table);

@@ -154,6 +154,7 @@ struct sim_planner {
     bool waking;
     uint64_t led_since_us; /* local; 0: not leading */
     uint64_t term;
+    struct roles_memory roles;
     uint64_t changed_us; /* when a change of voters was proposed last, and on what */
     struct raft_conf changed_from;
     uint64_t pass_due_us; /* local: a pass at the latest */

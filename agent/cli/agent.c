@@ -64,6 +64,16 @@ static int take_options(struct cli *c, const struct cli_settings *s, struct agen
         return cli_fail(c, CLI_USAGE, "USAGE", "--threads: %s: must be a number of cores, 0: all",
                         threads);
     }
+    const char *voters = cli_settings_value(s, "voters");
+    if (strlen(voters) != 1 || strchr("1357", voters[0]) == NULL) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "--voters: %s: must be 1, 3, 5 or 7", voters);
+    }
+    o->voters = (uint32_t)(voters[0] - '0');
+    const char *zone = cli_settings_value(s, "zone");
+    if (!copy(o->zone, sizeof o->zone, zone) || (zone[0] != '\0' && !wire_name_ok(zone))) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "--zone: %s: must be at most %u of [A-Za-z0-9._-]",
+                        zone, WIRE_ZONE_MAX);
+    }
     if (!copy(o->name, sizeof o->name, name) || name[0] == '\0') {
         return cli_fail(c, CLI_USAGE, "USAGE", "--name: must be 1 to %u characters", SH_NAME_MAX);
     }

@@ -12,8 +12,9 @@
 #define CONFIG_PATH      "/etc/shoal/agent.yaml"
 #define CONFIG_BYTES_MAX ((size_t)65536)
 
-static const char *const KEYS[CLI_SETTINGS_COUNT] = {
-    "data", "secret", "join", "listen", "advertise", "api", "api-token", "name", "threads"};
+static const char *const KEYS[CLI_SETTINGS_COUNT] = {"data",      "secret", "join",      "listen",
+                                                     "advertise", "api",    "api-token", "name",
+                                                     "threads",   "zone",   "voters"};
 
 /* Root keeps its state where services do, others in their home. */
 static void default_data(char *out, size_t size)
@@ -54,6 +55,8 @@ static void set_default(struct cli_setting *s)
         (void)snprintf(s->value, sizeof s->value, "0.0.0.0:%u", AGENT_LISTEN_PORT);
     } else if (strcmp(s->key, "api") == 0) {
         (void)snprintf(s->value, sizeof s->value, "127.0.0.1:%u", AGENT_API_PORT);
+    } else if (strcmp(s->key, "voters") == 0) {
+        (void)snprintf(s->value, sizeof s->value, "5");
     } else if (strcmp(s->key, "threads") == 0) {
         (void)snprintf(s->value, sizeof s->value, "0");
     }

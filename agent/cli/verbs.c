@@ -14,6 +14,8 @@ static const struct cli_option AGENT[] = {
     {"--api-token", 0, "FILE", "token that the HTTP interface asks for"},
     {"--name", 0, "NAME", "the name shown to people (the host name)"},
     {"--threads", 0, "N", "cores for training (all)"},
+    {"--zone", 0, "ZONE", "agents of one zone fail together (those of one machine)"},
+    {"--voters", 0, "N", "at most so many agents vote: 1, 3, 5 or 7; the same everywhere (5)"},
     {"--config", 0, "FILE", "settings (/etc/shoal/agent.yaml)"},
 };
 static const struct cli_option DEMO[] = {

@@ -201,7 +201,10 @@ static void probe_succeeded(struct swim *s, struct swim_probe *p)
     struct swim_row *row = &s->row[p->row];
     if (p->pings == 1) { /* an answer to a repeated ping says nothing about time */
         uint64_t sample = s->now_us - p->start_us + 1;
-        row->rtt_us = row->rtt_us == 0 ? sample : (7 * row->rtt_us + sample) / 8;
+        uint64_t off = row->rtt_us > sample ? row->rtt_us - sample : sample - row->rtt_us;
+        bool first = row->rtt_us == 0;
+        row->rtt_dev_us = first ? sample / 2 : (3 * row->rtt_dev_us + off) / 4;
+        row->rtt_us = first ? sample : (7 * row->rtt_us + sample) / 8;
     }
     p->used = false;
     swim_health_add(s, -1);

@@ -24,7 +24,8 @@ struct swim_row { /* place 0 is this member */
     enum swim_state state;
     uint64_t incarnation;
     uint64_t since_us;
-    uint64_t rtt_us;
+    uint64_t rtt_us; /* smoothed, and its mean deviation */
+    uint64_t rtt_dev_us;
     uint64_t notice_us; /* when it was last told that it is held for dead */
     uint64_t meta_version;
     uint16_t meta_size;

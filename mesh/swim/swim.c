@@ -231,6 +231,7 @@ bool swim_at(const struct swim *s, uint32_t place, struct swim_member *out)
                                 .incarnation = row->incarnation,
                                 .since_us = row->since_us + s->skew_us,
                                 .rtt_us = row->rtt_us,
+                                .rtt_high_us = row->rtt_us + 4 * row->rtt_dev_us,
                                 .meta_version = row->meta_version,
                                 .meta = {.at = row->meta, .size = row->meta_size}};
     memcpy(out->id, row->id, SH_NODE_ID_BYTES);

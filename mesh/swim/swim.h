@@ -29,7 +29,7 @@
 #include <stdbool.h>
 
 #define SWIM_ADDR_BYTES_MAX   32u
-#define SWIM_META_BYTES_MAX   512u
+#define SWIM_META_BYTES_MAX   544u
 #define SWIM_PACKET_BYTES_MAX 1300u /* unsealed */
 #define SWIM_SEEDS_MAX        16u
 #define SWIM_SENDS_MAX        16u /* of one update; what does not fit comes with the next step */
@@ -93,6 +93,7 @@ struct swim_member {
     uint64_t incarnation;
     uint64_t since_us;     /* of its state, on this machine's clock */
     uint64_t rtt_us;       /* smoothed; 0: not measured yet */
+    uint64_t rtt_high_us;  /* hardly ever exceeded: smoothed + 4 mean deviations (RFC 6298) */
     uint64_t meta_version; /* 0: its meta is not known yet */
     struct sh_span meta;   /* borrowed until the next step */
 };

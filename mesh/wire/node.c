@@ -4,10 +4,11 @@
 #define NODE_RECORD   1u /* first byte of the record */
 #define FLAG_DRAINING 1u
 
-/* version, id, class, six strings, ports and numbers, data sets */
+/* version, id, class, seven strings, ports and numbers, data sets */
 #define NODE_BYTES                                                                                 \
-    (1u + SH_NODE_ID_BYTES + WIRE_CLASS_BYTES + 6u + SH_NAME_MAX + 2u * SH_ADDR_MAX +              \
-     WIRE_VERSION_MAX + WIRE_ISA_MAX + WIRE_GPU_NAME_MAX + 28u + 1u + 8u * WIRE_NODE_DATASETS_MAX)
+    (1u + SH_NODE_ID_BYTES + WIRE_CLASS_BYTES + 7u + SH_NAME_MAX + 2u * SH_ADDR_MAX +              \
+     WIRE_VERSION_MAX + WIRE_ISA_MAX + WIRE_GPU_NAME_MAX + WIRE_ZONE_MAX + 32u + 1u +              \
+     8u * WIRE_NODE_DATASETS_MAX)
 _Static_assert(NODE_BYTES <= WIRE_NODE_BYTES_MAX, "the record fits gossip metadata");
 _Static_assert(SH_ADDR_MAX <= UINT8_MAX, "a string of a record has an u8 length");
 
@@ -94,6 +95,8 @@ void wire_node_encode(const struct wire_node *node, struct sh_writer *w)
     for (uint32_t i = 0; i < node->dataset_count; i++) {
         sh_put_u64(w, node->datasets[i]);
     }
+    sh_put_u32(w, node->fsync_p99_us);
+    wire_str_put(w, node->zone);
 }
 
 enum sh_err wire_node_decode(struct sh_reader *r, struct wire_node *node)
@@ -128,8 +131,11 @@ enum sh_err wire_node_decode(struct sh_reader *r, struct wire_node *node)
     for (uint32_t i = 0; i < node->dataset_count; i++) {
         node->datasets[i] = sh_get_u64(r);
     }
+    node->fsync_p99_us = sh_get_u32(r);
+    wire_str_get(r, node->zone, sizeof node->zone);
     bool ok = wire_name_ok(node->name) && wire_addr_ok(node->addr) && node->cpus > 0 &&
-              (node->api[0] == '\0' || wire_addr_ok(node->api));
+              (node->api[0] == '\0' || wire_addr_ok(node->api)) &&
+              (node->zone[0] == '\0' || wire_name_ok(node->zone));
     r->bad = r->bad || !ok;
     return sh_reader_end(r);
 }

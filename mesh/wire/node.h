@@ -10,10 +10,11 @@
 #include "base/bytes.h"
 #include "base/limits.h"
 
-#define WIRE_NODE_BYTES_MAX    512u
+#define WIRE_NODE_BYTES_MAX    544u
 #define WIRE_CLASS_BYTES       16u /* arithmetic class: digest of everything that decides bits */
 #define WIRE_ISA_MAX           15u /* characters, "avx512" */
 #define WIRE_VERSION_MAX       15u /* characters, "0.1.0" */
+#define WIRE_ZONE_MAX          31u /* characters; a failure domain, as the operator calls it */
 #define WIRE_GPU_NAME_MAX      23u /* characters; longer names are cut by the agent */
 #define WIRE_NODE_DATASETS_MAX 8u  /* tags told by gossip; the tables hold the full list */
 
@@ -38,6 +39,8 @@ struct wire_node {
     bool draining; /* finishes what it has, wants nothing new */
     uint8_t dataset_count;
     uint64_t datasets[WIRE_NODE_DATASETS_MAX]; /* wire_dataset_tag of each set it holds */
+    uint32_t fsync_p99_us;        /* of its log's disk, over the newest writes; 0: not known */
+    char zone[WIRE_ZONE_MAX + 1]; /* agents of one zone fail together; a wire_name_ok, or "" */
 };
 
 /* Appends the record. The writer turns full when it lacks room; never with WIRE_NODE_BYTES_MAX. */

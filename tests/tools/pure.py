@@ -15,7 +15,7 @@ PREFIX = {
     # The parts of the running agent, one noun each.
     "agent": ("agent_", "apply_", "blobs_", "bulk_", "calls_", "demo_", "disk_", "gossip_", "inventory_",
               "journal_", "loop_", "members_", "nearby_", "outbox_", "backlog_", "planner_", "proposals_",
-              "queue_", "reads_", "records_", "replica_", "service_"),
+              "queue_", "reads_", "records_", "replica_", "service_", "voters_"),
 }
 
 

@@ -149,6 +149,8 @@ static const struct {
      "error: --new forms a cluster and --join enters one: give one of them\n"},
     {"agent --join somewhere", CLI_USAGE,
      "error: --join: somewhere: must be HOST:PORT, such as somewhere:7711\n"},
+    {"agent --voters 4", CLI_USAGE, "error: --voters: 4: must be 1, 3, 5 or 7\n"},
+    {"agent --zone a/b", CLI_USAGE, "error: --zone: a/b: must be at most 31 of [A-Za-z0-9._-]\n"},
     {"agent --threads many", CLI_USAGE,
      "error: --threads: many: must be a number of cores, 0: all\n"},
     {"agent --listen here", CLI_USAGE, "error: --listen: here: must be HOST:PORT\n"},
@@ -500,13 +502,16 @@ TEST(a_data_set_is_declared_and_listed)
 TEST(flags_beat_the_environment_which_beats_the_file_which_beats_defaults)
 {
     start();
-    write_file("agent.yaml", "data: /file/data\nname: filed\njoin: [a:1, b:2]\nthreads: 3\n");
+    write_file("agent.yaml", "data: /file/data\nname: filed\njoin: [a:1, b:2]\nthreads: 3\n"
+                             "zone: rack-7\nvoters: 7\n");
     EXPECT(setenv("SHOAL_NAME", "surrounded", 1) == 0);
     EXPECT(setenv("SHOAL_THREADS", "2", 1) == 0);
     RUN("agent --config agent.yaml --threads 7", 42);
     EXPECT_STR(agent_seen.data_dir, "/file/data");
     EXPECT_STR(agent_seen.name, "surrounded");
     EXPECT_EQ(agent_seen.threads, 7);
+    EXPECT_EQ(agent_seen.voters, 7);
+    EXPECT_STR(agent_seen.zone, "rack-7");
     EXPECT_EQ(agent_seen.join_count, 2);
     EXPECT_STR(agent_seen.join[1], "b:2");
     EXPECT_STR(agent_seen.listen, "0.0.0.0:7711");

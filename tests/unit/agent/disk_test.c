@@ -107,6 +107,7 @@ TEST(writes_become_durable_in_order_each_covered_once)
     EXPECT_EQ(await_token(500), 500);
     expect_log(500, UINT64_MAX);
     EXPECT_EQ(disk_waiting(disk), 0);
+    EXPECT(disk_fsync_p99_us(disk) > 0);
     close_disk();
 }
 

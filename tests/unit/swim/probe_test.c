@@ -60,6 +60,7 @@ TEST(an_answer_ends_the_probe)
     lab_id(ping->to, id);
     EXPECT(swim_find(lab->swim, id, &member));
     EXPECT(member.rtt_us > 0 && member.rtt_us <= 3001);
+    EXPECT(member.rtt_high_us >= 3001); /* no sample is ever above it at once */
 }
 
 TEST(an_answer_to_another_probe_does_not_count)

@@ -23,7 +23,9 @@ static struct wire_node a_node(void)
                              .load = 30,
                              .draining = true,
                              .dataset_count = 2,
-                             .datasets = {7, 9}};
+                             .datasets = {7, 9},
+                             .fsync_p99_us = 2500,
+                             .zone = "rack-7"};
     memset(node.id, 0x11, sizeof node.id);
     memset(node.class, 0x22, sizeof node.class);
     return node;
@@ -57,6 +59,8 @@ TEST(a_node_record_gives_back_what_was_put)
     EXPECT_EQ(got.speed, node.speed);
     EXPECT_EQ(got.load, node.load);
     EXPECT(got.draining);
+    EXPECT_EQ(got.fsync_p99_us, 2500);
+    EXPECT_STR(got.zone, "rack-7");
     EXPECT_EQ(got.dataset_count, 2);
     EXPECT_EQ(got.datasets[1], 9);
 }
