@@ -10,8 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Writes waiting for the disk beyond which those that need not be made are left out. */
-enum { HARD_BACKLOG_MAX = DISK_QUEUE_MAX / 8 };
 /* And beyond which no message of a peer is taken: each could ask for another write, of a term or a
  * vote, that no limit of the core holds back. */
 enum { RECEIVE_BACKLOG_MAX = DISK_QUEUE_MAX / 2 };
@@ -212,13 +210,10 @@ static void read_log(struct replica *r, uint64_t now_us, struct answers *answers
 static void write_update(struct replica *r)
 {
     const struct raft_update *u = &r->update;
-    if (u->append_count == 0 && !u->hard_changed && u->token == 0) {
-        return;
+    if (u->token == 0) {
+        return; /* nothing, or a commit index alone, which the next write brings */
     }
     SH_CHECK(!u->install);
-    if (u->token == 0 && disk_waiting(r->config.disk) > HARD_BACKLOG_MAX) {
-        return; /* a commit index alone may be left out, and the next write brings it */
-    }
     size_t bytes = 0;
     for (uint32_t i = 0; i < u->append_count; i++) {
         bytes += u->append[i].size;

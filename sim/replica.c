@@ -94,11 +94,8 @@ static void release_held(struct sim *sim, struct sim_agent *a)
 static void write_update(struct sim *sim, struct sim_agent *a)
 {
     const struct raft_update *u = &sim->scratch->update;
-    if (u->append_count == 0 && !u->hard_changed && u->token == 0) {
-        return;
-    }
-    if (u->token == 0 && a->disk.waiting > SIM_HARD_BACKLOG_MAX) {
-        return; /* a commit index alone may be left out, and the next write brings it */
+    if (u->token == 0) {
+        return; /* nothing, or a commit index alone, which the next write brings */
     }
     size_t bytes = 0;
     for (uint32_t i = 0; i < u->append_count; i++) {

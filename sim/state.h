@@ -50,7 +50,6 @@ enum {
     SIM_ENVELOPE_HEAD = 25,
     SIM_TAIL_ENTRIES = 256,                    /* of the core; smaller than the agent's */
     SIM_DISK_QUEUE_MAX = 2 * SIM_TAIL_ENTRIES, /* in the same proportion */
-    SIM_HARD_BACKLOG_MAX = SIM_DISK_QUEUE_MAX / 8,
 };
 
 enum sim_plane { SIM_RAFT, SIM_SWIM, SIM_SWIM_CONTROL, SIM_PROPOSE, SIM_LOST, SIM_TRAIN };
