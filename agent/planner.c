@@ -538,3 +538,10 @@ void planner_wake(struct planner *p)
     SH_CHECK(pthread_cond_signal(&p->changed) == 0);
     SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
 }
+
+void planner_tables_changed(struct planner *p)
+{
+    if (atomic_load(&p->leads)) {
+        planner_wake(p);
+    }
+}

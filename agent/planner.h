@@ -26,5 +26,7 @@ void planner_stop(struct planner *p);
 void planner_close(struct planner *p);
 /* Something changed: members, the tables, who leads. Any thread, never blocks. */
 void planner_wake(struct planner *p);
+/* The tables changed, which matters to a coordinator only. Likewise. */
+void planner_tables_changed(struct planner *p);
 
 #endif
