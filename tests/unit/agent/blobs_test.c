@@ -379,3 +379,64 @@ TEST(damaged_questions_about_blobs_are_refused)
               SH_ERR_LIMIT);
     cells_close(&cells);
 }
+
+/* Flips a bit of the only chunk that a cell holds. */
+static void rot(size_t i)
+{
+    struct kv *kv = cells.at[i].s->bulk_kv;
+    struct kv_iter *iter = NULL;
+    struct kv_batch batch;
+    EXPECT_EQ(kv_iter_open(kv, NULL, 0, KV_SPAN("c", 1), KV_SPAN("d", 1), &iter), SH_OK);
+    EXPECT(kv_iter_first(iter));
+    struct sh_span value = kv_iter_value(iter);
+    uint8_t *bytes = malloc(value.size);
+    EXPECT(bytes != NULL);
+    memcpy(bytes, value.at, value.size);
+    bytes[value.size / 2] ^= 4;
+    kv_batch_init(&batch);
+    kv_batch_put(&batch, 0, kv_iter_key(iter), KV_SPAN(bytes, value.size));
+    EXPECT_EQ(kv_write(kv, &batch, true), SH_OK);
+    kv_batch_fini(&batch);
+    kv_iter_close(iter);
+    free(bytes);
+}
+
+TEST(a_damaged_copy_is_replaced_by_a_sound_one_of_another_agent)
+{
+    struct blob_id id;
+    uint64_t size = 0;
+    open_cells(3);
+    for (size_t i = 0; i < 3; i++) {
+        EXPECT_EQ(blob_put(cells.at[i].s->blob, content, 5000, &id), SH_OK);
+    }
+    rot(0);
+    rot(1); /* asked first, and it must not be believed */
+    EXPECT_EQ(blobs_fetch(blobs_of(0), &id, &size, 20 * SECOND), SH_OK);
+    EXPECT_EQ(size, 5000);
+    expect_content(0, &id, 5000);
+    cells_close(&cells);
+}
+
+TEST(a_blob_of_which_every_copy_is_damaged_is_corrupt)
+{
+    struct blob_id id;
+    uint64_t size = 0;
+    open_cells(2);
+    for (size_t i = 0; i < 2; i++) {
+        EXPECT_EQ(blob_put(cells.at[i].s->blob, content, 5000, &id), SH_OK);
+        rot(i);
+    }
+    EXPECT_EQ(blobs_fetch(blobs_of(0), &id, &size, 20 * SECOND), SH_ERR_CORRUPT);
+    cells_close(&cells);
+}
+
+TEST(a_damaged_copy_is_not_copied_to_others)
+{
+    struct blob_id id;
+    open_cells(2);
+    EXPECT_EQ(blob_put(cells.at[0].s->blob, content, 5000, &id), SH_OK);
+    rot(0);
+    EXPECT_EQ(blobs_copy(blobs_of(0), &id, 2, NULL, 20 * SECOND), SH_ERR_CORRUPT);
+    EXPECT(!holds(1, &id));
+    cells_close(&cells);
+}

@@ -414,3 +414,38 @@ TEST(a_question_may_come_before_the_part_that_answers_it_is_there)
     EXPECT_EQ(pthread_join(thread, NULL), 0);
     cells_close(&cells);
 }
+
+static enum sh_err post_nowhere(void *ctx, enum calls_plane plane,
+                                const uint8_t node[SH_NODE_ID_BYTES], enum calls_frame frame,
+                                const void *bytes, size_t size)
+{
+    (void)ctx;
+    (void)plane;
+    (void)node;
+    (void)frame;
+    (void)bytes;
+    (void)size;
+    return SH_ERR_FULL;
+}
+
+TEST(a_question_that_cannot_leave_ends_at_once_and_keeps_no_place)
+{
+    struct calls *calls = NULL;
+    struct calls_config config = {.post = post_nowhere};
+    const uint8_t node[SH_NODE_ID_BYTES] = {7};
+    uint8_t reply[8];
+    size_t got = 0;
+    sh_host_init();
+    EXPECT_EQ(calls_open(&calls, &config), SH_OK);
+    for (unsigned i = 0; i < 2 * CALLS_WAITING_MAX; i++) {
+        EXPECT_EQ(calls_ask(calls, CALLS_BULK, node, SERVICE_CALL_BLOB, "x", 1, reply, sizeof reply,
+                            &got, 100 * SECOND),
+                  SH_ERR_FULL);
+    }
+    calls_peer_down(calls, CALLS_BULK, node);
+    calls_stop(calls);
+    EXPECT_EQ(calls_ask(calls, CALLS_BULK, node, SERVICE_CALL_BLOB, "x", 1, reply, sizeof reply,
+                        &got, 100 * SECOND),
+              SH_ERR_CANCELLED);
+    calls_close(calls);
+}

@@ -477,7 +477,7 @@ static void shut_gate(bool shut)
     EXPECT_EQ(pthread_mutex_unlock(&gate.lock), 0);
 }
 
-TEST(a_peer_that_counts_up_its_term_does_not_fill_the_queue_of_a_slow_disk)
+static void open_slow_rig(void)
 {
     open_rig();
     gate.plain = rig.kv->ops;
@@ -485,6 +485,42 @@ TEST(a_peer_that_counts_up_its_term_does_not_fill_the_queue_of_a_slow_disk)
     gate.ops.write = gated_write;
     rig.kv->ops = &gate.ops;
     open_core();
+}
+
+/* Messages that left, or would have: the plane reaches nobody. */
+static uint64_t sends(void)
+{
+    return link_plane_stats(link_plane_of(rig.link, LINK_CONTROL)).unreachable;
+}
+
+TEST(what_a_follower_promises_leaves_only_when_its_disk_has_it)
+{
+    uint8_t payload[3] = {1, 2, 3};
+    struct raft_entry entry = {.index = 1, .term = 3, .size = sizeof payload, .data = payload};
+    struct raft_msg append = {
+        .type = RAFT_MSG_APP, .from = 1, .to = 5, .term = 3, .entries = &entry, .entry_count = 1};
+    struct disk_done done;
+    open_slow_rig();
+    receive(COORDINATOR, heartbeat(5));
+    EXPECT(queue_wait(disk_done_queue(rig.disk), &done, 10 * SECOND)); /* of its term */
+    replica_disk_done(rig.replica, sh_now_us(), &done);
+    shut_gate(true);
+    uint64_t before = sends();
+    receive(COORDINATOR, append);
+    EXPECT_EQ(status().raft.last_index, 1);
+    EXPECT_EQ(sends(), before); /* the acknowledgement waits */
+    receive(COORDINATOR, heartbeat(5));
+    EXPECT_EQ(sends(), before + 1); /* an answer that promises nothing does not */
+    shut_gate(false);
+    EXPECT(queue_wait(disk_done_queue(rig.disk), &done, 10 * SECOND));
+    replica_disk_done(rig.replica, sh_now_us(), &done);
+    EXPECT_EQ(sends(), before + 2);
+    close_rig();
+}
+
+TEST(a_peer_that_counts_up_its_term_does_not_fill_the_queue_of_a_slow_disk)
+{
+    open_slow_rig();
     receive(COORDINATOR, heartbeat(5));
     shut_gate(true);
     for (uint64_t term = 4; term < 4 + 2 * DISK_QUEUE_MAX; term++) {

@@ -3,6 +3,7 @@
 
 #include "base/rng.h"
 #include "store/kv_mem.h"
+#include "store/kv_ops.h"
 #include "store/kv_rocks.h"
 #include "tst.h"
 
@@ -439,4 +440,82 @@ TEST_ROWS(random_transactions_agree_with_a_plain_array, openers)
     }
     fsm_close(fsm);
     kv_close(kv);
+}
+
+/* A store whose reads of one kind fail from the shutting on. */
+static struct {
+    const struct kv_ops *plain;
+    struct kv_ops ops;
+    bool shut;
+} reading;
+
+static enum sh_err failing_get(struct kv *kv, const struct kv_snap *snap, uint32_t cf,
+                               struct sh_span key, struct kv_value *value)
+{
+    return reading.shut ? SH_ERR_IO : reading.plain->get(kv, snap, cf, key, value);
+}
+
+static enum sh_err failing_iter(struct kv *kv, const struct kv_snap *snap, uint32_t cf,
+                                struct sh_span low, struct sh_span high, struct kv_iter **out)
+{
+    return reading.shut ? SH_ERR_CORRUPT : reading.plain->iter_open(kv, snap, cf, low, high, out);
+}
+
+static struct kv *open_failing(void)
+{
+    struct kv *kv = open_mem();
+    reading.plain = kv->ops;
+    reading.ops = *kv->ops;
+    reading.ops.get = failing_get;
+    reading.ops.iter_open = failing_iter;
+    kv->ops = &reading.ops;
+    return kv;
+}
+
+/* Ends the process as the agent's does; the test has passed where it gets here. */
+static void stopped(void *ctx, enum sh_err err, const char *text)
+{
+    const enum sh_err *expected = ctx;
+    EXPECT_EQ(err, *expected);
+    EXPECT(strlen(text) < KV_TEXT_BYTES);
+    _Exit(0);
+}
+
+TEST(a_row_that_cannot_be_read_is_never_taken_for_absent)
+{
+    struct sh_span value;
+    struct fsm *fsm = NULL;
+    static enum sh_err expected = SH_ERR_IO;
+    struct fsm_fault fault = {.stop = stopped, .ctx = &expected};
+    EXPECT_EQ(fsm_open(open_failing(), 0, &fault, &fsm, NULL), SH_OK);
+    const struct sh_table *t = fsm_begin(fsm);
+    put(t, "own", "1");
+    reading.shut = true;
+    expect_get(t, "own", "1"); /* needs no disk */
+    (void)t->get(t->ctx, str("row"), &value);
+    tst_fail(__FILE__, __LINE__, "the process to end");
+}
+
+TEST(rows_that_cannot_be_listed_are_never_taken_for_none)
+{
+    struct sh_span key;
+    struct sh_span value;
+    struct fsm *fsm = NULL;
+    static enum sh_err expected = SH_ERR_CORRUPT;
+    struct fsm_fault fault = {.stop = stopped, .ctx = &expected};
+    EXPECT_EQ(fsm_open(open_failing(), 0, &fault, &fsm, NULL), SH_OK);
+    const struct sh_table *t = fsm_begin(fsm);
+    reading.shut = true;
+    (void)t->seek(t->ctx, KV_ALL, KV_ALL, false, &key, &value);
+    tst_fail(__FILE__, __LINE__, "the process to end");
+}
+
+TEST_DIES(a_store_that_cannot_be_read_panics_where_nobody_takes_the_fault,
+          "the state store cannot be read")
+{
+    struct sh_span value;
+    struct fsm *fsm = open_fsm(open_failing(), NULL);
+    const struct sh_table *t = fsm_begin(fsm);
+    reading.shut = true;
+    (void)t->get(t->ctx, str("row"), &value);
 }
