@@ -442,6 +442,7 @@ void train_session_frame(struct train_session *x, const uint8_t node[static SH_N
     struct round_frame header;
     struct sh_span chunk = {0};
     uint32_t from = 0;
+    bool wake = true;
     bool is_chunk = type == FRAME_TRAIN_CHUNK;
     if (is_chunk && train_exchange_decode(payload, &unit, &header, &chunk) != SH_OK) {
         return;
@@ -449,10 +450,15 @@ void train_session_frame(struct train_session *x, const uint8_t node[static SH_N
     train_lock(x);
     if (!is_chunk) {
         take_message(x, node, type, payload, fd);
-    } else if (find_sender(x, node, &from)) {
-        train_exchange_frame(x->exchange, sh_now_us(), (uint16_t)from, &header, chunk);
+    } else {
+        /* Before it has met anybody a session may have no exchange yet. */
+        wake = find_sender(x, node, &from);
+        if (wake) {
+            train_exchange_frame(x->exchange, sh_now_us(), (uint16_t)from, &header, chunk);
+            wake = train_exchange_is_busy(x->exchange);
+        }
     }
-    if (!is_chunk || train_exchange_is_busy(x->exchange)) {
+    if (wake) {
         SH_CHECK(pthread_cond_signal(&x->changed) == 0);
     }
     train_unlock(x);

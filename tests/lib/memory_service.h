@@ -42,10 +42,10 @@ struct wire_fence memory_service_place_gang(struct service *s, uint64_t job,
                                             struct service *const *agents, uint32_t count,
                                             enum wire_cause cause);
 /* Commits it with a model file of those bytes (NULL: none). */
+void memory_service_commit(struct service *s, uint64_t job, struct wire_fence fence,
+                           const void *file, size_t size);
 /* Points of one series, as a session tells them. */
 void memory_service_points(struct service *s, uint64_t job, const char *name,
                            const struct service_point *points, size_t count);
-void memory_service_commit(struct service *s, uint64_t job, struct wire_fence fence,
-                           const void *file, size_t size);
 
 #endif
