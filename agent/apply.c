@@ -229,6 +229,7 @@ static enum sh_err apply_up_to(struct apply *a, uint64_t target)
 static void *run(void *arg)
 {
     struct apply *a = arg;
+    sh_thread_name("apply");
     for (;;) {
         SH_CHECK(pthread_mutex_lock(&a->lock) == 0);
         while (!a->stopping && a->target <= a->applied && !a->read_waiting) {

@@ -190,6 +190,7 @@ static void *run(void *arg)
                            {.fd = outbox_fd(b->outbox), .events = POLLIN},
                            {.fd = queue_fd(b->addresses), .events = POLLIN},
                            {.fd = b->wake, .events = POLLIN}};
+    sh_thread_name("bulk");
     while (!atomic_load(&b->stopping)) {
         turn(b, sh_now_us());
         if (link_pending(b->plane)) {

@@ -106,6 +106,7 @@ static void *work(void *arg)
     uint8_t *frame = malloc(REPLY_HEAD + CALLS_REPLY_MAX);
     SH_CHECK(frame != NULL);
     struct asked q;
+    sh_thread_name("calls");
     while (!calls_stopped(c)) {
         if (!queue_wait(c->queue, &q, WORKER_WAIT_US)) {
             continue;

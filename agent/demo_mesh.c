@@ -18,39 +18,50 @@
 #include <unistd.h>
 
 enum { START_US = 20000000, STOP_MS = 10000, ARGS = 20 };
+enum { PORT_MIN = 10000, PORT_TRIES = 1000 };
 
-static int listen_on(uint16_t port)
+static bool is_free(uint16_t port, int type)
 {
     struct sockaddr_in at = {.sin_family = AF_INET, .sin_port = htons(port)};
     at.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, type | SOCK_CLOEXEC, 0);
     int one = 1;
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (fd >= 0 && bind(fd, (struct sockaddr *)&at, sizeof at) != 0) {
-        (void)close(fd);
-        fd = -1;
+    if (fd < 0) {
+        return false;
     }
-    return fd;
+    if (type == SOCK_STREAM) {
+        (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    }
+    bool is_free = bind(fd, (struct sockaddr *)&at, sizeof at) == 0;
+    (void)close(fd);
+    return is_free;
 }
 
-/* A port with a free neighbour (the bulk plane's), as far as one can know. 0: none found. */
+/* The ports that the kernel gives to clients. */
+static void ephemeral_ports(unsigned *low, unsigned *high)
+{
+    FILE *file = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+    *low = 32768;
+    *high = 60999;
+    if (file != NULL) {
+        SH_MAY_FAIL(fscanf(file, "%u %u", low, high) == 2); /* then the usual ones */
+        (void)fclose(file);
+    }
+}
+
+/* A port that is free with its neighbour (the bulk plane's). None that the kernel could give to a
+ * client meanwhile: an agent that is killed finds its own again. 0: none found. */
 static uint16_t free_port(void)
 {
-    for (int attempt = 0; attempt < 64; attempt++) {
-        struct sockaddr_in at;
-        socklen_t size = sizeof at;
-        uint16_t port = 0;
-        int fd = listen_on(0);
-        if (fd >= 0 && getsockname(fd, (struct sockaddr *)&at, &size) == 0) {
-            port = ntohs(at.sin_port);
-        }
-        int next = port == 0 || port == UINT16_MAX ? -1 : listen_on((uint16_t)(port + 1));
-        if (fd >= 0) {
-            (void)close(fd);
-        }
-        if (next >= 0) {
-            (void)close(next);
-            return port;
+    unsigned low = 0;
+    unsigned high = 0;
+    ephemeral_ports(&low, &high);
+    for (int attempt = 0; attempt < PORT_TRIES; attempt++) {
+        unsigned port = PORT_MIN + (unsigned)(sh_random_u64() % (UINT16_MAX - PORT_MIN));
+        bool ephemeral = port + 1 >= low && port <= high;
+        if (!ephemeral && is_free((uint16_t)port, SOCK_STREAM) &&
+            is_free((uint16_t)port, SOCK_DGRAM) && is_free((uint16_t)(port + 1), SOCK_STREAM)) {
+            return (uint16_t)port;
         }
     }
     return 0;

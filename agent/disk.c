@@ -115,6 +115,7 @@ static void *run(void *arg)
     SH_CHECK(b != NULL);
     b->entries = calloc(DISK_BATCH_ENTRIES, sizeof *b->entries);
     SH_CHECK(b->entries != NULL);
+    sh_thread_name("disk");
     struct disk_write w;
     for (;;) {
         bool got = queue_wait(d->todo, &w, WAIT_US);

@@ -435,6 +435,7 @@ static void *run(void *arg)
     struct nearby *n = arg;
     struct epoll_event events[EVENTS_A_TURN];
     bool greeting = false;
+    sh_thread_name("nearby");
     while (!atomic_load(&n->stopping)) {
         int count = epoll_wait(n->epoll, events, EVENTS_A_TURN, greeting ? PAUSE_MS : IDLE_MS);
         SH_CHECK(count >= 0 || errno == EINTR);

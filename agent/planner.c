@@ -339,6 +339,7 @@ static bool wait_for_wake(struct planner *p)
 static void *run(void *arg)
 {
     struct planner *p = arg;
+    sh_thread_name("planner");
     while (wait_for_wake(p)) {
         uint64_t begun_us = sh_now_us();
         pass(p);

@@ -227,6 +227,7 @@ static void *run(void *arg)
     SH_CHECK(rows != NULL);
     struct row next;
     bool have = false;
+    sh_thread_name("records");
     while (!calls_stopped(r->s->calls)) {
         if (!have && !queue_wait(r->queue, &next, WAIT_US)) {
             continue;

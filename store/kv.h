@@ -28,7 +28,6 @@
 #include <stdint.h>
 
 #define KV_CFS_MAX         8u
-#define KV_CF_NAME_MAX     31u         /* characters */
 #define KV_KEY_BYTES_MAX   1024u       /* CHECKed: keys are made by this program */
 #define KV_BATCH_BYTES_MAX (64u << 20) /* beyond it kv_write answers LIMIT and writes nothing */
 #define KV_TEXT_BYTES      512u        /* an error text with its NUL */

@@ -182,6 +182,7 @@ static void bring_result(struct train_clerk *c, struct train_result *r, uint64_t
 static void *run(void *arg)
 {
     struct train_clerk *c = arg;
+    sh_thread_name("clerk-%llu", (unsigned long long)c->unit.job);
     SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
     while (!c->closing) {
         if (c->result_waits) {

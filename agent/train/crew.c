@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/crew.h"
 
+#include "base/host/host.h"
 #include "kernels/kn.h"
 
 #include <pthread.h>
@@ -114,6 +115,7 @@ static void *run(void *arg)
 {
     struct hand *h = arg;
     struct train_crew *crew = h->crew;
+    sh_thread_name("crew");
     /* Without the right to change it training runs at the usual priority. */
     SH_MAY_FAIL(setpriority(PRIO_PROCESS, (id_t)gettid(), TRAIN_CREW_NICE) == 0);
     SH_CHECK(pthread_mutex_lock(&crew->lock) == 0);

@@ -116,6 +116,7 @@ static bool write_one(struct train_scribe *c)
 static void *run(void *arg)
 {
     struct train_scribe *c = arg;
+    sh_thread_name("scribe-%llu", (unsigned long long)c->unit.job);
     SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
     for (;;) {
         if (write_one(c)) {

@@ -261,6 +261,7 @@ static void wait_to_leave(struct train_session *x)
 static void *run(void *arg)
 {
     struct train_session *x = arg;
+    sh_thread_name("session-%llu", (unsigned long long)x->config.unit.job);
     if (prepare(x)) {
         while (take_assignment(x)) {
             follow(x);

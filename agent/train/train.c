@@ -299,6 +299,7 @@ static bool wait_for_wake(struct train *t)
 static void *run(void *arg)
 {
     struct train *t = arg;
+    sh_thread_name("train");
     while (wait_for_wake(t)) {
         pass(t);
     }

@@ -70,9 +70,6 @@ struct raft_msg {
     uint64_t after;
 };
 
-/* "APP", ...; "UNKNOWN" for another number. */
-const char *raft_msg_name(enum raft_msg_type type);
-
 /* Upper bound of the encoded size of msg. */
 size_t raft_msg_bound(const struct raft_msg *msg);
 /* Bytes written, 0 when size is too small. Versioned, little-endian. */

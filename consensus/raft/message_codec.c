@@ -13,31 +13,6 @@ enum { ENTRY_HEAD_BYTES = 8 + 1 + 4 };
 _Static_assert(HEAD_BYTES + 16 + RAFT_CONF_BYTES_MAX <= RAFT_MSG_OVERHEAD_MAX, "overhead");
 _Static_assert(ENTRY_HEAD_BYTES <= RAFT_ENTRY_OVERHEAD, "overhead of an entry");
 
-static const char *const names[] = {
-    [RAFT_MSG_APP] = "APP",
-    [RAFT_MSG_APP_RESP] = "APP_RESP",
-    [RAFT_MSG_HEARTBEAT] = "HEARTBEAT",
-    [RAFT_MSG_HEARTBEAT_RESP] = "HEARTBEAT_RESP",
-    [RAFT_MSG_VOTE] = "VOTE",
-    [RAFT_MSG_VOTE_RESP] = "VOTE_RESP",
-    [RAFT_MSG_PREVOTE] = "PREVOTE",
-    [RAFT_MSG_PREVOTE_RESP] = "PREVOTE_RESP",
-    [RAFT_MSG_SNAP] = "SNAP",
-    [RAFT_MSG_TIMEOUT_NOW] = "TIMEOUT_NOW",
-    [RAFT_MSG_READ_INDEX] = "READ_INDEX",
-    [RAFT_MSG_READ_INDEX_RESP] = "READ_INDEX_RESP",
-    [RAFT_MSG_PROP] = "PROP",
-    [RAFT_MSG_TRANSFER] = "TRANSFER",
-};
-
-const char *raft_msg_name(enum raft_msg_type type)
-{
-    if ((unsigned)type < RAFT_MSG_APP || (unsigned)type >= SH_COUNT(names)) {
-        return "UNKNOWN";
-    }
-    return names[type];
-}
-
 size_t raft_msg_bound(const struct raft_msg *msg)
 {
     size_t bound = RAFT_MSG_OVERHEAD_MAX;

@@ -136,7 +136,6 @@ struct kn_layer_info {
 
 struct kn_shape kn_model_input_shape(const struct kn_model *m);
 struct kn_shape kn_model_output_shape(const struct kn_model *m);
-enum kn_loss kn_model_loss(const struct kn_model *m);
 size_t kn_model_param_count(const struct kn_model *m);  /* P */
 size_t kn_model_buffer_count(const struct kn_model *m); /* also S: two per channel */
 size_t kn_model_vector_count(const struct kn_model *m); /* P + S + 2 */

@@ -22,12 +22,6 @@ struct kn_shape kn_model_output_shape(const struct kn_model *m)
     return m->nodes[m->output].shape;
 }
 
-enum kn_loss kn_model_loss(const struct kn_model *m)
-{
-    KN_CHECK(m->sealed);
-    return m->loss;
-}
-
 size_t kn_model_param_count(const struct kn_model *m)
 {
     return m->param_count;

@@ -24,8 +24,6 @@
 #include "trust/trust.h"
 #include "wire/frame.h"
 
-#define LINK_PORT_CONTROL   7711u /* tcp; the same number on udp is gossip */
-#define LINK_PORT_BULK      7712u
 #define LINK_BULK_BYTES_MAX (SH_BULK_CHUNK_BYTES + 4096u) /* a chunk and its caller's header */
 #define LINK_PEERS_MAX      1088u /* SH_NODES_MAX and addresses still being joined */
 #define LINK_PENDING_MAX    32u   /* messages held for a peer while it is dialled */

@@ -77,6 +77,7 @@ static void *serve(void *arg)
     struct link_zap *zap = arg;
     struct request request;
     bool running = true;
+    sh_thread_name("zap");
     while (running) {
         running = receive(zap->socket, &request) && answer(zap->socket, &request);
     }

@@ -16,16 +16,6 @@ static const struct swim_config PRESETS[] = {
         .join_retry_us = SECOND, .leave_linger_us = SECOND,
         .share_dead_us = 2 * HOUR_US, .forget_dead_us = 24 * HOUR_US, .stall_us = 200 * MS,
     },
-    [SWIM_WAN] = {
-        .period_us = 2 * SECOND, .retransmit_us = 350 * MS, .nack_us = 700 * MS,
-        .fast_us = 300 * MS,
-        .helpers = 3, .suspicion_mult = 5, .suspicion_span = 4,
-        .gossip_us = 500 * MS, .gossip_fanout = 4, .eager_fanout = 4,
-        .sync_after_us = 3 * SECOND, .sync_every_us = 60 * SECOND,
-        .redial_us = 10 * SECOND, .redial_slow_us = 60 * SECOND,
-        .join_retry_us = 2 * SECOND, .leave_linger_us = 3 * SECOND,
-        .share_dead_us = 2 * HOUR_US, .forget_dead_us = 24 * HOUR_US, .stall_us = 500 * MS,
-    },
     [SWIM_LOCAL] = {
         .period_us = 100 * MS, .retransmit_us = 15 * MS, .nack_us = 30 * MS, .fast_us = 15 * MS,
         .helpers = 3, .suspicion_mult = 4, .suspicion_span = 4,

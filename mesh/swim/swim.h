@@ -65,9 +65,9 @@ struct swim_config {
     uint64_t stall_us;        /* lateness of a step that counts as a pause of this machine */
 };
 
-enum swim_preset { SWIM_LAN, SWIM_WAN, SWIM_LOCAL };
+enum swim_preset { SWIM_LAN, SWIM_LOCAL };
 
-/* Default numbers: LAN T 0.5 s, WAN T 2 s, LOCAL (all members on one machine) T 0.1 s. */
+/* Default numbers: LAN T 0.5 s, LOCAL (all members on one machine) T 0.1 s. */
 struct swim_config swim_preset(enum swim_preset preset);
 
 struct swim_self {

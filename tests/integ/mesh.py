@@ -9,10 +9,11 @@ The program is $SHOAL_BUILD/bin/shoal ($SHOAL_RELEASE with run(main, release=Tru
 build/dev of this tree. Everything lives in one temporary directory, which run() removes after it
 has stopped every process that was started; where a bar does not hold the journals are printed and
 kept. Nothing here waits for a time to pass: until() asks again and again up to a deadline.
-Ports are taken below the range that the kernel hands out to clients, so that an agent that is down
-for a while finds its own again.
+Ports are taken outside the range that the kernel hands out to clients and locked for as long as the
+mesh lasts, so that an agent that is down for a while finds its own again, whoever else runs meshes.
 """
 import contextlib
+import fcntl
 import http.client
 import json
 import os
@@ -28,7 +29,8 @@ import traceback
 
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 API = "/api/v1"
-PORTS = range(20000, 32000)
+EPHEMERAL = "/proc/sys/net/ipv4/ip_local_port_range"
+PORTS_MIN = 1000
 POLL_S = 0.02
 START_S = 20
 STOP_S = 15
@@ -83,6 +85,65 @@ def shared(*parts):
     if not os.path.exists(path):
         raise Skip(f"{path} is absent")
     return path
+
+
+def listening_ports():
+    """The ports to choose from: no client is given one of them by the kernel."""
+    with open(EPHEMERAL, encoding="ascii") as file:
+        low, high = map(int, file.read().split())
+    ports = [port for port in range(10000, 65536) if not low <= port <= high]
+    if len(ports) < PORTS_MIN:
+        raise Skip(f"{EPHEMERAL} leaves {len(ports)} ports from 10000 on")
+    return ports
+
+
+class Ports:
+    """Ports that nobody else uses: each is locked, by a file in a folder that all share, until
+    close(). The lock goes with the process that holds it."""
+
+    def __init__(self, folder=None):
+        self.folder = folder or os.path.join(tempfile.gettempdir(), f"shoal-ports-{os.getuid()}")
+        os.makedirs(self.folder, mode=0o700, exist_ok=True)
+        self.choice = listening_ports()
+        self.held = {}
+
+    def take(self, port):
+        """True where it is ours from now on."""
+        if port in self.held:
+            return False
+        lock = os.open(os.path.join(self.folder, str(port)), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC,
+                       0o600)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(lock)
+            return False
+        self.held[port] = lock
+        return True
+
+    def give_back(self, port):
+        os.close(self.held.pop(port))
+
+    def pick(self, width=1):
+        """A port whose width - 1 successors are ours too."""
+        for _ in range(1000):
+            first = random.choice(self.choice)
+            taken = []
+            for port in range(first, first + width):
+                if port not in self.choice or not self.take(port):
+                    break
+                taken.append(port)
+                if not is_free(port):
+                    break
+            else:
+                return first
+            for port in taken:
+                self.give_back(port)
+        raise Failed("no free ports")
+
+    def close(self):
+        for port in list(self.held):
+            self.give_back(port)
 
 
 def is_free(port):
@@ -270,7 +331,7 @@ class Mesh:
         self.dir = tempfile.mkdtemp(prefix="shoal-mesh-")
         self.secret = os.path.join(self.dir, "secret")
         self.agents = []
-        self.taken = set()
+        self.ports = Ports()
         self.must(["init", "--secret", self.secret])
 
     def __enter__(self):
@@ -286,6 +347,7 @@ class Mesh:
     def stop(self):
         for agent in self.agents:
             agent.stop()
+        self.ports.close()
 
     def print_journals(self):
         for agent in self.agents:
@@ -300,14 +362,8 @@ class Mesh:
         return {**plain, **(extra or {})}
 
     def free_port(self, width=1):
-        """A port whose width - 1 successors are free too; never given out twice."""
-        for _ in range(1000):
-            first = random.choice(PORTS)
-            ports = range(first, first + width)
-            if not self.taken & set(ports) and all(is_free(port) for port in ports):
-                self.taken.update(ports)
-                return first
-        raise Failed("no free ports")
+        """A port whose width - 1 successors are free too; nobody else is given them."""
+        return self.ports.pick(width)
 
     def add(self, name, join=None, env=None, extra=None):
         """An agent that is not started yet. join: agents or addresses; none: it founds."""

@@ -4,6 +4,8 @@
 #include <sodium.h>
 
 #include <errno.h>
+#include <pthread.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +22,16 @@ void sh_panic_cmp(const char *file, int line, const char *what, uint64_t left, u
     (void)fprintf(stderr, "panic: %s:%d: %s (%llu, %llu)\n", file, line, what,
                   (unsigned long long)left, (unsigned long long)right);
     abort();
+}
+
+void sh_thread_name(const char *format, ...)
+{
+    char name[16];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(name, sizeof name, format, args);
+    va_end(args);
+    SH_CHECK(pthread_setname_np(pthread_self(), name) == 0);
 }
 
 static uint64_t read_clock_us(clockid_t id)

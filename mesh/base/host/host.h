@@ -16,6 +16,9 @@ uint64_t sh_now_us(void);
 /* Microseconds since 1970, for people only: never compared, never a timeout. */
 uint64_t sh_wall_us(void);
 
+/* Names the calling thread for `top -H` and the like; what is beyond 15 bytes is cut. */
+void sh_thread_name(const char *format, ...) SH_PRINTF(1, 2);
+
 /* Once, before any other call below; panics if libsodium cannot start. */
 void sh_host_init(void);
 void sh_random_bytes(void *out, size_t size);
