@@ -370,6 +370,12 @@ static enum sh_err post_frame(void *ctx, enum calls_plane plane,
                                : loop_send(s->loop, node, type, span);
 }
 
+static bool tables_are_quiet(void *ctx)
+{
+    struct service *s = ctx;
+    return apply_await_held(s->apply);
+}
+
 static enum sh_err open_parts(struct service *s, const struct gossip_options *gossip,
                               struct reason *why)
 {
@@ -390,6 +396,13 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
     memcpy(blobs.me, s->trust.node, SH_NODE_ID_BYTES);
     err = err != SH_OK ? err : blobs_open(&s->blobs, &blobs);
     err = err != SH_OK ? err : records_open(&s->records, s);
+    struct snapshots_config snapshots = {.fsm = s->fsm,
+                                         .calls = s->calls,
+                                         .schema = JOBS_SCHEMA,
+                                         .quiet = tables_are_quiet,
+                                         .ctx = s};
+    memcpy(snapshots.me, s->trust.node, SH_NODE_ID_BYTES);
+    err = err != SH_OK ? err : snapshots_open(&s->snapshots, &snapshots);
     err = err != SH_OK ? err : disk_open(&s->disk, s->wal);
     err = err != SH_OK ? err : bulk_open(&s->bulk, s);
     err = err != SH_OK ? err : planner_open(&s->planner, s);
@@ -434,6 +447,7 @@ static enum sh_err start_parts(struct service *s, struct reason *why)
     }
     join_addresses(s);
     err = err != SH_OK ? err : apply_start(s->apply);
+    err = err != SH_OK ? err : snapshots_start(s->snapshots);
     err = err != SH_OK ? err : bulk_start(s->bulk);
     err = err != SH_OK ? err : planner_start(s->planner);
     err = err != SH_OK ? err : train_start(s->train);
@@ -550,6 +564,9 @@ static void stop_threads(struct service *s)
     if (s->records != NULL) {
         records_stop(s->records);
     }
+    if (s->snapshots != NULL) {
+        snapshots_stop(s->snapshots);
+    }
     if (s->bulk != NULL) {
         bulk_stop(s->bulk);
     }
@@ -570,6 +587,7 @@ static void close_all(struct service *s)
     planner_close(s->planner);
     bulk_close(s->bulk);
     disk_close(s->disk);
+    snapshots_close(s->snapshots);
     records_close(s->records);
     blobs_close(s->blobs);
     calls_close(s->calls);

@@ -16,6 +16,10 @@
 #define AGENT_API_PORT    8711u
 #define AGENT_PATH_MAX    1023u
 
+#define AGENT_LOG_ENTRIES     8192u /* kept for those who are behind, and at most twice as many */
+#define AGENT_LOG_ENTRIES_MIN 16u
+#define AGENT_LOG_ENTRIES_MAX 1048576u
+
 struct agent_options {
     bool new_cluster;                           /* --new */
     char join[AGENT_JOIN_MAX][SH_ADDR_MAX + 1]; /* --join HOST:PORT, repeatable */
@@ -30,6 +34,7 @@ struct agent_options {
     uint32_t threads;                        /* --threads; 0: all cores */
     char zone[WIRE_ZONE_MAX + 1];            /* --zone; empty: this machine is one of its own */
     uint32_t voters;                         /* --voters; 1, 3, 5 or 7 */
+    uint32_t log_entries;                    /* --log-entries */
 };
 
 /* Runs until SIGTERM or SIGINT (leaves gracefully). Returns the exit status of the process

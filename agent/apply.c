@@ -31,6 +31,9 @@ struct apply {
     uint64_t conf_index;
     struct raft_conf conf;
     bool read_waiting;
+    bool hold;     /* apply nothing */
+    bool held;     /* nothing is being applied, nor will be before replaced is set */
+    bool replaced; /* the store has other tables now */
     bool stopping;
 };
 
@@ -123,15 +126,18 @@ static enum sh_err apply_conf_entry(struct apply *a, const struct wal_entry *e)
     }
     tell(a, &event);
     SH_CHECK(pthread_mutex_lock(&a->lock) == 0);
-    while (!a->stopping && !(a->conf_ready && a->conf_index == e->index)) {
+    while (!a->stopping && !a->hold && !(a->conf_ready && a->conf_index == e->index)) {
         SH_CHECK(pthread_cond_wait(&a->wake, &a->lock) == 0);
     }
-    bool stopping = a->stopping;
+    /* On hold the core's configuration may be that of the snapshot already: not for these tables.
+     */
+    enum sh_err turn = a->hold ? SH_ERR_STALE : SH_OK;
+    turn = a->stopping ? SH_ERR_CANCELLED : turn;
     struct raft_conf conf = a->conf;
     a->conf_ready = false;
     SH_CHECK(pthread_mutex_unlock(&a->lock) == 0);
-    if (stopping) {
-        return SH_ERR_CANCELLED;
+    if (turn != SH_OK) {
+        return turn;
     }
     SH_CHECK_CMP(e->index, ==, a->applied + 1);
     uint8_t bytes[RAFT_CONF_BYTES_MAX];
@@ -181,12 +187,14 @@ static void serve_read(struct apply *a, const struct raft_log_read *read)
     tell(a, &event);
 }
 
-static bool is_stopping(struct apply *a)
+/* OK to go on; CANCELLED: the thread ends; STALE: other tables are coming. */
+static enum sh_err may_go_on(struct apply *a)
 {
     SH_CHECK(pthread_mutex_lock(&a->lock) == 0);
-    bool stopping = a->stopping;
+    enum sh_err err = a->hold ? SH_ERR_STALE : SH_OK;
+    err = a->stopping ? SH_ERR_CANCELLED : err;
     SH_CHECK(pthread_mutex_unlock(&a->lock) == 0);
-    return stopping;
+    return err;
 }
 
 static void serve_reads(struct apply *a)
@@ -203,11 +211,11 @@ static enum sh_err apply_up_to(struct apply *a, uint64_t target)
     while (a->applied < target) {
         uint32_t count = 0;
         serve_reads(a);
-        if (is_stopping(a)) {
-            return SH_ERR_CANCELLED;
+        enum sh_err err = may_go_on(a);
+        if (err == SH_OK) {
+            err = wal_read(a->config.wal, a->applied + 1, target + 1, a->entries,
+                           APPLY_BATCH_ENTRIES, a->buffer, READ_BUFFER_BYTES, &count);
         }
-        enum sh_err err = wal_read(a->config.wal, a->applied + 1, target + 1, a->entries,
-                                   APPLY_BATCH_ENTRIES, a->buffer, READ_BUFFER_BYTES, &count);
         if (err != SH_OK) {
             return err;
         }
@@ -226,25 +234,60 @@ static enum sh_err apply_up_to(struct apply *a, uint64_t target)
     return SH_OK;
 }
 
+/* The tables are those of a snapshot now. */
+static enum sh_err go_on_from_snapshot(struct apply *a)
+{
+    enum sh_err err = fsm_switch(a->config.fsm, NULL);
+    if (err == SH_OK) {
+        a->applied = fsm_applied_index(a->config.fsm);
+        a->config.on_applied(a->config.ctx, a->applied, NULL, 0);
+        tell(a, &(struct apply_event){.kind = APPLY_ADVANCED, .index = a->applied});
+    }
+    return err;
+}
+
+struct task { /* what woke the thread */
+    bool stopping;
+    bool replaced;
+    uint64_t target; /* applied already while on hold */
+};
+
+static struct task next_task(struct apply *a)
+{
+    SH_CHECK(pthread_mutex_lock(&a->lock) == 0);
+    while (!a->stopping && !a->replaced && !a->read_waiting &&
+           (a->hold || a->target <= a->applied)) {
+        if (a->hold && !a->held) {
+            a->held = true;
+            SH_CHECK(pthread_cond_broadcast(&a->wake) == 0);
+        }
+        SH_CHECK(pthread_cond_wait(&a->wake, &a->lock) == 0);
+    }
+    struct task task = {.stopping = a->stopping,
+                        .replaced = a->replaced,
+                        .target = a->hold ? a->applied : a->target};
+    a->read_waiting = false;
+    if (a->replaced) {
+        a->replaced = false;
+        a->hold = false;
+        a->held = false;
+    }
+    SH_CHECK(pthread_mutex_unlock(&a->lock) == 0);
+    return task;
+}
+
 static void *run(void *arg)
 {
     struct apply *a = arg;
     sh_thread_name("apply");
     for (;;) {
-        SH_CHECK(pthread_mutex_lock(&a->lock) == 0);
-        while (!a->stopping && a->target <= a->applied && !a->read_waiting) {
-            SH_CHECK(pthread_cond_wait(&a->wake, &a->lock) == 0);
-        }
-        uint64_t target = a->target;
-        bool stopping = a->stopping;
-        a->read_waiting = false;
-        SH_CHECK(pthread_mutex_unlock(&a->lock) == 0);
-        if (stopping) {
+        struct task task = next_task(a);
+        if (task.stopping) {
             return NULL;
         }
         serve_reads(a);
-        enum sh_err err = apply_up_to(a, target);
-        if (err != SH_OK) {
+        enum sh_err err = task.replaced ? go_on_from_snapshot(a) : apply_up_to(a, task.target);
+        if (err != SH_OK && err != SH_ERR_STALE) {
             if (err != SH_ERR_CANCELLED) {
                 fail(a, err, err == SH_ERR_VERSION ? "an entry of a later program" : "the store");
             }
@@ -328,7 +371,7 @@ void apply_close(struct apply *apply)
 
 static void wake(struct apply *a)
 {
-    SH_CHECK(pthread_cond_signal(&a->wake) == 0);
+    SH_CHECK(pthread_cond_broadcast(&a->wake) == 0);
     SH_CHECK(pthread_mutex_unlock(&a->lock) == 0);
 }
 
@@ -338,7 +381,7 @@ void apply_commit(struct apply *apply, uint64_t apply_to)
     bool more = apply_to > apply->target;
     if (more) {
         apply->target = apply_to;
-        SH_CHECK(pthread_cond_signal(&apply->wake) == 0);
+        SH_CHECK(pthread_cond_broadcast(&apply->wake) == 0);
     }
     SH_CHECK(pthread_mutex_unlock(&apply->lock) == 0);
 }
@@ -350,6 +393,33 @@ void apply_conf(struct apply *apply, uint64_t index, const struct raft_conf *con
     apply->conf_index = index;
     apply->conf = *conf;
     wake(apply);
+}
+
+void apply_hold(struct apply *apply)
+{
+    SH_CHECK(pthread_mutex_lock(&apply->lock) == 0);
+    apply->hold = true;
+    SH_CHECK(pthread_cond_broadcast(&apply->wake) == 0);
+    SH_CHECK(pthread_mutex_unlock(&apply->lock) == 0);
+}
+
+bool apply_await_held(struct apply *apply)
+{
+    SH_CHECK(pthread_mutex_lock(&apply->lock) == 0);
+    while (!apply->held && !apply->stopping) {
+        SH_CHECK(pthread_cond_wait(&apply->wake, &apply->lock) == 0);
+    }
+    bool held = apply->held && !apply->stopping;
+    SH_CHECK(pthread_mutex_unlock(&apply->lock) == 0);
+    return held;
+}
+
+void apply_resume(struct apply *apply)
+{
+    SH_CHECK(pthread_mutex_lock(&apply->lock) == 0);
+    apply->replaced = true;
+    SH_CHECK(pthread_cond_broadcast(&apply->wake) == 0);
+    SH_CHECK(pthread_mutex_unlock(&apply->lock) == 0);
 }
 
 enum sh_err apply_log_read(struct apply *apply, const struct raft_log_read *read)

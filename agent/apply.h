@@ -44,7 +44,8 @@ struct apply_config {
     struct proposals *proposals;
     uint8_t me[SH_NODE_ID_BYTES];
     uint64_t applied; /* where the tables are */
-    /* After each write, on the apply thread: results of the entries it contained, in order. */
+    /* After each write, on the apply thread: results of the entries it contained, in order. results
+     * NULL: a snapshot has replaced the tables. */
     void (*on_applied)(void *ctx, uint64_t index, const struct jobs_result *results,
                        uint32_t count);
     void *ctx;
@@ -62,6 +63,12 @@ void apply_commit(struct apply *apply, uint64_t apply_to);
 void apply_conf(struct apply *apply, uint64_t index, const struct raft_conf *conf);
 /* FULL: APPLY_READS_MAX reads wait; the answer to this one never comes. */
 SH_MUST_USE enum sh_err apply_log_read(struct apply *apply, const struct raft_log_read *read);
+/* A snapshot is about to replace the tables: nothing is applied from here on ... */
+void apply_hold(struct apply *apply);
+/* ... (any other thread) waits until that is so, false when the thread is ending ... */
+bool apply_await_held(struct apply *apply);
+/* ... until it is durable: the thread goes on from there. on_applied and APPLY_ADVANCED follow. */
+void apply_resume(struct apply *apply);
 /* Of struct apply_event. */
 struct queue *apply_event_queue(struct apply *apply);
 

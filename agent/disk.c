@@ -76,20 +76,37 @@ static void add(struct batch *b, const struct disk_write *w)
     b->memory[b->writes++] = w->memory;
 }
 
+/* The loop drains this queue at every wake-up and never waits for us: it has room, unless the loop
+ * is gone. */
+static void tell(struct disk *d, struct disk_done done)
+{
+    if (done.token != 0 || done.err != SH_OK) {
+        enum sh_err err = queue_push(d->done, &done);
+        SH_CHECK(err == SH_OK || err == SH_ERR_CANCELLED);
+    }
+}
+
+/* Notes how a write ended; the token that may be told. */
+static uint64_t settle(struct disk *d, enum sh_err err, uint64_t token)
+{
+    d->failed = d->failed || err != SH_OK;
+    return d->failed ? 0 : token;
+}
+
 static void flush(struct disk *d, struct batch *b)
 {
-    struct disk_done done = {.token = b->token, .batched = b->writes};
-    if (d->failed) {
-        done.token = 0;
-    } else {
+    struct disk_done done = {.batched = b->writes};
+    if (b->writes == 0) {
+        return;
+    }
+    if (!d->failed) {
         uint64_t begun_us = sh_now_us();
         done.err = wal_save(d->wal, b->has_hard ? &b->hard : NULL, b->entries, b->count, b->sync);
         if (b->sync) {
             sh_latency_add(&d->syncs, sh_now_us() - begun_us);
             atomic_store(&d->p99_us, sh_latency_p99(&d->syncs));
         }
-        d->failed = done.err != SH_OK;
-        done.token = d->failed ? 0 : done.token;
+        done.token = settle(d, done.err, b->token);
     }
     for (uint32_t i = 0; i < b->writes; i++) {
         free(b->memory[i]);
@@ -100,11 +117,49 @@ static void flush(struct disk *d, struct batch *b)
     b->has_hard = false;
     b->token = 0;
     b->writes = 0;
-    if (done.token != 0 || done.err != SH_OK) {
-        /* The loop drains this queue at every wake-up and never waits for us: it has room, unless
-         * the loop is gone. */
-        enum sh_err err = queue_push(d->done, &done);
-        SH_CHECK(err == SH_OK || err == SH_ERR_CANCELLED);
+    tell(d, done);
+}
+
+static enum sh_err install(struct disk *d, const struct disk_write *w)
+{
+    const struct disk_install *i = w->install;
+    if (!i->quiet(i->ctx)) {
+        return SH_ERR_CANCELLED;
+    }
+    return wal_install(d->wal, i->index, i->term, &w->hard, &i->flip);
+}
+
+/* The commit index on the disk may lie behind the one by which the core judged. */
+static enum sh_err compact(struct disk *d, const struct disk_write *w)
+{
+    enum sh_err err = wal_save(d->wal, &w->hard, NULL, 0, false);
+    return err == SH_OK ? wal_compact(d->wal, w->compact_to) : err;
+}
+
+static bool is_alone(const struct disk_write *w)
+{
+    return w->install != NULL || w->compact_to != 0;
+}
+
+/* A write that shares its batch with no other. */
+static void perform(struct disk *d, const struct disk_write *w)
+{
+    struct disk_done done = {.batched = 1};
+    SH_CHECK(w->has_hard && w->count == 0);
+    if (!d->failed) {
+        done.err = w->install != NULL ? install(d, w) : compact(d, w);
+        done.token = settle(d, done.err, w->token);
+    }
+    disk_install_free(w->install);
+    free(w->memory);
+    tell(d, done);
+}
+
+void disk_install_free(struct disk_install *install)
+{
+    if (install != NULL) {
+        kv_batch_fini(&install->flip);
+        free(install);
     }
 }
 
@@ -126,10 +181,14 @@ static void *run(void *arg)
             continue;
         }
         do {
-            if (!fits(b, &w)) {
+            if (is_alone(&w) || !fits(b, &w)) {
                 flush(d, b);
             }
-            add(b, &w);
+            if (is_alone(&w)) {
+                perform(d, &w);
+            } else {
+                add(b, &w);
+            }
         } while (queue_pop(d->todo, &w));
         flush(d, b);
     }
@@ -181,6 +240,7 @@ void disk_close(struct disk *disk)
     SH_CHECK(!disk->running);
     struct disk_write w;
     while (queue_pop(disk->todo, &w)) {
+        disk_install_free(w.install);
         free(w.memory);
     }
     queue_close(disk->todo);

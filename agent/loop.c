@@ -87,6 +87,7 @@ static enum sh_err watch_all(struct loop *l)
                  queue_fd(l->posts),
                  queue_fd(disk_done_queue(l->s->disk)),
                  queue_fd(apply_event_queue(l->s->apply)),
+                 queue_fd(snapshots_event_queue(l->s->snapshots)),
                  l->wake};
     enum sh_err err = SH_OK;
     for (size_t i = 0; i < SH_COUNT(fds) && err == SH_OK; i++) {
@@ -122,6 +123,8 @@ enum sh_err loop_open(struct loop **out, struct service *s, const struct gossip_
                                     .wal = s->wal,
                                     .disk = s->disk,
                                     .apply = s->apply,
+                                    .snapshots = s->snapshots,
+                                    .log_entries = s->options->log_entries,
                                     .boot = &s->boot,
                                     .applied = &s->applied,
                                     .on_change = replica_changed,
@@ -484,6 +487,14 @@ static void take_applied(struct loop *l, uint64_t now_us)
     }
 }
 
+static void take_snapshots(struct loop *l, uint64_t now_us)
+{
+    struct snapshots_event event;
+    while (l->failure == SH_OK && queue_pop(snapshots_event_queue(l->s->snapshots), &event)) {
+        replica_snapshot_event(l->replica, now_us, &event);
+    }
+}
+
 /* What the last coordinator was asked, and did not answer, is asked a new one. */
 static void tell_waiting(struct loop *l)
 {
@@ -545,6 +556,7 @@ static void turn(struct loop *l, uint64_t now_us)
     gossip_turn(l->gossip, now_us);
     take_disk(l, now_us);
     take_applied(l, now_us);
+    take_snapshots(l, now_us);
     for (unsigned i = 0; i < TURN_EVENTS && queue_pop(l->posts, &p); i++) {
         take_post(l, now_us, &p);
     }

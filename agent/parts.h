@@ -15,6 +15,7 @@
 #include "reads.h"
 #include "replica.h"
 #include "service.h"
+#include "snapshots.h"
 #include "store/blob/blob.h"
 #include "store/dir.h"
 #include "store/series/series.h"
@@ -50,6 +51,7 @@ struct service {
     struct calls *calls;         /* any thread */
     struct blobs *blobs;         /* any thread */
     struct records *records;     /* any thread */
+    struct snapshots *snapshots; /* told by the loop */
     struct disk *disk;           /* submitted to by the loop */
     struct apply *apply;         /* told by the loop */
     struct loop *loop;           /* posted to by any thread */

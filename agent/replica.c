@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "replica.h"
 
+#include "compaction.h"
+#include "handles.h"
 #include "journal.h"
+#include "offers.h"
 
 #include "base/host/host.h"
 #include "base/ring.h"
@@ -13,13 +16,7 @@
 /* And beyond which no message of a peer is taken: each could ask for another write, of a term or a
  * vote, that no limit of the core holds back. */
 enum { RECEIVE_BACKLOG_MAX = DISK_QUEUE_MAX / 2 };
-enum { NODES_MAX = SH_NODES_MAX, ENCODE_BYTES = SH_CONTROL_BYTES_MAX };
-
-struct known { /* handle of a node */
-    uint64_t handle;
-    bool sure; /* from the tables, not from a message */
-    uint8_t node[SH_NODE_ID_BYTES];
-};
+enum { ENCODE_BYTES = SH_CONTROL_BYTES_MAX };
 
 struct held { /* an encoded message that may leave once its token is durable */
     uint64_t after;
@@ -35,8 +32,7 @@ struct replica {
     uint64_t handle;
     struct raft_update update;
     struct raft_entry entries[RAFT_MSG_ENTRIES_MAX];
-    size_t known_count;
-    struct known known[NODES_MAX];
+    struct handles handles;
     enum sh_err failure;                            /* not OK: the agent must stop */
     struct jobs_cmd command;                        /* scratch of replica_propose */
     struct raft_entry batch[REPLICA_BATCH_ENTRIES]; /* taken and not proposed yet */
@@ -52,86 +48,32 @@ struct replica {
     uint64_t lost_us; /* when the last coordinator was given up; 0: one is known */
     uint64_t leaderless_us;
     uint64_t leader_changes;
-    pthread_mutex_t lock; /* published */
+    uint64_t heard_us; /* from the coordinator that is known; 0: not yet */
+    uint64_t silence_us;
+    struct compaction compaction;
+    uint64_t applied;
+    struct offers offers;         /* what became of one is heard from snapshots.h, or by its time */
+    uint64_t staged_until_us;     /* 0: no snapshot waits for our decision */
+    struct raft_snapshot staged;  /* that one */
+    struct disk_install *install; /* the core has taken it: for the next write */
+    uint64_t install_token;       /* 0: none is being put in place */
+    pthread_mutex_t lock;         /* published */
     struct replica_status published;
 };
 
-static struct known *find(struct replica *r, uint64_t handle)
-{
-    for (size_t i = 0; i < r->known_count; i++) {
-        if (r->known[i].handle == handle) {
-            return &r->known[i];
-        }
-    }
-    return NULL;
-}
-
-static const struct known *by_handle(const struct replica *r, uint64_t handle)
-{
-    for (size_t i = 0; i < r->known_count; i++) {
-        if (r->known[i].handle == handle) {
-            return &r->known[i];
-        }
-    }
-    return NULL;
-}
-
-/* Any handle that only a message has named. */
-static struct known *unsure(struct replica *r)
-{
-    for (size_t i = 0; i < r->known_count; i++) {
-        if (!r->known[i].sure) {
-            return &r->known[i];
-        }
-    }
-    return NULL;
-}
-
-static struct known *learn(struct replica *r, uint64_t handle, const uint8_t *node, bool sure)
-{
-    struct known *k = find(r, handle);
-    if (k == NULL && r->known_count < NODES_MAX) {
-        k = &r->known[r->known_count++];
-        *k = (struct known){.handle = handle};
-    } else if (k == NULL && sure) {
-        k = unsure(r);
-        if (k != NULL) {
-            *k = (struct known){.handle = handle};
-        }
-    }
-    if (k != NULL) {
-        memcpy(k->node, node, SH_NODE_ID_BYTES);
-    }
-    return k;
-}
-
 void replica_learn(struct replica *r, uint64_t handle, const uint8_t node[SH_NODE_ID_BYTES])
 {
-    struct known *k = handle == 0 ? NULL : learn(r, handle, node, true);
-    if (k != NULL) {
-        k->sure = true;
-    }
-}
-
-/* A message says that its handle is node's. Believed until the tables say so too; false where they
- * say otherwise. */
-static bool learn_from_message(struct replica *r, uint64_t handle, const uint8_t *node)
-{
-    const struct known *k = find(r, handle);
-    if (k != NULL && k->sure) {
-        return memcmp(k->node, node, SH_NODE_ID_BYTES) == 0;
-    }
-    return learn(r, handle, node, false) != NULL;
+    handles_learn(&r->handles, handle, node);
 }
 
 /* False: it did not leave. */
 static bool send_bytes(struct replica *r, uint64_t now_us, uint64_t to, const void *bytes,
                        size_t size)
 {
-    const struct known *k = by_handle(r, to);
+    const uint8_t *node = handles_node(&r->handles, to);
     struct sh_span body = {.at = bytes, .size = size};
-    return k != NULL && link_send(r->config.control, now_us, k->node, FRAME_RAFT,
-                                  (struct sh_span){0}, body) == SH_OK;
+    return node != NULL && link_send(r->config.control, now_us, node, FRAME_RAFT,
+                                     (struct sh_span){0}, body) == SH_OK;
 }
 
 static void hold(struct replica *r, const struct raft_msg *msg, size_t size)
@@ -175,20 +117,16 @@ static void send_messages(struct replica *r, uint64_t now_us, struct answers *an
     for (uint32_t i = 0; i < u->message_count; i++) {
         const struct raft_msg *msg = &u->messages[i];
         struct raft_event event = {.type = RAFT_UNREACHABLE, .now = now_us, .peer = msg->to};
-        if (msg->type == RAFT_MSG_SNAP) {
-            /* The log is never compacted, so this follows a log read that failed: no snapshot, and
-             * the core tries the log again when the member answers next. */
-            event.type = RAFT_SNAPSHOT_STATUS;
-            event.snapshot.peer = msg->to;
-            event.snapshot.ok = false;
-            answer(answers, &event);
-            continue;
-        }
         size_t size = raft_msg_encode(msg, r->scratch, ENCODE_BYTES);
         SH_CHECK(size > 0);
-        if (msg->after > r->durable) {
+        bool later = msg->after > r->durable;
+        bool sent = later || send_bytes(r, now_us, msg->to, r->scratch, size);
+        if (later) {
             hold(r, msg, size);
-        } else if (!send_bytes(r, now_us, msg->to, r->scratch, size)) {
+        }
+        if (msg->type == RAFT_MSG_SNAP) {
+            offers_note(&r->offers, msg->to, now_us + (sent ? REPLICA_OFFER_US : 0));
+        } else if (!sent) {
             answer(answers, &event);
         }
     }
@@ -213,7 +151,7 @@ static void write_update(struct replica *r)
     if (u->token == 0) {
         return; /* nothing, or a commit index alone, which the next write brings */
     }
-    SH_CHECK(!u->install);
+    SH_CHECK(u->install == (r->install != NULL));
     size_t bytes = 0;
     for (uint32_t i = 0; i < u->append_count; i++) {
         bytes += u->append[i].size;
@@ -223,8 +161,12 @@ static void write_update(struct replica *r)
         .sync = u->must_sync,
         .has_hard = u->hard_changed,
         .hard = {.term = u->hard.term, .vote = u->hard.vote, .commit = u->hard.commit},
-        .count = u->append_count};
+        .count = u->append_count,
+        .install = r->install};
+    r->install_token = r->install != NULL ? u->token : r->install_token;
+    r->install = NULL;
     if (u->append_count > 0) {
+        compaction_append(&r->compaction, u->append[u->append_count - 1].index, bytes);
         size_t head = u->append_count * sizeof(struct wal_entry);
         w.memory = malloc(head + bytes);
         SH_CHECK(w.memory != NULL);
@@ -254,20 +196,21 @@ static void note_leader(struct replica *r, uint64_t now_us)
         if (u->leader == 0) {
             r->lost_us = now_us;
         } else {
-            const struct known *k = by_handle(r, u->leader);
+            const uint8_t *node = handles_node(&r->handles, u->leader);
             r->leader_changes++;
             if (r->lost_us != 0) {
                 r->leaderless_us = now_us - r->lost_us;
                 r->lost_us = 0;
             }
             char id[2 * SH_NODE_ID_BYTES + 1] = "?";
-            if (k != NULL) {
-                sh_hex(id, k->node, SH_NODE_ID_BYTES);
+            if (node != NULL) {
+                sh_hex(id, node, SH_NODE_ID_BYTES);
             }
             journal_info("coordinator of term %llu: agent %llu (%.8s)", (unsigned long long)u->term,
                          (unsigned long long)u->leader, id);
         }
     }
+    r->heard_us = u->leader == r->leader ? r->heard_us : 0;
     r->leader = u->leader;
     r->role = u->role;
     r->config.on_change(r->config.ctx);
@@ -356,6 +299,8 @@ static enum sh_err wake_core(struct replica *r, uint64_t handle, uint64_t now_us
         sh_arena_init(&arena, r->memory, size);
         r->raft = raft_init(&arena, &config, &boot, now_us);
         r->handle = handle;
+        r->applied = r->config.applied->index;
+        compaction_init(&r->compaction, r->config.log_entries, b->compacted_index, b->last_index);
         replica_learn(r, handle, r->config.me);
         r->update = (struct raft_update){0};
         apply_commit(r->config.apply,
@@ -440,11 +385,143 @@ static enum sh_err take_handle(struct replica *r, uint64_t now_us, uint64_t hand
     return err;
 }
 
-/* Members send no snapshots (no log is ever compacted) and no proposals (they travel as envelopes,
- * which are judged before they enter the log). */
+/* How long the coordinator has been silent, heartbeats and all. */
+static void note_heard(struct replica *r, uint64_t now_us, const struct raft_msg *msg)
+{
+    if (msg->from != r->leader || r->leader == 0) {
+        return;
+    }
+    if (r->heard_us != 0 && now_us - r->heard_us > r->silence_us) {
+        r->silence_us = now_us - r->heard_us;
+    }
+    r->heard_us = now_us;
+}
+
+/* ---- snapshots ---- */
+
+/* The coordinator says that its log begins behind what this member has. The core learns of a
+ * snapshot when it is here; but where the log turns out to hold that index, that it is committed is
+ * news enough. */
+static void take_offer(struct replica *r, uint64_t now_us, const uint8_t *from,
+                       const struct raft_msg *msg)
+{
+    struct raft_event event = {.type = RAFT_RECEIVE, .now = now_us, .message = msg};
+    uint64_t term = 0;
+    bool have = raft_term_at(r->raft, msg->snapshot.index, &term) && term == msg->snapshot.term;
+    if (have || msg->snapshot.index <= r->update.commit) {
+        step(r, &event);
+    } else {
+        snapshots_pull(r->config.snapshots, from);
+    }
+}
+
+/* Has the core judge the snapshot that is staged. What it ends with is committed, so it may come
+ * from any coordinator; it needs one to be answered to. */
+static void judge_staged(struct replica *r, uint64_t now_us)
+{
+    if (r->staged_until_us == 0) {
+        return;
+    }
+    bool led = r->leader != 0 && r->leader != r->handle;
+    if (!led && r->role != RAFT_LEADER && now_us < r->staged_until_us) {
+        return;
+    }
+    r->staged_until_us = 0;
+    struct raft_msg msg = {.type = RAFT_MSG_SNAP,
+                           .from = r->leader,
+                           .to = r->handle,
+                           .term = r->update.term,
+                           .snapshot = r->staged};
+    struct raft_event event = {.type = RAFT_RECEIVE, .now = now_us, .message = &msg};
+    r->update.install = false;
+    if (led) {
+        raft_step(r->raft, &event, &r->update);
+    }
+    if (!r->update.install) {
+        snapshots_drop(r->config.snapshots);
+    } else {
+        apply_hold(r->config.apply);
+        r->install = snapshots_take(r->config.snapshots);
+        compaction_reset(&r->compaction, r->staged.index);
+    }
+    if (led) {
+        absorb(r, now_us);
+    }
+}
+
+/* The snapshot is durable in its place: the tables are that far. */
+static void finish_install(struct replica *r)
+{
+    if (r->install_token != 0 && r->install_token <= r->durable) {
+        r->install_token = 0;
+        snapshots_installed(r->config.snapshots);
+        apply_resume(r->config.apply);
+    }
+}
+
+static void end_offer(struct replica *r, uint64_t now_us, uint64_t handle, bool ok)
+{
+    struct raft_event event = {.type = RAFT_SNAPSHOT_STATUS, .now = now_us};
+    event.snapshot.peer = handle;
+    event.snapshot.ok = ok;
+    if (offers_end(&r->offers, handle)) {
+        step(r, &event);
+    }
+}
+
+/* An offer lives as long as its member goes on fetching. Each is ended or prolonged once. */
+static void watch_offers(struct replica *r, uint64_t now_us)
+{
+    uint64_t handle = 0;
+    while (offers_late(&r->offers, now_us, &handle)) {
+        const uint8_t *node = handles_node(&r->handles, handle);
+        if (node != NULL && snapshots_serving(r->config.snapshots, node)) {
+            offers_note(&r->offers, handle, now_us + REPLICA_OFFER_US);
+        } else {
+            end_offer(r, now_us, handle, false);
+        }
+    }
+}
+
+void replica_snapshot_event(struct replica *r, uint64_t now_us, const struct snapshots_event *event)
+{
+    SH_CHECK(r->raft != NULL);
+    if (event->kind == SNAPSHOTS_STAGED) {
+        r->staged = event->snapshot;
+        r->staged_until_us = now_us + REPLICA_STAGED_US;
+        judge_staged(r, now_us);
+        return;
+    }
+    uint64_t handle = handles_of(&r->handles, event->node);
+    if (handle != 0) {
+        end_offer(r, now_us, handle, event->ok);
+    }
+}
+
+/* The tables hold more than before: perhaps the log need not. */
+static void compact(struct replica *r, uint64_t now_us)
+{
+    uint64_t floor = snapshots_floor(r->config.snapshots);
+    uint64_t upto = r->install_token != 0 ? 0 : compaction_due(&r->compaction, r->applied, floor);
+    if (upto == 0) {
+        return;
+    }
+    struct raft_event event = {.type = RAFT_COMPACTED, .now = now_us, .index = upto};
+    step(r, &event);
+    const struct raft_hard *hard = &r->update.hard;
+    struct disk_write w = {.has_hard = true,
+                           .hard = {.term = hard->term, .vote = hard->vote, .commit = hard->commit},
+                           .compact_to = upto};
+    SH_CHECK(disk_submit(r->config.disk, &w) == SH_OK);
+}
+
+/* ---- events ---- */
+
+/* Members send no proposals: they travel as envelopes, which are judged before they enter the log.
+ */
 static bool taken(enum raft_msg_type type)
 {
-    return type != RAFT_MSG_SNAP && type != RAFT_MSG_PROP;
+    return type != RAFT_MSG_PROP;
 }
 
 void replica_receive(struct replica *r, uint64_t now_us, const uint8_t from[SH_NODE_ID_BYTES],
@@ -457,7 +534,8 @@ void replica_receive(struct replica *r, uint64_t now_us, const uint8_t from[SH_N
         return;
     }
     if (r->raft == NULL) {
-        bool from_leader = msg.type == RAFT_MSG_APP || msg.type == RAFT_MSG_HEARTBEAT;
+        bool from_leader =
+            msg.type == RAFT_MSG_APP || msg.type == RAFT_MSG_HEARTBEAT || msg.type == RAFT_MSG_SNAP;
         if (!from_leader || take_handle(r, now_us, msg.to) != SH_OK) {
             return;
         }
@@ -465,11 +543,16 @@ void replica_receive(struct replica *r, uint64_t now_us, const uint8_t from[SH_N
     if (msg.to != r->handle) {
         return; /* meant for an earlier life of this address */
     }
-    if (!learn_from_message(r, msg.from, from)) {
+    if (!handles_hear(&r->handles, msg.from, from)) {
         return; /* that handle is another agent's */
     }
     if (disk_waiting(r->config.disk) > RECEIVE_BACKLOG_MAX) {
         return; /* lost, as on a wire: raft repeats it */
+    }
+    note_heard(r, now_us, &msg);
+    if (msg.type == RAFT_MSG_SNAP) {
+        take_offer(r, now_us, from, &msg);
+        return;
     }
     struct raft_event event = {.type = RAFT_RECEIVE, .now = now_us, .message = &msg};
     step(r, &event);
@@ -483,6 +566,7 @@ void replica_disk_done(struct replica *r, uint64_t now_us, const struct disk_don
     release_held(r, now_us);
     struct raft_event event = {.type = RAFT_PERSISTED, .now = now_us, .token = done->token};
     step(r, &event);
+    finish_install(r);
 }
 
 void replica_apply_event(struct replica *r, uint64_t now_us, const struct apply_event *event)
@@ -493,7 +577,9 @@ void replica_apply_event(struct replica *r, uint64_t now_us, const struct apply_
     case APPLY_ADVANCED:
         e.type = RAFT_APPLIED;
         e.index = event->index;
+        r->applied = event->index;
         step(r, &e);
+        compact(r, now_us);
         if (r->leader_changes == 0) {
             replica_begin(r, now_us);
         }
@@ -523,8 +609,8 @@ void replica_apply_event(struct replica *r, uint64_t now_us, const struct apply_
 
 void replica_peer_down(struct replica *r, uint64_t now_us, const uint8_t node[SH_NODE_ID_BYTES])
 {
-    const struct known *k = by_handle(r, r->leader);
-    if (r->raft == NULL || k == NULL || memcmp(k->node, node, SH_NODE_ID_BYTES) != 0) {
+    const uint8_t *leader = handles_node(&r->handles, r->leader);
+    if (r->raft == NULL || leader == NULL || memcmp(leader, node, SH_NODE_ID_BYTES) != 0) {
         return;
     }
     struct raft_event event = {.type = RAFT_FORGET_LEADER, .now = now_us, .hint = true};
@@ -533,15 +619,24 @@ void replica_peer_down(struct replica *r, uint64_t now_us, const uint8_t node[SH
 
 void replica_tick(struct replica *r, uint64_t now_us)
 {
-    if (r->raft != NULL && raft_deadline(r->raft) <= now_us) {
+    if (r->raft == NULL) {
+        return;
+    }
+    if (raft_deadline(r->raft) <= now_us) {
         struct raft_event event = {.type = RAFT_TICK, .now = now_us};
         step(r, &event);
     }
+    watch_offers(r, now_us);
+    judge_staged(r, now_us);
 }
 
 uint64_t replica_deadline_us(const struct replica *r)
 {
-    return r->raft == NULL ? UINT64_MAX : raft_deadline(r->raft);
+    uint64_t least = r->raft == NULL ? UINT64_MAX : raft_deadline(r->raft);
+    uint64_t offers = offers_deadline_us(&r->offers);
+    least = offers < least ? offers : least;
+    bool staged = r->staged_until_us != 0 && r->staged_until_us < least;
+    return staged ? r->staged_until_us : least;
 }
 
 enum sh_err replica_propose(struct replica *r, uint64_t now_us, struct sh_span envelope,
@@ -625,11 +720,11 @@ void replica_read(struct replica *r, uint64_t now_us, uint64_t number)
 
 bool replica_leader(const struct replica *r, uint8_t out[SH_NODE_ID_BYTES])
 {
-    const struct known *k = by_handle(r, r->leader);
-    if (k != NULL) {
-        memcpy(out, k->node, SH_NODE_ID_BYTES);
+    const uint8_t *node = handles_node(&r->handles, r->leader);
+    if (node != NULL) {
+        memcpy(out, node, SH_NODE_ID_BYTES);
     }
-    return k != NULL;
+    return node != NULL;
 }
 
 enum sh_err replica_failure(const struct replica *r)
@@ -651,7 +746,9 @@ void replica_publish(struct replica *r)
 {
     struct replica_status status = {.dormant = r->raft == NULL,
                                     .leaderless_us = r->leaderless_us,
-                                    .leader_changes = r->leader_changes};
+                                    .leader_changes = r->leader_changes,
+                                    .silence_us = r->silence_us,
+                                    .snapshots = snapshots_count(r->config.snapshots)};
     status.leader_known = replica_leader(r, status.leader);
     if (r->raft != NULL) {
         raft_status(r->raft, &status.raft);
@@ -677,9 +774,9 @@ size_t replica_voters(const struct replica *r, uint8_t (*ids)[SH_NODE_ID_BYTES],
     raft_status(r->raft, &status);
     size_t count = 0;
     for (uint32_t i = 0; i < status.conf.voter_count && count < capacity; i++) {
-        const struct known *k = by_handle(r, status.conf.voters[i]);
-        if (k != NULL) {
-            memcpy(ids[count], k->node, SH_NODE_ID_BYTES);
+        const uint8_t *node = handles_node(&r->handles, status.conf.voters[i]);
+        if (node != NULL) {
+            memcpy(ids[count], node, SH_NODE_ID_BYTES);
             count++;
         }
     }

@@ -14,10 +14,13 @@
 #include "disk.h"
 #include "link/link.h"
 #include "raft/raft.h"
+#include "snapshots.h"
 
 #define REPLICA_ELECTION_US  UINT64_C(500000) /* times [1, 2) */
 #define REPLICA_HEARTBEAT_US UINT64_C(60000)
 #define REPLICA_STAGGER_US   UINT64_C(5000)
+#define REPLICA_OFFER_US     UINT64_C(5000000)  /* a snapshot that nobody fetches is given up */
+#define REPLICA_STAGED_US    UINT64_C(60000000) /* one that was fetched waits for a coordinator */
 #define REPLICA_HELD_MAX     4096u /* messages waiting for the disk; more are lost, as on a wire */
 /* Commands that enter the log as one proposal; more are a further one. */
 #define REPLICA_BATCH_ENTRIES 256u
@@ -31,6 +34,8 @@ struct replica_config {
     struct wal *wal;
     struct disk *disk; /* starts writing only after the first handle is known */
     struct apply *apply;
+    struct snapshots *snapshots;
+    uint32_t log_entries; /* a stretch of the log (compaction.h) */
     const struct wal_boot *boot;
     const struct fsm_applied *applied;
     /* The coordinator, the role or the configuration changed. */
@@ -47,6 +52,8 @@ struct replica_status {
     uint8_t leader[SH_NODE_ID_BYTES];
     uint64_t leaderless_us; /* newest gap between losing one coordinator and knowing the next */
     uint64_t leader_changes;
+    uint64_t silence_us; /* longest between two messages of one coordinator; 0: none yet */
+    uint64_t snapshots;  /* installed since the start */
 };
 
 SH_MUST_USE enum sh_err replica_open(struct replica **out, const struct replica_config *config,
@@ -63,6 +70,8 @@ void replica_receive(struct replica *r, uint64_t now_us, const uint8_t from[SH_N
                      struct sh_span bytes);
 void replica_disk_done(struct replica *r, uint64_t now_us, const struct disk_done *done);
 void replica_apply_event(struct replica *r, uint64_t now_us, const struct apply_event *event);
+void replica_snapshot_event(struct replica *r, uint64_t now_us,
+                            const struct snapshots_event *event);
 /* The connection to a node broke: if it led, campaign soon; a majority that still hears it is not
  * moved by that. */
 void replica_peer_down(struct replica *r, uint64_t now_us, const uint8_t node[SH_NODE_ID_BYTES]);

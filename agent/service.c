@@ -34,6 +34,10 @@ void service_status(struct service *s, struct service_status *out)
                                    .leader_known = status.leader_known,
                                    .commit_index = status.raft.commit,
                                    .leaderless_us = status.leaderless_us,
+                                   .silence_us = status.silence_us,
+                                   .log_first = status.raft.first_index,
+                                   .log_last = status.raft.last_index,
+                                   .snapshots = status.snapshots,
                                    .uptime_us = sh_now_us() - s->start_us};
     memcpy(out->cluster_id, s->trust.cluster, SH_CLUSTER_ID_BYTES);
     memcpy(out->node_id, s->trust.node, SH_NODE_ID_BYTES);
@@ -108,9 +112,9 @@ void service_on_applied(void *ctx, uint64_t index, const struct jobs_result *res
                         uint32_t count)
 {
     struct service *s = ctx;
-    bool nodes_changed = false;
-    bool changed = false;
-    bool units_changed = false;
+    bool nodes_changed = results == NULL;
+    bool changed = results == NULL;
+    bool units_changed = results == NULL;
     for (uint32_t i = 0; i < count; i++) {
         bool good = results[i].err == SH_OK && results[i].type != 0 && !results[i].duplicate;
         nodes_changed = nodes_changed || results[i].nodes_changed;

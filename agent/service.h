@@ -34,6 +34,10 @@ struct service_status {
     uint64_t applied_index;
     uint64_t state_digest;  /* of the tables at applied_index */
     uint64_t leaderless_us; /* length of the newest gap without a known leader, 0: none yet */
+    uint64_t silence_us;    /* longest between two messages of one leader, 0: none yet */
+    uint64_t log_first;     /* oldest entry of the log that is kept; last + 1: none */
+    uint64_t log_last;
+    uint64_t snapshots; /* installed since the start */
     uint64_t uptime_us;
 };
 
@@ -93,9 +97,10 @@ enum service_call_kind {
     SERVICE_CALL_SERIES = 1,
     SERVICE_CALL_LOGS = 2,
     SERVICE_CALL_DATASET = 3,
-    SERVICE_CALL_BLOB = 4, /* agent/blobs: does it hold, read a chunk, pull from me */
-    SERVICE_CALL_WHY = 6,  /* agent/planner */
-    SERVICE_CALL_LOST = 7, /* agent/planner */
+    SERVICE_CALL_BLOB = 4,     /* agent/blobs: does it hold, read a chunk, pull from me */
+    SERVICE_CALL_WHY = 6,      /* agent/planner */
+    SERVICE_CALL_LOST = 7,     /* agent/planner */
+    SERVICE_CALL_SNAPSHOT = 8, /* agent/snapshots */
     SERVICE_CALL_KIND_COUNT = 16
 };
 void service_on_call(struct service *s, enum service_call_kind kind, service_call_fn fn, void *ctx);

@@ -80,6 +80,11 @@ void api_get_status(const struct api_request *request, struct api_reply *reply)
     uint64_t age_us = service_age_us(request->service, service_view_index(view));
     (void)json_object_set_new(
         out, "age_us", age_us == UINT64_MAX ? json_null() : json_integer((json_int_t)age_us));
+    (void)json_object_set_new(out, "log",
+                              json_pack("{s:I, s:I, s:I, s:I}", "first", (json_int_t)st.log_first,
+                                        "last", (json_int_t)st.log_last, "snapshots_installed",
+                                        (json_int_t)st.snapshots, "leader_silence_us",
+                                        (json_int_t)st.silence_us));
     (void)json_object_set_new(out, "leader",
                               st.leader_known ? api_node_ref(t, st.leader_id) : json_null());
     service_view_close(view);

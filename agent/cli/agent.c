@@ -55,12 +55,23 @@ static int take_addresses(struct cli *c, const struct cli_settings *s, struct ag
     return CLI_OK;
 }
 
+/* Digits alone, within the bounds. */
+static bool take_number(const char *text, uint32_t low, uint32_t high, uint32_t *out)
+{
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 7 || text[digits] != '\0') {
+        return false;
+    }
+    *out = (uint32_t)strtoul(text, NULL, 10);
+    return *out >= low && *out <= high;
+}
+
 static int take_options(struct cli *c, const struct cli_settings *s, struct agent_options *o)
 {
     const char *threads = cli_settings_value(s, "threads");
     const char *name = cli_settings_value(s, "name");
-    size_t digits = strspn(threads, "0123456789");
-    if (digits == 0 || digits > 4 || threads[digits] != '\0') {
+    const char *entries = cli_settings_value(s, "log-entries");
+    if (!take_number(threads, 0, 9999, &o->threads)) {
         return cli_fail(c, CLI_USAGE, "USAGE", "--threads: %s: must be a number of cores, 0: all",
                         threads);
     }
@@ -74,10 +85,13 @@ static int take_options(struct cli *c, const struct cli_settings *s, struct agen
         return cli_fail(c, CLI_USAGE, "USAGE", "--zone: %s: must be at most %u of [A-Za-z0-9._-]",
                         zone, WIRE_ZONE_MAX);
     }
+    if (!take_number(entries, AGENT_LOG_ENTRIES_MIN, AGENT_LOG_ENTRIES_MAX, &o->log_entries)) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "--log-entries: %s: must be %u to %u", entries,
+                        AGENT_LOG_ENTRIES_MIN, AGENT_LOG_ENTRIES_MAX);
+    }
     if (!copy(o->name, sizeof o->name, name) || name[0] == '\0') {
         return cli_fail(c, CLI_USAGE, "USAGE", "--name: must be 1 to %u characters", SH_NAME_MAX);
     }
-    o->threads = (uint32_t)strtoul(threads, NULL, 10);
     o->new_cluster = cli_flag(c, "--new");
     (void)copy(o->data_dir, sizeof o->data_dir, cli_settings_value(s, "data"));
     (void)copy(o->secret_file, sizeof o->secret_file, cli_settings_value(s, "secret"));

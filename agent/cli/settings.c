@@ -12,9 +12,9 @@
 #define CONFIG_PATH      "/etc/shoal/agent.yaml"
 #define CONFIG_BYTES_MAX ((size_t)65536)
 
-static const char *const KEYS[CLI_SETTINGS_COUNT] = {"data",      "secret", "join",      "listen",
-                                                     "advertise", "api",    "api-token", "name",
-                                                     "threads",   "zone",   "voters"};
+static const char *const KEYS[CLI_SETTINGS_COUNT] = {
+    "data",      "secret", "join",    "listen", "advertise", "api",
+    "api-token", "name",   "threads", "zone",   "voters",    "log-entries"};
 
 /* Root keeps its state where services do, others in their home. */
 static void default_data(char *out, size_t size)
@@ -59,6 +59,8 @@ static void set_default(struct cli_setting *s)
         (void)snprintf(s->value, sizeof s->value, "5");
     } else if (strcmp(s->key, "threads") == 0) {
         (void)snprintf(s->value, sizeof s->value, "0");
+    } else if (strcmp(s->key, "log-entries") == 0) {
+        (void)snprintf(s->value, sizeof s->value, "%u", AGENT_LOG_ENTRIES);
     }
 }
 

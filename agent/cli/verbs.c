@@ -16,6 +16,7 @@ static const struct cli_option AGENT[] = {
     {"--threads", 0, "N", "cores for training (all)"},
     {"--zone", 0, "ZONE", "agents of one zone fail together (those of one machine)"},
     {"--voters", 0, "N", "at most so many agents vote: 1, 3, 5 or 7; the same everywhere (5)"},
+    {"--log-entries", 0, "N", "keep N to 2N entries of the log for those who are behind (8192)"},
     {"--config", 0, "FILE", "settings (/etc/shoal/agent.yaml)"},
 };
 static const struct cli_option DEMO[] = {

@@ -48,8 +48,13 @@ void raft_log_init(struct raft *r, const struct raft_boot *boot)
     if (boot->run_count > r->config.limits.term_runs / 2) {
         skip = boot->run_count - r->config.limits.term_runs / 2;
     }
-    log->run_count = boot->run_count - skip;
-    memcpy(runs_of(r), boot->runs + skip, log->run_count * sizeof *boot->runs);
+    log->run_count = 0;
+    for (uint32_t i = skip; i < boot->run_count; i++) {
+        /* Where a term was compacted half away, its rest belongs to runs[0]. */
+        if (i == skip || boot->runs[i].term != boot->runs[i - 1].term) {
+            runs_of(r)[log->run_count++] = boot->runs[i];
+        }
+    }
     log->first = boot->runs[skip].first + 1;
     log->last = boot->last_index;
     log->durable = boot->last_index;

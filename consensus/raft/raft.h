@@ -90,7 +90,8 @@ struct raft_boot {
     uint64_t first_index;        /* oldest entry held; last + 1 when the log is empty */
     uint64_t last_index;         /* first_index - 1 when the log is empty */
     uint64_t last_conf_index;    /* newest CONF entry in the log; last_index when not known */
-    const struct raft_run *runs; /* ascending; runs[0].first == first_index - 1 (0 has term 0) */
+    const struct raft_run *runs; /* ascending; runs[0].first == first_index - 1 (0 has term 0);
+                                    runs[1] may have its term too */
     uint32_t run_count;          /* >= 1 */
 };
 

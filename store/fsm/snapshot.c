@@ -41,7 +41,7 @@ struct fsm_in {
     uint64_t id;
     uint32_t number;
     bool complete;
-    bool kept; /* made live: not ours to delete */
+    bool given; /* it may be live: not ours to delete */
     struct tally tally;
     struct fsm_applied applied;
     struct fsm_key last; /* newest row; keys must grow */
@@ -215,7 +215,7 @@ void fsm_in_close(struct fsm_in *in)
     if (in == NULL) {
         return;
     }
-    if (!in->kept) {
+    if (!in->given) {
         kv_batch_clear(&in->batch);
         fsm_record_del(&in->batch, in->cf, in->generation, 0);
         /* Not written: the next installation or fsm_open deletes it. */
@@ -366,8 +366,8 @@ void fsm_in_flip(const struct fsm_in *in, struct kv_batch *batch)
     fsm_record_del(batch, in->cf, in->live, in->generation);
 }
 
-void fsm_in_live(struct fsm_in *in)
+void fsm_in_give(struct fsm_in *in)
 {
     SH_CHECK(in->complete);
-    in->kept = true;
+    in->given = true;
 }

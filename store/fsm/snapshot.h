@@ -36,7 +36,7 @@ const struct fsm_applied *fsm_out_applied(const struct fsm_out *out);
 
 /* Begins an installation; one at a time in one store. schema: the only one this program takes. */
 SH_MUST_USE enum sh_err fsm_in_open(struct fsm *fsm, uint32_t schema, struct fsm_in **out);
-/* Deletes what was written, but for a generation that has been made live. */
+/* Deletes what was written, but for a generation that was given away. */
 void fsm_in_close(struct fsm_in *in);
 /* The chunks in order. CORRUPT: not the next chunk of this stream, or damaged; VERSION: of another
  * format or schema; kv's errors. After an error only fsm_in_close. Nothing is synced. */
@@ -47,9 +47,10 @@ uint64_t fsm_in_rows(const struct fsm_in *in);
 uint64_t fsm_in_bytes(const struct fsm_in *in);
 /* The state that it holds; zeros before HEAD. */
 const struct fsm_applied *fsm_in_applied(const struct fsm_in *in);
-/* Adds to batch what makes it live and drops the generation that was (complete, CHECKed). Once such
- * a batch has been written with sync: fsm_in_live, and fsm_switch by the owner of struct fsm. */
+/* Adds to batch what makes it live and drops the generation that was (complete, CHECKed). Before
+ * such a batch is written: fsm_in_give, so that nothing deletes what may be live; when it has been
+ * written with sync: fsm_switch by the owner of struct fsm. */
 void fsm_in_flip(const struct fsm_in *in, struct kv_batch *batch);
-void fsm_in_live(struct fsm_in *in);
+void fsm_in_give(struct fsm_in *in);
 
 #endif

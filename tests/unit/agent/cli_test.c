@@ -516,6 +516,11 @@ TEST(flags_beat_the_environment_which_beats_the_file_which_beats_defaults)
     EXPECT_STR(agent_seen.join[1], "b:2");
     EXPECT_STR(agent_seen.listen, "0.0.0.0:7711");
     EXPECT_STR(agent_seen.api, "127.0.0.1:8711");
+    EXPECT_EQ(agent_seen.log_entries, AGENT_LOG_ENTRIES);
+    RUN("agent --data /d --new --log-entries 64", 42);
+    EXPECT_EQ(agent_seen.log_entries, 64);
+    RUN("agent --data /d --new --log-entries 15", CLI_USAGE);
+    RUN("agent --data /d --new --log-entries 1x", CLI_USAGE);
     RUN("agent --join x:1 --join y:2 --data /d --secret s --advertise h:9 --api-token k", 42);
     EXPECT_EQ(agent_seen.join_count, 2);
     EXPECT_STR(agent_seen.join[0], "x:1");
@@ -524,9 +529,9 @@ TEST(flags_beat_the_environment_which_beats_the_file_which_beats_defaults)
     EXPECT_STR(agent_seen.api_token_file, "k");
     EXPECT(!agent_seen.new_cluster);
     RUN("config show --config agent.yaml", CLI_OK);
-    EXPECT(strstr(out, "data       /file/data      agent.yaml\n") != NULL);
-    EXPECT(strstr(out, "threads    2               environment\n") != NULL);
-    EXPECT(strstr(out, "listen     0.0.0.0:7711    default\n") != NULL);
+    EXPECT(strstr(out, "data         /file/data      agent.yaml\n") != NULL);
+    EXPECT(strstr(out, "threads      2               environment\n") != NULL);
+    EXPECT(strstr(out, "listen       0.0.0.0:7711    default\n") != NULL);
     RUN("config show --config absent.yaml", CLI_INTERNAL);
     write_file("bad.yaml", "dat: /x\n");
     RUN("config show --config bad.yaml", CLI_INVALID);

@@ -15,6 +15,8 @@
 
 #define SECOND UINT64_C(1000000)
 
+enum { LOG_ENTRIES = 16 };
+
 static const struct kv_cf CFS[] = {
     {"meta", KV_CF_SMALL}, {"log", KV_CF_SMALL}, {"fsm", KV_CF_SMALL}};
 enum { CF_META, CF_LOG, CF_FSM };
@@ -34,10 +36,20 @@ static struct {
     struct proposals *proposals;
     struct disk *disk;
     struct apply *apply;
+    struct calls *calls;
+    struct snapshots *snapshots;
     struct replica *replica;
     unsigned changes;
     struct raft_read read; /* the newest answer */
 } rig;
+
+/* Somebody who has what this agent lacks. */
+static struct {
+    struct kv *kv;
+    struct fsm *fsm;
+    struct calls *calls;
+    struct snapshots *snapshots;
+} remote;
 
 static void on_applied(void *ctx, uint64_t index, const struct jobs_result *results, uint32_t count)
 {
@@ -72,6 +84,38 @@ static void open_wire(void)
     EXPECT_EQ(link_open(&options, &rig.link, why), SH_OK);
 }
 
+static bool quiet(void *ctx)
+{
+    (void)ctx;
+    return apply_await_held(rig.apply);
+}
+
+/* A coordinator that answers with a stream of its own store. */
+static enum sh_err post(void *ctx, enum calls_plane plane, const uint8_t node[SH_NODE_ID_BYTES],
+                        enum calls_frame frame, const void *bytes, size_t size)
+{
+    struct calls *to = ctx == &rig ? remote.calls : rig.calls;
+    const uint8_t *from = ctx == &rig ? rig.trust.node : COORDINATOR;
+    (void)node;
+    if (to != NULL) {
+        calls_receive(to, plane, from, frame, (struct sh_span){.at = bytes, .size = size});
+    } else if (frame == CALLS_REQUEST) {
+        calls_peer_down(rig.calls, plane, node);
+    }
+    return SH_OK;
+}
+
+static void open_snapshots(void)
+{
+    struct calls_config calls = {.post = post, .ctx = &rig};
+    struct snapshots_config snapshots = {.fsm = rig.fsm, .schema = JOBS_SCHEMA, .quiet = quiet};
+    memcpy(calls.me, rig.trust.node, SH_NODE_ID_BYTES);
+    memcpy(snapshots.me, rig.trust.node, SH_NODE_ID_BYTES);
+    EXPECT_EQ(calls_open(&rig.calls, &calls), SH_OK);
+    snapshots.calls = rig.calls;
+    EXPECT_EQ(snapshots_open(&rig.snapshots, &snapshots), SH_OK);
+}
+
 static void open_core(void)
 {
     EXPECT_EQ(wal_open(rig.kv, CF_LOG, CF_META, &rig.boot, &rig.wal), SH_OK);
@@ -85,10 +129,13 @@ static void open_core(void)
                                  .on_applied = on_applied};
     memcpy(apply.me, rig.trust.node, SH_NODE_ID_BYTES);
     EXPECT_EQ(apply_open(&rig.apply, &apply), SH_OK);
+    open_snapshots();
     struct replica_config config = {.control = link_plane_of(rig.link, LINK_CONTROL),
                                     .wal = rig.wal,
                                     .disk = rig.disk,
                                     .apply = rig.apply,
+                                    .snapshots = rig.snapshots,
+                                    .log_entries = LOG_ENTRIES,
                                     .boot = &rig.boot,
                                     .applied = &rig.applied,
                                     .on_change = on_change,
@@ -96,15 +143,20 @@ static void open_core(void)
     memcpy(config.me, rig.trust.node, SH_NODE_ID_BYTES);
     EXPECT_EQ(replica_open(&rig.replica, &config, sh_now_us()), SH_OK);
     EXPECT_EQ(apply_start(rig.apply), SH_OK);
+    EXPECT_EQ(snapshots_start(rig.snapshots), SH_OK);
 }
 
 static void close_core(void)
 {
+    calls_stop(rig.calls);
+    snapshots_stop(rig.snapshots);
     apply_stop(rig.apply);
     disk_stop(rig.disk);
     replica_close(rig.replica);
     apply_close(rig.apply);
     disk_close(rig.disk);
+    snapshots_close(rig.snapshots);
+    calls_close(rig.calls);
     proposals_close(rig.proposals);
     fsm_close(rig.fsm);
     wal_close(rig.wal);
@@ -156,8 +208,11 @@ static void run_until_applied(uint64_t index)
     while (status().raft.applied < index) {
         struct disk_done done;
         struct apply_event event;
-        struct pollfd fds[2] = {{.fd = queue_fd(disk_done_queue(rig.disk)), .events = POLLIN},
-                                {.fd = queue_fd(apply_event_queue(rig.apply)), .events = POLLIN}};
+        struct snapshots_event staged;
+        struct pollfd fds[3] = {
+            {.fd = queue_fd(disk_done_queue(rig.disk)), .events = POLLIN},
+            {.fd = queue_fd(apply_event_queue(rig.apply)), .events = POLLIN},
+            {.fd = queue_fd(snapshots_event_queue(rig.snapshots)), .events = POLLIN}};
         uint64_t now = sh_now_us();
         EXPECT(now < deadline);
         while (queue_pop(disk_done_queue(rig.disk), &done)) {
@@ -168,9 +223,23 @@ static void run_until_applied(uint64_t index)
             EXPECT(event.kind != APPLY_FAILED);
             replica_apply_event(rig.replica, now, &event);
         }
+        while (queue_pop(snapshots_event_queue(rig.snapshots), &staged)) {
+            replica_snapshot_event(rig.replica, now, &staged);
+        }
         replica_tick(rig.replica, now);
-        (void)poll(fds, 2, 20);
+        (void)poll(fds, 3, 20);
     }
+}
+
+static enum raft_progress_state peer_state(void)
+{
+    struct replica_status s = status();
+    for (uint32_t i = 0; i < s.raft.peer_count; i++) {
+        if (s.raft.peers[i].id != s.raft.id) {
+            return s.raft.peers[i].state;
+        }
+    }
+    tst_fail(__FILE__, __LINE__, "no other member");
 }
 
 static void receive(const uint8_t *node, struct raft_msg msg)
@@ -412,7 +481,7 @@ TEST(damaged_messages_are_dropped)
 }
 
 /* A leader of two whose follower needs entries that only the disk holds: the read fails, and the
- * wish for a snapshot that follows must not leave the follower waiting for good. */
+ * snapshot that is offered instead, and never fetched, must not leave it waiting for good. */
 TEST(a_failed_log_read_leaves_a_follower_that_is_tried_again)
 {
     uint8_t change[RAFT_CHANGE_BYTES_MAX];
@@ -443,10 +512,10 @@ TEST(a_failed_log_read_leaves_a_follower_that_is_tried_again)
         none.request = request;
         replica_apply_event(rig.replica, sh_now_us(), &none);
     }
-    struct replica_status s = status();
-    for (uint32_t i = 0; i < s.raft.peer_count; i++) {
-        EXPECT(s.raft.peers[i].state != RAFT_SNAPSHOT);
-    }
+    EXPECT_EQ(peer_state(), RAFT_SNAPSHOT);
+    EXPECT(replica_deadline_us(rig.replica) < UINT64_MAX);
+    replica_tick(rig.replica, sh_now_us() + REPLICA_OFFER_US);
+    EXPECT(peer_state() != RAFT_SNAPSHOT);
     close_rig();
 }
 
@@ -561,4 +630,167 @@ TEST(handles_that_only_messages_name_make_room_for_those_of_the_tables)
     EXPECT(replica_leader(rig.replica, leader));
     EXPECT_MEM(leader, COORDINATOR, SH_NODE_ID_BYTES);
     close_rig();
+}
+
+/* ---- compaction and snapshots ---- */
+
+static void admit_many(uint64_t first, uint64_t count)
+{
+    uint8_t envelope[2048];
+    for (uint64_t i = first; i < first + count; i++) {
+        size_t size = seal_admit(envelope, sizeof envelope);
+        struct sh_span sealed = {.at = envelope, .size = size};
+        EXPECT_EQ(replica_propose(rig.replica, sh_now_us(), sealed, i), SH_OK);
+        replica_flush(rig.replica, sh_now_us());
+        run_until_applied(i);
+    }
+}
+
+TEST(a_log_keeps_one_to_two_stretches_and_goes_on_after_a_crash)
+{
+    open_rig();
+    found();
+    open_core();
+    run_until_applied(2);
+    for (uint64_t next = 3; next < 200; next += 10) {
+        admit_many(next, 10);
+        struct replica_status s = status();
+        EXPECT(s.raft.last_index + 1 - s.raft.first_index <= 2 * LOG_ENTRIES + 2);
+        EXPECT(s.raft.first_index == 1 || s.raft.last_index - s.raft.first_index >= LOG_ENTRIES);
+    }
+    close_core();
+    kv_mem_crash(rig.kv, 0);
+    open_core();
+    EXPECT(rig.boot.compacted_index > 100);
+    EXPECT(rig.boot.last_index - rig.boot.compacted_index <= 2 * LOG_ENTRIES + 2);
+    replica_begin(rig.replica, sh_now_us());
+    run_until_applied(rig.boot.last_index + 1);
+    EXPECT(replica_leads(rig.replica));
+    close_rig();
+}
+
+enum { REMOTE_INDEX = 50, REMOTE_NODES = 40 };
+
+/* Tables as of index 50, where agent 5 (this one) learns from voter 1. */
+static void open_remote(void)
+{
+    uint8_t conf_bytes[RAFT_CONF_BYTES_MAX];
+    struct raft_conf conf = {.voter_count = 1, .voters = {1}, .learner_count = 1, .learners = {5}};
+    struct sh_writer w = sh_writer_over(conf_bytes, sizeof conf_bytes);
+    struct calls_config calls = {.post = post, .ctx = &remote};
+    struct snapshots_config snapshots = {.schema = JOBS_SCHEMA};
+    raft_conf_encode(&conf, &w);
+    EXPECT_EQ(kv_mem_open(CFS, SH_COUNT(CFS), &remote.kv), SH_OK);
+    EXPECT_EQ(fsm_open(remote.kv, CF_FSM, NULL, &remote.fsm, NULL), SH_OK);
+    const struct sh_table *t = fsm_begin(remote.fsm);
+    for (uint8_t i = 0; i < REMOTE_NODES; i++) {
+        static uint8_t value[60000];
+        t->put(t->ctx, KV_SPAN(&i, 1), KV_SPAN(value, sizeof value));
+    }
+    EXPECT_EQ(fsm_commit(remote.fsm, REMOTE_INDEX, 2, 4, KV_SPAN(conf_bytes, w.used), true), SH_OK);
+    memcpy(calls.me, COORDINATOR, SH_NODE_ID_BYTES);
+    memcpy(snapshots.me, COORDINATOR, SH_NODE_ID_BYTES);
+    EXPECT_EQ(calls_open(&remote.calls, &calls), SH_OK);
+    snapshots.fsm = remote.fsm;
+    snapshots.calls = remote.calls;
+    EXPECT_EQ(snapshots_open(&remote.snapshots, &snapshots), SH_OK);
+}
+
+static void close_remote(void)
+{
+    calls_stop(remote.calls);
+    snapshots_close(remote.snapshots);
+    calls_close(remote.calls);
+    fsm_close(remote.fsm);
+    kv_close(remote.kv);
+}
+
+static void offer(void)
+{
+    receive(COORDINATOR, (struct raft_msg){.type = RAFT_MSG_SNAP,
+                                           .from = 1,
+                                           .to = 5,
+                                           .term = 3,
+                                           .snapshot = {.index = REMOTE_INDEX - 3, .term = 2}});
+}
+
+static uint32_t rows_in_tables(void)
+{
+    struct fsm_view *view = NULL;
+    struct sh_span value;
+    uint32_t rows = 0;
+    EXPECT_EQ(fsm_view_open(rig.fsm, &view), SH_OK);
+    const struct sh_table *t = fsm_view_table(view);
+    for (uint8_t i = 0; i < REMOTE_NODES; i++) {
+        rows += t->get(t->ctx, KV_SPAN(&i, 1), &value) ? 1 : 0;
+    }
+    fsm_view_close(view);
+    return rows;
+}
+
+TEST(a_newcomer_behind_the_log_takes_the_coordinators_snapshot)
+{
+    open_rig();
+    open_remote();
+    open_core();
+    offer(); /* which also says which handle it has */
+    receive(COORDINATOR, heartbeat(5));
+    run_until_applied(REMOTE_INDEX);
+    EXPECT_EQ(rows_in_tables(), REMOTE_NODES);
+    struct replica_status s = status();
+    EXPECT_EQ(s.snapshots, 1);
+    EXPECT_EQ(s.raft.first_index, REMOTE_INDEX + 1);
+    EXPECT_EQ(s.raft.conf.learners[0], 5);
+    close_core();
+    kv_mem_crash(rig.kv, 0);
+    open_core();
+    EXPECT_EQ(rig.boot.compacted_index, REMOTE_INDEX);
+    EXPECT_EQ(rig.boot.compacted_term, 2);
+    EXPECT_EQ(rig.applied.index, REMOTE_INDEX);
+    EXPECT_EQ(rig.applied.conf_index, 4);
+    EXPECT_EQ(rows_in_tables(), REMOTE_NODES);
+    close_rig();
+    close_remote();
+}
+
+TEST(a_snapshot_that_was_fetched_waits_for_a_coordinator_and_is_dropped_after_a_while)
+{
+    struct pollfd fd;
+    struct snapshots_event event;
+    open_rig();
+    open_remote();
+    open_core();
+    offer();
+    fd = (struct pollfd){.fd = queue_fd(snapshots_event_queue(rig.snapshots)), .events = POLLIN};
+    EXPECT_EQ(poll(&fd, 1, 10000), 1);
+    EXPECT(queue_pop(snapshots_event_queue(rig.snapshots), &event));
+    uint64_t now = sh_now_us();
+    replica_snapshot_event(rig.replica, now, &event); /* no heartbeat was heard: nobody leads */
+    EXPECT_EQ(status().raft.applied, 0);
+    EXPECT(replica_deadline_us(rig.replica) <= now + REPLICA_STAGED_US);
+    replica_tick(rig.replica, now + REPLICA_STAGED_US);
+    EXPECT_EQ(status().raft.applied, 0);
+    receive(COORDINATOR, heartbeat(5));
+    do { /* and from the beginning, as soon as the rows of the first one are deleted */
+        offer();
+    } while (poll(&fd, 1, 20) == 0 && sh_now_us() < now + 10 * SECOND);
+    run_until_applied(REMOTE_INDEX);
+    EXPECT_EQ(rows_in_tables(), REMOTE_NODES);
+    close_rig();
+    close_remote();
+}
+
+TEST(ending_while_a_snapshot_is_fetched_leaves_the_old_tables)
+{
+    open_rig();
+    open_remote();
+    open_core();
+    offer();
+    close_core();
+    kv_mem_crash(rig.kv, UINT32_MAX);
+    open_core();
+    EXPECT_EQ(rig.applied.index, 0);
+    EXPECT_EQ(rows_in_tables(), 0);
+    close_rig();
+    close_remote();
 }

@@ -197,10 +197,10 @@ static enum sh_err install(struct fsm *fsm, struct wal *wal, const struct stream
         uint64_t index = fsm_in_applied(in)->index;
         struct wal_hard hard = {.term = 1, .commit = index};
         fsm_in_flip(in, &flip);
+        fsm_in_give(in);
         err = wal_install(wal, index, fsm_in_applied(in)->term, &hard, &flip);
     }
     if (err == SH_OK) {
-        fsm_in_live(in);
         err = fsm_switch(fsm, NULL);
     }
     kv_batch_fini(&flip);

@@ -130,10 +130,10 @@ static enum sh_err install_from(struct voter *v, struct fsm_out *out)
     }
     if (err == SH_OK) {
         fsm_in_flip(in, &flip);
+        fsm_in_give(in);
         err = wal_install(v->wal, hard.commit, 1, &hard, &flip);
     }
     if (err == SH_OK) {
-        fsm_in_live(in);
         v->hard = hard;
         v->promised = hard;
         v->promised_last = hard.commit;
