@@ -236,6 +236,11 @@ uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeou
     return applied;
 }
 
+bool service_is_stopping(struct service *s)
+{
+    return calls_stopped(s->calls);
+}
+
 /* ---- questions to the coordinator ---- */
 
 /* Waits for a coordinator within the deadline; the loop announces a new one as a change of members.

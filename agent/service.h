@@ -77,6 +77,8 @@ void service_view_close(struct service_view *view);
 /* Waits until something was applied after index; returns the applied index (unchanged on timeout).
  */
 uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeout_us);
+/* True once the agent is ending: whatever takes long is to be given up, CANCELLED. */
+bool service_is_stopping(struct service *s);
 
 /* Why a unit is where it is, from the coordinator's newest placement pass, as UTF-8 lines. */
 SH_MUST_USE enum sh_err service_why(struct service *s, uint64_t job, char *out, size_t size,

@@ -24,6 +24,7 @@
 /* ---- On the agent that has the files. ---- */
 
 struct scan {
+    struct service *service;
     struct sh_blake2b hash;
     const char *root;
     size_t root_length;
@@ -58,13 +59,19 @@ static enum kn_err scan_file(void *context, const char *path)
     sh_blake2b_add(&s->hash, name, strlen(name) + 1);
     uint64_t size = 0;
     size_t n = fread(s->block, 1, BLOCK_BYTES, file);
-    while (n > 0) {
+    bool stopping = service_is_stopping(s->service);
+    while (n > 0 && !stopping) {
         sh_blake2b_add(&s->hash, s->block, n);
         size += n;
         n = fread(s->block, 1, BLOCK_BYTES, file);
+        stopping = service_is_stopping(s->service);
     }
     bool bad = ferror(file) != 0;
     (void)fclose(file); /* was read only */
+    if (stopping) {
+        (void)snprintf(s->why, s->why_size, "the agent is being stopped");
+        return KN_ERR_UNSUPPORTED; /* ends the walk */
+    }
     if (bad) {
         (void)snprintf(s->why, s->why_size, "%s: cannot be read", path);
         return KN_ERR_IO;
@@ -78,7 +85,8 @@ static enum kn_err scan_file(void *context, const char *path)
 }
 
 /* Both halves of an MNIST folder belong to the set; other sets have one. */
-static enum sh_err scan_set(const char *path, uint8_t digest[static SH_DIGEST_BYTES], char *summary,
+static enum sh_err scan_set(struct service *service, const char *path,
+                            uint8_t digest[static SH_DIGEST_BYTES], char *summary,
                             size_t summary_size, char *why, size_t why_size)
 {
     struct scan *s = calloc(1, sizeof *s);
@@ -88,6 +96,7 @@ static enum sh_err scan_set(const char *path, uint8_t digest[static SH_DIGEST_BY
         free(block);
         return SH_ERR_NO_MEMORY;
     }
+    s->service = service;
     s->root = path;
     s->root_length = strlen(path);
     s->block = block;
@@ -111,6 +120,9 @@ static enum sh_err scan_set(const char *path, uint8_t digest[static SH_DIGEST_BY
                    (unsigned long long)s->bytes, s->files);
     free(s);
     free(block);
+    if (err != KN_OK && service_is_stopping(service)) {
+        return SH_ERR_CANCELLED;
+    }
     if (err == KN_ERR_NOT_FOUND) {
         return SH_ERR_NOT_FOUND;
     }
@@ -132,7 +144,7 @@ static enum sh_err declare(struct service *s, const char *name, const char *path
         (void)snprintf(add->name, sizeof add->name, "%s", name);
         (void)snprintf(add->path, sizeof add->path, "%s", path);
         memcpy(add->node, st.node_id, sizeof add->node);
-        err = scan_set(path, add->digest, add->summary, sizeof add->summary, why, why_size);
+        err = scan_set(s, path, add->digest, add->summary, sizeof add->summary, why, why_size);
     }
     struct sh_writer w = sh_writer_over(bytes, JOBS_CMD_BYTES_MAX);
     if (err == SH_OK) {

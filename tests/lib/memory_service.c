@@ -359,6 +359,12 @@ void service_view_close(struct service_view *view)
     free(view);
 }
 
+bool service_is_stopping(struct service *s)
+{
+    (void)s;
+    return false;
+}
+
 uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeout_us)
 {
     struct timespec until;

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """SIGTERM: the agent is `left` for the others and ends with status 0 within 10 s, a follower and
-the coordinator alike, and work goes on; started again on its directory it is the same node. SIGSTOP:
-`suspect` or `dead` for the others, and alive again after SIGCONT. Fast: part of every test run.
+the coordinator alike, and work goes on; started again on its directory it is the same node. So does
+an agent that is reading a data set of 200 GiB. SIGSTOP: `suspect` or `dead` for the others, and
+alive again after SIGCONT. Fast: part of every test run.
 """
 import os
+import subprocess
 import sys
 import time
 
@@ -35,6 +37,27 @@ def leave_and_return(agents, agent):
     return took
 
 
+def has_open(agent, path):
+    folder = f"/proc/{agent.process.pid}/fd"
+    return any(os.path.realpath(os.path.join(folder, name)) == path for name in os.listdir(folder))
+
+
+def leave_while_reading(mesh, agent):
+    """Seconds that leaving took in the middle of a file of which nearly all is a hole."""
+    path = mesh.path("rows.csv", "1,2,up\n3,4,down\n")
+    os.truncate(path, 200 << 30)
+    with subprocess.Popen([mesh.shoal, "dataset", "add", "rows", path, "--peer", agent.api],
+                          stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as asking:
+        until("the file is read", 10, lambda: has_open(agent, path))
+        start = time.monotonic()
+        status = agent.leave(LEAVE_S)
+        took = time.monotonic() - start
+        require(asking.wait() != 0, "a data set was declared that was not read")
+    require(status == 0, f"{agent.name} ended with {status}")
+    agent.start()
+    return took
+
+
 def main(mesh):
     agents = mesh.three()
     leader = agreed_leader(agents)
@@ -42,6 +65,7 @@ def main(mesh):
     slowest = leave_and_return(agents, follower)
     mesh.wait_voters(agents, 30)
     slowest = max(slowest, leave_and_return(agents, agreed_leader(agents)))
+    slowest = max(slowest, leave_while_reading(mesh, agents[0]))
 
     silent = agents[2]
     others = agents[:2]
