@@ -94,6 +94,9 @@ static void print_row(FILE *out, const struct frame *f, unsigned row)
     char label[32] = "";
     if (!f->empty && (row == 0 || row + 1 == f->rows)) {
         (void)snprintf(label, sizeof label, "%.4g", row == 0 ? f->y_high : f->y_low);
+        if (strlen(label) > CLI_PLOT_LABEL - 1) { /* a digit left out beats an exponent cut off */
+            (void)snprintf(label, sizeof label, "%.2g", row == 0 ? f->y_high : f->y_low);
+        }
     }
     (void)fprintf(out, "%*.*s ", (int)CLI_PLOT_LABEL - 1, (int)CLI_PLOT_LABEL - 1, label);
     for (unsigned x = 0; x < f->columns; x++) {

@@ -42,6 +42,17 @@ TEST(a_gap_is_not_bridged_and_a_constant_lies_in_the_middle)
     free(text);
 }
 
+TEST(small_numbers_keep_their_exponent)
+{
+    static const double X[] = {0, 1};
+    static const double Y[] = {7.907e-05, -1.2345e-11};
+    struct cli_curve curve = {X, Y, 2};
+    char *text = drawn(&curve, 1, 2);
+    EXPECT(strstr(text, " 7.9e-05 ") != NULL);
+    EXPECT(strstr(text, "-1.2e-11 ") != NULL);
+    free(text);
+}
+
 TEST(nothing_to_draw_is_an_empty_frame)
 {
     struct cli_curve curve = {NULL, NULL, 0};
