@@ -26,6 +26,35 @@ static void accuracy_text(const json_t *model, char out[static CLI_FORMAT_BYTES]
     cli_format_percent(part, out);
 }
 
+/* "test          98.00 % (98/100)" where something was counted. */
+static bool print_part(struct cli *c, const char *label, long long correct, long long total)
+{
+    char text[CLI_FORMAT_BYTES];
+    if (total > 0) {
+        cli_format_percent((double)correct / (double)total, text);
+        (void)fprintf(c->out, "%-13s %s (%lld/%lld)", label, text, correct, total);
+    }
+    return total > 0;
+}
+
+static void print_measures(struct cli *c, const json_t *metrics)
+{
+    char text[CLI_FORMAT_BYTES];
+    double loss = cli_real(metrics, "val_loss");
+    bool test = print_part(c, "test", cli_integer(metrics, "test_correct"),
+                           cli_integer(metrics, "test_total"));
+    (void)fprintf(c->out, "%s", test ? "\n" : "");
+    bool validated = print_part(c, "validation", cli_integer(metrics, "val_correct"),
+                                cli_integer(metrics, "val_total"));
+    if (loss > 0) { /* else there was no validation */
+        cli_format_number(loss, text);
+        (void)fprintf(c->out, "%s%s", validated ? ", loss " : "validation    loss ", text);
+    }
+    (void)fprintf(c->out, "%s", validated || loss > 0 ? "\n" : "");
+    cli_format_number(cli_real(metrics, "train_loss"), text);
+    (void)fprintf(c->out, "training      loss %s\n", text);
+}
+
 static void put_model(struct cli_table *t, const json_t *model)
 {
     char text[CLI_FORMAT_BYTES + SH_NAME_MAX];
@@ -76,16 +105,12 @@ int cli_run_model_show(struct cli *c)
     if (c->json) {
         return cli_print_json(c, m);
     }
-    char accuracy[CLI_FORMAT_BYTES];
-    const json_t *metrics = json_object_get(m, "metrics");
     const json_t *holders = json_object_get(m, "holders");
-    accuracy_text(m, accuracy);
     (void)fprintf(c->out, "model         %s:%lld\n", cli_text(m, "name"),
                   cli_integer(m, "version"));
     (void)fprintf(c->out, "job           %lld, %lld steps\n", cli_integer(m, "job"),
                   cli_integer(m, "steps"));
-    (void)fprintf(c->out, "test          %s (%lld/%lld)\n", accuracy,
-                  cli_integer(metrics, "test_correct"), cli_integer(metrics, "test_total"));
+    print_measures(c, json_object_get(m, "metrics"));
     (void)fprintf(c->out, "reproducible  %s%s\n",
                   json_is_true(json_object_get(m, "reproducible")) ? "yes" : "no",
                   json_is_true(json_object_get(m, "partial")) ? ", stopped early" : "");

@@ -144,8 +144,10 @@ void cli_progress_line(const struct cli_progress *p, char out[static CLI_PROGRES
     put(&l, "step ", text, "");
     cli_format_number(p->loss, text);
     put(&l, "loss ", text, "");
-    cli_format_percent(p->accuracy, text);
-    put(&l, "accuracy ", text, "");
+    if (!isnan(p->accuracy)) {
+        cli_format_percent(p->accuracy, text);
+        put(&l, "accuracy ", text, "");
+    }
     if (!isnan(p->val_accuracy)) {
         cli_format_percent(p->val_accuracy, text);
         put(&l, "validation ", text, "");
@@ -178,5 +180,7 @@ void cli_progress_plots(const struct cli_progress *p, FILE *out, unsigned column
         {p->accuracy_points.x, p->accuracy_points.y, p->accuracy_points.count},
         {p->val_accuracy_points.x, p->val_accuracy_points.y, p->val_accuracy_points.count}};
     cli_plot_draw(out, "loss (training, validation) by step", loss, 2, width, rows);
-    cli_plot_draw(out, "accuracy (training, validation) by step", accuracy, 2, width, rows);
+    if (isnan(p->loss) || !isnan(p->accuracy)) { /* where a number is predicted there is none */
+        cli_plot_draw(out, "accuracy (training, validation) by step", accuracy, 2, width, rows);
+    }
 }

@@ -21,6 +21,7 @@ struct watch {
     bool changed;
     size_t lines; /* of the frame on the screen */
     uint64_t said_us;
+    uint64_t said_step;
     double said_validation;
 };
 
@@ -70,15 +71,6 @@ static void draw(struct watch *w)
     w->changed = false;
 }
 
-static bool on_tick(void *ctx)
-{
-    struct watch *w = ctx;
-    if (w->c->terminal && !w->quiet && !w->c->json && w->changed) {
-        draw(w);
-    }
-    return true;
-}
-
 static void say_event(struct watch *w, const char *data)
 {
     json_t *event = json_loads(data, 0, NULL);
@@ -93,21 +85,45 @@ static void say_event(struct watch *w, const char *data)
     json_decref(event);
 }
 
-/* A line after each validation, and every two seconds of training between. */
-static void say_progress(struct watch *w)
+/* A line after each validation, every two seconds of training between, and at the end. */
+static void say_progress(struct watch *w, bool last)
 {
     const struct cli_progress *p = &w->progress;
     bool validated = !isnan(p->val_accuracy) &&
                      (isnan(w->said_validation) || p->val_accuracy > w->said_validation ||
                       p->val_accuracy < w->said_validation);
-    if (isnan(p->loss) || (!validated && p->last_us < w->said_us + LINE_EVERY_US)) {
+    bool due =
+        validated || p->last_us >= w->said_us + LINE_EVERY_US || (last && p->step != w->said_step);
+    w->changed = false;
+    if (isnan(p->loss) || !due) {
         return;
     }
     char line[CLI_PROGRESS_LINE];
     cli_progress_line(p, line);
     (void)fprintf(w->c->out, "%s\n", line);
+    (void)fflush(w->c->out);
+    w->said_step = p->step;
     w->said_us = p->last_us;
     w->said_validation = p->val_accuracy;
+}
+
+/* Between two pieces of the stream, never between the points of one step: they come together. */
+static void show(struct watch *w, bool last)
+{
+    if (w->quiet || w->c->json || !w->changed) {
+        return;
+    }
+    if (w->c->terminal) {
+        draw(w);
+    } else {
+        say_progress(w, last);
+    }
+}
+
+static bool on_tick(void *ctx)
+{
+    show(ctx, false);
+    return true;
 }
 
 static bool on_event(void *ctx, const char *type, const char *data)
@@ -120,12 +136,8 @@ static bool on_event(void *ctx, const char *type, const char *data)
             (void)fprintf(w->c->out, "{\"event\":\"%s\",\"data\":%s}\n", type, data);
             (void)fflush(w->c->out);
         }
-    } else if (!w->quiet && !w->c->terminal) {
-        if (strcmp(type, "event") == 0) {
-            say_event(w, data);
-        } else if (strcmp(type, "metric") == 0) {
-            say_progress(w);
-        }
+    } else if (!w->quiet && !w->c->terminal && strcmp(type, "event") == 0) {
+        say_event(w, data);
         (void)fflush(w->c->out);
     }
     return strcmp(type, "end") != 0;
@@ -213,7 +225,7 @@ int cli_follow(struct cli *c, const char *job, bool quiet)
     cli_progress_init(&w->progress, epochs);
     enum cli_stream_end end = cli_http_stream(c->http, path, LOST_S, on_event, on_tick, w, &answer);
     if (end == CLI_STREAM_DONE) {
-        (void)on_tick(w);
+        show(w, true);
         status = tell_outcome(c, job);
     } else {
         status = cli_fail_answer(c, &answer);

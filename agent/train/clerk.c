@@ -140,9 +140,14 @@ static void note_end(struct train_clerk *c, const struct train_result *r)
         return;
     }
     sh_hex(hex, r->outcome.model, SH_DIGEST_BYTES);
-    train_scribe_line(c->scribe, "%s after step %llu: model %.16s, test %llu of %llu correct",
+    char test[64] = "";
+    if (m->test_total > 0) {
+        (void)snprintf(test, sizeof test, ", test %llu of %llu correct",
+                       (unsigned long long)m->test_correct, (unsigned long long)m->test_total);
+    }
+    train_scribe_line(c->scribe, "%s after step %llu: model %.16s%s",
                       r->partial ? "stopped" : "finished", (unsigned long long)r->outcome.steps,
-                      hex, (unsigned long long)m->test_correct, (unsigned long long)m->test_total);
+                      hex, test);
 }
 
 /* Until it is acknowledged, refused for good, or superseded. */

@@ -234,12 +234,13 @@ void train_finish(struct train_session *x, bool partial)
     const struct train_tally *t = &x->state.tally;
     struct jobs_outcome *o = &result.outcome;
     o->steps = train_course_at(&x->m->course, x->state.position).step;
-    o->metrics = (struct jobs_metrics){.test_correct = t->test_correct,
-                                       .test_total = t->test_total,
-                                       .val_correct = t->val_correct,
-                                       .val_total = t->val_total,
-                                       .train_loss = t->train_loss,
-                                       .val_loss = t->val_loss};
+    o->metrics = (struct jobs_metrics){.train_loss = t->train_loss, .val_loss = t->val_loss};
+    if (x->m->job->train.loss == SPEC_CROSS_ENTROPY) { /* a number is not right or wrong */
+        o->metrics.test_correct = t->test_correct;
+        o->metrics.test_total = t->test_total;
+        o->metrics.val_correct = t->val_correct;
+        o->metrics.val_total = t->val_total;
+    }
     enum sh_err err = train_state_model_digest(&x->state, o->model);
     err = err != SH_OK ? err : train_state_digest(&x->state, o->state);
     err = err != SH_OK ? err : train_state_file(&x->state, &result.file, &result.file_size, why);

@@ -95,7 +95,7 @@ struct jobs_checkpoint_add {
 
 struct jobs_metrics {
     uint64_t test_correct;
-    uint64_t test_total; /* 0: not measured */
+    uint64_t test_total; /* 0: not measured, or nothing that is right or wrong */
     uint64_t val_correct;
     uint64_t val_total;
     double

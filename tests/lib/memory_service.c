@@ -31,6 +31,7 @@ struct cluster {
     struct sh_arena arena;
     uint64_t index;
     uint64_t line;
+    struct jobs_metrics measures; /* of what is committed */
     bool quorum;
     enum sh_err blob_error;
     char why[512];
@@ -105,6 +106,7 @@ static struct cluster *open_cluster(void)
     (void)pthread_mutex_init(&c->lock, NULL);
     (void)pthread_cond_init(&c->applied_changed, NULL);
     c->quorum = true;
+    c->measures = (struct jobs_metrics){.test_correct = 98, .test_total = 100, .train_loss = 0.5};
     must(kv_mem_open(CFS, CF_COUNT, &c->kv));
     must(fsm_open(c->kv, CF_FSM, NULL, &c->fsm, NULL));
     must(blob_open(c->kv, CF_BLOB, &c->blob));
@@ -262,8 +264,7 @@ void memory_service_commit(struct service *s, uint64_t job, struct wire_fence fe
         memset(commit->outcome.model, 0xaa, sizeof commit->outcome.model);
         memset(commit->outcome.state, 0xbb, sizeof commit->outcome.state);
         commit->outcome.steps = 40;
-        commit->outcome.metrics.test_correct = 98;
-        commit->outcome.metrics.test_total = 100;
+        commit->outcome.metrics = s->c->measures;
         commit->holder_count = 1;
         memcpy(commit->holders[0], s->node_id, sizeof s->node_id);
     }
@@ -473,6 +474,11 @@ void service_series_append(struct service *s, uint64_t job, const struct service
         series_put_point(&s->c->series, &batch, job, measures[i].name, &p);
     }
     write_batch(s, &batch);
+}
+
+void memory_service_measures(struct service *s, const struct jobs_metrics *measures)
+{
+    s->c->measures = *measures;
 }
 
 void memory_service_points(struct service *s, uint64_t job, const char *name,

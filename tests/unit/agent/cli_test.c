@@ -365,8 +365,11 @@ TEST(watch_on_a_pipe_prints_lines_and_the_outcome)
     RUN("watch t", CLI_OK);
     EXPECT(strstr(out, "event  placed: alpha\n") != NULL);
     EXPECT(strstr(out, "event  committed its result") != NULL);
-    EXPECT(strstr(out, "epoch 0.50/10") != NULL || strstr(out, "epoch 1.00/10") != NULL);
-    EXPECT(strstr(out, "validation 87.50 %") != NULL);
+    /* What came together is one line, and all of it belongs to one step. */
+    EXPECT(strstr(out, "\nepoch 1.00/10  step 2  loss 0.5  accuracy 87.50 %  validation 87.50 %") !=
+           NULL);
+    EXPECT(strstr(out, "epoch 0.50") == NULL);
+    EXPECT(strstr(out, "step 1") == NULL);
     EXPECT(strstr(out, "completed  job 2 t  model t:1  test accuracy 98.00 % (98/100)\n"
                        "digest  aaaaaaaa") != NULL);
     RUN("watch none", CLI_NOT_FOUND);
@@ -429,6 +432,34 @@ TEST(nodes_and_status_print_tables)
     stop();
 }
 
+static void show_measured(const struct jobs_metrics *measures)
+{
+    start();
+    memory_service_measures(service, measures);
+    (void)trained("model", 5);
+    RUN("model show t", CLI_OK);
+}
+
+TEST(a_model_is_shown_with_what_was_measured_and_nothing_else)
+{
+    show_measured(&(struct jobs_metrics){
+        .val_correct = 75, .val_total = 80, .val_loss = 0.25, .train_loss = 0.125});
+    EXPECT(strstr(out, "test") == NULL);
+    EXPECT(strstr(out, "validation    93.75 % (75/80), loss 0.25\ntraining      loss 0.125\n") !=
+           NULL);
+    RUN("model list", CLI_OK);
+    EXPECT(strstr(out, "  -  yes") != NULL);
+    RUN("watch t", CLI_OK);
+    EXPECT(strstr(out, "completed  job 2 t  model t:1\n") != NULL);
+    stop();
+    show_measured(&(struct jobs_metrics){.val_loss = 0.25, .train_loss = 0.5});
+    EXPECT(strstr(out, "steps\nvalidation    loss 0.25\ntraining      loss 0.5\n") != NULL);
+    stop();
+    show_measured(&(struct jobs_metrics){.train_loss = 0.5});
+    EXPECT(strstr(out, "steps\ntraining      loss 0.5\n") != NULL);
+    stop();
+}
+
 TEST(a_model_is_fetched_whole_and_checked_against_its_digest)
 {
     start();
@@ -436,7 +467,7 @@ TEST(a_model_is_fetched_whole_and_checked_against_its_digest)
     RUN("model list", CLI_OK);
     EXPECT(strstr(out, "\nt:1      2     40  98.00 %  yes") != NULL);
     RUN("model show t", CLI_OK);
-    EXPECT(strstr(out, "test          98.00 % (98/100)\n") != NULL);
+    EXPECT(strstr(out, "test          98.00 % (98/100)\ntraining      loss 0.5\n") != NULL);
     RUN("model get t -o m.bin", CLI_OK);
     EXPECT_STR(out, "m.bin\n");
     FILE *file = fopen("m.bin", "rb");

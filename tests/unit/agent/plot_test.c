@@ -105,6 +105,8 @@ TEST(progress_is_one_line_with_the_time_left)
     cli_progress_event(p, "metric",
                        "{\"name\":\"epoch\",\"step\":20,\"value\":2,\"at_us\":3000000}");
     cli_progress_event(p, "metric", "{\"name\":\"loss\",\"step\":20,\"value\":0.125,\"at_us\":1}");
+    cli_progress_line(p, line); /* of a model that predicts a number */
+    EXPECT_STR(line, "epoch 2.00/8  step 20  loss 0.125  ETA 12s");
     cli_progress_event(p, "metric",
                        "{\"name\":\"accuracy\",\"step\":20,\"value\":0.5,\"at_us\":1}");
     cli_progress_event(p, "metric",

@@ -109,7 +109,7 @@ static void write_table(const char *path, const struct herd_job *job)
                 (void)fprintf(file, "%.6g,", value);
             }
         }
-        (void)fprintf(file, "%c\n", "abc"[class]);
+        (void)fprintf(file, "%c\n", job->number ? "123"[class] : "abc"[class]);
     }
     EXPECT_EQ(fclose(file), 0);
 }
@@ -174,11 +174,12 @@ void herd_submit(struct herd *h, const struct herd_job *job)
                    "api: shoal/v1\nkind: train\nname: table\n"
                    "data: {train: \"files:%s\", validation: 0.1, test: \"files:%s\"}\n"
                    "model: {input: [8], layers: %s}\n"
-                   "train: {optimizer: %s, batch: 64, ranks: 8, epochs: %u, seed: %u}\n"
+                   "train: {optimizer: %s, batch: 64, ranks: 8, epochs: %u, seed: %u%s}\n"
                    "checkpoint: {every_steps: %u, keep: 3}\n",
                    hex, hex, job->layers != NULL ? job->layers : LAYERS,
                    job->optimizer != NULL ? job->optimizer : OPTIMIZER,
                    job->epochs > 0 ? job->epochs : 3, job->seed > 0 ? job->seed : 1,
+                   job->number ? ", loss: mse" : "",
                    job->checkpoint_every > 0 ? job->checkpoint_every : 1000);
     submit_text(h, text);
 }

@@ -42,6 +42,7 @@ struct herd_job {
     uint32_t seed;
     uint32_t checkpoint_every;
     bool text_cell; /* one cell of the data is no number */
+    bool number;    /* the class's number is predicted, not the class */
 };
 
 void herd_open(struct herd *h, uint32_t agents, const struct memory_net_config *net);

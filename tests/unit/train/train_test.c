@@ -57,6 +57,25 @@ TEST(one_agent_trains_commits_a_model_and_says_what_it_measured)
     herd_close(&h);
 }
 
+TEST(a_model_that_predicts_a_number_counts_nothing_as_right)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    struct service_point points[8];
+    herd_open(&h, 1, NULL);
+    herd_submit(&h, &(struct herd_job){.number = true, .layers = "[{dense: 1}]"});
+    (void)herd_place(&h, ALL, 1, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_COMPLETED);
+    EXPECT_EQ(unit.outcome.metrics.test_total, 0);
+    EXPECT_EQ(unit.outcome.metrics.val_total, 0);
+    EXPECT(unit.outcome.metrics.val_loss > 0);
+    EXPECT_EQ(herd_points(&h, METRIC_TEST_LOSS, points, 8), 1);
+    EXPECT_EQ(herd_points(&h, METRIC_TEST_ACCURACY, points, 8), 0);
+    EXPECT(!herd_logged(&h, "correct"));
+    herd_close(&h);
+}
+
 TEST(the_model_file_holds_every_tensor_and_what_prediction_needs)
 {
     struct herd h;
