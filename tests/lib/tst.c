@@ -51,6 +51,12 @@ uint64_t tst_seed(void)
     return text != NULL ? strtoull(text, NULL, 0) : 1;
 }
 
+unsigned tst_slower(void)
+{
+    const char *text = getenv("TST_SLOWER");
+    return text != NULL ? (unsigned)strtoul(text, NULL, 10) : 1;
+}
+
 static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
 {
     (void)st;
@@ -143,12 +149,11 @@ static void read_all(int fd, struct outcome *out)
 static unsigned timeout_of(const struct tst_case *c)
 {
     const char *text = getenv("TST_TIMEOUT");
-    const char *slower = getenv("TST_SLOWER");
     unsigned limit = c->timeout_s > 0 ? c->timeout_s : TIMEOUT_DEFAULT_S;
     if (c->timeout_s == 0 && text != NULL) {
         limit = (unsigned)strtoul(text, NULL, 10);
     }
-    return slower != NULL ? limit * (unsigned)strtoul(slower, NULL, 10) : limit;
+    return limit * tst_slower();
 }
 
 static void run_child(const struct tst_case *c, struct outcome *out)

@@ -35,6 +35,8 @@ _Noreturn void tst_fail(const char *file, int line, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 _Noreturn void tst_skip(const char *why);
 uint64_t tst_seed(void);
+/* Factor for what a test says about time; 1 but in a sanitizer's build. */
+unsigned tst_slower(void);
 /* An empty directory of this test, removed when the test process ends. */
 const char *tst_dir(void);
 /* Path of a file below the folder of shared data sets and oracles ($SHOAL_SHARED, else ../shared
