@@ -16,8 +16,8 @@
 #include "raft/raft.h"
 #include "snapshots.h"
 
-#define REPLICA_ELECTION_US  UINT64_C(500000) /* times [1, 2) */
-#define REPLICA_HEARTBEAT_US UINT64_C(60000)
+#define REPLICA_ELECTION_US  UINT64_C(250000) /* times [1, 2) */
+#define REPLICA_HEARTBEAT_US UINT64_C(40000)
 #define REPLICA_STAGGER_US   UINT64_C(5000)
 #define REPLICA_OFFER_US     UINT64_C(5000000)  /* a snapshot that nobody fetches is given up */
 #define REPLICA_STAGED_US    UINT64_C(60000000) /* one that was fetched waits for a coordinator */

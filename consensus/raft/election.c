@@ -212,6 +212,16 @@ static void arm_hint(struct raft *r, uint64_t wait)
     r->hint_deadline += r->hint_deadline == 0; /* 0 means none */
 }
 
+/* The leader is gone as far as this member knows: until somebody leads it does not wait for a
+ * timeout where asking again may help. Without pre-vote that could depose a leader that a majority
+ * still hears; without a stagger it is switched off. */
+static bool expect_election(struct raft *r)
+{
+    bool swift = r->config.pre_vote && r->config.stagger > 0;
+    r->hint_until = swift ? r->now + r->config.election : 0;
+    return swift;
+}
+
 static bool is_hinted(const struct raft *r)
 {
     return r->now < r->hint_until;
@@ -289,9 +299,22 @@ void raft_hup(struct raft *r, bool transfer)
  * pre-vote: both would split the vote. */
 static bool runs_before(const struct raft *r, const struct raft_msg *m)
 {
+    if (r->term == 0) {
+        return false; /* a refusal has no term to bear */
+    }
     return m->type == RAFT_MSG_PREVOTE && r->role == RAFT_PRE_CANDIDATE && is_hinted(r) &&
            r->config.id < m->from && m->index == r->log.last &&
            m->log_term == raft_log_last_term(r) && r->log.durable == r->log.last;
+}
+
+/* Somebody runs who cannot win, for its log is the shorter one: where this member has not heard of
+ * a leader for long either, it runs now. */
+static void run_instead(struct raft *r)
+{
+    bool silence = r->leader == 0 || r->now - r->election_start >= r->config.election;
+    if (r->role == RAFT_FOLLOWER && silence && r->hint_deadline == 0 && expect_election(r)) {
+        arm_hint(r, rank_of(r, 0) * r->config.stagger);
+    }
 }
 
 void raft_on_vote(struct raft *r, const struct raft_msg *m)
@@ -315,6 +338,9 @@ void raft_on_vote(struct raft *r, const struct raft_msg *m)
     out->reject = !granted;
     put_commit(r, out);
     if (!granted) {
+        if (pre && !current) {
+            run_instead(r);
+        }
         return;
     }
     out->term = m->term; /* of a pre-vote: the term that would be, else the asker ignored it */
@@ -395,6 +421,9 @@ void raft_tick(struct raft *r)
         return;
     }
     r->hint_deadline = 0;
+    if (due) {
+        expect_election(r);
+    }
     if (!due && r->role == RAFT_PRE_CANDIDATE) {
         ask_again(r);
     } else {
@@ -402,7 +431,8 @@ void raft_tick(struct raft *r)
         raft_hup(r, false);
     }
     if (is_hinted(r) && (r->role == RAFT_PRE_CANDIDATE || r->role == RAFT_FOLLOWER)) {
-        arm_hint(r, r->config.stagger);
+        uint64_t so_far = (r->now - r->election_start) / 2; /* asks less often as time goes by */
+        arm_hint(r, so_far > r->config.stagger ? so_far : r->config.stagger);
     }
 }
 
@@ -414,9 +444,7 @@ void raft_forget_leader(struct raft *r, bool hint)
     uint64_t lost = r->leader;
     raft_tell(r, (struct raft_trace){.type = RAFT_TRACE_FORGET_LEADER, .peer = lost});
     r->leader = 0;
-    /* Without pre-vote an early campaign could depose a leader that a majority still hears. */
-    if (hint && r->config.pre_vote) {
-        r->hint_until = r->now + r->config.election;
+    if (hint && expect_election(r)) {
         arm_hint(r, rank_of(r, lost) * r->config.stagger +
                         sh_rng_between(&r->rng, 0, r->config.stagger / 2));
     }

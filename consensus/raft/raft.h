@@ -59,7 +59,8 @@ struct raft_config {
     uint64_t seed;      /* of the election jitter */
     uint64_t election;  /* time without a leader before campaigning; randomised to [1, 2) times */
     uint64_t heartbeat; /* < election */
-    uint64_t stagger;   /* disconnect hint: campaign after rank * stagger + [0, stagger / 2] */
+    uint64_t stagger;   /* disconnect hint: campaign after rank * stagger + [0, stagger / 2]; a
+                           pre-vote without an answer is asked again after it; 0: neither */
     bool pre_vote;
     bool check_quorum;
     bool step_down_on_removal;

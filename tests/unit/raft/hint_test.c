@@ -85,3 +85,18 @@ TEST(a_vote_that_is_lost_after_a_hint_is_repeated_before_the_timeout)
     net_drop_to(net, 0);
     EXPECT(wait_leader(net) <= 80); /* sixteen staggers; a timeout is a hundred and more */
 }
+
+TEST(a_member_that_refuses_a_shorter_log_after_a_silence_runs_itself)
+{
+    struct net *net = net_three();
+    net_cut(net, 1, 3, true);
+    EXPECT_EQ(net_propose(net, 1, "3 lacks this and cannot lead"), SH_OK);
+    net_settle(net);
+    net_crash(net, 1);
+    net_advance(net, 99); /* nobody's timeout is shorter than 100 */
+    EXPECT_EQ(net_leader(net), 0);
+    net->now++;
+    net_campaign(net, 3);
+    EXPECT(wait_leader(net) <= 10);
+    EXPECT_EQ(net_leader(net), 2);
+}
