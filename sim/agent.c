@@ -13,11 +13,16 @@ static const struct kv_cf FAMILIES[CF_COUNT] = {[CF_META] = {.name = "meta", .ki
                                                 [CF_LOG] = {.name = "log", .kind = KV_CF_TEXT},
                                                 [CF_FSM] = {.name = "fsm", .kind = KV_CF_TEXT}};
 
-static void describe(struct sim_agent *a)
+static void describe(struct sim *sim, struct sim_agent *a)
 {
     struct wire_node *n = &a->node;
+    a->id[0] = (uint8_t)a->number;
+    for (uint32_t i = 1; i < SH_NODE_ID_BYTES; i++) {
+        a->id[i] = (uint8_t)sh_rng_u64(&sim->rng);
+    }
     memcpy(n->id, a->id, SH_NODE_ID_BYTES);
-    (void)snprintf(n->name, sizeof n->name, "%s", sim_name(a->number));
+    /* A name belongs to one node for ever. */
+    (void)snprintf(n->name, sizeof n->name, "%s%.0u", sim_name(a->number), a->wipes);
     (void)snprintf(n->addr, sizeof n->addr, "10.0.0.%u:7711", a->number + 1);
     n->bulk_port = 7712;
     memset(n->class, 7, sizeof n->class);
@@ -39,18 +44,37 @@ struct sim_agent *sim_agent_new(struct sim *sim, uint32_t number)
 {
     struct sim_agent *a = sim_zeroed(1, sizeof *a);
     a->number = number;
-    a->id[0] = (uint8_t)number;
-    for (uint32_t i = 1; i < SH_NODE_ID_BYTES; i++) {
-        a->id[i] = (uint8_t)sh_rng_u64(&sim->rng);
-    }
-    describe(a);
+    describe(sim, a);
     /* Clocks agree on nothing but the length of a second. */
-    a->clock.base = UINT64_C(3600000000) + sh_rng_below(&sim->rng, UINT64_C(60000000));
+    a->clock.from_local = UINT64_C(3600000000) + sh_rng_below(&sim->rng, UINT64_C(60000000));
     a->timer_at = UINT64_MAX;
     a->proposals_due_us = UINT64_MAX;
     SH_CHECK(kv_mem_open(FAMILIES, CF_COUNT, &a->kv) == SH_OK);
     a->jobs_memory = block(jobs_bytes());
     return a;
+}
+
+void sim_agent_wipe(struct sim *sim, struct sim_agent *a)
+{
+    SH_CHECK(!a->up);
+    SH_CHECK(a->wal == NULL);
+    kv_close(a->kv);
+    SH_CHECK(kv_mem_open(FAMILIES, CF_COUNT, &a->kv) == SH_OK);
+    a->wipes++;
+    a->wiped_us = sim->now_us;
+    a->rotten = false;
+    a->quarantined = false;
+    a->identity = (struct wal_identity){0};
+    a->handle = 0;
+    a->conf = (struct raft_conf){0};
+    describe(sim, a);
+    sim_check_wipe(&sim->check, a->number);
+}
+
+bool sim_agent_rot(struct sim_agent *a, uint64_t where)
+{
+    /* What a table's row holds has no hash of its own above kv. */
+    return kv_mem_rot(a->kv, where % 8 == 0 ? CF_META : CF_LOG, where / 8);
 }
 
 void sim_agent_free(struct sim_agent *a)
@@ -111,10 +135,18 @@ static void found(struct sim *sim, struct sim_agent *a)
     sim_check_found(&sim->check, a->number, &hard, entries, 2);
 }
 
-static void open_store(struct sim_agent *a, struct wal_boot *boot, struct fsm_applied *applied)
+/* False: it is rotten, and nothing is open. */
+static bool open_store(struct sim_agent *a, struct wal_boot *boot, struct fsm_applied *applied)
 {
-    SH_CHECK(wal_open(a->kv, CF_LOG, CF_META, boot, &a->wal) == SH_OK);
+    enum sh_err err = wal_open(a->kv, CF_LOG, CF_META, boot, &a->wal);
+    if (err != SH_OK) {
+        SH_CHECK(err == SH_ERR_CORRUPT || err == SH_ERR_VERSION);
+        SH_CHECK(a->rotten);
+        a->wal = NULL;
+        return false;
+    }
     SH_CHECK(fsm_open(a->kv, CF_FSM, NULL, &a->fsm, applied) == SH_OK);
+    return true;
 }
 
 static void close_store(struct sim_agent *a)
@@ -123,11 +155,13 @@ static void close_store(struct sim_agent *a)
     fsm_close(a->fsm);
 }
 
-/* Opens what is on the disk, and counts this start durably. */
-static void boot_store(struct sim *sim, struct sim_agent *a, struct wal_boot *boot,
+/* Opens what is on the disk, and counts this start durably. False: the disk is rotten. */
+static bool boot_store(struct sim *sim, struct sim_agent *a, struct wal_boot *boot,
                        struct fsm_applied *applied)
 {
-    open_store(a, boot, applied);
+    if (!open_store(a, boot, applied)) {
+        return false;
+    }
     if (boot->has_identity) {
         a->identity = boot->identity;
     } else {
@@ -136,17 +170,22 @@ static void boot_store(struct sim *sim, struct sim_agent *a, struct wal_boot *bo
     }
     a->identity.boots++;
     SH_CHECK(wal_put_identity(a->wal, &a->identity) == SH_OK);
-    if (a->number == 0 && a->identity.handle == 0) {
+    if (a->number == 0 && a->wipes == 0 && a->identity.handle == 0) {
         found(sim, a);
     }
     close_store(a);
-    open_store(a, boot, applied);
+    return open_store(a, boot, applied);
 }
 
-void sim_agent_start(struct sim *sim, struct sim_agent *a)
+static void open_jobs(struct sim_agent *a)
 {
-    struct wal_boot boot;
-    SH_CHECK(!a->up);
+    struct sh_arena arena;
+    sh_arena_init(&arena, a->jobs_memory, (jobs_bytes() + 63) & ~(size_t)63);
+    a->jobs = jobs_init(&arena);
+}
+
+static void forget_life(struct sim *sim, struct sim_agent *a)
+{
     a->up = true;
     a->paused = false;
     a->life++;
@@ -161,30 +200,48 @@ void sim_agent_start(struct sim *sim, struct sim_agent *a)
     a->goodbye_said = false;
     a->held_ring = sh_ring_of(SIM_HELD_MAX);
     a->disk.torn = false;
+    a->disk.failed = false;
     a->planner = (struct sim_planner){0};
     a->seed_count = 0;
     memset(a->sessions, 0, sizeof a->sessions);
     a->work_due_us = UINT64_MAX;
     a->work_left_out = false;
     a->proposal_next = sh_rng_u64(&sim->rng) | 1;
-    boot_store(sim, a, &boot, &sim->scratch->applied);
+    a->timer_at = UINT64_MAX;
+}
+
+void sim_agent_start(struct sim *sim, struct sim_agent *a)
+{
+    struct wal_boot boot;
+    SH_CHECK(!a->up);
+    forget_life(sim, a);
+    if (!boot_store(sim, a, &boot, &sim->scratch->applied)) {
+        a->up = false;
+        a->quarantined = true;
+        sim_note(sim, SIM_NOTE_FAULT, "%s refuses to start: its disk is damaged",
+                 sim_name(a->number));
+        return;
+    }
     sim_check_start(&sim->check, a->number, &boot.hard, a->wal, sim->scratch->applied.index);
     a->apply = (struct sim_apply){.applied = sim->scratch->applied.index,
                                   .target = sim->scratch->applied.index};
-    struct sh_arena arena;
-    sh_arena_init(&arena, a->jobs_memory, (jobs_bytes() + 63) & ~(size_t)63);
-    a->jobs = jobs_init(&arena);
+    open_jobs(a);
     sim_gossip_open(sim, a);
-    if (a->identity.handle != 0) {
-        SH_CHECK(sim_replica_wake(sim, a, &boot, &sim->scratch->applied) == SH_OK);
+    if (!sim_gap(sim, a, SIM_GAP_BOOT)) {
+        if (a->identity.handle != 0) {
+            SH_CHECK(sim_replica_wake(sim, a, &boot, &sim->scratch->applied) == SH_OK);
+        }
+        const struct sh_table *table = fsm_begin(a->fsm);
+        sim_learn_nodes(sim, a, table);
+        sim_work_match(sim, a, table, NULL);
+        fsm_abort(a->fsm);
+        sim_replica_begin(sim, a);
     }
-    const struct sh_table *table = fsm_begin(a->fsm);
-    sim_learn_nodes(sim, a, table);
-    sim_work_match(sim, a, table, NULL);
-    fsm_abort(a->fsm);
-    sim_replica_begin(sim, a);
-    a->timer_at = UINT64_MAX;
-    sim_agent_arm(sim, a);
+    sim_reap(sim, a);
+    if (a->up) {
+        a->timer_at = UINT64_MAX;
+        sim_agent_arm(sim, a);
+    }
 }
 
 void sim_agent_end(struct sim *sim, struct sim_agent *a)
@@ -211,6 +268,7 @@ void sim_agent_fail(struct sim *sim, struct sim_agent *a, enum sh_err err, const
         return;
     }
     sim_note(sim, SIM_NOTE_FAULT, "%s stops: %s: %s", sim_name(a->number), what, sh_err_text(err));
+    a->quarantined = a->quarantined || err == SH_ERR_CORRUPT;
     sim_say_down(sim, a->number);
     sim_agent_end(sim, a);
     sim_disk_crash(sim, a, SIM_KILL);

@@ -79,13 +79,16 @@ static void note_applied(struct sim *sim, const struct jobs_result *r, bool firs
 /* The leader writes to a new agent before that one knows its handle. */
 void sim_learn_nodes(struct sim *sim, struct sim_agent *a, const struct sh_table *table)
 {
-    struct jobs_node rows[SIM_AGENTS_MAX];
+    struct jobs_node rows[SIM_NODES_MAX];
     uint32_t count = 0;
-    SH_CHECK(jobs_node_list(table, NULL, rows, SIM_AGENTS_MAX, &count) == SH_OK);
+    SH_CHECK(jobs_node_list(table, NULL, rows, SIM_NODES_MAX, &count) == SH_OK);
     for (uint32_t i = 0; i < count; i++) {
         const struct sim_agent *other = sim_by_id(sim, rows[i].id);
-        SH_CHECK(other != NULL);
-        *sim_ledger_at(&sim->handles, rows[i].handle) = (uint64_t)other->number + 1;
+        if (other == NULL) {
+            continue; /* it has lost its disk since */
+        }
+        *sim_ledger_at(&sim->handles, rows[i].handle) =
+            (uint64_t)other->wipes << 32 | (other->number + 1);
         sim_gossip_seed(sim, a, other->number);
     }
 }
@@ -113,7 +116,8 @@ static void after_run(struct sim *sim, struct sim_agent *a, uint32_t count)
             sim_proposals_done(sim, a, s->wal[i].bytes, &s->results[i]);
         }
     }
-    if (changed) { /* what is refused over and over must not make the planner propose at once */
+    if (changed &&
+        !a->doomed) { /* what is refused over and over must not make the planner propose at once */
         sim_planner_wake(sim, a);
     }
 }
@@ -133,6 +137,10 @@ static void apply_run(struct sim *sim, struct sim_agent *a, uint32_t count)
         }
         note_applied(sim, &s->results[i], first);
     }
+    if (sim_gap(sim, a, SIM_GAP_STAGED)) {
+        fsm_abort(a->fsm);
+        return;
+    }
     const struct wal_entry *last = &s->wal[count - 1];
     enum sh_err err = fsm_commit(a->fsm, last->index, last->term, 0, (struct sh_span){0}, false);
     if (err != SH_OK) {
@@ -140,6 +148,9 @@ static void apply_run(struct sim *sim, struct sim_agent *a, uint32_t count)
         return;
     }
     a->apply.applied = last->index;
+    if (sim_gap(sim, a, SIM_GAP_APPLIED)) {
+        return;
+    }
     later(sim, a, TOLD_US, SIM_EV_TOLD, last->index);
     after_run(sim, a, count);
     wake(sim, a);
@@ -151,6 +162,9 @@ void sim_apply_event(struct sim *sim, struct sim_agent *a)
     struct sim_apply *p = &a->apply;
     uint32_t count = 0;
     p->waking = false;
+    if (sim_gap(sim, a, SIM_GAP_APPLYING)) {
+        return;
+    }
     enum sh_err err = wal_read(a->wal, p->applied + 1, p->target + 1, s->wal, SIM_BATCH_ENTRIES,
                                s->read, SIM_READ_BYTES, &count);
     if (err != SH_OK) {
@@ -198,6 +212,9 @@ static void apply_conf(struct sim *sim, struct sim_agent *a, uint64_t index)
     event.conf.size = (uint32_t)entry.bytes.size;
     event.now = sim_local(sim, a);
     sim_replica_conf(sim, a, &event);
+    if (sim_gap(sim, a, SIM_GAP_CONF_STEP)) {
+        return;
+    }
     const struct raft_conf *conf = &a->conf;
     uint8_t bytes[RAFT_CONF_BYTES_MAX];
     struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
@@ -217,6 +234,9 @@ static void apply_conf(struct sim *sim, struct sim_agent *a, uint64_t index)
     }
     a->apply.applied = index;
     a->apply.conf_waiting = false;
+    if (sim_gap(sim, a, SIM_GAP_CONF_KEPT)) {
+        return;
+    }
     later(sim, a, TOLD_US, SIM_EV_TOLD, index);
     sim_planner_wake(sim, a);
     wake(sim, a);

@@ -3,7 +3,7 @@
 
 #include "sim/parts.h"
 
-enum { ROUNDS_MAX = 64, OPEN_JOBS_MAX = 12 };
+enum { ROUNDS_MAX = 64, OPEN_JOBS_MAX = 12, WIPES_MAX = 8, DRIFT_PPM = 50000 };
 
 #define MS     UINT64_C(1000)
 #define SECOND (1000 * MS)
@@ -24,28 +24,27 @@ static bool half(struct sim_chaos *c)
     return sh_rng_chance(&c->rng, 1, 2);
 }
 
+/* The ranges of TigerBeetle's VOPR (docs/internals/vopr.md), and milder ones for half of the seeds:
+ * where everything is always bad little gets done. */
 static void draw(struct sim_chaos *c, struct sim *sim)
 {
-    c->partitions = half(c);
-    c->one_way = half(c);
-    c->crashes = half(c);
-    c->pauses = half(c);
-    c->clocks = sh_rng_chance(&c->rng, 1, 3);
-    c->leaves = sh_rng_chance(&c->rng, 1, 3);
-    c->slow_links = half(c);
-    c->slow_disks = half(c);
-    c->failing_disks = sh_rng_chance(&c->rng, 1, 4);
-    c->act_us = between(c, 50 * MS, 800 * MS);
+    for (enum sim_act a = SIM_ACT_PARTITION; a < SIM_ACT_COUNT; a++) {
+        c->acts[a] = half(c);
+    }
+    c->act_us = between(c, 20 * MS, 600 * MS);
     c->submit_us = between(c, 20 * MS, 300 * MS);
+    c->gap_us = between(c, 100 * MS, 1500 * MS);
     struct sim_net_options net = {
-        .latency_us = half(c) ? between(c, 100, 1 * MS) : between(c, 1 * MS, 20 * MS),
-        .jitter_us = half(c) ? between(c, 50, 1 * MS) : between(c, 1 * MS, 30 * MS),
+        .latency_us = half(c) ? between(c, 100, 1 * MS) : between(c, 1 * MS, 30 * MS),
+        .jitter_us = half(c) ? between(c, 50, 1 * MS) : between(c, 1 * MS, 100 * MS),
         .loss_ppm = half(c) ? 0 : (uint32_t)between(c, 1000, 300000),
-        .duplicate_ppm = half(c) ? 0 : (uint32_t)between(c, 1000, 300000),
-        .capacity = half(c) ? 1000 : (uint32_t)between(c, 8, 64)};
+        .duplicate_ppm = half(c) ? 0 : (uint32_t)between(c, 1000, 500000),
+        .capacity = half(c) ? 1000 : (uint32_t)between(c, 2, 64)};
+    struct sim_disk_options disk = {.write_us = between(c, 10, 2 * MS),
+                                    .sync_us = half(c) ? between(c, 100, 2 * MS)
+                                                       : between(c, 2 * MS, 80 * MS)};
     sim_set_net(sim, &net);
-    sim->options.disk.write_us = between(c, 10, 2 * MS);
-    sim->options.disk.sync_us = half(c) ? between(c, 100, 2 * MS) : between(c, 2 * MS, 40 * MS);
+    sim_set_disk(sim, &disk);
 }
 
 static uint32_t any(struct sim_chaos *c, const struct sim *sim)
@@ -53,75 +52,66 @@ static uint32_t any(struct sim_chaos *c, const struct sim *sim)
     return (uint32_t)sh_rng_below(&c->rng, sim->agent_count);
 }
 
-static void set_links(struct sim *sim, uint32_t side, bool from_in, bool to_in, bool cut)
-{
-    for (uint32_t i = 0; i < sim->agent_count; i++) {
-        for (uint32_t k = 0; k < sim->agent_count; k++) {
-            bool in = (side >> i & 1) != 0;
-            bool other_in = (side >> k & 1) != 0;
-            if (i != k && in == from_in && other_in == to_in) {
-                sim_cut(sim, i, k, cut);
-            }
-        }
-    }
-}
-
-/* side: bit i is agent i. */
-static void split(struct sim_chaos *c, struct sim *sim, uint32_t side)
-{
-    bool one_way = c->one_way && half(c);
-    char names[2 * SIM_AGENTS_MAX + 1];
-    uint32_t used = 0;
-    for (uint32_t i = 0; i < sim->agent_count; i++) {
-        if ((side >> i & 1) != 0) {
-            names[used++] = sim_name(i)[0];
-            names[used++] = ' ';
-        }
-    }
-    names[used > 0 ? used - 1 : 0] = '\0';
-    set_links(sim, side, true, false, true);
-    set_links(sim, side, false, true, !one_way);
-    sim_note(sim, SIM_NOTE_FAULT, one_way ? "%s: heard by nobody outside" : "%s: cut off", names);
-}
-
-static void mend(struct sim *sim)
-{
-    for (uint32_t i = 0; i < sim->agent_count; i++) {
-        for (uint32_t k = 0; k < sim->agent_count; k++) {
-            sim->links[i][k].cut = false;
-            sim->links[i][k].extra_us = 0;
-        }
-    }
-    sim_note(sim, SIM_NOTE_FAULT, "all links are whole");
-}
-
 static void partition(struct sim_chaos *c, struct sim *sim)
 {
     uint32_t leader;
+    bool one_way = half(c);
     switch (sh_rng_below(&c->rng, 4)) {
     case 0:
-        split(c, sim, (uint32_t)sh_rng_below(&c->rng, UINT64_C(1) << sim->agent_count));
+        sim_split(sim, (uint32_t)sh_rng_below(&c->rng, UINT64_C(1) << sim->agent_count), one_way);
         break;
     case 1:
-        split(c, sim, UINT32_C(1) << any(c, sim));
+        sim_split(sim, UINT32_C(1) << any(c, sim), one_way);
         break;
     case 2:
         if (sim_leader(sim, &leader)) {
-            split(c, sim, UINT32_C(1) << leader);
+            sim_split(sim, UINT32_C(1) << leader, one_way);
         }
         break;
     default:
-        mend(sim);
+        sim_mend(sim);
         break;
     }
+}
+
+static enum sim_loss_kind loss(struct sim_chaos *c)
+{
+    static const enum sim_loss_kind KINDS[] = {SIM_KILL, SIM_POWER, SIM_TORN};
+    return KINDS[sh_rng_below(&c->rng, SH_COUNT(KINDS))];
 }
 
 static void crash(struct sim_chaos *c, struct sim *sim)
 {
     uint32_t agent = any(c, sim);
     if (sim->agents[agent]->up && half(c)) {
-        sim_crash(sim, agent, half(c) ? SIM_KILL : SIM_POWER);
+        sim_crash(sim, agent, loss(c));
     } else {
+        sim_restart(sim, agent);
+    }
+}
+
+/* What happens seldom is waited for on several agents. */
+static bool is_rare(enum sim_gap gap)
+{
+    return gap == SIM_GAP_ELECTED || gap == SIM_GAP_CONF_STEP || gap == SIM_GAP_CONF_KEPT ||
+           gap == SIM_GAP_REPLYING || gap == SIM_GAP_VOTE_KEPT;
+}
+
+/* Whoever runs is to die at the next gap of some kind; whoever waits for its handle, there. */
+static void crash_in_gap(struct sim_chaos *c, struct sim *sim)
+{
+    uint32_t agent = any(c, sim);
+    enum sim_gap gap = (enum sim_gap)sh_rng_below(&c->rng, SIM_GAP_COUNT);
+    for (uint32_t i = 0; i < sim->agent_count; i++) {
+        const struct sim_agent *a = sim->agents[i];
+        if (sim_runs(a) && a->raft == NULL && half(c)) {
+            sim_crash_in(sim, i, loss(c), half(c) ? SIM_GAP_HANDLE : SIM_GAP_HANDLE_KEPT);
+        } else if (i == agent || (is_rare(gap) && half(c))) {
+            sim_crash_in(sim, i, loss(c), gap);
+        }
+    }
+    if (gap == SIM_GAP_BOOT && half(c)) {
+        sim_crash(sim, agent, loss(c));
         sim_restart(sim, agent);
     }
 }
@@ -136,37 +126,120 @@ static void pause_or_resume(struct sim_chaos *c, struct sim *sim)
     }
 }
 
-static void slow_link(struct sim_chaos *c, struct sim *sim)
+static void trouble_link(struct sim_chaos *c, struct sim *sim, enum sim_act what)
 {
     uint32_t a = any(c, sim);
     uint32_t b = any(c, sim);
-    if (a != b) {
+    if (a == b) {
+        return;
+    }
+    if (what == SIM_ACT_CLOG) {
+        sim_clog(sim, a, b, between(c, 1 * MS, 5 * SECOND));
+    } else {
         sim_slow_link(sim, a, b, half(c) ? 0 : between(c, 10 * MS, 400 * MS));
     }
 }
 
+/* Who leaves makes the group shrink, perhaps to one voter, and that one must not be rotten. */
+static bool any_rotten(const struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->agent_count; i++) {
+        if (sim->agents[i]->rotten) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool any_left(const struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->agent_count; i++) {
+        if (sim->agents[i]->leave_us != 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* What a disk loses for good stays within what the atlas allows. */
+static void lose(struct sim_chaos *c, struct sim *sim, enum sim_act what)
+{
+    uint32_t agent = any(c, sim);
+    const struct sim_agent *a = sim->agents[agent];
+    if (a->quarantined && c->wipes < WIPES_MAX) {
+        c->wipes++;
+        sim_wipe(sim, agent);
+        sim_restart(sim, agent);
+    } else if (a->rotten || !sim_may_lose(sim, UINT32_C(1) << agent)) {
+        return;
+    } else if (what == SIM_ACT_ROT) {
+        if (!any_left(sim)) {
+            (void)sim_rot(sim, agent, sh_rng_u64(&c->rng)); /* false: it has nothing to lose */
+        }
+    } else if (c->wipes < WIPES_MAX) {
+        c->wipes++;
+        sim_wipe(sim, agent);
+    }
+}
+
+static void drift(struct sim_chaos *c, struct sim *sim)
+{
+    uint64_t ppm = half(c) ? between(c, 0, 400) : between(c, 0, 2 * DRIFT_PPM);
+    int32_t middle = ppm <= 400 ? 200 : DRIFT_PPM;
+    sim_drift_clock(sim, any(c, sim), (int32_t)ppm - middle);
+}
+
 static void act(struct sim_chaos *c, struct sim *sim)
 {
-    uint64_t what = sh_rng_below(&c->rng, 9);
-    if (what == 0 && c->partitions) {
-        partition(c, sim);
-    } else if (what == 1 && c->crashes) {
-        crash(c, sim);
-    } else if (what == 2 && c->pauses) {
-        pause_or_resume(c, sim);
-    } else if (what == 3 && c->clocks) {
-        sim_stall_clock(sim, any(c, sim), between(c, 10 * MS, 2 * SECOND));
-    } else if (what == 4 && c->slow_links) {
-        slow_link(c, sim);
-    } else if (what == 5 && c->slow_disks) {
-        sim_slow_disk(sim, any(c, sim), half(c) ? 0 : between(c, 10 * MS, 500 * MS));
-    } else if (what == 6 && c->failing_disks) {
-        sim_fail_disk(sim, any(c, sim), half(c));
-    } else if (what == 7 && c->leaves) {
-        sim_leave(sim, any(c, sim));
-    } else if (what == 8) { /* what ended must come back, or nothing is left to look at */
+    enum sim_act what = (enum sim_act)sh_rng_below(&c->rng, SIM_ACT_COUNT + 1);
+    if (what == SIM_ACT_COUNT) { /* what ended must come back, or nothing is left to look at */
         sim_restart(sim, any(c, sim));
         sim_resume(sim, any(c, sim));
+        return;
+    }
+    if (!c->acts[what]) {
+        return;
+    }
+    switch (what) {
+    case SIM_ACT_PARTITION:
+        partition(c, sim);
+        break;
+    case SIM_ACT_CRASH:
+        crash(c, sim);
+        break;
+    case SIM_ACT_PAUSE:
+        pause_or_resume(c, sim);
+        break;
+    case SIM_ACT_LEAVE:
+        if (!any_rotten(sim)) {
+            sim_leave(sim, any(c, sim));
+        }
+        break;
+    case SIM_ACT_STALL:
+        sim_stall_clock(sim, any(c, sim), between(c, 10 * MS, 2 * SECOND));
+        break;
+    case SIM_ACT_JUMP:
+        sim_jump_clock(sim, any(c, sim), between(c, 1 * MS, 5 * SECOND));
+        break;
+    case SIM_ACT_DRIFT:
+        drift(c, sim);
+        break;
+    case SIM_ACT_CLOG:
+    case SIM_ACT_SLOW_LINK:
+        trouble_link(c, sim, what);
+        break;
+    case SIM_ACT_SLOW_DISK:
+        sim_slow_disk(sim, any(c, sim), half(c) ? 0 : between(c, 10 * MS, SECOND));
+        break;
+    case SIM_ACT_FAIL_DISK:
+        sim_fail_disk(sim, any(c, sim), half(c));
+        break;
+    case SIM_ACT_ROT:
+    case SIM_ACT_WIPE:
+        lose(c, sim, what);
+        break;
+    case SIM_ACT_COUNT:
+        SH_UNREACHABLE();
     }
 }
 
@@ -212,9 +285,16 @@ static void aim(struct sim_chaos *c, struct sim *sim)
         sim_pause(sim, leader);
         break;
     default:
-        split(c, sim, UINT32_C(1) << leader);
+        sim_split(sim, UINT32_C(1) << leader, half(c));
         break;
     }
+}
+
+static uint64_t soonest(const struct sim_chaos *c, uint64_t end)
+{
+    uint64_t next = c->next_act_us < c->next_submit_us ? c->next_act_us : c->next_submit_us;
+    next = c->next_gap_us < next ? c->next_gap_us : next;
+    return next < end ? next : end;
 }
 
 void sim_chaos_storm(struct sim_chaos *chaos, struct sim *sim, uint64_t for_us)
@@ -223,12 +303,11 @@ void sim_chaos_storm(struct sim_chaos *chaos, struct sim *sim, uint64_t for_us)
     draw(chaos, sim);
     chaos->next_act_us = sim->now_us;
     chaos->next_submit_us = sim->now_us;
+    chaos->next_gap_us = sim->now_us;
     chaos->aimed = false;
     chaos->aimed_us = sim->now_us + between(chaos, for_us / 8, for_us / 2);
     while (sim->now_us < end && sim_failure(sim) == NULL) {
-        uint64_t next =
-            chaos->next_act_us < chaos->next_submit_us ? chaos->next_act_us : chaos->next_submit_us;
-        next = next < end ? next : end;
+        uint64_t next = soonest(chaos, end);
         sim_run_until(sim, next);
         if (chaos->next_submit_us <= next) {
             submit(chaos, sim);
@@ -238,39 +317,75 @@ void sim_chaos_storm(struct sim_chaos *chaos, struct sim *sim, uint64_t for_us)
             act(chaos, sim);
             chaos->next_act_us = next + between(chaos, 1, 2 * chaos->act_us);
         }
+        if (chaos->next_gap_us <= next) {
+            crash_in_gap(chaos, sim);
+            chaos->next_gap_us = next + between(chaos, 1, 2 * chaos->gap_us);
+        }
         if (!chaos->aimed && chaos->aimed_us <= next) {
             aim(chaos, sim);
         }
     }
 }
 
-/* Whoever was leaving when everything was healed ends only now. */
-static void restart_those_that_left(struct sim *sim)
+/* Whoever was leaving, or armed to end, when everything was healed ends only now; and rot may be
+ * found only now. */
+static void bring_back(struct sim *sim, uint32_t core)
 {
     for (uint32_t i = 0; i < sim->agent_count; i++) {
-        if (!sim->agents[i]->up && sim->agents[i]->leave_us != 0) {
+        const struct sim_agent *a = sim->agents[i];
+        if ((core >> i & 1) != 0 && !a->up) {
+            if (a->quarantined) {
+                sim_wipe(sim, i);
+            }
             sim_restart(sim, i);
         }
     }
 }
 
-void sim_chaos_calm(struct sim *sim, uint64_t within_us)
+static void tell_calm(struct sim *sim, uint32_t core)
+{
+    char names[2 * SIM_AGENTS_MAX + 1];
+    uint32_t used = 0;
+    for (uint32_t i = 0; i < sim->agent_count; i++) {
+        if ((core >> i & 1) != 0) {
+            names[used++] = ' ';
+            names[used++] = sim_name(i)[0];
+        }
+    }
+    names[used] = '\0';
+    sim_act(sim, "calm%s", core == SIM_ALL ? "" : names);
+    sim_note(sim, SIM_NOTE_FAULT, "everything is healed%s%s", core == SIM_ALL ? "" : " for",
+             core == SIM_ALL ? "" : names);
+}
+
+void sim_chaos_calm(struct sim *sim, uint32_t core, uint64_t within_us)
 {
     uint64_t end = sim->now_us + within_us;
     struct sim_options quiet = sim_options_default();
-    sim_heal(sim);
+    tell_calm(sim, core);
+    bool acting = sim->acting;
+    sim->acting = false;
+    sim_heal(sim, core);
     sim->options.net = quiet.net;
     sim->options.disk = quiet.disk;
-    sim_note(sim, SIM_NOTE_FAULT, "everything is healed");
     while (sim_failure(sim) == NULL && !sim_converged(sim)) {
-        restart_those_that_left(sim);
+        bring_back(sim, core);
         if (sim->now_us >= end) {
             sim_check_fail(&sim->check, "liveness: %llu s after healing: %s",
                            (unsigned long long)(within_us / SECOND), sim_unconverged(sim));
-            return;
+            break;
         }
         sim_run_until(sim, sim->now_us + 100 * MS);
     }
+    sim->acting = acting;
+}
+
+/* A majority of the voters at least, and somebody left out; SIM_ALL where that cannot be. */
+static uint32_t some_core(struct sim_chaos *c, const struct sim *sim)
+{
+    uint32_t all = (UINT32_C(1) << sim->agent_count) - 1;
+    uint32_t out = (uint32_t)sh_rng_below(&c->rng, all);
+    return out != 0 && sim_may_lose(sim, out) ? all & ~out : SIM_ALL;
 }
 
 static bool reached(const struct sim *sim, const struct sim_goal *goal)
@@ -282,14 +397,20 @@ static bool reached(const struct sim *sim, const struct sim_goal *goal)
 void sim_chaos_run(struct sim_chaos *chaos, struct sim *sim, const struct sim_goal *goal)
 {
     if (half(chaos)) { /* else the cluster is born in the storm */
-        sim_chaos_calm(sim, SIM_CONVERGE_US);
+        sim_chaos_calm(sim, SIM_ALL, SIM_CONVERGE_US);
     }
     for (uint32_t round = 0; round < ROUNDS_MAX && sim_failure(sim) == NULL; round++) {
         if (reached(sim, goal)) {
             return;
         }
         sim_chaos_storm(chaos, sim, between(chaos, 5 * SECOND, 25 * SECOND));
-        sim_chaos_calm(sim, SIM_CONVERGE_US);
+        uint32_t core = some_core(chaos, sim);
+        if (core != SIM_ALL && sim_failure(sim) == NULL) {
+            sim_chaos_calm(sim, core, SIM_CONVERGE_US);
+        }
+        if (sim_failure(sim) == NULL) {
+            sim_chaos_calm(sim, SIM_ALL, SIM_CONVERGE_US);
+        }
     }
     if (!reached(sim, goal)) {
         sim_check_fail(&sim->check, "after %d storms still too few events, leaders or units",

@@ -42,6 +42,7 @@ void sim_check_init(struct sim_check *check)
 {
     *check = (struct sim_check){.capacity = FIRST_PLACES};
     for (uint32_t i = 0; i < SIM_AGENTS_MAX; i++) {
+        check->views[i].voter = i + 1;
         log_init(&check->views[i].live);
         log_init(&check->views[i].durable);
     }
@@ -178,12 +179,13 @@ static void check_leader(struct sim_check *check, uint32_t agent, const struct r
     }
     uint64_t *leader = sim_ledger_at(&check->leaders, u->term);
     if (*leader == 0) {
-        *leader = (uint64_t)agent + 1;
+        *leader = check->views[agent].voter;
         check->elections++;
         check_complete(check, agent, u->term);
-    } else if (*leader != (uint64_t)agent + 1) {
-        sim_check_fail(check, "election safety: %s and %s both lead term %" PRIu64,
-                       sim_name((uint32_t)*leader - 1), sim_name(agent), u->term);
+    } else if (*leader != check->views[agent].voter) {
+        uint32_t other = (uint32_t)(*leader - 1) % SIM_AGENTS_MAX;
+        sim_check_fail(check, "election safety: %s and %s both lead term %" PRIu64, sim_name(other),
+                       sim_name(agent), u->term);
     }
 }
 
@@ -246,7 +248,7 @@ void sim_check_update(struct sim_check *check, uint32_t agent, const struct raft
 void sim_check_message(struct sim_check *check, uint32_t agent, const struct raft_msg *msg)
 {
     if (msg->type == RAFT_MSG_VOTE_RESP && !msg->reject) {
-        uint64_t *vote = sim_ledger_at(&check->votes, pair(msg->term, agent));
+        uint64_t *vote = sim_ledger_at(&check->votes, pair(msg->term, check->views[agent].voter));
         if (*vote != 0 && *vote != msg->to) {
             sim_check_fail(check, "agent %s votes twice in term %" PRIu64, sim_name(agent),
                            msg->term);
@@ -286,6 +288,16 @@ void sim_check_write(struct sim_check *check, uint32_t agent, const struct wal_h
         }
         v->hard = *hard;
     }
+}
+
+void sim_check_wipe(struct sim_check *check, uint32_t agent)
+{
+    struct sim_view *v = &check->views[agent];
+    struct sim_view old = *v;
+    *v = (struct sim_view){
+        .live = old.live, .durable = old.durable, .voter = old.voter + SIM_AGENTS_MAX};
+    v->live.last = 0;
+    v->durable.last = 0;
 }
 
 void sim_check_found(struct sim_check *check, uint32_t agent, const struct wal_hard *hard,

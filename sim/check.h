@@ -56,6 +56,7 @@ struct sim_view {           /* what is known of one agent */
     uint64_t term;
     uint64_t commit;
     uint64_t applied;
+    uint64_t voter; /* number of its identity: an agent has another one after a wipe */
 };
 
 struct sim_acked {
@@ -100,6 +101,8 @@ void sim_check_found(struct sim_check *check, uint32_t agent, const struct wal_h
 /* A process starts with what its disk holds: durable promises must be in it. */
 void sim_check_start(struct sim_check *check, uint32_t agent, const struct wal_hard *hard,
                      struct wal *wal, uint64_t applied);
+/* The agent loses its disk and goes on as another voter. */
+void sim_check_wipe(struct sim_check *check, uint32_t agent);
 /* After every step of a core. */
 void sim_check_update(struct sim_check *check, uint32_t agent, const struct raft_update *update);
 /* A message leaves the agent. */

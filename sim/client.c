@@ -29,6 +29,21 @@ static void ask(struct sim *sim, uint32_t request, uint32_t agent)
                                                    .attempt = q->attempt});
 }
 
+static void tell_act(struct sim *sim, const struct sim_job *job, uint32_t agent, bool retry)
+{
+    char every[32] = "";
+    const char *once = retry ? "" : " once";
+    if (!job->train) {
+        sim_act(sim, "submit noop %u to %s%s", job->units, sim_name(agent), once);
+        return;
+    }
+    if (job->every > 0) {
+        (void)snprintf(every, sizeof every, " checkpoint %u", job->every);
+    }
+    sim_act(sim, "submit train %u steps of %" PRIu64 "us%s agents %u..%u to %s%s", job->steps,
+            job->step_us, every, job->agents_min, job->agents_max, sim_name(agent), once);
+}
+
 uint32_t sim_submit(struct sim *sim, const struct sim_job *job, uint32_t agent, bool retry)
 {
     SH_CHECK_CMP(sim->ask_count, <, SIM_REQUESTS_MAX);
@@ -39,6 +54,7 @@ uint32_t sim_submit(struct sim *sim, const struct sim_job *job, uint32_t agent, 
         SH_CHECK(sim->asks != NULL);
     }
     uint32_t request = sim->ask_count++;
+    tell_act(sim, job, agent, retry);
     sim->asks[request] = (struct sim_ask){.job = *job, .retry = retry};
     ask(sim, request, agent);
     return request;
@@ -95,6 +111,9 @@ void sim_client_request(struct sim *sim, struct sim_agent *a, uint32_t request, 
 void sim_client_answer(struct sim *sim, struct sim_agent *a, uint32_t request, uint32_t attempt,
                        enum sh_err err, uint64_t job)
 {
+    if (a->doomed) {
+        return; /* the client loses patience */
+    }
     uint64_t *words = malloc(2 * sizeof *words);
     SH_CHECK(words != NULL);
     words[0] = (uint64_t)err;

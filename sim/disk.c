@@ -48,6 +48,10 @@ static void begin(struct sim *sim, struct sim_agent *a)
 void sim_disk_submit(struct sim *sim, struct sim_agent *a, struct sim_write *write)
 {
     struct sim_disk *d = &a->disk;
+    if (a->doomed) {
+        free(write);
+        return;
+    }
     write->next = NULL;
     if (++d->waiting > SIM_DISK_QUEUE_MAX) {
         sim_check_fail(&sim->check, "the queue of %s's disk overflows", sim_name(a->number));
@@ -110,11 +114,12 @@ void sim_disk_event(struct sim *sim, struct sim_agent *a)
     SH_CHECK(a->disk.busy);
     enum sh_err err = save(sim, a, &token);
     if (err != SH_OK) {
+        a->disk.failed = true;
         sim_agent_fail(sim, a, err, "writing the log failed");
         return;
     }
     begin(sim, a);
-    if (token != 0) {
+    if (token != 0 && !sim_gap(sim, a, SIM_GAP_DURABLE)) {
         sim_replica_durable(sim, a, token);
     }
 }
@@ -124,10 +129,17 @@ void sim_disk_crash(struct sim *sim, struct sim_agent *a, enum sim_loss_kind kin
     struct sim_disk *d = &a->disk;
     uint64_t token;
     kv_mem_fail(a->kv, 0, SH_ERR_IO, false); /* an armed failure has no time left to happen */
-    if (d->busy && kv_health(a->kv) == SH_OK && sh_rng_chance(&sim->rng, 1, 2)) {
-        /* The write under way was faster than the crash; nobody was told. */
-        SH_CHECK_CMP(d->batch, >, 0);
-        SH_CHECK(save(sim, a, &token) == SH_OK);
+    /* Of the write under way nothing has arrived, or all; torn: the records before the torn one,
+     * which its hash betrays. Nobody was told. */
+    if (d->busy && kv_health(a->kv) == SH_OK) {
+        uint64_t keep = sh_rng_chance(&sim->rng, 1, 2) ? d->batch : 0;
+        if (kind == SIM_TORN) {
+            keep = sh_rng_below(&sim->rng, (uint64_t)d->batch + 1);
+        }
+        d->batch = (uint32_t)keep;
+        if (keep > 0) {
+            SH_CHECK(save(sim, a, &token) == SH_OK);
+        }
     }
     while (d->first != NULL) {
         struct sim_write *w = d->first;
@@ -139,7 +151,7 @@ void sim_disk_crash(struct sim *sim, struct sim_agent *a, enum sim_loss_kind kin
     d->batch = 0;
     d->waiting = 0;
     uint32_t keep = UINT32_MAX;
-    if (kind == SIM_POWER) {
+    if (kind != SIM_KILL) {
         keep = (uint32_t)sh_rng_below(&sim->rng, (uint64_t)kv_mem_unsynced(a->kv) + 1);
     }
     wal_close(a->wal);

@@ -26,6 +26,9 @@ static void send_control(struct sim *sim, struct sim_agent *a, uint32_t to, uint
 void sim_gossip_step(struct sim *sim, struct sim_agent *a, const struct swim_event *event)
 {
     struct swim_update *u = &sim->scratch->swim;
+    if (a->doomed) {
+        return;
+    }
     swim_step(a->swim, event, u);
     for (uint32_t i = 0; i < u->send_count; i++) {
         uint32_t to = u->sends[i].to.at[0];
@@ -68,9 +71,13 @@ void sim_gossip_open(struct sim *sim, struct sim_agent *a)
     struct swim_event meta = {.kind = SWIM_EV_SET_META, .now_us = sim_local(sim, a)};
     meta.meta = (struct sh_span){.at = bytes, .size = w.used};
     sim_gossip_step(sim, a, &meta);
-    if (a->number > 0) {
-        /* As with --join: one address, of any agent that was there before. */
+    /* As with --join: one address, of any agent that was there before. Who comes back with a new
+     * disk is given all others, lest two such have only each other's. */
+    if (a->wipes == 0 && a->number > 0) {
         sim_gossip_seed(sim, a, (uint32_t)sh_rng_below(&sim->rng, a->number));
+    }
+    for (uint32_t i = 0; i < sim->agent_count && a->wipes > 0; i++) {
+        sim_gossip_seed(sim, a, i);
     }
 }
 

@@ -137,10 +137,18 @@ static const char *say(struct sim *sim, const char *format, const char *who, uin
     return sim->text;
 }
 
+static bool of_core(const struct sim *sim, uint32_t agent)
+{
+    return (sim->core >> agent & 1) != 0;
+}
+
 static const char *differs(struct sim *sim, uint32_t leader)
 {
     struct sim_agent_view first = sim_look(sim, leader);
     for (uint32_t i = 0; i < sim->agent_count; i++) {
+        if (!of_core(sim, i)) {
+            continue;
+        }
         struct sim_agent_view v = sim_look(sim, i);
         if (v.face == SIM_DOWN || v.face == SIM_PAUSED || v.face == SIM_DORMANT) {
             return say(sim, "not taking part: ", sim_name(i), 0);
@@ -189,6 +197,9 @@ bool sim_converged(const struct sim *sim)
     uint64_t index = sim->check.last;
     for (uint32_t i = 0; i < sim->agent_count; i++) {
         const struct sim_agent *a = sim->agents[i];
+        if (!of_core(sim, i)) {
+            continue;
+        }
         if (!sim_runs(a) || a->raft == NULL || a->leader != sim->agents[leader]->handle ||
             a->apply.applied != index || sim->check.views[i].live.last != index) {
             return false;
@@ -197,6 +208,9 @@ bool sim_converged(const struct sim *sim)
     /* The whole comparison only where the cheap one says yes. */
     struct sim_agent_view first = sim_look(sim, leader);
     for (uint32_t i = 0; i < sim->agent_count; i++) {
+        if (!of_core(sim, i)) {
+            continue;
+        }
         struct sim_agent_view v = sim_look(sim, i);
         if (v.log_digest != first.log_digest || v.state_digest != first.state_digest) {
             return false;

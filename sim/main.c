@@ -2,8 +2,9 @@
  *
  * shoal-sim: runs scenarios and storms. Every seed runs in a process of its own, so that a core
  * that panics is one failed seed with the command that shows it again. */
+#include "sim/apart.h"
 #include "sim/judge.h"
-#include "sim/scenario.h"
+#include "sim/shrink.h"
 
 #include "base/host/host.h"
 #include "lin/history.h"
@@ -13,18 +14,23 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-enum { EXIT_BROKEN = 1, EXIT_USAGE = 2, FAILURES_SHOWN = 10 };
+enum { EXIT_BROKEN = 1, EXIT_USAGE = 2, FAILURES_SHOWN = 10, SHRINK_RUNS = 3000 };
 
 #define USAGE                                                                                      \
     "usage: shoal-sim run SCENARIO [--seed N | --seeds A..B] [--quiet]\n"                          \
     "       shoal-sim chaos [--agents N] [--events N] [--seed N | --seeds A..B] [--quiet]\n"       \
+    "                       [--for SECONDS] [--stop] [--pairs]\n"                                  \
+    "       shoal-sim shrink --seed N [--agents N] [--events N] [--runs N] [--out FILE]\n"         \
     "       shoal-sim check-history [--budget N] FILE...\n"                                        \
     "       shoal-sim help            the language of scenarios, and of histories\n"               \
     "\n"                                                                                           \
     "Runs a whole cluster in virtual time. One seed prints a time line, several a summary.\n"      \
+    "--for: seeds from the first on until the time is over. --stop: at the first that breaks.\n"   \
+    "--pairs: how often a crash fell into each gap while each fault was in force.\n"               \
+    "shrink: from a storm that breaks something to a short scenario that breaks the same.\n"       \
     "Exit status: 0 everything held, 1 something did not, 2 a mistake in the call or the file.\n"
 
 struct options {
@@ -33,7 +39,12 @@ struct options {
     uint64_t last;
     uint64_t agents;
     uint64_t events;
+    uint64_t for_s; /* 0: to the last seed */
+    uint64_t runs;
+    const char *out; /* shrink: NULL: standard output */
     bool quiet;
+    bool stop;
+    bool pairs;
 };
 
 struct sums {
@@ -46,6 +57,7 @@ struct sums {
     uint64_t units;
     uint64_t fewest_units;
     uint64_t trace; /* of all seeds */
+    struct sim_coverage coverage;
 };
 
 static bool read_number(const char *text, uint64_t *out, const char **end)
@@ -70,25 +82,47 @@ static bool read_range(const char *text, uint64_t *first, uint64_t *last)
            read_whole(end + 2, last) && *first <= *last;
 }
 
+static bool read_flag(const char *text, struct options *o)
+{
+    bool chaos = o->scenario == NULL;
+    if (strcmp(text, "--quiet") == 0) {
+        o->quiet = true;
+    } else if (strcmp(text, "--stop") == 0 && chaos) {
+        o->stop = true;
+    } else if (strcmp(text, "--pairs") == 0 && chaos) {
+        o->pairs = true;
+    } else {
+        return false;
+    }
+    return true;
+}
+
 /* Takes the options behind the verb; false after having said what is wrong. */
 static bool read_options(int argc, char **argv, struct options *o)
 {
     for (int i = 2; i < argc; i++) {
         const char *value = i + 1 < argc ? argv[i + 1] : NULL;
         bool ok = true;
-        if (strcmp(argv[i], "--quiet") == 0) {
-            o->quiet = true;
+        if (read_flag(argv[i], o)) {
             continue;
         }
         if (strcmp(argv[i], "--seed") == 0) {
             ok = read_whole(value, &o->first);
-            o->last = o->first;
+            o->last = o->for_s > 0 ? UINT64_MAX : o->first;
         } else if (strcmp(argv[i], "--seeds") == 0) {
             ok = read_range(value, &o->first, &o->last);
         } else if (strcmp(argv[i], "--agents") == 0 && o->scenario == NULL) {
             ok = read_whole(value, &o->agents) && o->agents >= 1 && o->agents <= SIM_AGENTS_MAX;
         } else if (strcmp(argv[i], "--events") == 0 && o->scenario == NULL) {
             ok = read_whole(value, &o->events);
+        } else if (strcmp(argv[i], "--for") == 0 && o->scenario == NULL) {
+            ok = read_whole(value, &o->for_s);
+            o->last = UINT64_MAX;
+        } else if (strcmp(argv[i], "--runs") == 0 && o->scenario == NULL) {
+            ok = read_whole(value, &o->runs) && o->runs <= UINT32_MAX;
+        } else if (strcmp(argv[i], "--out") == 0 && o->scenario == NULL) {
+            ok = value != NULL;
+            o->out = value;
         } else {
             (void)fprintf(stderr, "shoal-sim: '%s' is not known here\n%s", argv[i], USAGE);
             return false;
@@ -114,55 +148,22 @@ static void print_repeat(const struct options *o, uint64_t seed)
     }
 }
 
-static void run_here(const struct options *o, const struct sim_scenario *scenario, uint64_t seed,
-                     struct sim_verdict *verdict)
+struct job {
+    const struct options *options;
+    const struct sim_scenario *scenario; /* NULL: a storm */
+    uint64_t seed;
+};
+
+static void run_here(void *ctx, struct sim_verdict *verdict)
 {
-    bool line = o->first == o->last && !o->quiet;
-    if (scenario != NULL) {
-        sim_scenario_run(scenario, seed, line ? stdout : NULL, verdict);
+    const struct job *job = ctx;
+    const struct options *o = job->options;
+    FILE *line = o->first == o->last && !o->quiet ? stdout : NULL;
+    if (job->scenario != NULL) {
+        sim_scenario_run(job->scenario, job->seed, line, verdict);
     } else {
-        sim_storm_run((uint32_t)o->agents, o->events, seed, line ? stdout : NULL, verdict);
+        sim_storm_run((uint32_t)o->agents, o->events, job->seed, line, verdict);
     }
-    (void)fflush(stdout);
-}
-
-static bool read_all(int fd, void *out, size_t size)
-{
-    uint8_t *at = out;
-    while (size > 0) {
-        ssize_t n = read(fd, at, size);
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return false;
-        }
-        at += n;
-        size -= (size_t)n;
-    }
-    return true;
-}
-
-/* Runs one seed in a child. False when it died before it could say how it went. */
-static bool run_apart(const struct options *o, const struct sim_scenario *scenario, uint64_t seed,
-                      struct sim_verdict *verdict)
-{
-    int fds[2];
-    (void)fflush(stdout);
-    SH_CHECK(pipe(fds) == 0);
-    pid_t child = fork();
-    SH_CHECK(child >= 0);
-    if (child == 0) {
-        run_here(o, scenario, seed, verdict);
-        ssize_t n = write(fds[1], verdict, sizeof *verdict);
-        _exit(n == (ssize_t)sizeof *verdict ? 0 : EXIT_USAGE);
-    }
-    (void)close(fds[1]);
-    bool told = read_all(fds[0], verdict, sizeof *verdict);
-    (void)close(fds[0]);
-    int status = 0;
-    SH_CHECK(waitpid(child, &status, 0) == child);
-    return told && WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 static void print_verdict(const struct sim_verdict *v, uint64_t seed)
@@ -191,6 +192,29 @@ static void add(struct sums *s, const struct sim_verdict *v)
     s->fewest_changes = fewer(s->fewest_changes, v->counts.leader_changes);
     s->fewest_units = fewer(s->fewest_units, v->counts.units);
     s->trace = s->trace * UINT64_C(0x9e3779b97f4a7c15) + v->counts.trace;
+    for (uint32_t f = 0; f < SIM_FAULT_COUNT; f++) {
+        for (uint32_t g = 0; g < SIM_GAP_COUNT; g++) {
+            s->coverage.pairs[f][g] += v->coverage.pairs[f][g];
+        }
+    }
+}
+
+static void print_pairs(const struct sim_coverage *c)
+{
+    uint64_t least = UINT64_MAX;
+    (void)printf("%-11s", "pairs");
+    for (uint32_t g = 0; g < SIM_GAP_COUNT; g++) {
+        (void)printf(" %11s", sim_gap_name((enum sim_gap)g));
+    }
+    for (uint32_t f = 0; f < SIM_FAULT_COUNT; f++) {
+        (void)printf("\npair %-10s", sim_fault_name((enum sim_fault)f));
+        for (uint32_t g = 0; g < SIM_GAP_COUNT; g++) {
+            least = fewer(least, c->pairs[f][g]);
+            (void)printf(" %*" PRIu64, g == 0 ? 7 : 11, c->pairs[f][g]);
+        }
+    }
+    (void)printf("\npairs: %d, each hit %" PRIu64 " times or more\n",
+                 SIM_FAULT_COUNT * SIM_GAP_COUNT, least);
 }
 
 static void print_sums(const struct sums *s)
@@ -202,43 +226,66 @@ static void print_sums(const struct sums *s)
                  s->changes, s->fewest_changes, s->units, s->fewest_units, s->trace);
 }
 
+static uint64_t wall_us(void)
+{
+    struct timespec own;
+    SH_CHECK(clock_gettime(CLOCK_MONOTONIC, &own) == 0);
+    return (uint64_t)own.tv_sec * 1000000 + (uint64_t)own.tv_nsec / 1000;
+}
+
+static void print_broken(const struct options *o, uint64_t seed, const struct sim_apart *result)
+{
+    (void)printf("seed %" PRIu64 ": %s\n", seed, result->verdict.why);
+    print_repeat(o, seed);
+}
+
 static int run_seeds(const struct options *o, const struct sim_scenario *scenario)
 {
     struct sums sums = {
         .fewest = UINT64_MAX, .fewest_changes = UINT64_MAX, .fewest_units = UINT64_MAX};
     bool one = o->first == o->last;
+    uint64_t begun = wall_us();
+    uint64_t took = 0;
     for (uint64_t n = 0; n <= o->last - o->first; n++) {
-        struct sim_verdict verdict = {0};
-        uint64_t seed = o->first + n;
-        bool lived = run_apart(o, scenario, seed, &verdict);
+        struct job job = {.options = o, .scenario = scenario, .seed = o->first + n};
+        struct sim_apart result;
+        sim_apart_run(run_here, &job, false, &result);
+        bool held = result.lived && result.verdict.held;
         sums.seeds++;
-        add(&sums, &verdict);
-        if (one && lived) {
-            print_verdict(&verdict, seed);
+        sums.failed += !held;
+        add(&sums, &result.verdict);
+        if (one && result.lived) {
+            print_verdict(&result.verdict, job.seed);
         }
-        if (lived && verdict.held) {
-            continue;
+        if (!held && sums.failed <= FAILURES_SHOWN) {
+            print_broken(o, job.seed, &result);
         }
-        sums.failed++;
-        if (sums.failed <= FAILURES_SHOWN) {
-            (void)printf("seed %" PRIu64 ": %s\n", seed,
-                         lived ? verdict.why : "the process died; what it said stands above");
-            print_repeat(o, seed);
+        took = wall_us() - begun;
+        if ((!held && o->stop) || (o->for_s > 0 && took >= o->for_s * 1000000)) {
+            break;
         }
     }
     if (!one) {
+        if (o->pairs) {
+            print_pairs(&sums.coverage);
+        }
+        (void)fprintf(stderr, "%" PRIu64 " events/s\n", sums.events * 1000000 / (took + 1));
         print_sums(&sums);
     }
     return sums.failed == 0 ? 0 : EXIT_BROKEN;
 }
 
-static int run_scenario(const struct options *o)
+static int run_scenario(struct options *o)
 {
     char error[SIM_ERROR_MAX + 1];
     struct sim_scenario *scenario = calloc(1, sizeof *scenario);
     SH_CHECK(scenario != NULL);
     int status = EXIT_USAGE;
     if (sim_scenario_read(scenario, o->scenario, error) == SH_OK) {
+        if (o->last == 0) {
+            o->first = scenario->seed == 0 ? 1 : scenario->seed;
+            o->last = o->first;
+        }
         status = run_seeds(o, scenario);
     } else {
         (void)fprintf(stderr, "shoal-sim: %s\n", error);
@@ -247,9 +294,38 @@ static int run_scenario(const struct options *o)
     return status;
 }
 
+static int shrink(const struct options *o)
+{
+    char acts[] = "/tmp/shoal-sim-XXXXXX";
+    int fd = mkstemp(acts);
+    FILE *out = o->out == NULL ? stdout : fopen(o->out, "w");
+    if (fd < 0 || out == NULL) {
+        (void)fprintf(stderr, "shoal-sim: %s: %s\n", fd < 0 ? acts : o->out, strerror(errno));
+        return EXIT_USAGE;
+    }
+    struct sim_shrink_options options = {.seed = o->first,
+                                         .agents = (uint32_t)o->agents,
+                                         .events = o->events,
+                                         .runs_max = (uint32_t)o->runs,
+                                         .acts = acts};
+    enum sh_err err = sim_shrink(&options, out, stderr);
+    (void)close(fd); /* it is read and written by its name */
+    (void)unlink(acts);
+    if (out != stdout && fclose(out) != 0 && err == SH_OK) {
+        err = SH_ERR_IO;
+    }
+    if (err != SH_OK) {
+        (void)fprintf(stderr, "shoal-sim: seed %" PRIu64 ": %s\n", o->first,
+                      err == SH_ERR_NOT_FOUND  ? "everything holds"
+                      : err == SH_ERR_CONFLICT ? "its acts alone break nothing, or something else"
+                                               : sh_err_text(err));
+    }
+    return err == SH_OK ? 0 : EXIT_BROKEN;
+}
+
 int main(int argc, char **argv)
 {
-    struct options o = {.first = 1, .last = 1, .agents = 5, .events = 20000};
+    struct options o = {.first = 1, .last = 1, .agents = 5, .events = 20000, .runs = SHRINK_RUNS};
     const char *verb = argc > 1 ? argv[1] : "";
     if (strcmp(verb, "help") == 0 || strcmp(verb, "--help") == 0) {
         (void)printf("%s\n%s\n%s", USAGE, SIM_SCENARIO_HELP, LIN_HISTORY_HELP);
@@ -257,6 +333,8 @@ int main(int argc, char **argv)
     }
     if (strcmp(verb, "run") == 0 && argc > 2 && argv[2][0] != '-') {
         o.scenario = argv[2];
+        o.first = 0; /* the scenario's own */
+        o.last = 0;
         return read_options(argc - 1, argv + 1, &o) ? run_scenario(&o) : EXIT_USAGE;
     }
     if (strcmp(verb, "check-history") == 0) {
@@ -264,6 +342,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(verb, "chaos") == 0) {
         return read_options(argc, argv, &o) ? run_seeds(&o, NULL) : EXIT_USAGE;
+    }
+    if (strcmp(verb, "shrink") == 0) {
+        return read_options(argc, argv, &o) && o.first == o.last ? shrink(&o) : EXIT_USAGE;
     }
     (void)fprintf(stderr, "%s", USAGE);
     return EXIT_USAGE;

@@ -4,10 +4,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t delay(struct sim *sim, const struct sim_link *link)
+static uint64_t arrival(struct sim *sim, struct sim_link *link)
 {
-    return sim->options.net.latency_us + link->extra_us +
-           sim_about(sim, sim->options.net.jitter_us + link->extra_us / 8);
+    uint64_t from = link->clogged_us > sim->now_us ? link->clogged_us : sim->now_us;
+    uint64_t at = from + sim->options.net.latency_us + link->extra_us +
+                  sim_about(sim, sim->options.net.jitter_us + link->extra_us / 8);
+    if (at < link->newest_us) {
+        sim->overtaken_us = sim->now_us;
+    }
+    link->newest_us = at > link->newest_us ? at : link->newest_us;
+    return at;
 }
 
 static void put_on_way(struct sim *sim, struct sim_link *link, const struct sim_msg *msg)
@@ -17,7 +23,7 @@ static void put_on_way(struct sim *sim, struct sim_link *link, const struct sim_
     SH_CHECK(copy != NULL);
     memcpy(copy, msg, size);
     link->on_the_way++;
-    sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + delay(sim, link),
+    sim_queue_push(&sim->queue, (struct sim_event){.at = arrival(sim, link),
                                                    .who = msg->to,
                                                    .kind = SIM_EV_MESSAGE,
                                                    .body = copy});
@@ -29,6 +35,9 @@ bool sim_send(struct sim *sim, uint32_t from, uint32_t to, enum sim_plane plane,
     struct sim_link *link = &sim->links[from][to];
     SH_CHECK(from != to);
     SH_CHECK_CMP(size, <=, SIM_SCRATCH_BYTES);
+    if (sim->agents[from]->doomed) {
+        return true;
+    }
     sim->counts.messages++;
     if (link->on_the_way >= sim->options.net.capacity) {
         sim->counts.lost++;
@@ -40,7 +49,12 @@ bool sim_send(struct sim *sim, uint32_t from, uint32_t to, enum sim_plane plane,
     }
     struct sim_msg *msg = malloc(sizeof *msg + size);
     SH_CHECK(msg != NULL);
-    *msg = (struct sim_msg){.from = from, .to = to, .plane = plane, .size = (uint32_t)size};
+    *msg = (struct sim_msg){.from = from,
+                            .to = to,
+                            .from_wipes = sim->agents[from]->wipes,
+                            .to_wipes = sim->agents[to]->wipes,
+                            .plane = plane,
+                            .size = (uint32_t)size};
     if (size > 0) {
         memcpy(msg->bytes, bytes, size);
     }
@@ -48,17 +62,17 @@ bool sim_send(struct sim *sim, uint32_t from, uint32_t to, enum sim_plane plane,
         put_on_way(sim, link, msg);
     }
     link->on_the_way++;
-    sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + delay(sim, link),
-                                                   .who = to,
-                                                   .kind = SIM_EV_MESSAGE,
-                                                   .body = msg});
+    sim_queue_push(&sim->queue,
+                   (struct sim_event){
+                       .at = arrival(sim, link), .who = to, .kind = SIM_EV_MESSAGE, .body = msg});
     return true;
 }
 
 void sim_deliver(struct sim *sim, struct sim_msg *msg)
 {
     struct sim_agent *to = sim->agents[msg->to];
-    if (sim->links[msg->from][msg->to].cut || !to->up) {
+    bool same = msg->to_wipes == to->wipes && msg->from_wipes == sim->agents[msg->from]->wipes;
+    if (sim->links[msg->from][msg->to].cut || !to->up || !same) {
         sim->counts.lost++;
         free(msg);
         return;
@@ -89,36 +103,11 @@ void sim_say_down(struct sim *sim, uint32_t from)
     for (uint32_t to = 0; to < sim->agent_count; to++) {
         struct sim_link *link = &sim->links[from][to];
         if (to != from && !link->cut && sim->agents[to]->up) {
-            sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + delay(sim, link),
+            sim_queue_push(&sim->queue, (struct sim_event){.at = arrival(sim, link),
                                                            .who = to,
                                                            .life = sim->agents[to]->life,
                                                            .kind = SIM_EV_BROKEN,
                                                            .arg = from});
         }
     }
-}
-
-void sim_cut(struct sim *sim, uint32_t from, uint32_t to, bool cut)
-{
-    SH_CHECK(from != to);
-    sim->links[from][to].cut = cut;
-}
-
-void sim_slow_link(struct sim *sim, uint32_t a, uint32_t b, uint64_t extra_us)
-{
-    SH_CHECK(a != b);
-    sim->links[a][b].extra_us = extra_us;
-    sim->links[b][a].extra_us = extra_us;
-}
-
-void sim_set_net(struct sim *sim, const struct sim_net_options *net)
-{
-    SH_CHECK_CMP(net->loss_ppm, <=, 1000000);
-    SH_CHECK_CMP(net->duplicate_ppm, <=, 1000000);
-    sim->options.net = *net;
-}
-
-struct sim_net_options sim_net(const struct sim *sim)
-{
-    return sim->options.net;
 }

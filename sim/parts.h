@@ -10,11 +10,19 @@
 void sim_note(struct sim *sim, enum sim_note_kind kind, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 void sim_mix(struct sim *sim, uint64_t value); /* into the trace digest */
+/* A line for options.act. */
+void sim_act(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* Exponentially distributed around mean, in integers only. */
 uint64_t sim_about(struct sim *sim, uint64_t mean);
-struct sim_agent *sim_by_id(struct sim *sim, const uint8_t *id); /* NULL: unknown */
-bool sim_runs(const struct sim_agent *a);                        /* up and not paused */
+struct sim_agent *sim_by_handle(struct sim *sim, uint64_t handle); /* NULL: nobody (any more) */
+struct sim_agent *sim_by_id(struct sim *sim, const uint8_t *id);   /* NULL: unknown */
+bool sim_runs(const struct sim_agent *a);                          /* up and not paused */
 void *sim_zeroed(size_t count, size_t size);
+
+/* ---- fault.c ---- */
+/* The host comes to a gap. True: the agent is doomed; its caller does nothing more. */
+bool sim_gap(struct sim *sim, struct sim_agent *a, enum sim_gap gap);
+void sim_reap(struct sim *sim, struct sim_agent *a); /* the end of one that is doomed */
 
 /* ---- clock.c ---- */
 uint64_t sim_local(const struct sim *sim, const struct sim_agent *a);
@@ -41,6 +49,8 @@ void sim_agent_free(struct sim_agent *a);
 void sim_agent_start(struct sim *sim, struct sim_agent *a);
 /* The process ends: everything in memory is gone. The disk is dealt with by sim_disk_crash. */
 void sim_agent_end(struct sim *sim, struct sim_agent *a);
+void sim_agent_wipe(struct sim *sim, struct sim_agent *a); /* one that is down */
+bool sim_agent_rot(struct sim_agent *a, uint64_t where);
 void sim_agent_fail(struct sim *sim, struct sim_agent *a, enum sh_err err, const char *what);
 void sim_agent_leave(struct sim *sim, struct sim_agent *a); /* goes on with leaving */
 void sim_agent_timer(struct sim *sim, struct sim_agent *a);

@@ -87,7 +87,7 @@ static uint64_t since_of(struct sim_planner *p, const uint8_t *id, enum roles_pr
             return x->since_us;
         }
     }
-    SH_CHECK_CMP(p->presence_count, <, SIM_AGENTS_MAX);
+    SH_CHECK_CMP(p->presence_count, <, SIM_NODES_MAX);
     struct sim_presence *x = &p->presence[p->presence_count++];
     *x = (struct sim_presence){.presence = now_is, .since_us = now_us};
     memcpy(x->id, id, SH_NODE_ID_BYTES);
@@ -140,8 +140,8 @@ static bool change_under_way(const struct sim_planner *p, const struct raft_conf
 static void plan_roles(struct sim *sim, struct sim_agent *a, const struct sh_table *table,
                        uint64_t now_us)
 {
-    struct jobs_node rows[SIM_AGENTS_MAX];
-    struct roles_node nodes[SIM_AGENTS_MAX];
+    struct jobs_node rows[SIM_NODES_MAX];
+    struct roles_node nodes[SIM_NODES_MAX];
     struct raft_status raft;
     uint32_t count = 0;
     bool listed = false;
@@ -150,7 +150,7 @@ static void plan_roles(struct sim *sim, struct sim_agent *a, const struct sh_tab
         a->planner.pass_due_us = now_us + SIM_PLAN_PAUSE_US;
         return;
     }
-    SH_CHECK(jobs_node_list(table, NULL, rows, SIM_AGENTS_MAX, &count) == SH_OK);
+    SH_CHECK(jobs_node_list(table, NULL, rows, SIM_NODES_MAX, &count) == SH_OK);
     for (uint32_t i = 0; i < count; i++) {
         enum roles_presence now_is = presence_of(sim_gossip_state(a, rows[i].id));
         now_is = rows[i].handle == raft.id && a->leave_us != 0 ? ROLES_LEAVING : now_is;

@@ -47,10 +47,10 @@ static size_t seal(struct sim *sim, const struct sim_agent *a, uint64_t number,
 static void post(struct sim *sim, struct sim_agent *a, uint8_t *bytes, size_t size)
 {
     enum sh_err err = sim_replica_propose(sim, a, bytes, size);
-    uint64_t *leader = a->leader == 0 ? NULL : sim_ledger_at(&sim->handles, a->leader);
-    if (err == SH_ERR_NOT_LEADER && leader != NULL && *leader != 0 && *leader - 1 != a->number) {
+    const struct sim_agent *leader = sim_by_handle(sim, a->leader);
+    if (err == SH_ERR_NOT_LEADER && leader != NULL && leader != a) {
         /* Lost, refused or FULL: its origin sends it again. */
-        (void)sim_send(sim, a->number, (uint32_t)*leader - 1, SIM_PROPOSE, bytes, size);
+        (void)sim_send(sim, a->number, leader->number, SIM_PROPOSE, bytes, size);
     }
 }
 
@@ -114,6 +114,7 @@ void sim_proposals_done(struct sim *sim, struct sim_agent *a, struct sh_span env
     }
     for (uint32_t i = 0; i < SIM_PROPOSALS_MAX; i++) {
         if (a->proposals[i].number == number) {
+            (void)sim_gap(sim, a, SIM_GAP_REPLYING); /* a doomed agent's answer goes nowhere */
             answer(sim, a, &a->proposals[i], result->err, result->unit.job);
             return;
         }

@@ -18,13 +18,6 @@ static const struct raft_limits LIMITS = {.tail_entries = SIM_TAIL_ENTRIES,
                                           .reads = 16,
                                           .term_runs = 256};
 
-/* Every agent learns from rows and messages who has which handle; the world knows it for all. */
-static struct sim_agent *by_handle(struct sim *sim, uint64_t handle)
-{
-    uint64_t *known = handle == 0 ? NULL : sim_ledger_at(&sim->handles, handle);
-    return known != NULL && *known != 0 ? sim->agents[*known - 1] : NULL;
-}
-
 void sim_replica_clear(struct sim_agent *a)
 {
     while (a->held_ring.count > 0) {
@@ -35,7 +28,7 @@ void sim_replica_clear(struct sim_agent *a)
 static bool send_now(struct sim *sim, struct sim_agent *a, uint64_t to, const void *bytes,
                      size_t size)
 {
-    const struct sim_agent *peer = by_handle(sim, to);
+    const struct sim_agent *peer = sim_by_handle(sim, to);
     return peer != NULL && peer != a &&
            sim_send(sim, a->number, peer->number, SIM_RAFT, bytes, size);
 }
@@ -117,6 +110,9 @@ static void write_update(struct sim *sim, struct sim_agent *a)
                                            .term = e->term,
                                            .type = (uint8_t)e->type,
                                            .bytes = {.at = at, .size = e->size}};
+        if (e->type == RAFT_ENTRY_CONF && e->index > sim->conf_index) {
+            sim->conf_index = e->index;
+        }
         if (e->size > 0) {
             memcpy(at, e->data, e->size);
         }
@@ -174,17 +170,41 @@ static void ask_log(struct sim *sim, struct sim_agent *a)
     }
 }
 
+/* The gaps between a step, its write and its messages. True: the agent is doomed. */
+static bool write_and_send(struct sim *sim, struct sim_agent *a, uint64_t *failed, uint32_t *count)
+{
+    const struct raft_update *u = &sim->scratch->update;
+    bool elected = u->role == RAFT_LEADER && a->role != RAFT_LEADER;
+    bool vote = u->hard_changed && (u->hard.term != a->asked.term || u->hard.vote != a->asked.vote);
+    bool asks = u->token != 0 || u->message_count > 0;
+    a->asked = u->hard_changed ? u->hard : a->asked;
+    if ((asks && sim_gap(sim, a, SIM_GAP_STEPPED)) ||
+        (elected && sim_gap(sim, a, SIM_GAP_ELECTED))) {
+        return true;
+    }
+    write_update(sim, a);
+    a->vote_token = vote && u->token != 0 ? u->token : a->vote_token;
+    if (u->token != 0 && sim_gap(sim, a, SIM_GAP_SUBMITTED)) {
+        return true;
+    }
+    *count = send_messages(sim, a, failed);
+    return (u->token != 0 && sim_gap(sim, a, SIM_GAP_SENT)) ||
+           (vote && u->token != 0 && sim_gap(sim, a, SIM_GAP_VOTE_ASKED));
+}
+
 /* Carries out what the core's last step asked for. */
 static void absorb(struct sim *sim, struct sim_agent *a)
 {
     const struct raft_update *u = &sim->scratch->update;
     uint64_t failed[RAFT_PEERS_MAX];
+    uint32_t failed_count = 0;
     sim_check_update(&sim->check, a->number, u);
     if (++a->steps % CHECK_STEPS == 0) {
         raft_check(a->raft);
     }
-    write_update(sim, a);
-    uint32_t failed_count = send_messages(sim, a, failed);
+    if (write_and_send(sim, a, failed, &failed_count)) {
+        return;
+    }
     ask_log(sim, a);
     sim_apply_to(sim, a, u->apply_to);
     note_soft(sim, a);
@@ -199,6 +219,9 @@ static void absorb(struct sim *sim, struct sim_agent *a)
 
 void sim_replica_step(struct sim *sim, struct sim_agent *a, struct raft_event *event)
 {
+    if (a->doomed) {
+        return;
+    }
     event->now = sim_local(sim, a);
     raft_step(a->raft, event, &sim->scratch->update);
     absorb(sim, a);
@@ -253,6 +276,8 @@ enum sh_err sim_replica_wake(struct sim *sim, struct sim_agent *a, const struct 
         sh_arena_init(&arena, a->raft_memory, size);
         a->raft = raft_init(&arena, &config, &start, sim_local(sim, a));
         a->handle = a->identity.handle;
+        a->asked = start.hard;
+        a->vote_token = 0;
         sim_apply_to(sim, a,
                      boot->hard.commit < boot->last_index ? boot->hard.commit : boot->last_index);
     }
@@ -279,8 +304,14 @@ void sim_replica_begin(struct sim *sim, struct sim_agent *a)
 static bool take_handle(struct sim *sim, struct sim_agent *a, uint64_t handle)
 {
     struct wal_boot boot = {0};
+    if (sim_gap(sim, a, SIM_GAP_HANDLE)) {
+        return false;
+    }
     a->identity.handle = handle;
     enum sh_err err = wal_put_identity(a->wal, &a->identity);
+    if (err == SH_OK && sim_gap(sim, a, SIM_GAP_HANDLE_KEPT)) {
+        return false;
+    }
     if (err == SH_OK) {
         sim->scratch->applied.index = 0;
         sim->scratch->applied.conf_size = 0;
@@ -318,8 +349,15 @@ void sim_replica_receive(struct sim *sim, struct sim_agent *a, struct sh_span by
 void sim_replica_durable(struct sim *sim, struct sim_agent *a, uint64_t token)
 {
     SH_CHECK_CMP(token, >, a->durable);
+    bool vote = a->vote_token > a->durable && a->vote_token <= token;
     a->durable = token;
+    if (vote && sim_gap(sim, a, SIM_GAP_VOTE_KEPT)) {
+        return;
+    }
     release_held(sim, a);
+    if (sim_gap(sim, a, SIM_GAP_RELEASED)) {
+        return;
+    }
     struct raft_event event = {.type = RAFT_PERSISTED, .token = token};
     sim_replica_step(sim, a, &event);
 }
@@ -332,10 +370,13 @@ void sim_replica_log_read(struct sim *sim, struct sim_agent *a, const struct raf
     uint32_t max = read->max_count < SIM_BATCH_ENTRIES ? read->max_count : SIM_BATCH_ENTRIES;
     size_t bytes = read->max_bytes < SIM_READ_BYTES ? (size_t)read->max_bytes : SIM_READ_BYTES;
     bytes = bytes < WAL_ENTRY_BYTES_MAX ? WAL_ENTRY_BYTES_MAX : bytes;
-    if (wal_read(a->wal, read->from, read->from + max, s->wal, max, s->read, bytes, &count) !=
-        SH_OK) {
-        count = 0;
+    enum sh_err err =
+        wal_read(a->wal, read->from, read->from + max, s->wal, max, s->read, bytes, &count);
+    if (err != SH_OK && err != SH_ERR_NOT_FOUND) {
+        sim_agent_fail(sim, a, err, "reading the log failed");
+        return;
     }
+    count = err == SH_OK ? count : 0;
     for (uint32_t i = 0; i < count; i++) {
         entries[i] = (struct raft_entry){.term = s->wal[i].term,
                                          .index = s->wal[i].index,
@@ -353,7 +394,7 @@ void sim_replica_log_read(struct sim *sim, struct sim_agent *a, const struct raf
 enum sh_err sim_replica_propose(struct sim *sim, struct sim_agent *a, uint8_t *envelope,
                                 size_t size)
 {
-    if (a->raft == NULL || a->role != RAFT_LEADER) {
+    if (a->doomed || a->raft == NULL || a->role != RAFT_LEADER) {
         return SH_ERR_NOT_LEADER;
     }
     SH_CHECK_CMP(size, >, SIM_ENVELOPE_HEAD);

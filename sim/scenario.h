@@ -9,9 +9,9 @@
 
 #include <stdio.h>
 
-#define SIM_LINES_MAX 4096u /* commands of one scenario */
-#define SIM_WORD_MAX  31u   /* characters of a name */
-#define SIM_ERROR_MAX 511u  /* characters of an error */
+#define SIM_LINES_MAX 16384u /* commands of one scenario */
+#define SIM_WORD_MAX  31u    /* characters of a name */
+#define SIM_ERROR_MAX 511u   /* characters of an error */
 
 /* Instead of the number of an agent, resolved when the command runs. */
 #define SIM_REF_LEADER   100u
@@ -21,19 +21,30 @@
 #define SIM_REF_OTHERS   104u /* PARTITION: all that are not named */
 
 enum sim_verb {
+    SIM_DO_SEED,
     SIM_DO_AGENTS,
     SIM_DO_LATENCY,
     SIM_DO_DISK,
     SIM_DO_LOSS,
     SIM_DO_DUPLICATE,
+    SIM_DO_CAPACITY,
     SIM_DO_PARTITION,
+    SIM_DO_ISOLATE,
+    SIM_DO_MUTE,
+    SIM_DO_MEND,
+    SIM_DO_CLOG,
     SIM_DO_CUT,
     SIM_DO_HEAL,
     SIM_DO_SLOW_LINK,
     SIM_DO_SLOW_DISK,
     SIM_DO_FAIL_DISK,
+    SIM_DO_ROT,
+    SIM_DO_WIPE,
     SIM_DO_STALL_CLOCK,
+    SIM_DO_JUMP_CLOCK,
+    SIM_DO_DRIFT_CLOCK,
     SIM_DO_CRASH,
+    SIM_DO_TEAR,
     SIM_DO_KILL,
     SIM_DO_LEAVE,
     SIM_DO_RESTART,
@@ -42,6 +53,7 @@ enum sim_verb {
     SIM_DO_ADD,
     SIM_DO_SUBMIT,
     SIM_DO_CHAOS,
+    SIM_DO_CALM,
     SIM_DO_EXPECT,
     SIM_DO_END,
     SIM_VERB_COUNT
@@ -69,11 +81,14 @@ struct sim_command {
     uint32_t agent_count;
     uint32_t agents[SIM_AGENTS_MAX]; /* or SIM_REF_* */
     uint8_t side[SIM_AGENTS_MAX];    /* PARTITION: group of agents[i] */
-    bool one_way;                    /* CUT */
+    bool one_way;                    /* CUT, HEAL */
+    bool in_gap;                     /* KILL, CRASH, TEAR */
+    enum sim_gap gap;
+    int32_t drift; /* DRIFT_CLOCK: in parts of a million */
     uint64_t time_us[2];
     bool has_second; /* time_us[1] or job's step time was given */
     uint64_t number;
-    bool counted;
+    bool counted; /* FAIL_DISK: torn */
     uint32_t ppm;
     struct sim_job job; /* SUBMIT */
     bool once;
@@ -82,12 +97,13 @@ struct sim_command {
     enum sim_face face;
     enum sh_err err;
     uint64_t within_us;
-    char text[96]; /* the command as written, for the time line */
+    char text[112]; /* the command as written, for the time line */
 };
 
 struct sim_scenario {
     char file[256];
     uint32_t agents;
+    uint64_t seed; /* of its own; 0: none */
     uint32_t count;
     struct sim_command commands[SIM_LINES_MAX];
 };
@@ -108,6 +124,7 @@ struct sim_verdict {
     uint64_t time_us;
     struct sim_counts counts;
     uint32_t agents;
+    struct sim_coverage coverage;
     char why[SIM_ERROR_MAX + 1]; /* "" when everything held */
 };
 
@@ -117,5 +134,8 @@ void sim_scenario_run(const struct sim_scenario *scenario, uint64_t seed, FILE *
 /* The chaos bar's storm (sim/chaos.h) over so many agents. */
 void sim_storm_run(uint32_t agents, uint64_t events, uint64_t seed, FILE *out,
                    struct sim_verdict *verdict);
+/* The same, and what was done to the cluster goes to acts as the scenario that does it again. */
+void sim_storm_record(uint32_t agents, uint64_t events, uint64_t seed, FILE *acts,
+                      struct sim_verdict *verdict);
 
 #endif

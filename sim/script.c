@@ -91,36 +91,14 @@ static void set_net(struct script *s, const struct sim_command *c)
     case SIM_DO_LOSS:
         net.loss_ppm = c->ppm;
         break;
+    case SIM_DO_CAPACITY:
+        net.capacity = (uint32_t)c->number;
+        break;
     default:
         net.duplicate_ppm = c->ppm;
         break;
     }
     sim_set_net(s->sim, &net);
-}
-
-static void set_link(struct script *s, const struct sim_command *c)
-{
-    uint32_t a = 0;
-    uint32_t b = 0;
-    if (!resolve(s, c, c->agents[0], &a) || !resolve(s, c, c->agents[1], &b)) {
-        return;
-    }
-    if (a == b) {
-        fail(s, c, "both ends of this link are the same agent");
-        return;
-    }
-    if (c->verb == SIM_DO_SLOW_LINK) {
-        sim_slow_link(s->sim, a, b, c->time_us[0]);
-        return;
-    }
-    bool cut = c->verb == SIM_DO_CUT;
-    sim_cut(s->sim, a, b, cut);
-    if (!c->one_way) {
-        sim_cut(s->sim, b, a, cut);
-    }
-    if (!cut) {
-        sim_slow_link(s->sim, a, b, 0);
-    }
 }
 
 static void heal_links(struct script *s)
@@ -138,6 +116,51 @@ static void heal_links(struct script *s)
     sim_set_net(s->sim, &net);
 }
 
+static void set_link(struct script *s, const struct sim_command *c)
+{
+    uint32_t a = 0;
+    uint32_t b = 0;
+    if (c->agent_count == 0) {
+        heal_links(s);
+        return;
+    }
+    if (!resolve(s, c, c->agents[0], &a) || !resolve(s, c, c->agents[1], &b)) {
+        return;
+    }
+    if (a == b) {
+        fail(s, c, "both ends of this link are the same agent");
+        return;
+    }
+    if (c->verb == SIM_DO_SLOW_LINK) {
+        sim_slow_link(s->sim, a, b, c->time_us[0]);
+        return;
+    }
+    if (c->verb == SIM_DO_CLOG) {
+        sim_clog(s->sim, a, b, c->time_us[0]);
+        return;
+    }
+    bool cut = c->verb == SIM_DO_CUT;
+    sim_cut(s->sim, a, b, cut);
+    if (!c->one_way) {
+        sim_cut(s->sim, b, a, cut);
+    }
+    if (!cut) {
+        sim_slow_link(s->sim, a, b, 0);
+    }
+}
+
+static void end(struct script *s, const struct sim_command *c, uint32_t agent)
+{
+    enum sim_loss_kind kind = c->verb == SIM_DO_KILL    ? SIM_KILL
+                              : c->verb == SIM_DO_CRASH ? SIM_POWER
+                                                        : SIM_TORN;
+    if (c->in_gap) {
+        sim_crash_in(s->sim, agent, kind, c->gap);
+    } else {
+        sim_crash(s->sim, agent, kind);
+    }
+}
+
 static void hit(struct script *s, const struct sim_command *c, uint32_t agent)
 {
     switch ((int)c->verb) {
@@ -145,16 +168,27 @@ static void hit(struct script *s, const struct sim_command *c, uint32_t agent)
         sim_slow_disk(s->sim, agent, c->time_us[0]);
         break;
     case SIM_DO_FAIL_DISK:
-        sim_fail_disk(s->sim, agent, false);
+        sim_fail_disk(s->sim, agent, c->counted);
         break;
     case SIM_DO_STALL_CLOCK:
         sim_stall_clock(s->sim, agent, c->time_us[0]);
         break;
-    case SIM_DO_CRASH:
-        sim_crash(s->sim, agent, SIM_POWER);
+    case SIM_DO_JUMP_CLOCK:
+        sim_jump_clock(s->sim, agent, c->time_us[0]);
         break;
+    case SIM_DO_DRIFT_CLOCK:
+        sim_drift_clock(s->sim, agent, c->drift);
+        break;
+    case SIM_DO_ROT:
+        (void)sim_rot(s->sim, agent, c->number); /* false: there is nothing to rot */
+        break;
+    case SIM_DO_WIPE:
+        sim_wipe(s->sim, agent);
+        break;
+    case SIM_DO_CRASH:
+    case SIM_DO_TEAR:
     case SIM_DO_KILL:
-        sim_crash(s->sim, agent, SIM_KILL);
+        end(s, c, agent);
         break;
     case SIM_DO_RESTART:
         sim_restart(s->sim, agent);
@@ -183,6 +217,33 @@ static void hit_all(struct script *s, const struct sim_command *c)
             hit(s, c, agent);
         }
     }
+}
+
+static uint32_t side_of(struct script *s, const struct sim_command *c)
+{
+    uint32_t side = 0;
+    for (uint32_t i = 0; i < c->agent_count; i++) {
+        uint32_t agent = 0;
+        if (resolve(s, c, c->agents[i], &agent)) {
+            side |= UINT32_C(1) << agent;
+        }
+    }
+    return side;
+}
+
+static void set_sides(struct script *s, const struct sim_command *c)
+{
+    if (c->verb == SIM_DO_MEND) {
+        sim_mend(s->sim);
+    } else {
+        sim_split(s->sim, side_of(s, c), c->verb == SIM_DO_MUTE);
+    }
+}
+
+static void set_disk(struct script *s, const struct sim_command *c)
+{
+    struct sim_disk_options disk = {.write_us = c->time_us[0], .sync_us = c->time_us[1]};
+    sim_set_disk(s->sim, &disk);
 }
 
 static void submit(struct script *s, const struct sim_command *c)
@@ -291,36 +352,45 @@ static void expect(struct script *s, const struct sim_command *c)
 static void perform(struct script *s, const struct sim_command *c)
 {
     switch (c->verb) {
+    case SIM_DO_SEED:
     case SIM_DO_AGENTS:
     case SIM_DO_END:
+        break;
+    case SIM_DO_ISOLATE:
+    case SIM_DO_MUTE:
+    case SIM_DO_MEND:
+        set_sides(s, c);
+        break;
+    case SIM_DO_CALM:
+        sim_chaos_calm(s->sim, c->agent_count == 0 ? SIM_ALL : side_of(s, c), SIM_CONVERGE_US);
         break;
     case SIM_DO_LATENCY:
     case SIM_DO_LOSS:
     case SIM_DO_DUPLICATE:
+    case SIM_DO_CAPACITY:
         set_net(s, c);
         break;
     case SIM_DO_DISK:
-        s->sim->options.disk =
-            (struct sim_disk_options){.write_us = c->time_us[0], .sync_us = c->time_us[1]};
+        set_disk(s, c);
         break;
     case SIM_DO_PARTITION:
         cut_sides(s, c);
         break;
     case SIM_DO_HEAL:
-        if (c->agent_count == 0) {
-            heal_links(s);
-            break;
-        }
-        set_link(s, c);
-        break;
     case SIM_DO_CUT:
+    case SIM_DO_CLOG:
     case SIM_DO_SLOW_LINK:
         set_link(s, c);
         break;
     case SIM_DO_SLOW_DISK:
     case SIM_DO_FAIL_DISK:
+    case SIM_DO_ROT:
+    case SIM_DO_WIPE:
     case SIM_DO_STALL_CLOCK:
+    case SIM_DO_JUMP_CLOCK:
+    case SIM_DO_DRIFT_CLOCK:
     case SIM_DO_CRASH:
+    case SIM_DO_TEAR:
     case SIM_DO_KILL:
     case SIM_DO_LEAVE:
     case SIM_DO_RESTART:
@@ -336,7 +406,7 @@ static void perform(struct script *s, const struct sim_command *c)
         break;
     case SIM_DO_CHAOS:
         sim_chaos_storm(&s->chaos, s->sim, c->time_us[0]);
-        sim_chaos_calm(s->sim, SIM_CONVERGE_US);
+        sim_chaos_calm(s->sim, SIM_ALL, SIM_CONVERGE_US);
         break;
     case SIM_DO_EXPECT:
         expect(s, c);
@@ -367,6 +437,7 @@ static void conclude(struct sim *sim, struct sim_verdict *verdict)
     verdict->time_us = sim_now_us(sim);
     verdict->agents = sim_agents(sim);
     verdict->counts = sim_counts(sim);
+    verdict->coverage = sim_coverage(sim);
 }
 
 void sim_scenario_run(const struct sim_scenario *scenario, uint64_t seed, FILE *out,
@@ -403,8 +474,14 @@ void sim_scenario_run(const struct sim_scenario *scenario, uint64_t seed, FILE *
     free(s);
 }
 
-void sim_storm_run(uint32_t agents, uint64_t events, uint64_t seed, FILE *out,
-                   struct sim_verdict *verdict)
+static void write_act(void *ctx, uint64_t at_us, const char *line)
+{
+    (void)fprintf(ctx, "at %" PRIu64 "us %s\n", at_us, line); /* judged when the file is closed */
+    (void)fflush(ctx); /* a core that panics leaves what led to it */
+}
+
+static void storm(uint32_t agents, uint64_t events, uint64_t seed, FILE *out, FILE *acts,
+                  struct sim_verdict *verdict)
 {
     struct sim_options options = sim_options_default();
     struct sim_timeline line = {.out = out, .width = agents};
@@ -415,6 +492,8 @@ void sim_storm_run(uint32_t agents, uint64_t events, uint64_t seed, FILE *out,
     options.agents = agents;
     options.note = out == NULL ? NULL : sim_timeline_note;
     options.ctx = &line;
+    options.act = acts == NULL ? NULL : write_act;
+    options.act_ctx = acts;
     sim_timeline_begin(&line);
     struct sim *sim = sim_new(&options);
     line.sim = sim;
@@ -422,4 +501,17 @@ void sim_storm_run(uint32_t agents, uint64_t events, uint64_t seed, FILE *out,
     sim_chaos_run(&chaos, sim, &goal);
     conclude(sim, verdict);
     sim_free(sim);
+}
+
+void sim_storm_run(uint32_t agents, uint64_t events, uint64_t seed, FILE *out,
+                   struct sim_verdict *verdict)
+{
+    storm(agents, events, seed, out, NULL, verdict);
+}
+
+void sim_storm_record(uint32_t agents, uint64_t events, uint64_t seed, FILE *acts,
+                      struct sim_verdict *verdict)
+{
+    (void)fprintf(acts, "seed %" PRIu64 "\nagents %" PRIu32 "\n", seed, agents);
+    storm(agents, events, seed, NULL, acts, verdict);
 }

@@ -43,6 +43,19 @@ void sim_note(struct sim *sim, enum sim_note_kind kind, const char *format, ...)
     sim->options.note(sim->options.ctx, &note);
 }
 
+void sim_act(struct sim *sim, const char *format, ...)
+{
+    if (sim->options.act == NULL || !sim->acting) {
+        return;
+    }
+    char text[SIM_TEXT_MAX + 1];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    sim->options.act(sim->options.act_ctx, sim->now_us, text);
+}
+
 void sim_mix(struct sim *sim, uint64_t value)
 {
     sim->counts.trace = sh_mix64(sim->counts.trace ^ value);
@@ -66,6 +79,18 @@ struct sim_agent *sim_by_id(struct sim *sim, const uint8_t *id)
         return NULL;
     }
     return sim->agents[number];
+}
+
+/* Every agent learns from rows and messages who has which handle; the world knows it for all. A new
+ * node that does not know its handle yet is found by what was learned of it. */
+struct sim_agent *sim_by_handle(struct sim *sim, uint64_t handle)
+{
+    const uint64_t *known = handle == 0 ? NULL : sim_ledger_at(&sim->handles, handle);
+    if (known == NULL || *known == 0) {
+        return NULL;
+    }
+    struct sim_agent *a = sim->agents[(*known & UINT32_MAX) - 1];
+    return *known >> 32 == a->wipes ? a : NULL;
 }
 
 bool sim_runs(const struct sim_agent *a)
@@ -97,6 +122,8 @@ struct sim *sim_new(const struct sim_options *options)
     for (uint32_t i = 0; i < options->agents; i++) {
         (void)sim_add(sim);
     }
+    sim->core = SIM_ALL;
+    sim->acting = true;
     return sim;
 }
 
@@ -117,6 +144,7 @@ uint32_t sim_add(struct sim *sim)
 {
     SH_CHECK_CMP(sim->agent_count, <, SIM_AGENTS_MAX);
     uint32_t number = sim->agent_count;
+    sim_act(sim, "add agent");
     sim->agents[number] = sim_agent_new(sim, number);
     sim->agent_count++;
     sim_agent_start(sim, sim->agents[number]);
@@ -145,7 +173,7 @@ static void on_broken(struct sim *sim, struct sim_agent *a, uint32_t peer)
     struct swim_event hint = {.kind = SWIM_EV_HINT, .now_us = sim_local(sim, a)};
     memcpy(hint.hint.node, other->id, SH_NODE_ID_BYTES);
     hint.hint.hint = SWIM_HINT_LOST;
-    if (a->raft != NULL && a->leader != 0 && a->leader == other->handle) {
+    if (a->raft != NULL && a->leader != 0 && a->leader == other->identity.handle) {
         struct raft_event event = {.type = RAFT_FORGET_LEADER, .hint = true};
         sim_replica_step(sim, a, &event);
     }
@@ -230,6 +258,7 @@ static bool dispatch(struct sim *sim, struct sim_event *event)
     if (a->up && a->leave_us != 0) {
         sim_agent_leave(sim, a);
     }
+    sim_reap(sim, a);
     if (a->up) {
         sim_agent_arm(sim, a);
     }
@@ -305,106 +334,27 @@ void sim_check_all(struct sim *sim)
     }
 }
 
-/* ---- faults ---- */
-
-void sim_crash(struct sim *sim, uint32_t agent, enum sim_loss_kind kind)
+void sim_set_net(struct sim *sim, const struct sim_net_options *net)
 {
-    struct sim_agent *a = sim->agents[agent];
-    if (!a->up) {
-        return;
-    }
-    sim->counts.crashes++;
-    if (kind == SIM_KILL) {
-        sim_say_down(sim, agent); /* a machine without power says nothing */
-    }
-    sim_agent_end(sim, a);
-    sim_disk_crash(sim, a, kind);
-    sim_note(sim, SIM_NOTE_FAULT, kind == SIM_KILL ? "%s is killed" : "%s loses power",
-             sim_name(agent));
+    SH_CHECK_CMP(net->loss_ppm, <=, 1000000);
+    SH_CHECK_CMP(net->duplicate_ppm, <=, 1000000);
+    SH_CHECK_CMP(net->capacity, >, 0);
+    sim_act(sim, "latency %lluus jitter %lluus", (unsigned long long)net->latency_us,
+            (unsigned long long)net->jitter_us);
+    sim_act(sim, "loss %u.%04u%%", net->loss_ppm / 10000, net->loss_ppm % 10000);
+    sim_act(sim, "duplicate %u.%04u%%", net->duplicate_ppm / 10000, net->duplicate_ppm % 10000);
+    sim_act(sim, "capacity %u", net->capacity);
+    sim->options.net = *net;
 }
 
-void sim_leave(struct sim *sim, uint32_t agent)
+struct sim_net_options sim_net(const struct sim *sim)
 {
-    struct sim_agent *a = sim->agents[agent];
-    if (sim_runs(a) && a->leave_us == 0) {
-        a->leave_us = sim_local(sim, a);
-        sim_note(sim, SIM_NOTE_FAULT, "%s is leaving", sim_name(agent));
-        sim_planner_wake(sim, a);
-        sim_agent_leave(sim, a);
-    }
+    return sim->options.net;
 }
 
-void sim_restart(struct sim *sim, uint32_t agent)
+void sim_set_disk(struct sim *sim, const struct sim_disk_options *disk)
 {
-    if (!sim->agents[agent]->up) {
-        sim_note(sim, SIM_NOTE_FAULT, "%s starts again", sim_name(agent));
-        sim_agent_start(sim, sim->agents[agent]);
-    }
-}
-
-void sim_pause(struct sim *sim, uint32_t agent)
-{
-    struct sim_agent *a = sim->agents[agent];
-    if (sim_runs(a)) {
-        a->paused = true;
-        sim_note(sim, SIM_NOTE_FAULT, "%s is paused", sim_name(agent));
-    }
-}
-
-void sim_resume(struct sim *sim, uint32_t agent)
-{
-    struct sim_agent *a = sim->agents[agent];
-    if (!a->up || !a->paused) {
-        return;
-    }
-    a->paused = false;
-    sim_note(sim, SIM_NOTE_FAULT, "%s goes on", sim_name(agent));
-    bool timer = false;
-    for (uint32_t i = 0; i < a->backlog_count; i++) {
-        struct sim_event event = a->backlog[i];
-        event.at = sim->now_us;
-        timer = timer || event.kind == SIM_EV_TIMER;
-        if (event.kind == SIM_EV_MESSAGE) {
-            const struct sim_msg *msg = event.body;
-            sim->links[msg->from][msg->to].on_the_way++;
-        }
-        sim_queue_push(&sim->queue, event);
-    }
-    a->backlog_count = 0;
-    a->timer_at = timer ? sim->now_us : a->timer_at;
-}
-
-void sim_slow_disk(struct sim *sim, uint32_t agent, uint64_t extra_us)
-{
-    sim->agents[agent]->disk.extra_us = extra_us;
-}
-
-void sim_fail_disk(struct sim *sim, uint32_t agent, bool torn)
-{
-    struct sim_agent *a = sim->agents[agent];
-    if (a->up) {
-        kv_mem_fail(a->kv, 1, SH_ERR_IO, torn);
-        a->disk.torn = torn;
-    }
-}
-
-void sim_lying_disk(struct sim *sim, uint32_t agent)
-{
-    sim->agents[agent]->disk.lying = true;
-}
-
-void sim_heal(struct sim *sim)
-{
-    sim->options.net.loss_ppm = 0;
-    sim->options.net.duplicate_ppm = 0;
-    for (uint32_t i = 0; i < sim->agent_count; i++) {
-        for (uint32_t k = 0; k < sim->agent_count; k++) {
-            sim->links[i][k].cut = false;
-            sim->links[i][k].extra_us = 0;
-        }
-        sim_slow_disk(sim, i, 0);
-        kv_mem_fail(sim->agents[i]->kv, 0, SH_ERR_IO, false); /* disarmed */
-        sim_resume(sim, i);
-        sim_restart(sim, i);
-    }
+    sim_act(sim, "disk write %lluus sync %lluus", (unsigned long long)disk->write_us,
+            (unsigned long long)disk->sync_us);
+    sim->options.disk = *disk;
 }

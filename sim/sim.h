@@ -12,16 +12,16 @@
 #ifndef SIM_SIM_H
 #define SIM_SIM_H
 
-#include "base/err.h"
+#include "sim/fault.h"
+
 #include "base/limits.h"
 
-#include <stdbool.h>
 #include <stddef.h>
-#include <stdint.h>
 
 #define SIM_AGENTS_MAX   26u
-#define SIM_REQUESTS_MAX 65536u /* submits of one run */
-#define SIM_TEXT_MAX     255u   /* characters of a note or a failure */
+#define SIM_REQUESTS_MAX 65536u     /* submits of one run */
+#define SIM_TEXT_MAX     255u       /* characters of a note or a failure */
+#define SIM_ALL          UINT32_MAX /* every agent, where bit i stands for agent i */
 
 struct sim_net_options {
     uint64_t latency_us;    /* shortest one-way delay */
@@ -59,6 +59,9 @@ struct sim_options {
     struct sim_disk_options disk;
     void (*note)(void *ctx, const struct sim_note *note); /* NULL: none */
     void *ctx;
+    /* What is done to the cluster from outside, as lines of a scenario; NULL: none. */
+    void (*act)(void *ctx, uint64_t at_us, const char *line);
+    void *act_ctx;
 };
 
 struct sim_options sim_options_default(void); /* seed 1, 5 agents, a quiet LAN and an SSD */
@@ -82,36 +85,11 @@ const char *sim_failure(const struct sim *sim);
 void sim_check_agent(struct sim *sim, uint32_t agent);
 void sim_check_all(struct sim *sim);
 
-/* ---- faults ---- */
-
-enum sim_loss_kind {
-    SIM_KILL,  /* the process ends; what it wrote stays */
-    SIM_POWER, /* the machine too: what was not synced may be lost, newest first */
-};
-
 /* A new agent that joins; its number. */
 uint32_t sim_add(struct sim *sim);
-void sim_crash(struct sim *sim, uint32_t agent, enum sim_loss_kind kind); /* nothing if down */
-/* As SIGTERM: hands leadership over, says goodbye, ends; a restart comes back. */
-void sim_leave(struct sim *sim, uint32_t agent);
-void sim_restart(struct sim *sim, uint32_t agent); /* nothing if up */
-void sim_pause(struct sim *sim, uint32_t agent);   /* as SIGSTOP: time goes on, nothing happens */
-void sim_resume(struct sim *sim, uint32_t agent);
-/* Its clock stands still for so long, and is behind for ever. */
-void sim_stall_clock(struct sim *sim, uint32_t agent, uint64_t for_us);
-void sim_cut(struct sim *sim, uint32_t from, uint32_t to, bool cut);            /* one direction */
-void sim_slow_link(struct sim *sim, uint32_t a, uint32_t b, uint64_t extra_us); /* both ways */
-void sim_slow_disk(struct sim *sim, uint32_t agent, uint64_t extra_us);         /* every fsync */
-/* Its next write fails; the agent stops as the real one does. torn: the bytes arrived all the same.
- */
-void sim_fail_disk(struct sim *sim, uint32_t agent, bool torn);
-/* From now on its fsync says yes and does nothing. No correct host survives power cuts on such a
- * disk: for tests of the checkers. */
-void sim_lying_disk(struct sim *sim, uint32_t agent);
 void sim_set_net(struct sim *sim, const struct sim_net_options *net);
 struct sim_net_options sim_net(const struct sim *sim);
-/* All links whole and fast, default loss, all disks well, everyone up and running. */
-void sim_heal(struct sim *sim);
+void sim_set_disk(struct sim *sim, const struct sim_disk_options *disk);
 
 /* ---- clients ---- */
 
@@ -189,8 +167,9 @@ bool sim_local_read(const struct sim *sim, uint32_t agent, uint32_t *jobs);
 struct sim_counts sim_counts(const struct sim *sim);
 /* The running agent that leads with the highest term; false when there is none. */
 bool sim_leader(const struct sim *sim, uint32_t *agent);
-/* Everyone is up, follows one leader, has equal log, applied index and digest, no acknowledged job
- * is unfinished, and no client waits. */
+/* All agents of the core (those that were healed last; before that, all) are up, follow one leader,
+ * have equal log, applied index and digest, no acknowledged job is unfinished, and no client waits.
+ */
 bool sim_converged(const struct sim *sim);
 /* Why not; "" when it is. Borrowed until the next call on sim. */
 const char *sim_unconverged(struct sim *sim);

@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0
- *
  * Private to sim/: the world and its agents. */
 #ifndef SIM_STATE_H
 #define SIM_STATE_H
@@ -50,6 +49,7 @@ enum {
     SIM_ENVELOPE_HEAD = 25,
     SIM_TAIL_ENTRIES = 256,                    /* of the core; smaller than the agent's */
     SIM_DISK_QUEUE_MAX = 2 * SIM_TAIL_ENTRIES, /* in the same proportion */
+    SIM_NODES_MAX = 64,                        /* identities that ever were */
 };
 
 enum sim_plane { SIM_RAFT, SIM_SWIM, SIM_SWIM_CONTROL, SIM_PROPOSE, SIM_LOST, SIM_TRAIN };
@@ -57,6 +57,8 @@ enum sim_plane { SIM_RAFT, SIM_SWIM, SIM_SWIM_CONTROL, SIM_PROPOSE, SIM_LOST, SI
 struct sim_msg {
     uint32_t from;
     uint32_t to;
+    uint32_t from_wipes; /* the connection is one of these two identities */
+    uint32_t to_wipes;
     enum sim_plane plane;
     uint32_t size;
     uint8_t bytes[];
@@ -80,7 +82,8 @@ struct sim_disk {
     uint32_t batch;   /* writes of the one under way */
     uint64_t extra_us;
     bool lying;
-    bool torn; /* the armed failure keeps its bytes */
+    bool failed; /* a write failed, and the agent has not been started since */
+    bool torn;   /* the armed failure keeps its bytes */
 };
 
 struct sim_held { /* a message that may leave once its token is durable */
@@ -158,15 +161,14 @@ struct sim_planner {
     struct raft_conf changed_from;
     uint64_t pass_due_us; /* local: a pass at the latest */
     uint32_t presence_count;
-    struct sim_presence presence[SIM_AGENTS_MAX];
+    struct sim_presence presence[SIM_NODES_MAX];
     struct sim_report reports[SIM_REPORTS_MAX];
 };
 
 struct sim_clock {
-    uint64_t base; /* local clock at world time 0 */
-    uint64_t lag;
-    uint64_t stall_from; /* world time */
-    uint64_t stall_until;
+    uint64_t from_world; /* until then it stands still */
+    uint64_t from_local;
+    int32_t ppm; /* so much faster than the world */
 };
 
 struct sim_agent {
@@ -175,7 +177,16 @@ struct sim_agent {
     struct wire_node node;
     bool up;
     bool paused;
-    uint32_t life; /* raised by every start and end; events of an earlier life are void */
+    bool rotten;      /* its disk is not what was written */
+    bool quarantined; /* and it knows: it does not start again */
+    bool armed;       /* is to die in armed_gap */
+    bool doomed;      /* has come there: what it does from here on has no effect */
+    enum sim_gap armed_gap;
+    enum sim_loss_kind doom_kind;
+    uint32_t wipes;     /* identities before this one */
+    uint64_t wiped_us;  /* world time; 0: never */
+    uint64_t jumped_us; /* world time of its clock's last jump */
+    uint32_t life;      /* raised by every start and end; events of an earlier life are void */
     struct sim_clock clock;
     uint64_t timer_at; /* world time of the armed TIMER; UINT64_MAX: none */
     struct sim_event *backlog;
@@ -191,10 +202,12 @@ struct sim_agent {
     void *raft_memory;
     struct raft *raft; /* NULL: dormant or down */
     uint64_t handle;
-    uint64_t durable;  /* newest token on disk */
-    uint64_t leader;   /* handle */
-    bool led;          /* a leader was known in this life */
-    uint64_t leave_us; /* local: when leaving began; 0: not leaving */
+    uint64_t durable;       /* newest token on disk */
+    uint64_t vote_token;    /* the newest that brings another term or vote */
+    struct raft_hard asked; /* newest that the disk was given */
+    uint64_t leader;        /* handle */
+    bool led;               /* a leader was known in this life */
+    uint64_t leave_us;      /* local: when leaving began; 0: not leaving */
     bool goodbye_said;
     enum raft_role role;
     uint64_t term;
@@ -224,6 +237,8 @@ struct sim_agent {
 struct sim_link {
     bool cut;
     uint64_t extra_us;
+    uint64_t clogged_us; /* until then nothing arrives */
+    uint64_t newest_us;  /* when the last message sent arrives */
     uint32_t on_the_way;
 };
 
@@ -236,8 +251,7 @@ struct sim_ask { /* a client's request */
     struct sim_request seen;
 };
 
-/* Buffers that only live within one event. */
-struct sim_scratch {
+struct sim_scratch { /* lives within one event */
     struct raft_update update;
     struct swim_update swim;
     struct raft_entry entries[RAFT_MSG_ENTRIES_MAX];
@@ -250,7 +264,7 @@ struct sim_scratch {
     struct jobs_cmd judged;
     struct jobs_unit units[SIM_UNITS_MAX];
     struct place_unit place_units[SIM_UNITS_MAX];
-    struct place_node place_nodes[SIM_AGENTS_MAX];
+    struct place_node place_nodes[SIM_NODES_MAX];
     struct place_decision decisions[SIM_DECISIONS_MAX];
     struct place_report reports[SIM_REPORTS_MAX];
     struct place_refusal verdicts[SIM_UNITS_MAX];
@@ -273,6 +287,11 @@ struct sim {
     struct sim_ledger handles; /* handle -> agent + 1, as admitted */
     struct sim_scratch *scratch;
     struct sim_counts counts;
+    struct sim_coverage coverage;
+    uint64_t conf_index;   /* newest CONF entry that anyone ever appended */
+    uint32_t core;         /* bit i: agent i is to be there in the end */
+    bool acting;           /* what is done is told to options.act */
+    uint64_t overtaken_us; /* when a message last overtook another */
     uint64_t last_leader;
     uint64_t last_term;
     char text[SIM_TEXT_MAX + 1];

@@ -57,7 +57,9 @@ static void say(struct sim *sim, struct sim_agent *a, const struct sim_session *
     uint8_t bytes[64];
     struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
     const struct sim_agent *to = sim_by_id(sim, s->gang.members[member].node);
-    SH_CHECK(to != NULL);
+    if (to == NULL) {
+        return; /* that node is gone with its disk */
+    }
     sh_put_u8(&w, s->joined ? SAY_DONE : SAY_HELLO);
     wire_unit_put(&w, s->unit);
     wire_fence_put(&w, s->gang.fence);
@@ -81,8 +83,8 @@ static void report(struct sim *sim, struct sim_agent *a, const struct sim_sessio
 {
     uint8_t bytes[128];
     struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
-    const uint64_t *leader = a->leader == 0 ? NULL : sim_ledger_at(&sim->handles, a->leader);
-    if (leader == NULL || *leader == 0) {
+    const struct sim_agent *leader = sim_by_handle(sim, a->leader);
+    if (leader == NULL) {
         return;
     }
     wire_unit_put(&w, s->unit);
@@ -90,10 +92,10 @@ static void report(struct sim *sim, struct sim_agent *a, const struct sim_sessio
     sh_put_bytes(&w, a->id, SH_NODE_ID_BYTES);
     sh_put_bytes(&w, lost, SH_NODE_ID_BYTES);
     SH_CHECK(!w.full);
-    if (*leader - 1 == a->number) {
+    if (leader == a) {
         sim_planner_report(sim, a, (struct sh_span){.at = bytes, .size = w.used});
     } else {
-        (void)sim_send(sim, a->number, (uint32_t)*leader - 1, SIM_LOST, bytes, w.used);
+        (void)sim_send(sim, a->number, leader->number, SIM_LOST, bytes, w.used);
     }
 }
 

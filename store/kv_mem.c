@@ -468,3 +468,35 @@ bool kv_mem_armed(const struct kv *kv)
     SH_CHECK(kv->ops == &mem_ops);
     return mem_of_const(kv)->fault.left > 0;
 }
+
+/* Pairs never change but here: as on a disk, all versions that have the pair see it. */
+static uint8_t *value_of(const struct kv_pair *pair)
+{
+    return (uint8_t *)(uintptr_t)kv_pair_value(pair).at;
+}
+
+bool kv_mem_rot(struct kv *kv, uint32_t cf, uint64_t where)
+{
+    SH_CHECK(kv->ops == &mem_ops);
+    SH_CHECK_CMP(cf, <, kv->cf_count);
+    struct mem *mem = mem_of(kv);
+    uint64_t count = 0;
+    take_lock(mem);
+    const struct kv_node *root = mem->durable.roots[cf];
+    const struct kv_pair *pair = kv_tree_from(root, KV_ALL);
+    for (; pair != NULL; pair = kv_tree_after(root, kv_pair_key(pair))) {
+        count += pair->value_size > 0;
+    }
+    uint64_t turn = count > 0 ? where % count : 0;
+    pair = count > 0 ? kv_tree_from(root, KV_ALL) : NULL;
+    while (pair != NULL && (pair->value_size == 0 || turn > 0)) {
+        turn -= pair->value_size > 0;
+        pair = kv_tree_after(root, kv_pair_key(pair));
+    }
+    if (pair != NULL) {
+        uint64_t bit = where / count % (UINT64_C(8) * pair->value_size);
+        value_of(pair)[bit / 8] ^= (uint8_t)(1u << bit % 8);
+    }
+    give_lock(mem);
+    return pair != NULL;
+}

@@ -29,4 +29,9 @@ void kv_mem_fail(struct kv *kv, uint32_t n, enum sh_err err, bool torn);
 /* False once an armed fault has fired (or none was armed). */
 bool kv_mem_armed(const struct kv *kv);
 
+/* One bit of the durable value of one pair of that family turns, for whoever reads it from now on;
+ * where (any number) says which pair and which bit. A write of the key heals it. False: the family
+ * is empty. O(pairs). */
+bool kv_mem_rot(struct kv *kv, uint32_t cf, uint64_t where);
+
 #endif

@@ -528,15 +528,17 @@ void roles_plan(const struct roles_input *in, const struct roles_limits *limits,
     SH_CHECK_CMP(in->voter_count, <=, SH_VOTERS_MAX);
     SH_CHECK_CMP(in->learner_count, <=, ROLES_MEMBERS_MAX);
     *change = (struct roles_change){.cause = ROLES_CAUSE_NONE};
+    if (in->in_flight) { /* whoever leads may be on the outgoing side only */
+        change->cause = ROLES_CAUSE_IN_FLIGHT;
+        return;
+    }
     struct scene s;
     look(&s, in, limits);
     struct electorate now = {.count = 0};
     for (uint32_t i = 0; i < in->voter_count; i++) {
         now.at[now.count++] = &s.group[i];
     }
-    if (in->in_flight) {
-        change->cause = ROLES_CAUSE_IN_FLIGHT;
-    } else if (!majority(&s, now.at, now.count)) {
+    if (!majority(&s, now.at, now.count)) {
         change->cause = ROLES_CAUSE_NO_MAJORITY;
         wish_nothing(memory);
     } else if (goes(s.leader)) {

@@ -141,6 +141,20 @@ TEST_ROWS(each_situation_has_its_change, situations)
     EXPECT_EQ(change.op_count, 0);
 }
 
+TEST(while_a_change_is_in_flight_the_leader_may_be_on_the_outgoing_side_only)
+{
+    struct roles_node nodes[2];
+    struct roles_input in = {.now_us = NOW, .last_index = 1000, .nodes = nodes, .leader = 1};
+    struct roles_limits limits = roles_limits_default();
+    struct roles_memory memory = roles_memory_new(0);
+    struct roles_change change;
+    in.node_count = nodes_of("1g 7", nodes);
+    in.voter_count = handles("7", in.voters);
+    in.in_flight = true;
+    roles_plan(&in, &limits, &memory, &change);
+    EXPECT_EQ(change.cause, ROLES_CAUSE_IN_FLIGHT);
+}
+
 TEST(the_number_of_voters_is_odd_and_bounded)
 {
     static const uint32_t targets[] = {1, 1, 1, 3, 3, 3, 3, 5, 5};

@@ -223,7 +223,7 @@ TEST(a_client_that_keeps_asking_gets_one_job_whatever_happens_to_the_answers)
         (void)sim_submit(sim, &NOOP, i % 3, true);
     }
     sim_run_until(sim, sim_now_us(sim) + 20 * SECOND);
-    sim_heal(sim);
+    sim_heal(sim, SIM_ALL);
     EXPECT(converge(sim, 60 * SECOND));
     EXPECT_EQ(sim_counts(sim).acknowledged, 20);
     EXPECT_EQ(sim_counts(sim).completed, 20);

@@ -225,3 +225,30 @@ TEST(thousands_of_small_instances_fit_in_little_memory)
         kv_close(all[i]);
     }
 }
+
+TEST(a_record_that_rots_differs_in_one_bit_until_it_is_written_again)
+{
+    struct kv *kv = open_mem();
+    struct kv_batch batch;
+    struct kv_value value;
+    uint8_t key = 7;
+    kv_batch_init(&batch);
+    EXPECT(!kv_mem_rot(kv, 0, 3));
+    kv_batch_put(&batch, 0, KV_SPAN(&key, 1), KV_SPAN("good", 4));
+    EXPECT_EQ(kv_write(kv, &batch, true), SH_OK);
+    EXPECT(!kv_mem_rot(kv, 1, 3));
+    EXPECT(kv_mem_rot(kv, 0, 9));
+    EXPECT_EQ(kv_get(kv, NULL, 0, KV_SPAN(&key, 1), &value), SH_OK);
+    EXPECT_MEM(value.bytes.at, "gmod", 4); /* bit 9 */
+    kv_value_free(&value);
+    kv_mem_crash(kv, 0);
+    EXPECT_EQ(kv_get(kv, NULL, 0, KV_SPAN(&key, 1), &value), SH_OK);
+    EXPECT_MEM(value.bytes.at, "gmod", 4);
+    kv_value_free(&value);
+    EXPECT_EQ(kv_write(kv, &batch, true), SH_OK);
+    EXPECT_EQ(kv_get(kv, NULL, 0, KV_SPAN(&key, 1), &value), SH_OK);
+    EXPECT_MEM(value.bytes.at, "good", 4);
+    kv_value_free(&value);
+    kv_batch_fini(&batch);
+    kv_close(kv);
+}
