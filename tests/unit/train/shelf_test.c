@@ -14,12 +14,25 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Where the system has no memory files, or commits strictly, everything is plain memory. */
+static void need_shelves(void)
+{
+    struct train_shelf shelf;
+    EXPECT_EQ(train_shelf_open(&shelf, 1, true), SH_OK);
+    bool shared = shelf.number != 0;
+    train_shelf_close(&shelf);
+    if (!shared) {
+        SKIP("memory cannot be shared here");
+    }
+}
+
 /* ---- shelves and views ---- */
 
 TEST(a_shelf_can_be_read_by_others_and_written_by_its_owner_only)
 {
     struct train_shelf shelf;
     struct train_view view;
+    need_shelves();
     EXPECT_EQ(train_shelf_open(&shelf, 10000, true), SH_OK);
     EXPECT(shelf.number != 0 && shelf.fd >= 0);
     EXPECT(shelf.size >= 10000 + TRAIN_SHELF_FIRST);
@@ -166,6 +179,7 @@ static void gang_start(struct gang *g)
 static void gang_open(struct gang *g)
 {
     static const uint16_t CUTS[] = {0, 3, 6, 8};
+    need_shelves();
     *g = (struct gang){.now_us = 1000};
     for (uint32_t i = 0; i < MEMBERS; i++) {
         struct member *m = &g->member[i];
