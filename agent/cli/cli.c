@@ -152,6 +152,25 @@ enum cli_exit cli_exit_of(const char *code)
     return CLI_INTERNAL;
 }
 
+/* "error: FIELD: VALUE: MESSAGE". What an agent says about "input" is about the file that was sent,
+ * and a message that begins with the value needs it once. */
+static void print_error(struct cli *c, const json_t *error)
+{
+    static const char INPUT[] = "the input";
+    const char *field = cli_text(error, "field");
+    const char *value = cli_text(error, "value");
+    const char *message = cli_text(error, "message");
+    if (c->input != NULL && strcmp(field, "input") == 0) {
+        bool named = strncmp(message, INPUT, sizeof INPUT - 1) == 0;
+        (void)fprintf(c->err, "error: %s%s%s\n", c->input, named ? "" : ": ",
+                      message + (named ? sizeof INPUT - 1 : 0));
+        return;
+    }
+    bool once = value[0] == '\0' || strncmp(message, value, strlen(value)) == 0;
+    (void)fprintf(c->err, "error: %s%s%s%s%s\n", field, field[0] != '\0' ? ": " : "",
+                  once ? "" : value, once ? "" : ": ", message);
+}
+
 int cli_fail_answer(struct cli *c, struct cli_answer *answer)
 {
     int status = CLI_UNREACHABLE;
@@ -166,11 +185,8 @@ int cli_fail_answer(struct cli *c, struct cli_answer *answer)
         status = (int)cli_exit_of(cli_text(error, "code"));
         (void)cli_print_json(c, json_incref(body));
     } else {
-        const char *field = cli_text(error, "field");
-        const char *value = cli_text(error, "value");
         status = (int)cli_exit_of(cli_text(error, "code"));
-        (void)fprintf(c->err, "error: %s%s%s%s%s\n", field, field[0] != '\0' ? ": " : "", value,
-                      value[0] != '\0' ? ": " : "", cli_text(error, "message"));
+        print_error(c, error);
     }
     json_decref(body);
     free(answer->body);
@@ -361,13 +377,14 @@ char *cli_read_file(struct cli *c, const char *path, size_t max, size_t *size)
         }
         n = fread(text + *size, 1, capacity - *size, file);
     }
-    bool bad = ferror(file) != 0 || n > 0;
+    int cause = ferror(file) != 0 ? errno : 0; /* of a folder, for example */
     if (!standard) {
         (void)fclose(file); /* was read only */
     }
-    if (bad) {
-        (void)cli_fail(c, CLI_INTERNAL, "IO", "%s: cannot be read, or larger than %zu bytes", path,
-                       max);
+    if (cause != 0 || n > 0) {
+        (void)(cause != 0
+                   ? cli_fail(c, CLI_INTERNAL, "IO", "%s: %s", path, strerror(cause))
+                   : cli_fail(c, CLI_INTERNAL, "IO", "%s: larger than %zu bytes", path, max));
         free(text);
         return NULL;
     }

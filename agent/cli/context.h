@@ -50,8 +50,9 @@ struct cli {
     struct cli_given given[CLI_GIVEN_MAX];
     size_t given_count;
     bool json;
-    bool terminal;    /* out is one */
-    unsigned columns; /* of the terminal; 80 otherwise */
+    bool terminal;     /* out is one */
+    unsigned columns;  /* of the terminal; 80 otherwise */
+    const char *input; /* file whose bytes an agent is asked about; NULL: none */
     struct cli_http *http;
 };
 

@@ -24,10 +24,9 @@ void cli_print_help(FILE *out, const struct cli_verb *verb)
                   verb->args[0] != '\0' ? " " : "", verb->args, verb->summary);
     print_options(out, verb->options, verb->option_count);
     print_options(out, CLI_COMMON, cli_common_count(verb));
-    (void)fprintf(out,
-                  "\nexit status: 0 ok, 1 internal, 2 usage, 3 not found, 4 conflict, 5 denied,"
-                  " 6 unreachable or\nno quorum, 7 timeout, 8 invalid, 10 the job failed,"
-                  " 11 it was stopped\n");
+    (void)fprintf(out, "\nexit status: 0 ok, 1 internal or a local file, 2 usage, 3 not found,"
+                       " 4 conflict, 5 denied,\n6 unreachable or no quorum, 7 timeout, 8 invalid,"
+                       " 10 the job failed, 11 it was stopped\n");
 }
 
 void cli_print_verbs(FILE *out)

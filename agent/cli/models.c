@@ -292,7 +292,9 @@ static json_t *predict_file(struct cli *c, const char *file, int *status)
                                 .body = bytes,
                                 .size = size,
                                 .timeout_s = PREDICT_TIMEOUT_S};
+        c->input = file;
         answer = cli_ask(c, &call, status);
+        c->input = NULL;
     }
     free(bytes);
     free(path);

@@ -5,6 +5,7 @@
 #include "cli/format.h"
 #include "cli/table.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 static void put_state(struct cli_table *t, const json_t *node)
@@ -58,15 +59,40 @@ static void put_inventory(struct cli_table *t, const json_t *node)
     cli_table_put(t, text);
 }
 
-static void print_nodes(struct cli *c, const json_t *list)
+static int by_name(const void *a, const void *b)
+{
+    const json_t *left = *(json_t *const *)a;
+    const json_t *right = *(json_t *const *)b;
+    return strcmp(cli_text(left, "name"), cli_text(right, "name"));
+}
+
+/* The agents in the order of their names; NULL when memory runs out. The caller's to free. */
+static const json_t **sorted(const json_t *list)
+{
+    size_t count = json_array_size(list);
+    const json_t **nodes = calloc(count + 1, sizeof *nodes);
+    for (size_t i = 0; nodes != NULL && i < count; i++) {
+        nodes[i] = json_array_get(list, i);
+    }
+    if (nodes != NULL) {
+        qsort(nodes, count, sizeof *nodes, by_name);
+    }
+    return nodes;
+}
+
+static int print_nodes(struct cli *c, const json_t *list)
 {
     static const char *const NAMES[] = {"NAME",    "STATE",     "ROLE", "ADDRESS", ">CPUS",
                                         ">RAM",    "ISA",       "GPU",  "CLASS",   ">LOAD",
                                         "VERSION", "DATA SETS", NULL};
     struct cli_table t;
+    const json_t **nodes = sorted(list);
+    if (nodes == NULL) {
+        return cli_fail(c, CLI_INTERNAL, "NO_MEMORY", "out of memory");
+    }
     cli_table_init(&t, NAMES);
     for (size_t i = 0; i < json_array_size(list); i++) {
-        const json_t *node = json_array_get(list, i);
+        const json_t *node = nodes[i];
         cli_table_put(&t, cli_text(node, "name"));
         put_state(&t, node);
         cli_table_put(&t, role_of(node));
@@ -76,6 +102,8 @@ static void print_nodes(struct cli *c, const json_t *list)
         put_datasets(&t, node);
     }
     cli_table_print(&t, c->out);
+    free(nodes);
+    return CLI_OK;
 }
 
 int cli_run_nodes(struct cli *c)
@@ -88,9 +116,9 @@ int cli_run_nodes(struct cli *c)
     if (c->json) {
         return cli_print_json(c, answer);
     }
-    print_nodes(c, json_object_get(answer, "nodes"));
+    status = print_nodes(c, json_object_get(answer, "nodes"));
     json_decref(answer);
-    return CLI_OK;
+    return status;
 }
 
 static void print_status(struct cli *c, const json_t *s)

@@ -289,9 +289,8 @@ void service_status(struct service *s, struct service_status *out)
     (void)pthread_mutex_unlock(&s->c->lock);
 }
 
-size_t service_members(struct service *s, struct service_member *out, size_t capacity)
+static void fill_member(const struct service *s, struct service_member *out)
 {
-    SH_CHECK_CMP(capacity, >, 0);
     *out = (struct service_member){.liveness = SERVICE_ALIVE, .voter = true};
     memcpy(out->node.id, s->node_id, sizeof out->node.id);
     (void)snprintf(out->node.name, sizeof out->node.name, "%s", s->name);
@@ -301,7 +300,19 @@ size_t service_members(struct service *s, struct service_member *out, size_t cap
     out->node.cpus = 2;
     out->node.ram_bytes = UINT64_C(8) << 30;
     out->node.slots = 1;
-    return 1;
+}
+
+size_t service_members(struct service *s, struct service_member *out, size_t capacity)
+{
+    size_t count = 0;
+    (void)pthread_mutex_lock(&s->c->lock);
+    for (uint32_t i = 0; i < MEMORY_SERVICE_AGENTS_MAX && count < capacity; i++) {
+        if (s->c->agents[i] != NULL) {
+            fill_member(s->c->agents[i], &out[count++]);
+        }
+    }
+    (void)pthread_mutex_unlock(&s->c->lock);
+    return count;
 }
 
 enum sh_err service_propose(struct service *s, const void *command, size_t size,

@@ -427,6 +427,10 @@ TEST(nodes_and_status_print_tables)
     RUN("nodes", CLI_OK);
     EXPECT(strstr(out, "NAME   STATE  ROLE") == out);
     EXPECT(strstr(out, "\nalpha  alive  leader  127.0.0.1:7711     2  8.0 GiB  avx2") != NULL);
+    struct service *late = memory_service_join(service, "aaron");
+    RUN("nodes", CLI_OK);
+    EXPECT(strstr(out, "\naaron") != NULL && strstr(out, "\naaron") < strstr(out, "\nalpha"));
+    memory_service_close(late);
     RUN("status", CLI_OK);
     EXPECT(strstr(out, "leader       alpha\n") != NULL);
     stop();
@@ -510,7 +514,12 @@ TEST(predict_prints_sorted_classes_of_every_file)
     json_decref(answer);
     write_file("bad.csv", "1,2,3\n");
     RUN("predict t bad.csv", CLI_INVALID);
-    EXPECT_STR(err, "error: input: 3 numbers a sample; the model takes 4\n");
+    EXPECT_STR(err, "error: bad.csv: 3 numbers a sample; the model takes 4\n");
+    write_file("worse.csv", "1,2,3,4\n1,2\n");
+    RUN("predict t worse.csv", CLI_INVALID);
+    EXPECT(strstr(err, "error: worse.csv:2: ") == err);
+    RUN("predict t .", CLI_INTERNAL);
+    EXPECT_STR(err, "error: .: Is a directory\n");
     RUN("predict none white.pgm", CLI_NOT_FOUND);
     RUN("predict t absent.png", CLI_INTERNAL);
     stop();
@@ -526,6 +535,7 @@ TEST(a_data_set_is_declared_and_listed)
     EXPECT(strstr(out, "\nmine ") != NULL);
     RUN("dataset add mine absent.csv", CLI_INVALID);
     RUN("dataset add other /absent.csv", CLI_NOT_FOUND);
+    EXPECT_STR(err, "error: path: /absent.csv: No such file or directory\n");
     RUN("dataset add other /absent.csv --node beta", CLI_NOT_FOUND);
     stop();
 }
