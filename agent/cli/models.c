@@ -51,8 +51,10 @@ static void print_measures(struct cli *c, const json_t *metrics)
         (void)fprintf(c->out, "%s%s", validated ? ", loss " : "validation    loss ", text);
     }
     (void)fprintf(c->out, "%s", validated || loss > 0 ? "\n" : "");
-    cli_format_number(cli_real(metrics, "train_loss"), text);
-    (void)fprintf(c->out, "training      loss %s\n", text);
+    if (!isnan(cli_real(metrics, "train_loss"))) { /* else no epoch was completed */
+        cli_format_number(cli_real(metrics, "train_loss"), text);
+        (void)fprintf(c->out, "training      loss %s\n", text);
+    }
 }
 
 static void put_model(struct cli_table *t, const json_t *model)

@@ -11,6 +11,7 @@
 
 #include "base/host/host.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -461,6 +462,9 @@ TEST(a_model_is_shown_with_what_was_measured_and_nothing_else)
     stop();
     show_measured(&(struct jobs_metrics){.train_loss = 0.5});
     EXPECT(strstr(out, "steps\ntraining      loss 0.5\n") != NULL);
+    stop();
+    show_measured(&(struct jobs_metrics){.train_loss = (double)NAN}); /* stopped early */
+    EXPECT(strstr(out, "steps\nreproducible") != NULL);
     stop();
 }
 
