@@ -4,12 +4,14 @@
 #include "api/api.h"
 #include "bulk.h"
 #include "cli/exit.h"
+#include "founding.h"
 #include "inventory.h"
 #include "journal.h"
 #include "loop.h"
 #include "parts.h"
 #include "planner.h"
 #include "records.h"
+#include "stores.h"
 #include "train/train.h"
 
 #include "base/host/host.h"
@@ -25,13 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
-
-enum { CF_META, CF_LOG, CF_FSM };
-enum { CF_BLOB, CF_SERIES };
-
-static const struct kv_cf STATE_CFS[] = {
-    {"meta", KV_CF_SMALL}, {"log", KV_CF_SMALL}, {"fsm", KV_CF_SMALL}};
-static const struct kv_cf BULK_CFS[] = {{"blob", KV_CF_LARGE}, {"series", KV_CF_TEXT}};
 
 /* What to say to the operator when starting fails; every open step fills it. */
 struct reason {
@@ -104,10 +99,6 @@ static enum sh_err load_secret(struct service *s, bool fresh, struct trust_secre
     return err;
 }
 
-/* Small files of the directory that say how far its first start came. */
-static const char *const FOUNDING = "founding"; /* it is to form a cluster, and has not finished */
-static const char *const STORED = "stored";     /* its log exists: never created anew */
-
 static enum sh_err has_mark(const struct service *s, const char *name, bool *has,
                             struct reason *why)
 {
@@ -128,7 +119,7 @@ static enum sh_err open_trust(struct service *s, struct reason *why)
     bool fresh = trust_dir_cluster(path, cluster, text) == SH_ERR_NOT_FOUND;
     enum sh_err err = load_secret(s, fresh, &secret, why);
     if (err == SH_OK && fresh && s->options->new_cluster) {
-        err = dir_write(s->dir, FOUNDING, "1", 1, why->text);
+        err = dir_write(s->dir, STORES_FOUNDING, "1", 1, why->text);
     }
     if (err != SH_OK) {
         return err;
@@ -175,56 +166,23 @@ static void store_failed(void *ctx, enum sh_err err, const char *text)
 static enum sh_err open_kvs(struct service *s, struct reason *why)
 {
     bool stored = false;
-    enum sh_err err = has_mark(s, STORED, &stored, why);
+    enum sh_err err = has_mark(s, STORES_STORED, &stored, why);
     if (err == SH_OK) {
         struct kv_rocks_options state = {
-            .cfs = STATE_CFS, .cf_count = SH_COUNT(STATE_CFS), .create = !stored};
-        err = open_kv(s, "state", state, &s->state, why);
+            .cfs = stores_state_families, .cf_count = STORES_STATE_CFS, .create = !stored};
+        err = open_kv(s, STORES_STATE, state, &s->state, why);
     }
     if (err == SH_OK) {
-        struct kv_rocks_options bulk = {
-            .cfs = BULK_CFS, .cf_count = SH_COUNT(BULK_CFS), .create = true, .yields = true};
-        err = open_kv(s, "bulk", bulk, &s->bulk_kv, why);
+        struct kv_rocks_options bulk = {.cfs = stores_bulk_families,
+                                        .cf_count = STORES_BULK_CFS,
+                                        .create = true,
+                                        .yields = true};
+        err = open_kv(s, STORES_BULK, bulk, &s->bulk_kv, why);
     }
     if (err == SH_OK && !stored) {
-        err = dir_write(s->dir, STORED, "1", 1, why->text);
+        err = dir_write(s->dir, STORES_STORED, "1", 1, why->text);
     }
     return err;
-}
-
-/* First life of the founder, as two committed entries that every later agent reads too: handle 1 is
- * the only voter, and handle 1 is this agent. */
-static enum sh_err found_cluster(struct service *s)
-{
-    struct jobs_cmd cmd = {.type = JOBS_NODE_ADMIT, .stamp_us = sh_wall_us()};
-    struct jobs_node_admit *a = &cmd.u.node_admit;
-    memcpy(a->node, s->trust.node, SH_NODE_ID_BYTES);
-    (void)snprintf(a->name, sizeof a->name, "%s", s->self.name);
-    (void)snprintf(a->addr, sizeof a->addr, "%s", s->self.addr);
-    (void)snprintf(a->api, sizeof a->api, "%s", s->self.api);
-    a->bulk_port = s->self.bulk_port;
-    a->handle = 1;
-    uint8_t command[4096];
-    uint8_t envelope[sizeof command + PROPOSALS_ENVELOPE_HEAD];
-    struct sh_writer w = sh_writer_over(command, sizeof command);
-    enum sh_err err = jobs_cmd_encode(&cmd, &w);
-    if (err != SH_OK) {
-        return err;
-    }
-    proposals_seal(envelope, s->trust.node, 0, command, w.used);
-    struct raft_conf_change founder = {.count = 1, .changes = {{.type = RAFT_ADD_VOTER, .id = 1}}};
-    uint8_t change[RAFT_CHANGE_BYTES_MAX];
-    struct sh_writer c = sh_writer_over(change, sizeof change);
-    raft_conf_change_encode(&founder, &c);
-    struct sh_span admission = {.at = envelope, .size = PROPOSALS_ENVELOPE_HEAD + w.used};
-    struct wal_entry entries[2] = {
-        {.index = 1, .term = 1, .type = RAFT_ENTRY_CONF, .bytes = {.at = change, .size = c.used}},
-        {.index = 2, .term = 1, .type = RAFT_ENTRY_NORMAL, .bytes = admission}};
-    struct wal_hard hard = {.term = 1, .vote = 1, .commit = 2};
-    err = wal_save(s->wal, &hard, entries, 2, true);
-    /* The handle comes last: without it this directory founds its cluster again. */
-    s->boot.identity.handle = 1;
-    return err == SH_OK ? wal_put_identity(s->wal, &s->boot.identity) : err;
 }
 
 static enum sh_err open_log(struct service *s, struct reason *why)
@@ -464,13 +422,35 @@ static enum sh_err start_parts(struct service *s, struct reason *why)
     return err;
 }
 
+/* Restored tables begin a cluster of their own: agents that went on without them would not agree
+ * with it on anything since. */
+static enum sh_err check_restored(struct service *s, struct reason *why)
+{
+    uint8_t from[SH_CLUSTER_ID_BYTES];
+    size_t used = 0;
+    enum sh_err err = dir_read(s->dir, STORES_RESTORED, from, sizeof from, &used, why->text);
+    if (err != SH_OK) {
+        return err == SH_ERR_NOT_FOUND ? SH_OK : err;
+    }
+    bool same = used == sizeof from && memcmp(from, s->trust.cluster, sizeof from) == 0;
+    if (same || (!s->options->new_cluster && s->boot.identity.handle == 0)) {
+        (void)snprintf(why->text, sizeof why->text,
+                       "%s was restored from a backup: start it with --new and %s, so that it "
+                       "forms a cluster of its own; other agents then join it",
+                       dir_path(s->dir), same ? "another --secret" : "without --join");
+        return SH_ERR_CLUSTER;
+    }
+    return SH_OK;
+}
+
 /* --new forms a cluster in a fresh directory, and what a crash interrupted is finished. In the
  * directory of an agent that waits to be admitted it would form a second cluster with the same
  * secret. */
 static enum sh_err found_if_asked(struct service *s, struct reason *why)
 {
     bool founding = false;
-    enum sh_err err = has_mark(s, FOUNDING, &founding, why);
+    enum sh_err err = check_restored(s, why);
+    err = err != SH_OK ? err : has_mark(s, STORES_FOUNDING, &founding, why);
     if (err == SH_OK && s->boot.identity.handle == 0 && !founding && s->options->new_cluster) {
         (void)snprintf(why->text, sizeof why->text,
                        "%s belongs to an agent that waits to be admitted to a cluster: start it "
@@ -482,7 +462,7 @@ static enum sh_err found_if_asked(struct service *s, struct reason *why)
         return err;
     }
     if (s->boot.identity.handle == 0) {
-        err = found_cluster(s);
+        err = founding_write(s);
         if (err != SH_OK) {
             because(why, "founding the cluster", err);
             return err;
@@ -494,7 +474,8 @@ static enum sh_err found_if_asked(struct service *s, struct reason *why)
         s->fsm = NULL;
         err = open_log(s, why);
     }
-    return err != SH_OK ? err : dir_remove(s->dir, FOUNDING, why->text);
+    err = err != SH_OK ? err : dir_remove(s->dir, STORES_RESTORED, why->text);
+    return err != SH_OK ? err : dir_remove(s->dir, STORES_FOUNDING, why->text);
 }
 
 static enum sh_err check_options(const struct agent_options *o, struct reason *why)

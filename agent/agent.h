@@ -15,6 +15,7 @@
 #define AGENT_LISTEN_PORT 7711u /* tcp + udp; bulk on the next port */
 #define AGENT_API_PORT    8711u
 #define AGENT_PATH_MAX    1023u
+#define AGENT_WHY_BYTES   4096u /* one line for the operator */
 
 #define AGENT_LOG_ENTRIES     8192u /* kept for those who are behind, and at most twice as many */
 #define AGENT_LOG_ENTRIES_MIN 16u
@@ -40,6 +41,16 @@ struct agent_options {
 /* Runs until SIGTERM or SIGINT (leaves gracefully). Returns the exit status of the process
  * (cli/exit.h). */
 int agent_main(const struct agent_options *options);
+
+struct restore_options {
+    char backup[AGENT_PATH_MAX + 1]; /* made by `shoal backup` */
+    char data[AGENT_PATH_MAX + 1];   /* the new data directory: absent or empty */
+};
+
+/* Makes a data directory with the tables and blobs of a backup and no log or identity: started with
+ * --new it forms a cluster of its own. why (AGENT_WHY_BYTES) gets one line on failure. Returns the
+ * exit status; index: what the tables are as of. */
+int restore_main(const struct restore_options *options, uint64_t *index, char *why);
 
 struct demo_options {
     bool json;                    /* one JSON object at the end instead of lines */

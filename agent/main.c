@@ -7,6 +7,7 @@
 
 int main(int argc, char **argv)
 {
-    static const struct cli_programs PROGRAMS = {.agent = agent_main, .demo = demo_main};
+    static const struct cli_programs PROGRAMS = {
+        .agent = agent_main, .demo = demo_main, .restore = restore_main};
     return cli_main(argc, argv, &PROGRAMS, stdout, stderr);
 }

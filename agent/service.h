@@ -163,6 +163,16 @@ SH_MUST_USE enum sh_err service_log_read(struct service *s, uint64_t job, uint64
                                          struct service_log_line *out, size_t capacity,
                                          size_t *count, uint64_t timeout_us);
 
+/* Everything this agent holds (tables, log, blobs, series) into a new directory of its machine, as
+ * of one moment during the call. dir is absolute, absent or empty, below a directory that exists.
+ * why (size bytes) gets one line on failure. EXISTS, NOT_FOUND, DENIED, NO_SPACE, INVALID, IO. */
+struct service_backup {
+    uint64_t index; /* what it contains at least */
+    uint64_t bytes; /* of its files */
+};
+SH_MUST_USE enum sh_err service_backup(struct service *s, const char *dir,
+                                       struct service_backup *out, char *why, size_t size);
+
 /* Path of a data set that this agent has declared; NOT_FOUND. */
 SH_MUST_USE enum sh_err service_dataset_path(struct service *s, const char *name, char *path,
                                              size_t size);

@@ -343,3 +343,12 @@ enum sh_err kv_flush(struct kv *kv)
     enum sh_err err = kv_health(kv);
     return err != SH_OK ? err : settle(kv, kv->ops->flush(kv));
 }
+
+enum sh_err kv_checkpoint(struct kv *kv, const char *path)
+{
+    if (kv->ops->checkpoint == NULL) {
+        return SH_ERR_UNSUPPORTED;
+    }
+    enum sh_err err = kv_health(kv);
+    return err != SH_OK ? err : kv->ops->checkpoint(kv, path);
+}

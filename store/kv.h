@@ -128,6 +128,11 @@ SH_MUST_USE enum sh_err kv_write(struct kv *kv, const struct kv_batch *batch, bo
 /* Moves everything written into table files, so that no log replay is left to do at open. */
 SH_MUST_USE enum sh_err kv_flush(struct kv *kv);
 
+/* A copy of the whole store in a new directory (its parent exists, it does not), as of one moment
+ * during the call, synced; files that never change are linked where the file system allows it.
+ * EXISTS; UNSUPPORTED in memory. */
+SH_MUST_USE enum sh_err kv_checkpoint(struct kv *kv, const char *path);
+
 #define KV_SPAN(bytes, length) ((struct sh_span){.at = (const uint8_t *)(bytes), .size = (length)})
 #define KV_ALL                 ((struct sh_span){.at = NULL, .size = 0})
 

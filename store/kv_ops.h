@@ -22,6 +22,7 @@ struct kv_ops {
     enum sh_err (*room)(struct kv *kv, size_t bytes);
     enum sh_err (*write)(struct kv *kv, const struct kv_batch *batch, bool sync);
     enum sh_err (*flush)(struct kv *kv);
+    enum sh_err (*checkpoint)(struct kv *kv, const char *path); /* NULL: UNSUPPORTED */
 };
 
 struct kv_iter_ops {

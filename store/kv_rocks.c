@@ -373,6 +373,23 @@ static enum sh_err rocks_flush(struct kv *kv)
     return err;
 }
 
+/* A failed one breaks nothing: it only reads, links and copies. */
+static enum sh_err rocks_checkpoint(struct kv *kv, const char *path)
+{
+    struct rocks *rocks = rocks_of(kv);
+    struct stat st;
+    char *error = NULL;
+    if (stat(path, &st) == 0) {
+        return SH_ERR_EXISTS;
+    }
+    rocksdb_checkpoint_t *checkpoint = rocksdb_checkpoint_object_create(rocks->db, &error);
+    if (error == NULL) {
+        rocksdb_checkpoint_create(checkpoint, path, 0, &error); /* 0: no log is copied */
+    }
+    rocksdb_checkpoint_object_destroy(checkpoint);
+    return take_error(rocks, error);
+}
+
 static void rocks_close(struct kv *kv)
 {
     struct rocks *rocks = rocks_of(kv);
@@ -405,7 +422,8 @@ static const struct kv_ops rocks_ops = {.close = rocks_close,
                                         .iter_open = rocks_iter_open,
                                         .room = rocks_room,
                                         .write = rocks_write,
-                                        .flush = rocks_flush};
+                                        .flush = rocks_flush,
+                                        .checkpoint = rocks_checkpoint};
 
 static rocksdb_options_t *make_db_options(void)
 {

@@ -26,6 +26,8 @@ const struct api_route API_ROUTES[] = {
     {"GET", "/models/{model}/file", "its model.safetensors", api_get_model_file, 0},
     {"GET", "/datasets", "node-local data sets", api_get_datasets, 0},
     {"POST", "/datasets", "declare one: {name, path, node}", api_post_dataset, API_BODY_BYTES_MAX},
+    {"POST", "/backup", "copy all that this agent holds to a directory of its machine: {dir}",
+     api_post_backup, API_BODY_BYTES_MAX},
     {"PUT", "/blobs", "keep bytes, answers their digest", api_put_blob, API_UPLOAD_BYTES_MAX},
     {"POST", "/predict", "classify the body: model, invert", api_post_predict,
      API_PREDICT_BYTES_MAX},

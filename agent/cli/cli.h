@@ -13,6 +13,7 @@
 struct cli_programs { /* what agent/main.c supplies */
     int (*agent)(const struct agent_options *options);
     int (*demo)(const struct demo_options *options);
+    int (*restore)(const struct restore_options *options, uint64_t *index, char *why);
 };
 
 /* Runs argv; results go to out, everything else to err. Returns an enum cli_exit. */

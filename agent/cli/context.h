@@ -102,6 +102,8 @@ char *cli_read_file(struct cli *c, const char *path, size_t max, size_t *size);
 /* The verbs. */
 int cli_run_agent(struct cli *c);
 int cli_run_demo(struct cli *c);
+int cli_run_backup(struct cli *c);
+int cli_run_restore(struct cli *c);
 int cli_run_init(struct cli *c);
 int cli_run_config_show(struct cli *c);
 int cli_run_submit(struct cli *c);

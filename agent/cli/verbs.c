@@ -55,6 +55,9 @@ static const struct cli_option PREDICT[] = {
     {"--invert", 0, NULL, "pictures: dark on light becomes light on dark"},
     {"--top", 0, "N", "how many classes to show (5)"},
 };
+static const struct cli_option RESTORE[] = {
+    {"--data", 0, "DIR", "the new agent's directory: absent or empty (required)"},
+};
 static const struct cli_option CONFIG_SHOW[] = {
     {"--config", 0, "FILE", "settings (/etc/shoal/agent.yaml)"},
 };
@@ -95,6 +98,10 @@ const struct cli_verb CLI_VERBS[] = {
      cli_run_model_get},
     {"predict", "MODEL FILE...", "classify PNG, JPEG, PGM, CSV or IDX files; - is standard input",
      OPTIONS(PREDICT), 2, CLI_ARGS_MAX, true, cli_run_predict},
+    {"backup", "DIR", "copy all that the agent holds to a new directory on its machine", NO_OPTIONS,
+     1, 1, true, cli_run_backup},
+    {"restore", "DIR", "make a data directory of a backup: the first agent of a new cluster",
+     OPTIONS(RESTORE), 1, 1, false, cli_run_restore},
     {"config show", "", "settings of an agent and where each comes from", OPTIONS(CONFIG_SHOW), 0,
      0, false, cli_run_config_show},
     {"version", "", "the version of this program", NO_OPTIONS, 0, 0, false, cli_run_version},

@@ -56,7 +56,7 @@ def log_of(agent):
 
 def forget(agents, load):
     """Goes on until no agent has the entries that all of them have now."""
-    upto = max(log_of(agent)["last"] for agent in agents)
+    upto = max(agent.status()["applied_index"] for agent in agents)
     until("the logs forget", 60, lambda: load.wrong or
           all(log_of(agent)["first"] > upto for agent in agents))
     require(not load.wrong, f"a submission failed: {load.wrong}")

@@ -45,12 +45,26 @@ TEST(nodes_are_listed_and_found_by_name_and_id)
     stop();
 }
 
+TEST(a_backup_answers_what_it_holds_or_why_there_is_none)
+{
+    start();
+    json_t *v = call("POST", "/api/v1/backup", "{\"dir\":\"/new\"}", 201);
+    EXPECT_EQ(json_integer_value(json_object_get(v, "index")), 7);
+    json_decref(v);
+    v = call("POST", "/api/v1/backup", "{\"dir\":\"/full\"}", 409);
+    EXPECT_STR(text_of(json_object_get(v, "error"), "message"), "/full is not empty");
+    json_decref(v);
+    json_decref(call("POST", "/api/v1/backup", "{}", 400));
+    json_decref(call("POST", "/api/v1/backup", "[", 400));
+    stop();
+}
+
 TEST(every_route_of_the_table_answers_json_and_no_other_path_does)
 {
     start();
     json_t *v = call("GET", "/api/v1", NULL, 200);
     size_t count = json_array_size(json_object_get(v, "routes"));
-    EXPECT_EQ(count, 20);
+    EXPECT_EQ(count, 21);
     for (size_t i = 0; i < count; i++) {
         const json_t *route = json_array_get(json_object_get(v, "routes"), i);
         EXPECT(strlen(text_of(route, "summary")) > 5);

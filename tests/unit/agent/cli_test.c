@@ -29,6 +29,7 @@ static char *out;
 static char *err;
 static struct agent_options agent_seen;
 static struct demo_options demo_seen;
+static struct restore_options restore_seen;
 
 static int agent_double(const struct agent_options *options)
 {
@@ -42,7 +43,16 @@ static int demo_double(const struct demo_options *options)
     return 43;
 }
 
-static const struct cli_programs PROGRAMS = {.agent = agent_double, .demo = demo_double};
+static int restore_double(const struct restore_options *options, uint64_t *index, char *why)
+{
+    restore_seen = *options;
+    *index = 12;
+    (void)snprintf(why, AGENT_WHY_BYTES, "%s is not empty", options->data);
+    return strcmp(options->data, "full") == 0 ? CLI_CONFLICT : CLI_OK;
+}
+
+static const struct cli_programs PROGRAMS = {
+    .agent = agent_double, .demo = demo_double, .restore = restore_double};
 
 /* Runs "verb arg arg" split at blanks; the status. out and err hold what it printed. */
 static int run(const char *line)
@@ -590,6 +600,23 @@ TEST(demo_options_arrive)
     EXPECT(demo_seen.keep);
     EXPECT(!demo_seen.terminal);
     EXPECT_STR(demo_seen.dir, "d");
+}
+
+TEST(backup_and_restore_say_where_and_up_to_which_index)
+{
+    start();
+    RUN("backup /new", CLI_OK);
+    EXPECT_STR(out, "/new: all that the agent holds, up to index 7, 4.0 KiB\n");
+    RUN("backup /full", CLI_CONFLICT);
+    RUN("restore /new", CLI_USAGE);
+    RUN("restore /new --data full", CLI_CONFLICT);
+    EXPECT(strstr(err, "full is not empty") != NULL);
+    RUN("restore /new --data fresh", CLI_OK);
+    EXPECT_STR(restore_seen.backup, "/new");
+    EXPECT_STR(restore_seen.data, "fresh");
+    EXPECT(strstr(out, "shoal agent --new --data fresh\n") != NULL);
+    EXPECT(strstr(out, "index 12") != NULL);
+    stop();
 }
 
 TEST(init_writes_a_secret_once_and_prints_the_commands)

@@ -95,6 +95,30 @@ static uint32_t count_numbers(struct kv *kv)
     return counts[0];
 }
 
+TEST(a_checkpoint_is_a_store_of_its_own_with_what_was_there)
+{
+    char copy[600];
+    (void)snprintf(copy, sizeof copy, "%s", path_of("copy"));
+    struct kv *kv = open_at(path_of("kv"));
+    for (uint32_t n = 0; n < 100; n++) {
+        EXPECT_EQ(put_number(kv, n, false), SH_OK);
+    }
+    EXPECT_EQ(kv_checkpoint(kv, copy), SH_OK);
+    EXPECT_EQ(kv_checkpoint(kv, copy), SH_ERR_EXISTS);
+    EXPECT(kv_checkpoint(kv, path_of("nowhere/copy")) != SH_OK);
+    EXPECT_EQ(kv_health(kv), SH_OK); /* a checkpoint that failed breaks nothing */
+    EXPECT_EQ(put_number(kv, 100, true), SH_OK);
+    kv_close(kv);
+    kv = open_at(copy);
+    EXPECT_EQ(count_numbers(kv), 100);
+    EXPECT_EQ(put_number(kv, 100, true), SH_OK);
+    EXPECT_EQ(put_number(kv, 101, true), SH_OK);
+    kv_close(kv);
+    kv = open_at(path_of("kv"));
+    EXPECT_EQ(count_numbers(kv), 101);
+    kv_close(kv);
+}
+
 /* ---- damage ---- */
 
 /* The largest file of the store whose name ends so. */
