@@ -18,7 +18,13 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-enum { TURN_EVENTS = 256, PUBLISH_US = 100000, LOAD_US = 5000000, LOAD_STEP = 50 };
+enum {
+    TURN_EVENTS = 256,
+    PUBLISH_US = 100000,
+    LOAD_US = 5000000,
+    WAYS_US = 1000000,
+    LOAD_STEP = 50
+};
 
 enum post_kind { POST_PROPOSAL, POST_CHANGE, POST_TRANSFER, POST_READ, POST_NODE, POST_JOIN };
 
@@ -54,6 +60,7 @@ struct loop {
     uint64_t published_us;
     uint8_t leader[SH_NODE_ID_BYTES]; /* last one that proposals were told of */
     uint64_t load_due_us;
+    uint64_t ways_due_us;
     struct inventory_load load;
     enum sh_err failure;
     struct door doors[LOOP_DOORS_MAX];
@@ -544,7 +551,46 @@ static void measure_self(struct loop *l, uint64_t now_us)
         self->fsync_p99_us = sync_us;
         gossip_tell_self(l->gossip, now_us);
     }
-    gossip_tell_rtt(l->gossip);
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const uint32_t *x = a;
+    const uint32_t *y = b;
+    return *x < *y ? -1 : *x > *y;
+}
+
+/* How far the coordinator is; from the coordinator, how far a majority of the voters. */
+static uint32_t round_trip(struct loop *l)
+{
+    uint8_t voters[SH_VOTERS_MAX][SH_NODE_ID_BYTES];
+    uint32_t ways[SH_VOTERS_MAX];
+    size_t others = 0;
+    struct service_member member;
+    size_t count =
+        replica_leads(l->replica) ? replica_voters(l->replica, voters, SH_VOTERS_MAX) : 0;
+    for (size_t i = 0; i < count; i++) {
+        bool self = memcmp(voters[i], l->s->trust.node, SH_NODE_ID_BYTES) == 0;
+        if (!self && members_get(l->s->members, voters[i], &member)) {
+            ways[others++] = member.rtt_p99_us;
+        }
+    }
+    if (count >= 2 && others >= count / 2) {
+        qsort(ways, others, sizeof ways[0], by_size);
+        return ways[count / 2 - 1];
+    }
+    bool led = count == 0 && replica_leader(l->replica, voters[0]) &&
+               members_get(l->s->members, voters[0], &member);
+    return led ? member.rtt_p99_us : 0;
+}
+
+static void measure_ways(struct loop *l, uint64_t now_us)
+{
+    if (now_us >= l->ways_due_us) {
+        l->ways_due_us = now_us + WAYS_US;
+        gossip_tell_rtt(l->gossip);
+        replica_round_trip(l->replica, now_us, round_trip(l));
+    }
 }
 
 static void turn(struct loop *l, uint64_t now_us)
@@ -568,6 +614,7 @@ static void turn(struct loop *l, uint64_t now_us)
     outbox_drain(l->outbox, l->control, now_us, lost, l);
     publish(l, now_us);
     measure_self(l, now_us);
+    measure_ways(l, now_us);
 }
 
 static uint64_t next_deadline(const struct loop *l)

@@ -261,6 +261,8 @@ static enum sh_err wake_core(struct replica *r, uint64_t handle, uint64_t now_us
     struct raft_config config = {.id = handle,
                                  .seed = sh_random_u64(),
                                  .election = REPLICA_ELECTION_US,
+                                 .election_max = REPLICA_ELECTION_MAX_US,
+                                 .abdicate = true,
                                  .heartbeat = REPLICA_HEARTBEAT_US,
                                  .stagger = REPLICA_STAGGER_US,
                                  .pre_vote = true,
@@ -615,6 +617,15 @@ void replica_peer_down(struct replica *r, uint64_t now_us, const uint8_t node[SH
     }
     struct raft_event event = {.type = RAFT_FORGET_LEADER, .now = now_us, .hint = true};
     step(r, &event);
+}
+
+void replica_round_trip(struct replica *r, uint64_t now_us, uint64_t rtt_p99_us)
+{
+    if (r->raft != NULL) {
+        struct raft_event event = {
+            .type = RAFT_ROUND_TRIP, .now = now_us, .round_trip = rtt_p99_us};
+        step(r, &event);
+    }
 }
 
 void replica_tick(struct replica *r, uint64_t now_us)

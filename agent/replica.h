@@ -16,12 +16,14 @@
 #include "raft/raft.h"
 #include "snapshots.h"
 
-#define REPLICA_ELECTION_US  UINT64_C(250000) /* times [1, 2) */
-#define REPLICA_HEARTBEAT_US UINT64_C(40000)
-#define REPLICA_STAGGER_US   UINT64_C(5000)
-#define REPLICA_OFFER_US     UINT64_C(5000000)  /* a snapshot that nobody fetches is given up */
-#define REPLICA_STAGED_US    UINT64_C(60000000) /* one that was fetched waits for a coordinator */
-#define REPLICA_HELD_MAX     4096u /* messages waiting for the disk; more are lost, as on a wire */
+#define REPLICA_ELECTION_US     UINT64_C(150000)  /* times [1, 2); grows with what is measured */
+#define REPLICA_ELECTION_MAX_US UINT64_C(5000000) /* up to this */
+#define REPLICA_HEARTBEAT_US    UINT64_C(30000)
+#define REPLICA_STAGGER_US      UINT64_C(5000)
+#define REPLICA_OFFER_US        UINT64_C(5000000)  /* a snapshot that nobody fetches is given up */
+#define REPLICA_STAGED_US       UINT64_C(60000000) /* a fetched one waits for a coordinator */
+/* Messages waiting for the disk; more are lost, as on a wire. */
+#define REPLICA_HELD_MAX 4096u
 /* Commands that enter the log as one proposal; more are a further one. */
 #define REPLICA_BATCH_ENTRIES 256u
 #define REPLICA_BATCH_BYTES   RAFT_ENTRY_BYTES_MAX
@@ -75,6 +77,9 @@ void replica_snapshot_event(struct replica *r, uint64_t now_us,
 /* The connection to a node broke: if it led, campaign soon; a majority that still hears it is not
  * moved by that. */
 void replica_peer_down(struct replica *r, uint64_t now_us, const uint8_t node[SH_NODE_ID_BYTES]);
+/* What a round trip to the coordinator hardly ever exceeds; at a coordinator, to the nearest voters
+ * that are a majority with it. 0: not known. */
+void replica_round_trip(struct replica *r, uint64_t now_us, uint64_t rtt_p99_us);
 void replica_tick(struct replica *r, uint64_t now_us);
 uint64_t replica_deadline_us(const struct replica *r);
 

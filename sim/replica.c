@@ -8,6 +8,8 @@
 
 enum { CHECK_STEPS = 16 }; /* raft_check after every so many steps of one core */
 
+#define ELECTION_MAX_US UINT64_C(5000000) /* as agent/replica.h */
+
 static const struct raft_limits LIMITS = {.tail_entries = SIM_TAIL_ENTRIES,
                                           .tail_bytes = 65536,
                                           .batch_entries = SIM_BATCH_ENTRIES,
@@ -240,6 +242,8 @@ enum sh_err sim_replica_wake(struct sim *sim, struct sim_agent *a, const struct 
     struct raft_config config = {.id = a->identity.handle,
                                  .seed = sh_rng_u64(&sim->rng),
                                  .election = SIM_ELECTION_US,
+                                 .election_max = ELECTION_MAX_US,
+                                 .abdicate = true,
                                  .heartbeat = SIM_HEARTBEAT_US,
                                  .stagger = SIM_STAGGER_US,
                                  .pre_vote = true,

@@ -20,8 +20,8 @@
 #include "swim/swim.h"
 #include "wire/node.h"
 
-#define SIM_ELECTION_US    UINT64_C(250000) /* as agent/replica.h */
-#define SIM_HEARTBEAT_US   UINT64_C(40000)
+#define SIM_ELECTION_US    UINT64_C(150000) /* as agent/replica.h */
+#define SIM_HEARTBEAT_US   UINT64_C(30000)
 #define SIM_STAGGER_US     UINT64_C(5000)
 #define SIM_RESEND_US      UINT64_C(300000)  /* a proposal without an answer is sent again, */
 #define SIM_RESEND_MAX_US  UINT64_C(2400000) /* then after twice the time, up to this */

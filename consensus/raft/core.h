@@ -4,6 +4,7 @@
 #ifndef RAFT_CORE_H
 #define RAFT_CORE_H
 
+#include "base/latency.h"
 #include "base/ring.h"
 #include "base/rng.h"
 #include "raft/progress.h"
@@ -66,8 +67,17 @@ struct raft_layout {
     uint32_t outbox_count;
 };
 
+struct raft_pace {
+    uint64_t least;       /* election timeout, as configured */
+    uint64_t round_trip;  /* as the host told; 0: unknown */
+    uint64_t beat_at;     /* a follower's: the leader's newest heartbeat; 0: none yet */
+    uint64_t write_since; /* while a token is out: no write has finished since then */
+    struct sh_latency writes;
+    struct sh_latency gaps;
+};
+
 struct raft {
-    struct raft_config config;
+    struct raft_config config; /* its election is the present one */
     struct raft_layout layout;
     struct sh_rng rng;
     uint64_t now;
@@ -92,6 +102,7 @@ struct raft {
     uint64_t term_token; /* the current term and vote are durable with it */
     uint64_t install_token; /* a snapshot is being put in place; 0: none */
     uint64_t install_index;
+    struct raft_pace pace;
 
     /* Leader. */
     uint64_t transferee;
@@ -167,6 +178,15 @@ void raft_self_vote(struct raft *r);
 bool raft_promotable(const struct raft *r);
 bool raft_leased(const struct raft *r, uint64_t *left);
 void raft_tick(struct raft *r);
+void raft_draw_timeout(struct raft *r);
+/* Pace: a heartbeat of the leader came; an answer to one did; what the host measured; a write is
+ * about to be asked for; one or more are done. */
+void raft_pace_beat(struct raft *r);
+void raft_pace_answer(struct raft *r, struct raft_peer *peer);
+void raft_pace_round_trip(struct raft *r, uint64_t p99);
+void raft_pace_writing(struct raft *r);
+void raft_pace_written(struct raft *r);
+void raft_pace_abdicate(struct raft *r); /* a leader whose disk has gone silent hands over */
 void raft_forget_leader(struct raft *r, bool hint);
 void raft_transfer(struct raft *r, uint64_t to);
 void raft_timeout_now(struct raft *r, uint64_t to);

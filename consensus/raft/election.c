@@ -10,7 +10,7 @@ enum {                /* after a hint, in staggers: */
            12, /* a vote has so long before its candidate runs again; two disks write in it */
 };
 
-static void draw_timeout(struct raft *r)
+void raft_draw_timeout(struct raft *r)
 {
     uint64_t e = r->config.election;
     r->election_timeout = sh_rng_between(&r->rng, e, 2 * e - 1);
@@ -35,7 +35,8 @@ static void reset(struct raft *r, uint64_t term)
     r->election_start = r->now;
     r->heartbeat_start = r->now;
     r->hint_deadline = 0;
-    draw_timeout(r);
+    raft_draw_timeout(r);
+    r->pace.beat_at = 0;
     r->transferee = 0;
     r->pending_conf = 0;
     r->uncommitted = 0;
@@ -395,6 +396,7 @@ static void tick_leader(struct raft *r)
         r->heartbeat_start = r->now;
         raft_auto_leave(r); /* again, where it did not fit before */
         raft_broadcast_heartbeat(r);
+        raft_pace_abdicate(r);
     }
 }
 

@@ -136,6 +136,7 @@ void raft_peer_reset(struct raft_peer *peer, uint64_t match, uint64_t next)
     peer->next = next;
     peer->sent_commit = 0;
     peer->read_round = 0;
+    peer->beat_at = 0;
 }
 
 bool raft_peer_paused(const struct raft_peer *peer)

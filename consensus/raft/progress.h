@@ -28,6 +28,7 @@ struct raft_peer {
     uint64_t read_round;   /* newest read round answered */
     uint64_t read_request; /* log read under way for it; 0: none */
     uint64_t inflight_bytes;
+    uint64_t beat_at; /* its newest answer to a heartbeat; 0: none yet */
     struct sh_ring inflight;
 };
 

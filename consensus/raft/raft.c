@@ -63,6 +63,9 @@ static void check_config(const struct raft_config *config)
     SH_CHECK_CMP(config->heartbeat, >, 0);
     SH_CHECK_CMP(config->election, >, config->heartbeat);
     SH_CHECK_CMP(config->election, <, RAFT_NUMBER_MAX);
+    SH_CHECK_CMP(config->election_max, <, RAFT_NUMBER_MAX);
+    SH_CHECK(SH_IMPLIES(config->election_max != 0, config->election_max >= config->election));
+    SH_CHECK(SH_IMPLIES(config->election_max != 0, config->pre_vote));
 }
 
 struct raft *raft_init(struct sh_arena *arena, const struct raft_config *config,
@@ -74,6 +77,7 @@ struct raft *raft_init(struct sh_arena *arena, const struct raft_config *config,
     r->config = *config;
     r->layout = layout;
     r->now = now;
+    r->pace.least = config->election;
     sh_rng_init(&r->rng, config->seed);
     SH_CHECK_CMP(boot->applied, <=, boot->last_index);
     SH_CHECK_CMP(boot->hard.commit, <=, boot->last_index);
@@ -314,7 +318,11 @@ static void receive(struct raft *r, const struct raft_msg *m)
 
 static void persisted(struct raft *r, uint64_t token)
 {
+    uint64_t before = r->log.token_durable;
     raft_log_persisted(r, token);
+    if (r->log.token_durable > before) {
+        raft_pace_written(r);
+    }
     if (r->install_token != 0 && r->install_token <= r->log.token_durable) {
         r->install_token = 0;
         if (r->applied < r->install_index) {
@@ -353,16 +361,6 @@ static void transfer(struct raft *r, uint64_t to)
         m->term = 0;
         m->ctx = to;
     }
-}
-
-static void set_timeouts(struct raft *r, uint64_t election, uint64_t heartbeat)
-{
-    SH_CHECK_CMP(heartbeat, >, 0);
-    SH_CHECK_CMP(election, >, heartbeat);
-    SH_CHECK_CMP(election, <, RAFT_NUMBER_MAX);
-    r->config.election = election;
-    r->config.heartbeat = heartbeat;
-    r->election_timeout = sh_rng_between(&r->rng, election, 2 * election - 1);
 }
 
 static void dispatch(struct raft *r, const struct raft_event *e)
@@ -413,8 +411,8 @@ static void dispatch(struct raft *r, const struct raft_event *e)
     case RAFT_FORGET_LEADER:
         raft_forget_leader(r, e->hint);
         break;
-    case RAFT_TIMEOUTS:
-        set_timeouts(r, e->timeouts.election, e->timeouts.heartbeat);
+    case RAFT_ROUND_TRIP:
+        raft_pace_round_trip(r, e->round_trip);
         break;
     }
 }
@@ -438,6 +436,7 @@ static void tell_persistence(struct raft *r, struct raft_update *u)
     u->must_sync = term_changed || r->install || u->append_count > 0;
     u->hard_changed |= u->must_sync; /* entries never without the commit index they came with */
     if (u->must_sync) {
+        raft_pace_writing(r);
         u->token = raft_log_token(r);
         r->term_token = term_changed ? u->token : r->term_token;
         r->install_token = r->install ? u->token : r->install_token;

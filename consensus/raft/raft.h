@@ -59,12 +59,18 @@ struct raft_config {
     uint64_t seed;      /* of the election jitter */
     uint64_t election;  /* time without a leader before campaigning; randomised to [1, 2) times */
     uint64_t heartbeat; /* < election */
-    uint64_t stagger;   /* disconnect hint: campaign after rank * stagger + [0, stagger / 2]; a
-                           pre-vote without an answer is asked again after it; 0: neither */
+    /* 0: the election timeout stays as it is. Else it is the least one, and grows up to this with
+     * 10 round trips, 3 of this member's writes and 3 gaps between heartbeats, each the 99th
+     * percentile of late. Needs pre_vote: members with unlike timeouts could else keep each other
+     * from being elected, one that cannot win by running before all others again and again. */
+    uint64_t election_max;
+    uint64_t stagger; /* disconnect hint: campaign after rank * stagger + [0, stagger / 2]; a
+                         pre-vote without an answer is asked again after it; 0: neither */
     bool pre_vote;
     bool check_quorum;
     bool step_down_on_removal;
     bool forward_proposals; /* a follower sends proposals on to the leader, unacknowledged */
+    bool abdicate;          /* lead no longer once the own disk is silent for an election timeout */
     bool unchecked_changes; /* append membership changes without judging them first */
     struct raft_limits limits;
     void (*trace)(void *ctx, const struct raft_trace *trace); /* NULL: none */
@@ -112,7 +118,7 @@ enum raft_event_type {
     RAFT_TRANSFER,
     RAFT_CAMPAIGN,
     RAFT_FORGET_LEADER,
-    RAFT_TIMEOUTS,
+    RAFT_ROUND_TRIP,
 };
 
 struct raft_event {
@@ -144,10 +150,8 @@ struct raft_event {
         uint64_t peer; /* UNREACHABLE; TRANSFER: who shall lead */
         uint64_t ctx;  /* READ_INDEX: caller's number, returned with the answer */
         bool hint;     /* FORGET_LEADER: the connection broke, campaign soon instead of waiting */
-        struct {       /* TIMEOUTS: new values of the config's */
-            uint64_t election;
-            uint64_t heartbeat;
-        } timeouts;
+        /* ROUND_TRIP: hardly ever exceeded to the leader; at a leader, to the majority nearest */
+        uint64_t round_trip;
     };
 };
 
@@ -230,7 +234,8 @@ struct raft_status {
     uint64_t commit;
     uint64_t applied;
     uint64_t transferee;
-    uint64_t election_timeout; /* as randomised at present */
+    uint64_t election;         /* the least election timeout at present, */
+    uint64_t election_timeout; /* and as randomised */
     struct raft_conf conf;
     uint32_t peer_count; /* leader only */
     struct raft_peer_status peers[RAFT_PEERS_MAX];

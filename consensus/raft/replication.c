@@ -387,6 +387,7 @@ void raft_on_heartbeat(struct raft *r, const struct raft_msg *m)
         raft_tell(r, (struct raft_trace){.type = RAFT_TRACE_DROPPED, .message = m});
     }
     raft_out(r, RAFT_MSG_HEARTBEAT_RESP, m->from)->ctx = m->ctx;
+    raft_pace_beat(r);
 }
 
 void raft_on_heartbeat_resp(struct raft *r, const struct raft_msg *m)
@@ -397,6 +398,7 @@ void raft_on_heartbeat_resp(struct raft *r, const struct raft_msg *m)
     }
     peer->active = true;
     peer->flow_paused = false;
+    raft_pace_answer(r, peer);
     /* Something may have been lost on the way, or the member is still being probed. */
     if (peer->match < r->log.last || peer->state == RAFT_PROBE) {
         (void)raft_send_append(r, peer, true);

@@ -38,6 +38,7 @@ void raft_status(const struct raft *r, struct raft_status *status)
         .commit = r->commit,
         .applied = r->applied,
         .transferee = r->transferee,
+        .election = r->config.election,
         .election_timeout = r->election_timeout,
         .conf = r->conf,
     };
@@ -115,7 +116,8 @@ static uint64_t digest_peer(const struct raft *r, const struct raft_peer *p, uin
                           p->sent_commit,
                           p->read_round,
                           p->read_request,
-                          p->inflight_bytes};
+                          p->inflight_bytes,
+                          r->config.election_max != 0 ? p->beat_at : 0};
     hash = sh_hash64(hash, numbers, sizeof numbers);
     const struct raft_inflight *rows = raft_part(r, r->layout.inflight);
     rows += (size_t)p->slot * r->peers.inflight_msgs;
@@ -151,9 +153,17 @@ uint64_t raft_digest(const struct raft *r)
                           r->uncommitted,
                           r->read_sent,
                           r->read_acked,
-                          r->request};
+                          r->request,
+                          r->pace.least,
+                          r->pace.round_trip,
+                          r->pace.beat_at,
+                          r->config.abdicate ? r->pace.write_since : 0};
     uint64_t hash = sh_hash64(1, numbers, sizeof numbers);
     hash = sh_hash64(hash, r->rng.s, sizeof r->rng.s);
+    if (r->config.election_max != 0) {
+        hash = sh_hash64(hash, r->pace.writes.count, sizeof r->pace.writes.count);
+        hash = sh_hash64(hash, r->pace.gaps.count, sizeof r->pace.gaps.count);
+    }
     uint8_t conf[RAFT_CONF_BYTES_MAX];
     struct sh_writer w = sh_writer_over(conf, sizeof conf);
     raft_conf_encode(&r->conf, &w);

@@ -211,16 +211,15 @@ static void odd_event(struct host *h, struct sh_reader *in)
     uint64_t peer = 1 + sh_get_u8(in) % 5;
     static const enum raft_event_type types[] = {
         RAFT_SNAPSHOT_STATUS, RAFT_UNREACHABLE,   RAFT_READ_INDEX, RAFT_TRANSFER,
-        RAFT_CAMPAIGN,        RAFT_FORGET_LEADER, RAFT_TIMEOUTS,   RAFT_COMPACTED};
+        RAFT_CAMPAIGN,        RAFT_FORGET_LEADER, RAFT_ROUND_TRIP, RAFT_COMPACTED};
     event.type = types[what];
     if (event.type == RAFT_SNAPSHOT_STATUS) {
         event.snapshot.peer = peer;
         event.snapshot.ok = sh_get_u8(in) % 2 == 0;
     } else if (event.type == RAFT_FORGET_LEADER) {
         event.hint = sh_get_u8(in) % 2 == 0;
-    } else if (event.type == RAFT_TIMEOUTS) {
-        event.timeouts.heartbeat = 1 + sh_get_u8(in) % 10;
-        event.timeouts.election = event.timeouts.heartbeat + peer;
+    } else if (event.type == RAFT_ROUND_TRIP) {
+        event.round_trip = peer;
     } else if (event.type == RAFT_COMPACTED) {
         if (h->installing != 0 || h->applied == 0) {
             return;
@@ -277,6 +276,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                  .seed = flags,
                                  .election = 10,
                                  .heartbeat = 2,
+                                 .election_max = (flags & 65) == 65 ? 100 : 0,
+                                 .abdicate = (flags & 64) != 0,
                                  .stagger = 1,
                                  .pre_vote = (flags & 1) != 0,
                                  .check_quorum = (flags & 2) != 0,

@@ -213,7 +213,7 @@ static void calm(struct net *net)
         }
     }
     uint64_t target = 0;
-    for (uint32_t i = 0; i < 200; i++) {
+    for (uint32_t i = 0; i < 400; i++) {
         net_advance(net, 10);
         uint64_t leader = net_leader(net);
         if (leader != 0 && target == 0 && net_propose(net, leader, "calm") == SH_OK) {
@@ -275,6 +275,8 @@ static void run_seed(uint64_t seed, uint32_t steps, uint64_t *totals)
     sh_rng_init(&rng, seed ^ UINT64_C(0x5eed));
     config.pre_vote = !sh_rng_chance(&rng, 1, 4);
     config.check_quorum = !sh_rng_chance(&rng, 1, 4);
+    config.election_max = config.pre_vote && sh_rng_chance(&rng, 1, 2) ? 300 : 0;
+    config.abdicate = sh_rng_chance(&rng, 1, 2);
     config.limits.tail_entries = sh_rng_chance(&rng, 1, 2) ? 24 : 64;
     bool changes = sh_rng_chance(&rng, 1, 2);
     struct storm storm = draw_storm(&rng);

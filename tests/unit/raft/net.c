@@ -549,7 +549,8 @@ static bool work_left(const struct net *net)
     bool left = net->pool_count > 0;
     for (uint32_t id = 1; id <= net->count; id++) {
         const struct net_node *n = &net->nodes[id];
-        left |= n->up && (n->writes != NULL || (n->installing == 0 && n->applied < n->apply_to));
+        bool writes = n->writes != NULL && !n->stalled;
+        left |= n->up && (writes || (n->installing == 0 && n->applied < n->apply_to));
     }
     return left;
 }
@@ -559,7 +560,7 @@ void net_settle(struct net *net)
     for (uint32_t round = 0; work_left(net); round++) {
         EXPECT(round < 100000);
         for (uint32_t id = 1; id <= net->count; id++) {
-            while (net->nodes[id].up && net->nodes[id].writes != NULL) {
+            while (net->nodes[id].up && !net->nodes[id].stalled && net->nodes[id].writes != NULL) {
                 net_write_one(net, id);
             }
             if (net->nodes[id].up) {

@@ -70,6 +70,7 @@ struct net_node {
     struct net_msg *held;
     struct raft_update told; /* scalars of the last update */
     uint64_t clock;          /* added to the net's time */
+    bool stalled;            /* net_settle finishes none of its writes */
 };
 
 struct net {

@@ -148,7 +148,8 @@ TEST(a_disk_that_lies_about_its_fsync_is_found_out)
             sim_run_until(sim, sim_now_us(sim) + 5 * SECOND);
         }
         const char *why = sim_failure(sim);
-        found += why != NULL && strstr(why, "after a crash") != NULL;
+        /* Entries are missing "after a crash", a term or vote was forgotten "in a crash". */
+        found += why != NULL && strstr(why, " a crash") != NULL;
         sim_free(sim);
     }
     EXPECT_EQ(found, 10);

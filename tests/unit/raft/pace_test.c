@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Election timeouts that follow disk, round trip and regularity; leaders whose disk goes silent. */
+#include "net.h"
+#include "tst.h"
+
+static struct net *paced(uint64_t election_max)
+{
+    struct raft_config config = net_config(1);
+    config.election_max = election_max;
+    config.abdicate = true;
+    struct net *net = net_new(3, 0x0e, 0, tst_seed(), &config);
+    net_campaign(net, 1);
+    net_settle(net);
+    EXPECT_EQ(net_leader(net), 1);
+    return net;
+}
+
+/* A write of id that takes so long; the others' are done at once. */
+static void slow_write(struct net *net, uint64_t id, uint64_t takes)
+{
+    net->nodes[id].stalled = true;
+    EXPECT_EQ(net_propose(net, net_leader(net), "x"), SH_OK);
+    net_advance(net, takes);
+    net->nodes[id].stalled = false;
+    net_settle(net);
+}
+
+static void round_trip(struct net *net, uint64_t id, uint64_t p99)
+{
+    struct raft_event event = {.type = RAFT_ROUND_TRIP};
+    event.round_trip = p99;
+    net_step(net, id, event);
+}
+
+TEST(on_a_calm_network_the_timeout_is_the_configured_one)
+{
+    struct net *net = paced(5000);
+    net_advance(net, 2000);
+    for (uint64_t id = 1; id <= 3; id++) {
+        EXPECT_EQ(net_status(net, id).election, 100);
+        EXPECT(net_status(net, id).election_timeout < 200);
+    }
+}
+
+TEST(the_timeout_is_three_of_a_members_own_slow_writes)
+{
+    struct net *net = paced(5000);
+    slow_write(net, 3, 84);
+    EXPECT(net_status(net, 3).election >= 240);
+    EXPECT(net_status(net, 3).election <= 300);
+    EXPECT(net_status(net, 3).election_timeout >= net_status(net, 3).election);
+    EXPECT_EQ(net_status(net, 2).election, 100);
+}
+
+TEST(the_timeout_is_ten_round_trips_and_never_beyond_its_limit)
+{
+    struct net *net = paced(5000);
+    round_trip(net, 2, 40);
+    EXPECT_EQ(net_status(net, 2).election, 400);
+    round_trip(net, 2, 100000);
+    EXPECT_EQ(net_status(net, 2).election, 5000);
+    EXPECT(net_status(net, 2).election_timeout < 10000);
+    round_trip(net, 2, 1);
+    net_advance(net, 600); /* an eighth less with every heartbeat */
+    EXPECT(net_status(net, 2).election <= 115);
+}
+
+TEST(a_follower_that_hears_irregularly_waits_longer)
+{
+    struct net *net = paced(5000);
+    for (uint32_t i = 0; i < 4; i++) {
+        net_cut(net, 1, 3, true);
+        net_advance(net, 60);
+        net_cut(net, 1, 3, false);
+        net_advance(net, 30);
+    }
+    EXPECT(net_status(net, 3).election >= 180);
+    EXPECT(net_status(net, 1).election >= 180); /* and so does the leader, that waits for it */
+    EXPECT_EQ(net_status(net, 2).election, 100);
+}
+
+TEST(without_a_limit_the_timeout_never_moves)
+{
+    struct net *net = paced(0);
+    slow_write(net, 3, 80);
+    round_trip(net, 3, 400);
+    EXPECT_EQ(net_status(net, 3).election, 100);
+}
+
+TEST(a_leader_whose_disk_goes_silent_hands_over_to_one_that_writes)
+{
+    struct net *net = paced(5000);
+    net->nodes[1].stalled = true;
+    EXPECT_EQ(net_propose(net, 1, "held by the others"), SH_OK);
+    net_advance(net, 99);
+    EXPECT_EQ(net_leader(net), 1);
+    net_advance(net, 12); /* the next heartbeat */
+    EXPECT(net_leader(net) == 2 || net_leader(net) == 3);
+    EXPECT_EQ(net_propose(net, net_leader(net), "goes on"), SH_OK);
+    net_advance(net, 20);
+    EXPECT(net_commit(net, net_leader(net)) >= 4);
+    net->nodes[1].stalled = false;
+    net_advance(net, 20);
+    EXPECT_EQ(net_commit(net, 1), net_commit(net, net_leader(net)));
+}
+
+TEST(where_all_disks_are_silent_the_leader_stays)
+{
+    struct net *net = paced(5000);
+    for (uint64_t id = 1; id <= 3; id++) {
+        net->nodes[id].stalled = true;
+    }
+    EXPECT_EQ(net_propose(net, 1, "held by nobody"), SH_OK);
+    net_advance(net, 900);
+    EXPECT_EQ(net_leader(net), 1);
+    EXPECT_EQ(net_status(net, 1).term, 1);
+}
+
+TEST(a_leader_that_was_not_told_to_keeps_office_with_a_silent_disk)
+{
+    struct net *net = net_three();
+    net->nodes[1].stalled = true;
+    EXPECT_EQ(net_propose(net, 1, "held by the others"), SH_OK);
+    net_advance(net, 900);
+    EXPECT_EQ(net_leader(net), 1);
+}
