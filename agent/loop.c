@@ -211,7 +211,13 @@ static void end_newcomer(struct loop *l, uint64_t now_us, enum sh_err err)
 static void take_refusal(struct loop *l, uint64_t now_us, const struct link_event *e)
 {
     size_t refused = 0;
-    journal_error("control plane: %s", e->text);
+    /* A newcomer of another version may be dialled by those that heard its gossip: its own dialling
+     * says the same, with the address that it was given. */
+    bool echo = e->err == SH_ERR_VERSION && e->addr.port == 0 && l->door_count > 0 &&
+                replica_is_dormant(l->replica);
+    if (!echo) {
+        journal_error("control plane: %s", e->text);
+    }
     for (size_t i = 0; i < l->door_count; i++) {
         struct door *door = &l->doors[i];
         door->refused = door->refused || link_addr_equal(&door->addr, &e->addr);
