@@ -3,6 +3,7 @@
  * shoal-sim: runs scenarios and storms. Every seed runs in a process of its own, so that a core
  * that panics is one failed seed with the command that shows it again. */
 #include "sim/apart.h"
+#include "sim/explore.h"
 #include "sim/judge.h"
 #include "sim/shrink.h"
 
@@ -25,6 +26,8 @@ enum { EXIT_BROKEN = 1, EXIT_USAGE = 2, FAILURES_SHOWN = 10, SHRINK_RUNS = 3000 
     "                       [--for SECONDS] [--stop] [--pairs]\n"                                  \
     "       shoal-sim shrink --seed N [--agents N] [--events N] [--runs N] [--out FILE]\n"         \
     "       shoal-sim check-history [--budget N] FILE...\n"                                        \
+    "       shoal-sim explore [--terms N] [--proposals N] [--crashes N] [--writes N]\n"            \
+    "                         [--depth N] [--states N] [--no-pre-vote] [--led]\n"                  \
     "       shoal-sim help            the language of scenarios, and of histories\n"               \
     "\n"                                                                                           \
     "Runs a whole cluster in virtual time. One seed prints a time line, several a summary.\n"      \
@@ -323,6 +326,84 @@ static int shrink(const struct options *o)
     return err == SH_OK ? 0 : EXIT_BROKEN;
 }
 
+/* ---- explore ---- */
+
+static bool read_bounds(int argc, char **argv, struct sim_explore_bounds *b)
+{
+    struct {
+        const char *name;
+        uint32_t *out;
+        uint32_t least;
+        uint32_t most;
+    } rows[] = {{"--terms", &b->terms, 1, SIM_EXPLORE_TERMS_MAX},
+                {"--proposals", &b->proposals, 0, SIM_EXPLORE_PROPOSALS_MAX},
+                {"--crashes", &b->crashes, 0, 100},
+                {"--writes", &b->writes, 1, SIM_EXPLORE_WRITES_MAX - 1},
+                {"--depth", &b->depth, 1, 10000}};
+    for (int i = 2; i < argc; i++) {
+        uint64_t value = 0;
+        bool number = i + 1 < argc && read_whole(argv[i + 1], &value);
+        bool known = false;
+        if (strcmp(argv[i], "--no-pre-vote") == 0) {
+            b->pre_vote = false;
+            continue;
+        }
+        if (strcmp(argv[i], "--led") == 0) {
+            b->led = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--states") == 0 && number && value > 0 && value < UINT32_MAX) {
+            b->states = value;
+            i++;
+            continue;
+        }
+        for (size_t k = 0; k < SH_COUNT(rows) && number; k++) {
+            if (strcmp(argv[i], rows[k].name) == 0 && value >= rows[k].least &&
+                value <= rows[k].most) {
+                *rows[k].out = (uint32_t)value;
+                known = true;
+            }
+        }
+        if (!known) {
+            (void)fprintf(stderr, "shoal-sim: explore: '%s' is not known, or its number\n%s",
+                          argv[i], USAGE);
+            return false;
+        }
+        i++;
+    }
+    return true;
+}
+
+static int run_explore(int argc, char **argv)
+{
+    struct sim_explore_bounds bounds = {.terms = 2,
+                                        .proposals = 1,
+                                        .crashes = 1,
+                                        .writes = 1,
+                                        .depth = 16,
+                                        .states = 20000000,
+                                        .pre_vote = true};
+    if (!read_bounds(argc, argv, &bounds)) {
+        return EXIT_USAGE;
+    }
+    struct sim_explore_report *r = malloc(sizeof *r);
+    SH_CHECK(r != NULL);
+    uint64_t begun = sh_now_us();
+    sim_explore(&bounds, r);
+    uint64_t took = sh_now_us() - begun;
+    if (!r->held) {
+        (void)printf("%s", r->failure);
+    }
+    (void)printf(
+        "%s: %" PRIu64 " states, %" PRIu64 " transitions, depth %u%s; %" PRIu64
+        " steps of cores gave %" PRIu64 " states of nodes and %u messages; %" PRIu64 " ms\n",
+        r->held ? "held" : "BROKEN", r->states, r->transitions, r->depth,
+        r->complete ? ", nothing beyond" : "", r->steps, r->node_states, r->messages, took / 1000);
+    int status = r->held ? 0 : EXIT_BROKEN;
+    free(r);
+    return status;
+}
+
 int main(int argc, char **argv)
 {
     struct options o = {.first = 1, .last = 1, .agents = 5, .events = 20000, .runs = SHRINK_RUNS};
@@ -336,6 +417,9 @@ int main(int argc, char **argv)
         o.first = 0; /* the scenario's own */
         o.last = 0;
         return read_options(argc - 1, argv + 1, &o) ? run_scenario(&o) : EXIT_USAGE;
+    }
+    if (strcmp(verb, "explore") == 0) {
+        return run_explore(argc, argv);
     }
     if (strcmp(verb, "check-history") == 0) {
         return sim_judge_files(argc - 2, argv + 2);

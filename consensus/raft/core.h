@@ -160,7 +160,8 @@ bool raft_log_conf_within(const struct raft *r, uint64_t after, uint64_t upto);
 uint64_t raft_log_token(struct raft *r);
 void raft_log_persisted(struct raft *r, uint64_t token);
 void raft_log_check(const struct raft *r);
-uint64_t raft_log_digest(const struct raft *r, uint64_t seed);
+/* base: taken off the numbers of writes. */
+uint64_t raft_log_digest(const struct raft *r, uint64_t seed, uint64_t base);
 
 /* raft.c */
 struct raft_msg *raft_out(struct raft *r, enum raft_msg_type type, uint64_t to);

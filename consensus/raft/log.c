@@ -444,17 +444,23 @@ void raft_log_check(const struct raft *r)
     }
 }
 
-uint64_t raft_log_digest(const struct raft *r, uint64_t seed)
+uint64_t raft_log_digest(const struct raft *r, uint64_t seed, uint64_t base)
 {
     const struct raft_log *log = &r->log;
-    uint64_t numbers[] = {log->first,      log->last,         log->durable,      log->tail_first,
-                          log->conf_floor, log->token_issued, log->token_durable};
+    uint64_t numbers[] = {log->first,
+                          log->last,
+                          log->durable,
+                          log->tail_first,
+                          log->conf_floor,
+                          log->token_issued - base,
+                          log->token_durable - base};
     uint64_t hash = sh_hash64(seed, numbers, sizeof numbers);
     hash = sh_hash64(hash, runs_of(r), log->run_count * sizeof(struct raft_run));
     hash = sh_hash64(hash, log->conf_at, log->conf_count * sizeof log->conf_at[0]);
     for (uint32_t i = 0; i < log->token_ring.count; i++) {
-        const struct raft_token *token = &log->tokens[sh_ring_at(&log->token_ring, i)];
-        hash = sh_hash64(hash, token, sizeof *token);
+        struct raft_token token = log->tokens[sh_ring_at(&log->token_ring, i)];
+        token.token -= base;
+        hash = sh_hash64(hash, &token, sizeof token);
     }
     for (uint64_t i = log->tail_first; i <= log->last; i++) {
         const struct raft_slot *slot = slot_at(r, i);

@@ -57,6 +57,11 @@ size_t raft_bytes(const struct raft_limits *limits)
     return layout_of(limits).total;
 }
 
+size_t raft_value_bytes(const struct raft_limits *limits)
+{
+    return layout_of(limits).views;
+}
+
 static void check_config(const struct raft_config *config)
 {
     SH_CHECK_CMP(config->id, >, 0);

@@ -244,6 +244,9 @@ struct raft_status {
 struct raft;
 
 size_t raft_bytes(const struct raft_limits *limits);
+/* So many leading bytes of a core's block are its value; what lies behind them is scratch of one
+ * step. Whoever keeps many cores keeps these, and copies them back into a block to step one. */
+size_t raft_value_bytes(const struct raft_limits *limits);
 /* Carved from the arena; config and boot are copied. Panics on a boot state that contradicts
  * itself. */
 struct raft *raft_init(struct sh_arena *arena, const struct raft_config *config,
@@ -256,6 +259,9 @@ void raft_check(const struct raft *raft); /* panics on a broken invariant; O(tai
 void raft_status(const struct raft *raft, struct raft_status *status);
 /* Equal for cores that will behave equally from now on; O(tail bytes). */
 uint64_t raft_digest(const struct raft *raft);
+/* The same for hosts that always give the same time: leaves out clocks and the generator, and takes
+ * numbers of writes and log reads in relation to the newest. */
+uint64_t raft_digest_timeless(const struct raft *raft);
 /* An entry of the in-memory tail, borrowed until the next step; false: read it from the log. */
 bool raft_entry(const struct raft *raft, uint64_t index, struct raft_entry *entry);
 /* Term of a log entry; false outside the log or below what is remembered. O(log terms). */

@@ -102,7 +102,8 @@ void raft_check(const struct raft *r)
 }
 
 /* Field by field: structs have padding, and rings have stale corners. */
-static uint64_t digest_peer(const struct raft *r, const struct raft_peer *p, uint64_t hash)
+static uint64_t digest_peer(const struct raft *r, const struct raft_peer *p, uint64_t hash,
+                            bool timeless)
 {
     uint64_t numbers[] = {p->id,
                           (uint64_t)p->state,
@@ -115,9 +116,10 @@ static uint64_t digest_peer(const struct raft *r, const struct raft_peer *p, uin
                           p->pending_snapshot,
                           p->sent_commit,
                           p->read_round,
-                          p->read_request,
+                          timeless && p->read_request != 0 ? r->request - p->read_request + 1
+                                                           : p->read_request,
                           p->inflight_bytes,
-                          r->config.election_max != 0 ? p->beat_at : 0};
+                          !timeless && r->config.election_max != 0 ? p->beat_at : 0};
     hash = sh_hash64(hash, numbers, sizeof numbers);
     const struct raft_inflight *rows = raft_part(r, r->layout.inflight);
     rows += (size_t)p->slot * r->peers.inflight_msgs;
@@ -127,12 +129,11 @@ static uint64_t digest_peer(const struct raft *r, const struct raft_peer *p, uin
     return hash;
 }
 
-uint64_t raft_digest(const struct raft *r)
+/* Everything but clocks, the generator, and numbers that only count. */
+static uint64_t digest_rest(const struct raft *r, uint64_t hash, bool timeless)
 {
+    uint64_t base = timeless ? r->log.token_durable : 0;
     uint64_t numbers[] = {r->config.id,
-                          r->config.election,
-                          r->config.heartbeat,
-                          r->now,
                           r->term,
                           r->vote,
                           r->commit,
@@ -140,19 +141,40 @@ uint64_t raft_digest(const struct raft *r)
                           (uint64_t)r->role,
                           r->leader,
                           r->conf_index,
-                          r->election_start,
-                          r->election_timeout,
-                          r->heartbeat_start,
-                          r->hint_deadline,
-                          r->hint_until,
-                          r->term_token,
-                          r->install_token,
+                          r->term_token > base ? r->term_token - base : 0,
+                          r->install_token > base ? r->install_token - base : 0,
                           r->install_index,
                           r->transferee,
                           r->pending_conf,
                           r->uncommitted,
                           r->read_sent,
-                          r->read_acked,
+                          r->read_acked};
+    hash = sh_hash64(hash, numbers, sizeof numbers);
+    uint8_t conf[RAFT_CONF_BYTES_MAX];
+    struct sh_writer w = sh_writer_over(conf, sizeof conf);
+    raft_conf_encode(&r->conf, &w);
+    hash = sh_hash64(hash, conf, w.used);
+    hash = raft_log_digest(r, hash, base);
+    for (uint32_t i = 0; i < r->peers.count; i++) {
+        hash = digest_peer(r, &r->peers.list[i], hash, timeless);
+    }
+    const struct raft_pending_read *reads = raft_part(r, r->layout.reads);
+    for (uint32_t i = 0; i < r->read_ring.count; i++) {
+        hash = sh_hash64(hash, &reads[sh_ring_at(&r->read_ring, i)], sizeof *reads);
+    }
+    return hash;
+}
+
+uint64_t raft_digest(const struct raft *r)
+{
+    uint64_t numbers[] = {r->config.election,
+                          r->config.heartbeat,
+                          r->now,
+                          r->election_start,
+                          r->election_timeout,
+                          r->heartbeat_start,
+                          r->hint_deadline,
+                          r->hint_until,
                           r->request,
                           r->pace.least,
                           r->pace.round_trip,
@@ -164,17 +186,11 @@ uint64_t raft_digest(const struct raft *r)
         hash = sh_hash64(hash, r->pace.writes.count, sizeof r->pace.writes.count);
         hash = sh_hash64(hash, r->pace.gaps.count, sizeof r->pace.gaps.count);
     }
-    uint8_t conf[RAFT_CONF_BYTES_MAX];
-    struct sh_writer w = sh_writer_over(conf, sizeof conf);
-    raft_conf_encode(&r->conf, &w);
-    hash = sh_hash64(hash, conf, w.used);
-    hash = raft_log_digest(r, hash);
-    for (uint32_t i = 0; i < r->peers.count; i++) {
-        hash = digest_peer(r, &r->peers.list[i], hash);
-    }
-    const struct raft_pending_read *reads = raft_part(r, r->layout.reads);
-    for (uint32_t i = 0; i < r->read_ring.count; i++) {
-        hash = sh_hash64(hash, &reads[sh_ring_at(&r->read_ring, i)], sizeof *reads);
-    }
-    return hash;
+    return digest_rest(r, hash, false);
+}
+
+uint64_t raft_digest_timeless(const struct raft *r)
+{
+    bool clocks[] = {r->hint_deadline != 0, r->now < r->hint_until};
+    return digest_rest(r, sh_hash64(2, clocks, sizeof clocks), true);
 }
