@@ -134,6 +134,22 @@ static enum sh_err open_trust(struct service *s, struct reason *why)
 
 /* ---- stores ---- */
 
+/* A voter that lost or forgot a part of its log or its votes must not vote under its old identity:
+ * the directory as a whole is put aside, and a new agent fetches the state. */
+static void say_lost(const struct service *s, const char *path, enum sh_err err, const char *text,
+                     struct reason *why)
+{
+    const char *data = dir_path(s->dir);
+    bool secret_inside = s->options->secret_file[0] == '\0';
+    (void)snprintf(why->text, sizeof why->text,
+                   "%s is %s (%s). This agent must not go on as it was: mv %s %s.damaged; then "
+                   "shoal agent --data %s --join HOST:%u --secret %s%s --name NEW_NAME starts a "
+                   "new one that fetches the cluster's state",
+                   path, err == SH_ERR_CORRUPT ? "damaged" : "gone", text, data, data, data,
+                   AGENT_LISTEN_PORT, secret_inside ? data : s->options->secret_file,
+                   secret_inside ? ".damaged/secret" : "");
+}
+
 /* options without their path. */
 static enum sh_err open_kv(struct service *s, const char *name, struct kv_rocks_options options,
                            struct kv **out, struct reason *why)
@@ -144,10 +160,7 @@ static enum sh_err open_kv(struct service *s, const char *name, struct kv_rocks_
     options.path = path;
     enum sh_err err = kv_rocks_open(&options, out, text);
     if (err == SH_ERR_CORRUPT || err == SH_ERR_NOT_FOUND) {
-        (void)snprintf(why->text, sizeof why->text,
-                       "%s is %s (%s). Move %s aside and start again with --join: the agent then "
-                       "is a new one and fetches the cluster's state",
-                       path, err == SH_ERR_CORRUPT ? "damaged" : "gone", text, dir_path(s->dir));
+        say_lost(s, path, err, text, why);
     } else if (err != SH_OK) {
         (void)snprintf(why->text, sizeof why->text, "%s", text);
     }
@@ -161,6 +174,27 @@ static void store_failed(void *ctx, enum sh_err err, const char *text)
     _Exit(CLI_INTERNAL);
 }
 
+/* Blobs, metrics and logs have copies on other agents: a damaged store of them is put aside, and
+ * the agent goes on with an empty one under its identity. */
+static enum sh_err open_bulk(struct service *s, struct reason *why)
+{
+    char moved[DIR_PATH_MAX + 1];
+    struct kv_rocks_options options = {
+        .cfs = stores_bulk_families, .cf_count = STORES_BULK_CFS, .create = true, .yields = true};
+    enum sh_err err = open_kv(s, STORES_BULK, options, &s->bulk_kv, why);
+    if (err != SH_ERR_CORRUPT) {
+        return err;
+    }
+    err = dir_quarantine(s->dir, STORES_BULK, moved, why->text);
+    if (err == SH_OK) {
+        journal_error("the store of blobs, metrics and logs was damaged and is kept as %s; this "
+                      "agent begins an empty one, copies are on other agents",
+                      moved);
+        err = open_kv(s, STORES_BULK, options, &s->bulk_kv, why);
+    }
+    return err;
+}
+
 /* A voter that lost its log could vote twice in a term: once there was one, it is never made anew.
  */
 static enum sh_err open_kvs(struct service *s, struct reason *why)
@@ -172,13 +206,7 @@ static enum sh_err open_kvs(struct service *s, struct reason *why)
             .cfs = stores_state_families, .cf_count = STORES_STATE_CFS, .create = !stored};
         err = open_kv(s, STORES_STATE, state, &s->state, why);
     }
-    if (err == SH_OK) {
-        struct kv_rocks_options bulk = {.cfs = stores_bulk_families,
-                                        .cf_count = STORES_BULK_CFS,
-                                        .create = true,
-                                        .yields = true};
-        err = open_kv(s, STORES_BULK, bulk, &s->bulk_kv, why);
-    }
+    err = err != SH_OK ? err : open_bulk(s, why);
     if (err == SH_OK && !stored) {
         err = dir_write(s->dir, STORES_STORED, "1", 1, why->text);
     }
@@ -207,9 +235,14 @@ static enum sh_err open_log(struct service *s, struct reason *why)
     }
     if (err != SH_OK) {
         char text[KV_TEXT_BYTES];
+        char path[DIR_PATH_MAX + 1];
+        dir_entry(s->dir, STORES_STATE, path);
         kv_error_text(s->state, text);
-        (void)snprintf(why->text, sizeof why->text, "%s/state: %s %s", dir_path(s->dir),
-                       sh_err_text(err), text);
+        if (err == SH_ERR_CORRUPT) {
+            say_lost(s, path, err, text[0] != '\0' ? text : sh_err_text(err), why);
+        } else {
+            (void)snprintf(why->text, sizeof why->text, "%s: %s %s", path, sh_err_text(err), text);
+        }
     }
     return err;
 }
