@@ -101,8 +101,9 @@ static void tell_name_taken(struct planner *p, const struct wire_node *newcomer,
     sh_hex(id, owner->id, SH_NODE_ID_BYTES);
     (void)snprintf(text, sizeof text,
                    "the name %s belongs to agent %.8s at %s: start it with its own directory, or "
-                   "give this one another --name",
-                   owner->name, id, owner->addr);
+                   "give this one another --name; if that agent is gone for good, `shoal node "
+                   "remove %s` frees its name",
+                   owner->name, id, owner->addr, owner->name);
     struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
     sh_put_u32(&w, SH_ERR_EXISTS);
     sh_put_str(&w, text);
@@ -110,6 +111,33 @@ static void tell_name_taken(struct planner *p, const struct wire_node *newcomer,
     /* Not sent: the next pass says it again. */
     SH_MAY_FAIL(loop_send(p->s->loop, newcomer->id, FRAME_NOT_ADMITTED,
                           (struct sh_span){.at = bytes, .size = w.used}));
+}
+
+static void remove_node(struct planner *p, const uint8_t *id)
+{
+    struct jobs_cmd cmd = {.type = JOBS_NODE_REMOVE};
+    memcpy(cmd.u.node_remove.node, id, SH_NODE_ID_BYTES);
+    propose(p, &cmd);
+}
+
+/* Who has the newcomer's address as well cannot live any more: it was replaced, and makes room as
+ * soon as gossip says so too. */
+static void make_room(struct planner *p, const struct wire_node *newcomer,
+                      const struct jobs_node *owner)
+{
+    struct service_member member;
+    if (strcmp(owner->addr, newcomer->addr) != 0) {
+        tell_name_taken(p, newcomer, owner);
+        return;
+    }
+    bool known = members_get(p->s->members, owner->id, &member);
+    bool ended = known && (member.liveness == SERVICE_DEAD || member.liveness == SERVICE_LEFT);
+    bool forgotten = !known && sh_now_us() - p->led_since_us >= PLANNER_REPLACED_US;
+    if (ended || forgotten) {
+        journal_info("agent %s at %s was replaced: agent %llu is removed", owner->name, owner->addr,
+                     (unsigned long long)owner->handle);
+        remove_node(p, owner->id);
+    }
 }
 
 static void admit(struct planner *p, const struct sh_table *table)
@@ -132,7 +160,7 @@ static void admit(struct planner *p, const struct sh_table *table)
         struct jobs_node other;
         if (jobs_node_by_name(table, a->name, &other) == SH_OK &&
             memcmp(other.id, a->node, SH_NODE_ID_BYTES) != 0) {
-            tell_name_taken(p, &m->node, &other);
+            make_room(p, &m->node, &other);
             continue;
         }
         propose(p, &cmd);
@@ -303,6 +331,11 @@ static void pass(struct planner *p)
         admit(p, table);
         if (voters_plan(p->voters, table, status, p->members, p->member_count, now_us)) {
             p->pause_us = PLANNER_PAUSE_US;
+        }
+        struct jobs_node gone;
+        if (voters_gone(p->voters, &gone)) {
+            journal_info("agent %s is away for a week: it is removed", gone.name);
+            remove_node(p, gone.id);
         }
         plan_places(p, table);
         fsm_view_close(view);

@@ -11,10 +11,12 @@
 #include "service.h"
 
 /* A pass at least this often while leading, with and without work or a change of voters at hand. */
-#define PLANNER_PAUSE_US    UINT64_C(200000)
-#define PLANNER_IDLE_US     UINT64_C(1000000)
-#define PLANNER_REST        4u               /* after a pass, in times its length */
-#define PLANNER_SETTLE_US   UINT64_C(600000) /* a new coordinator counts nobody as lost before */
+#define PLANNER_PAUSE_US  UINT64_C(200000)
+#define PLANNER_IDLE_US   UINT64_C(1000000)
+#define PLANNER_REST      4u               /* after a pass, in times its length */
+#define PLANNER_SETTLE_US UINT64_C(600000) /* a new coordinator counts nobody as lost before */
+/* An agent that gossip knows nothing of is taken for dead after so long in office. */
+#define PLANNER_REPLACED_US UINT64_C(10000000)
 #define PLANNER_REPORTS_MAX 64u
 #define PLANNER_REPORT_US   UINT64_C(5000000) /* a report is believed this long */
 

@@ -542,11 +542,14 @@ void replica_receive(struct replica *r, uint64_t now_us, const uint8_t from[SH_N
             return;
         }
     }
-    if (msg.to != r->handle) {
-        return; /* meant for an earlier life of this address */
+    if (msg.to > r->handle && (msg.type == RAFT_MSG_APP || msg.type == RAFT_MSG_HEARTBEAT)) {
+        journal_error("this agent was removed from the cluster while it was away: start it with "
+                      "an empty directory");
+        r->failure = SH_ERR_STALE; /* handles are never used again: no way back */
+        return;
     }
-    if (!handles_hear(&r->handles, msg.from, from)) {
-        return; /* that handle is another agent's */
+    if (msg.to != r->handle || !handles_hear(&r->handles, msg.from, from)) {
+        return; /* the sender's handle is another agent's */
     }
     if (disk_waiting(r->config.disk) > RECEIVE_BACKLOG_MAX) {
         return; /* lost, as on a wire: raft repeats it */

@@ -100,7 +100,7 @@ bool replica_leader(const struct replica *r, uint8_t out[SH_NODE_ID_BYTES]);
 bool replica_leads(const struct replica *r);
 /* Not admitted by any coordinator yet. */
 bool replica_is_dormant(const struct replica *r);
-/* Not OK: the agent must stop (its handle could not be made durable). */
+/* Not OK: the agent must stop (its handle could not be made durable, or is void: STALE). */
 enum sh_err replica_failure(const struct replica *r);
 
 /* A copy as of the last turn of the loop; any thread. */

@@ -26,6 +26,8 @@ struct voters {
     struct roles_change change; /* the newest answer */
     uint64_t changed_us;        /* when a change was proposed last, and on what; 0: never */
     struct raft_conf changed_from;
+    bool has_gone;
+    struct jobs_node gone;
     size_t presence_count;
     struct presence *presence; /* SH_NODES_MAX, as all below */
     struct roles_node *nodes;
@@ -142,6 +144,12 @@ static struct roles_node describe(struct voters *v, const struct jobs_node *row,
                               .presence = now_is,
                               .since_us = since_of(v, row->id, now_is, now_us),
                               .match = match_of(raft, row->handle)};
+    bool away = now_is == ROLES_DEAD || now_is == ROLES_LEFT;
+    if (away && now_us - node.since_us >= VOTERS_FORGET_US &&
+        !raft_conf_voter(&raft->conf, row->handle)) {
+        v->has_gone = true;
+        v->gone = *row;
+    }
     if (m != NULL) {
         node.domain = domain_of(&m->node);
         node.fsync_p99_us = m->node.fsync_p99_us;
@@ -171,6 +179,7 @@ static bool collect(struct voters *v, const struct sh_table *table, const struct
     bool leader_listed = false;
     uint8_t last[SH_NODE_ID_BYTES];
     *count = 0;
+    v->has_gone = false;
     while (rows == PAGE_ROWS && *count < SH_NODES_MAX) {
         if (jobs_node_list(table, after, v->page, PAGE_ROWS, &rows) != SH_OK) {
             return false;
@@ -275,4 +284,12 @@ bool voters_plan(struct voters *v, const struct sh_table *table,
         v->change = change;
     }
     return soon;
+}
+
+bool voters_gone(const struct voters *v, struct jobs_node *out)
+{
+    if (v->has_gone) {
+        *out = v->gone;
+    }
+    return v->has_gone;
 }

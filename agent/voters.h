@@ -12,6 +12,10 @@
 /* A change that was proposed and not seen applied is not proposed again before. */
 #define VOTERS_CHANGE_US UINT64_C(1000000)
 
+/* One that does not vote is removed from the tables after being dead or gone for this long, as far
+ * as this coordinator has seen: a new one counts anew. */
+#define VOTERS_FORGET_US UINT64_C(604800000000)
+
 struct voters;
 
 SH_MUST_USE enum sh_err voters_open(struct voters **out, struct service *s);
@@ -22,5 +26,8 @@ void voters_begin(struct voters *v, uint64_t now_us);
 bool voters_plan(struct voters *v, const struct sh_table *table,
                  const struct replica_status *status, const struct service_member *members,
                  size_t member_count, uint64_t now_us);
+
+/* One to be removed, by the newest look; false: nobody. */
+bool voters_gone(const struct voters *v, struct jobs_node *out);
 
 #endif

@@ -161,7 +161,12 @@ static json_t *nodes_json(const struct api_request *request, struct api_reply *r
     size_t count = service_members(request->service, members, SH_NODES_MAX);
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++) {
-        (void)json_array_append_new(list, member_json(service_view_table(view), &members[i], &st));
+        const struct sh_table *table = service_view_table(view);
+        struct jobs_node row;
+        bool away = members[i].liveness == SERVICE_DEAD || members[i].liveness == SERVICE_LEFT;
+        if (!away || jobs_node_get(table, members[i].node.id, &row) == SH_OK) { /* else removed */
+            (void)json_array_append_new(list, member_json(table, &members[i], &st));
+        }
     }
     service_view_close(view);
     free(members);
@@ -197,4 +202,56 @@ void api_get_node(const struct api_request *request, struct api_reply *reply)
         return;
     }
     api_reply_json(reply, 200, found);
+}
+
+static bool is_alive(const struct api_request *request, const struct jobs_node *node)
+{
+    struct service_member *members = malloc(SH_NODES_MAX * sizeof *members);
+    size_t count = members == NULL ? 0 : service_members(request->service, members, SH_NODES_MAX);
+    bool alive = members == NULL;
+    for (size_t i = 0; i < count; i++) {
+        bool same = memcmp(members[i].node.id, node->id, SH_NODE_ID_BYTES) == 0;
+        alive = alive || (same && (members[i].liveness == SERVICE_ALIVE ||
+                                   members[i].liveness == SERVICE_SUSPECT));
+    }
+    free(members);
+    return alive;
+}
+
+void api_remove_node(const struct api_request *request, struct api_reply *reply)
+{
+    const char *name = request->params[0];
+    struct service_view *view = NULL;
+    struct jobs_node node;
+    if (!api_open_here(request, reply, &view)) {
+        return;
+    }
+    enum sh_err err = jobs_node_by_name(service_view_table(view), name, &node);
+    service_view_close(view);
+    if (err == SH_ERR_NOT_FOUND) {
+        api_reply_error(reply, err, "node", name, "no such agent");
+        return;
+    }
+    if (err == SH_OK && is_alive(request, &node)) {
+        api_reply_error(reply, SH_ERR_CONFLICT, "node", name,
+                        "agent %s is alive, or was a moment ago: stop it first", name);
+        return;
+    }
+    struct jobs_cmd cmd = {.type = JOBS_NODE_REMOVE};
+    uint8_t bytes[64];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    struct jobs_result result;
+    memcpy(cmd.u.node_remove.node, node.id, SH_NODE_ID_BYTES);
+    err = err == SH_OK ? jobs_cmd_encode(&cmd, &w) : err;
+    if (err == SH_OK) {
+        err = service_propose(request->service, bytes, w.used, API_WRITE_TIMEOUT_US, &result);
+    }
+    if (err != SH_OK) {
+        api_reply_err(reply, err);
+        return;
+    }
+    api_reply_json(reply, 200,
+                   json_pack("{s:s, s:o, s:I}", "name", node.name, "id",
+                             spec_json_hex(node.id, sizeof node.id), "handle",
+                             (json_int_t)node.handle));
 }

@@ -10,6 +10,8 @@ const struct api_route API_ROUTES[] = {
     {"GET", "/status", "the agent and its view of the cluster", api_get_status, 0},
     {"GET", "/nodes", "all agents", api_get_nodes, 0},
     {"GET", "/nodes/{node}", "one agent, by id or name", api_get_node, 0},
+    {"POST", "/nodes/{node}/remove", "forget an agent that is dead or left, by its name",
+     api_remove_node, API_BODY_BYTES_MAX},
     {"GET", "/jobs", "jobs, newest first: state, limit, before; watch=1, from: changes (SSE)",
      api_get_jobs, 0},
     {"POST", "/jobs", "submit a job file; Idempotency-Key, owner", api_post_job,

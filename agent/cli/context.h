@@ -115,6 +115,7 @@ int cli_run_logs(struct cli *c);
 int cli_run_metrics(struct cli *c);
 int cli_run_watch(struct cli *c);
 int cli_run_nodes(struct cli *c);
+int cli_run_node_remove(struct cli *c);
 int cli_run_status(struct cli *c);
 int cli_run_dataset_add(struct cli *c);
 int cli_run_dataset_list(struct cli *c);

@@ -162,3 +162,25 @@ int cli_run_status(struct cli *c)
     json_decref(answer);
     return CLI_OK;
 }
+
+int cli_run_node_remove(struct cli *c)
+{
+    int status = CLI_OK;
+    char *path = cli_path(c, "/nodes/", c->args[0], "/remove");
+    if (path == NULL) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
+    }
+    struct cli_call call = {.method = "POST", .path = path, .timeout_s = CLI_CALL_S};
+    json_t *node = cli_ask(c, &call, &status);
+    free(path);
+    if (node == NULL) {
+        return status;
+    }
+    if (c->json) {
+        return cli_print_json(c, node);
+    }
+    (void)fprintf(c->out, "agent %s (%lld) is removed\n", cli_text(node, "name"),
+                  cli_integer(node, "handle"));
+    json_decref(node);
+    return CLI_OK;
+}

@@ -85,6 +85,8 @@ const struct cli_verb CLI_VERBS[] = {
      cli_run_why},
     {"stop", "JOB", "stop a job, keeping what there is", NO_OPTIONS, 1, 1, true, cli_run_stop},
     {"nodes", "", "agents and what they have", NO_OPTIONS, 0, 0, true, cli_run_nodes},
+    {"node remove", "NAME", "forget an agent that is dead or left; its name is free again",
+     NO_OPTIONS, 1, 1, true, cli_run_node_remove},
     {"status", "", "the agent that answers and its view of the cluster", NO_OPTIONS, 0, 0, true,
      cli_run_status},
     {"dataset add", "NAME PATH", "declare files on an agent as a data set; they stay there",

@@ -142,8 +142,10 @@ TEST(a_newcomer_keeps_the_handle_that_a_coordinator_calls_it_by)
     EXPECT(!replica_is_dormant(replica_rig.replica));
     EXPECT_EQ(replica_rig_status().raft.id, 5);
     EXPECT_EQ(replica_rig_status().raft.term, 3);
-    replica_rig_receive(COORDINATOR, replica_rig_heartbeat(6)); /* meant for somebody else */
+    replica_rig_receive(COORDINATOR, replica_rig_heartbeat(4)); /* meant for somebody else */
     EXPECT_EQ(replica_rig_status().raft.id, 5);
+    replica_rig_receive(COORDINATOR, replica_rig_heartbeat(6)); /* removed and admitted anew */
+    EXPECT_EQ(replica_failure(replica_rig.replica), SH_ERR_STALE);
     replica_rig_close_core();
     kv_mem_crash(replica_rig.kv, 0);
     EXPECT_EQ(wal_open(replica_rig.kv, CF_LOG, CF_META, &replica_rig.boot, &replica_rig.wal),
