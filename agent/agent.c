@@ -378,7 +378,6 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
                                  .applied = s->applied.index,
                                  .on_applied = service_on_applied,
                                  .ctx = s};
-    memcpy(apply.me, s->trust.node, SH_NODE_ID_BYTES);
     enum sh_err err = members_open(&s->members, s->trust.node);
     err = err != SH_OK ? err : proposals_open(&s->proposals);
     err = err != SH_OK ? err : reads_open(&s->reads, service_ask_read, s, READS_RESEND_US);
@@ -402,6 +401,7 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
     struct train_config train = {.s = s, .bulk = s->bulk, .threads = s->self.cpus, .cache = cache};
     err = err != SH_OK ? err : train_open(&s->train, &train);
     s->applied_index = s->applied.index;
+    s->life = sh_random_u64();
     apply.proposals = s->proposals;
     err = err != SH_OK ? err : apply_open(&s->apply, &apply);
     err = err != SH_OK ? err : loop_open(&s->loop, s, gossip, text);

@@ -59,26 +59,9 @@ static bool apply_normal(struct apply *a, const struct sh_table *table, const st
     if (e->bytes.size == 0) { /* a new term begins */
         return true;
     }
-    struct proposals_envelope envelope;
-    enum sh_err err = proposals_unseal(e->bytes, &envelope);
-    if (err != SH_OK) {
-        result->err = err;
-        return false;
-    }
-    struct jobs_entry entry = {.index = e->index, .term = e->term, .bytes = envelope.command};
+    struct jobs_entry entry = {.index = e->index, .term = e->term, .bytes = e->bytes};
     jobs_apply(a->jobs, table, &entry, result);
     return !result->halt;
-}
-
-static void answer_proposer(struct apply *a, const struct wal_entry *e,
-                            const struct jobs_result *result)
-{
-    struct proposals_envelope envelope;
-    if (e->type == RAFT_ENTRY_NORMAL && e->bytes.size > 0 &&
-        proposals_unseal(e->bytes, &envelope) == SH_OK &&
-        memcmp(envelope.origin, a->config.me, SH_NODE_ID_BYTES) == 0) {
-        proposals_done(a->config.proposals, envelope.number, result);
-    }
 }
 
 /* Applies entries up to the first CONF entry (not included) in one write. Returns how many. */
@@ -107,7 +90,7 @@ static enum sh_err apply_run(struct apply *a, uint32_t count, uint32_t *taken)
     a->applied = last->index;
     a->config.on_applied(a->config.ctx, last->index, a->results, *taken);
     for (uint32_t i = 0; i < *taken; i++) {
-        answer_proposer(a, &a->entries[i], &a->results[i]);
+        proposals_done(a->config.proposals, a->results[i].number, &a->results[i]);
     }
     tell(a, &(struct apply_event){.kind = APPLY_ADVANCED, .index = last->index});
     return SH_OK;

@@ -42,7 +42,6 @@ struct apply_config {
     struct wal *wal; /* borrowed; wal_read only */
     struct fsm *fsm; /* borrowed; owned by this thread until apply_stop */
     struct proposals *proposals;
-    uint8_t me[SH_NODE_ID_BYTES];
     uint64_t applied; /* where the tables are */
     /* After each write, on the apply thread: results of the entries it contained, in order. results
      * NULL: a snapshot has replaced the tables. */

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { COMMAND_MAX = 4096, ENTRY_MAX = COMMAND_MAX + PROPOSALS_ENVELOPE_HEAD };
+enum { ENTRY_MAX = 4096 };
 
 _Static_assert(SH_NODES_MAX + 2 <= WAL_SAVE_COUNT_MAX, "one batch founds a cluster");
 
@@ -41,12 +41,10 @@ static void add_voter(struct founding *f, uint64_t handle)
 
 static enum sh_err add_command(struct founding *f, const struct jobs_cmd *cmd)
 {
-    uint8_t command[COMMAND_MAX];
-    struct sh_writer w = sh_writer_over(command, sizeof command);
+    struct sh_writer w = sh_writer_over(f->payloads[f->count], ENTRY_MAX);
     enum sh_err err = jobs_cmd_encode(cmd, &w);
     if (err == SH_OK) {
-        proposals_seal(f->payloads[f->count], f->s->trust.node, 0, command, w.used);
-        add(f, RAFT_ENTRY_NORMAL, PROPOSALS_ENVELOPE_HEAD + w.used);
+        add(f, RAFT_ENTRY_NORMAL, w.used);
     }
     return err;
 }

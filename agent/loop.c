@@ -30,7 +30,7 @@ enum post_kind { POST_PROPOSAL, POST_CHANGE, POST_TRANSFER, POST_READ, POST_NODE
 
 struct post {
     enum post_kind kind;
-    void *bytes; /* PROPOSAL: envelope; CHANGE: struct raft_conf_change; owned by the post */
+    void *bytes; /* PROPOSAL: command; CHANGE: struct raft_conf_change; owned by the post */
     size_t size;
     uint64_t handle; /* READ: number of the round */
     uint8_t node[SH_NODE_ID_BYTES];
@@ -61,6 +61,7 @@ struct loop {
     uint8_t leader[SH_NODE_ID_BYTES]; /* last one that proposals were told of */
     uint64_t load_due_us;
     uint64_t ways_due_us;
+    uint64_t keep_due_us;
     struct inventory_load load;
     enum sh_err failure;
     struct door doors[LOOP_DOORS_MAX];
@@ -177,21 +178,21 @@ void loop_close(struct loop *loop)
 
 /* ---- proposals ---- */
 
-static void propose(struct loop *l, uint64_t now_us, struct sh_span envelope)
+static void propose(struct loop *l, uint64_t now_us, struct sh_span command)
 {
-    enum sh_err err = replica_propose(l->replica, now_us, envelope, sh_wall_us());
+    enum sh_err err = replica_propose(l->replica, now_us, command, sh_wall_us());
     uint8_t leader[SH_NODE_ID_BYTES];
     if (err == SH_ERR_NOT_LEADER && replica_leader(l->replica, leader)) {
         /* Lost, refused or FULL: its origin sends it again. */
         SH_MAY_FAIL(
-            link_send(l->control, now_us, leader, FRAME_PROPOSE, (struct sh_span){0}, envelope));
+            link_send(l->control, now_us, leader, FRAME_PROPOSE, (struct sh_span){0}, command));
     }
 }
 
 /* Only the coordinator takes proposals of others: passing them on again could go in circles. */
 static void take_proposal(struct loop *l, uint64_t now_us, struct sh_span bytes)
 {
-    if (replica_leads(l->replica) && bytes.size > PROPOSALS_ENVELOPE_HEAD) {
+    if (replica_leads(l->replica)) {
         propose(l, now_us, bytes);
     }
 }
@@ -538,6 +539,21 @@ static void publish(struct loop *l, uint64_t now_us)
     }
 }
 
+/* Says that the holder of this agent's session is there, though it proposes nothing. */
+static void keep_session(struct loop *l, uint64_t now_us)
+{
+    if (now_us < l->keep_due_us) {
+        return;
+    }
+    l->keep_due_us = now_us + LOOP_KEEP_US;
+    uint8_t bytes[64];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    struct jobs_cmd cmd = {.type = JOBS_SESSION_KEEP, .session = atomic_load(&l->s->session)};
+    if (cmd.session != 0 && jobs_cmd_encode(&cmd, &w) == SH_OK) {
+        propose(l, now_us, (struct sh_span){.at = bytes, .size = w.used});
+    }
+}
+
 /* Tells the others how busy this machine is and how slow its disk, when that has changed by a
  * twentieth, or to half or double. */
 static void measure_self(struct loop *l, uint64_t now_us)
@@ -612,6 +628,7 @@ static void turn(struct loop *l, uint64_t now_us)
     for (unsigned i = 0; i < TURN_EVENTS && queue_pop(l->posts, &p); i++) {
         take_post(l, now_us, &p);
     }
+    keep_session(l, now_us);
     replica_flush(l->replica, now_us);
     replica_tick(l->replica, now_us);
     if (l->failure == SH_OK) {

@@ -13,7 +13,8 @@
 #define LOOP_POSTS_MAX        1024u
 #define LOOP_DOORS_MAX        64u  /* addresses to join at */
 #define LOOP_REASON_BYTES     512u /* of a NOT_ADMITTED message {u32 err, str}, NUL included */
-#define LOOP_LEAVE_US         UINT64_C(6000000) /* longest graceful leave */
+#define LOOP_KEEP_US          (JOBS_SESSION_US / 4) /* between two words that our session is held */
+#define LOOP_LEAVE_US         UINT64_C(6000000)     /* longest graceful leave */
 
 struct loop;
 
@@ -27,7 +28,7 @@ SH_MUST_USE enum sh_err loop_run(struct loop *loop);
 
 /* ---- from any thread ---- */
 
-/* A sealed proposal; bytes are given. FULL: nothing was taken. */
+/* An encoded command; bytes are given. FULL: nothing was taken. */
 SH_MUST_USE enum sh_err loop_post_proposal(struct loop *loop, uint8_t *bytes, size_t size);
 void loop_post_change(struct loop *loop, const struct raft_conf_change *change);
 void loop_post_transfer(struct loop *loop, uint64_t to);

@@ -22,6 +22,7 @@
 #include "trust/trust.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct api;
 struct bulk;
@@ -59,6 +60,9 @@ struct service {
     struct planner *planner;     /* woken by any thread */
     struct train *train;
     struct api *api;
+
+    uint64_t life;                /* of this run, for its session */
+    atomic_uint_fast64_t session; /* that commands are proposed in; 0: none yet */
 
     pthread_mutex_t lock; /* what follows: who waits for the tables */
     pthread_cond_t applied_more;

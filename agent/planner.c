@@ -62,22 +62,18 @@ struct planner {
 
 static void propose(struct planner *p, struct jobs_cmd *cmd)
 {
-    uint8_t *bytes = malloc(PROPOSALS_ENVELOPE_HEAD + JOBS_CMD_BYTES_MAX);
+    uint8_t *bytes = malloc(JOBS_CMD_BYTES_MAX);
     if (bytes == NULL) {
         return; /* the next pass tries again */
     }
     cmd->stamp_us = sh_wall_us();
-    struct sh_writer w = sh_writer_over(bytes + PROPOSALS_ENVELOPE_HEAD, JOBS_CMD_BYTES_MAX);
-    if (jobs_cmd_encode(cmd, &w) != SH_OK) { /* made of what an agent said about itself */
-        free(bytes);
-        return;
-    }
-    size_t size = w.used;
-    uint8_t *envelope = malloc(PROPOSALS_ENVELOPE_HEAD + size);
-    if (envelope != NULL) {
-        proposals_seal(envelope, p->s->trust.node, 0, bytes + PROPOSALS_ENVELOPE_HEAD, size);
-        if (loop_post_proposal(p->s->loop, envelope, PROPOSALS_ENVELOPE_HEAD + size) != SH_OK) {
-            free(envelope);
+    struct sh_writer w = sh_writer_over(bytes, JOBS_CMD_BYTES_MAX);
+    enum sh_err err = jobs_cmd_encode(cmd, &w); /* made of what an agent said about itself */
+    uint8_t *copy = err == SH_OK ? malloc(w.used) : NULL;
+    if (copy != NULL) {
+        memcpy(copy, bytes, w.used);
+        if (loop_post_proposal(p->s->loop, copy, w.used) != SH_OK) {
+            free(copy);
         }
     }
     free(bytes);

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <time.h>
 
-enum { ENVELOPE_VERSION = 1 };
-
 struct place {
     pthread_cond_t changed; /* of its own: an applied entry wakes its proposer and nobody else */
     uint64_t number;        /* 0: free */
@@ -163,28 +161,4 @@ void proposals_kick(struct proposals *p)
         }
     }
     SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
-}
-
-void proposals_seal(uint8_t *out, const uint8_t origin[SH_NODE_ID_BYTES], uint64_t number,
-                    const void *command, size_t size)
-{
-    struct sh_writer w = sh_writer_over(out, PROPOSALS_ENVELOPE_HEAD + size);
-    sh_put_u8(&w, ENVELOPE_VERSION);
-    sh_put_bytes(&w, origin, SH_NODE_ID_BYTES);
-    sh_put_u64(&w, number);
-    sh_put_bytes(&w, command, size);
-    SH_CHECK(!w.full);
-}
-
-enum sh_err proposals_unseal(struct sh_span bytes, struct proposals_envelope *out)
-{
-    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
-    uint8_t version = sh_get_u8(&r);
-    sh_get_bytes(&r, out->origin, SH_NODE_ID_BYTES);
-    out->number = sh_get_u64(&r);
-    if (r.bad) {
-        return SH_ERR_CORRUPT;
-    }
-    out->command = (struct sh_span){.at = bytes.at + r.used, .size = sh_reader_left(&r)};
-    return version == ENVELOPE_VERSION ? SH_OK : SH_ERR_VERSION;
 }

@@ -519,7 +519,7 @@ static void compact(struct replica *r, uint64_t now_us)
 
 /* ---- events ---- */
 
-/* Members send no proposals: they travel as envelopes, which are judged before they enter the log.
+/* Members send no proposals: they travel as commands, which are judged before they enter the log.
  */
 static bool taken(enum raft_msg_type type)
 {
@@ -653,31 +653,30 @@ uint64_t replica_deadline_us(const struct replica *r)
     return staged ? r->staged_until_us : least;
 }
 
-enum sh_err replica_propose(struct replica *r, uint64_t now_us, struct sh_span envelope,
+enum sh_err replica_propose(struct replica *r, uint64_t now_us, struct sh_span command,
                             uint64_t stamp_us)
 {
     if (r->raft == NULL || r->role != RAFT_LEADER) {
         return SH_ERR_NOT_LEADER;
     }
-    struct proposals_envelope opened;
-    if (envelope.size > RAFT_ENTRY_BYTES_MAX || proposals_unseal(envelope, &opened) != SH_OK) {
+    if (command.size > RAFT_ENTRY_BYTES_MAX) {
         return SH_ERR_INVALID;
     }
     /* A command that somebody cannot decode would halt every agent for good. */
-    enum sh_err err = jobs_cmd_decode(opened.command.at, opened.command.size, &r->command);
+    enum sh_err err = jobs_cmd_decode(command.at, command.size, &r->command);
     if (err != SH_OK) {
         return err;
     }
     if (r->batch_count == REPLICA_BATCH_ENTRIES ||
-        r->batch_bytes + envelope.size > REPLICA_BATCH_BYTES) {
+        r->batch_bytes + command.size > REPLICA_BATCH_BYTES) {
         replica_flush(r, now_us);
     }
     uint8_t *copy = r->batch_memory + r->batch_bytes;
-    memcpy(copy, envelope.at, envelope.size);
-    SH_CHECK(jobs_cmd_stamp(copy + PROPOSALS_ENVELOPE_HEAD, opened.command.size, stamp_us));
+    memcpy(copy, command.at, command.size);
+    SH_CHECK(jobs_cmd_stamp(copy, command.size, stamp_us));
     r->batch[r->batch_count++] = (struct raft_entry){
-        .type = RAFT_ENTRY_NORMAL, .size = (uint32_t)envelope.size, .data = copy};
-    r->batch_bytes += envelope.size;
+        .type = RAFT_ENTRY_NORMAL, .size = (uint32_t)command.size, .data = copy};
+    r->batch_bytes += command.size;
     return SH_OK;
 }
 

@@ -83,10 +83,10 @@ void replica_round_trip(struct replica *r, uint64_t now_us, uint64_t rtt_p99_us)
 void replica_tick(struct replica *r, uint64_t now_us);
 uint64_t replica_deadline_us(const struct replica *r);
 
-/* Takes a copy of an envelope (proposals.h), its command stamped with stamp_us, for the next flush,
- * or flushes itself where there is no room. NOT_LEADER: replica_leader says who to send it to.
- * INVALID, CORRUPT, VERSION: this program does not take such a command. */
-SH_MUST_USE enum sh_err replica_propose(struct replica *r, uint64_t now_us, struct sh_span envelope,
+/* Takes a copy of an encoded command, stamped with stamp_us, for the next flush, or flushes itself
+ * where there is no room. NOT_LEADER: replica_leader says who to send it to. INVALID, CORRUPT,
+ * VERSION: this program does not take such a command. */
+SH_MUST_USE enum sh_err replica_propose(struct replica *r, uint64_t now_us, struct sh_span command,
                                         uint64_t stamp_us);
 /* Everything taken goes into the log as one proposal: one write, and one message to each follower,
  * for all that came in one turn of the loop. */

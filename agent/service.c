@@ -65,41 +65,98 @@ size_t service_members(struct service *s, struct service_member *out, size_t cap
 
 /* ---- writing ---- */
 
-enum sh_err service_propose(struct service *s, const void *command, size_t size,
-                            uint64_t timeout_us, struct jobs_result *out)
+/* One command of a session (0: none), sent until it was applied here. False: not before the
+ * deadline, or not at all for *err. */
+static bool deliver(struct service *s, uint64_t session, struct sh_span command, uint64_t deadline,
+                    struct jobs_result *out, unsigned *sends, enum sh_err *err)
 {
     uint64_t number;
-    uint64_t deadline = sh_now_us() + timeout_us;
     uint64_t resend_us = RESEND_US;
-    if (size == 0 || size > JOBS_CMD_BYTES_MAX) {
-        return SH_ERR_INVALID;
-    }
-    enum sh_err err = proposals_begin(s->proposals, &number);
-    if (err != SH_OK) {
-        return err;
-    }
     bool done = false;
-    while (!done && err == SH_OK) {
+    *sends = 0;
+    *err = proposals_begin(s->proposals, &number);
+    if (*err != SH_OK) {
+        return false;
+    }
+    while (!done && *err == SH_OK) {
         uint64_t now = sh_now_us();
         if (now >= deadline) {
             break;
         }
-        uint8_t *envelope = malloc(PROPOSALS_ENVELOPE_HEAD + size);
-        if (envelope == NULL) {
-            err = SH_ERR_NO_MEMORY;
+        uint8_t *copy = malloc(command.size);
+        if (copy == NULL) {
+            *err = SH_ERR_NO_MEMORY;
             break;
         }
-        proposals_seal(envelope, s->trust.node, number, command, size);
-        err = loop_post_proposal(s->loop, envelope, PROPOSALS_ENVELOPE_HEAD + size);
-        if (err != SH_OK) {
-            free(envelope);
+        memcpy(copy, command.at, command.size);
+        SH_CHECK(jobs_cmd_sign(copy, command.size, session, number));
+        *err = loop_post_proposal(s->loop, copy, command.size);
+        if (*err != SH_OK) {
+            free(copy);
             break;
         }
+        ++*sends;
         uint64_t left = deadline - now;
         done = proposals_wait(s->proposals, number, left < resend_us ? left : resend_us, out);
         resend_us = resend_us < RESEND_MAX_US ? 2 * resend_us : RESEND_MAX_US;
     }
     proposals_end(s->proposals, number);
+    return done;
+}
+
+/* Several threads may do this at once: one life of an agent has one session. Not OK: no answer. */
+static enum sh_err open_session(struct service *s, uint64_t deadline)
+{
+    uint8_t bytes[128];
+    struct jobs_result result;
+    unsigned sends = 0;
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    struct jobs_cmd *cmd = calloc(1, sizeof *cmd);
+    if (cmd == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    cmd->type = JOBS_SESSION_OPEN;
+    cmd->u.session_open.life = s->life;
+    memcpy(cmd->u.session_open.node, s->trust.node, SH_NODE_ID_BYTES);
+    enum sh_err err = jobs_cmd_encode(cmd, &w);
+    free(cmd);
+    struct sh_span command = {.at = bytes, .size = w.used};
+    if (err == SH_OK && deliver(s, 0, command, deadline, &result, &sends, &err)) {
+        err = result.err;
+        if (err == SH_OK) {
+            atomic_store(&s->session, result.handle);
+        }
+    }
+    return err;
+}
+
+/* A command that was sent once and met an expired session was not applied and never will be, so it
+ * is delivered again in another one. Sent more often, another entry of it may have been applied
+ * where this agent could not see it, in a snapshot: then nobody knows. */
+enum sh_err service_propose(struct service *s, const void *command, size_t size,
+                            uint64_t timeout_us, struct jobs_result *out)
+{
+    uint64_t deadline = sh_now_us() + timeout_us;
+    struct sh_span bytes = {.at = command, .size = size};
+    enum sh_err err = SH_OK;
+    bool done = false;
+    unsigned sends = 0;
+    if (size == 0 || size > JOBS_CMD_BYTES_MAX) {
+        return SH_ERR_INVALID;
+    }
+    while (!done && err == SH_OK && sh_now_us() < deadline) {
+        uint64_t session = atomic_load(&s->session);
+        if (session == 0) {
+            err = open_session(s, deadline);
+            continue;
+        }
+        done = deliver(s, session, bytes, deadline, out, &sends, &err);
+        if (done && out->code == JOBS_CODE_SESSION_UNKNOWN) {
+            (void)atomic_compare_exchange_strong(&s->session, &session, 0);
+            done = false;
+            err = sends > 1 ? SH_ERR_TIMEOUT : SH_OK;
+        }
+    }
     if (err != SH_OK || done) {
         return err != SH_OK ? err : out->err;
     }

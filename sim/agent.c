@@ -114,9 +114,6 @@ static void found(struct sim *sim, struct sim_agent *a)
     cmd->u.node_admit.bulk_port = a->node.bulk_port;
     cmd->u.node_admit.handle = 1;
     struct sh_writer w = sh_writer_over(s->command, sizeof s->command);
-    sh_put_u8(&w, 1);
-    sh_put_bytes(&w, a->id, SH_NODE_ID_BYTES);
-    sh_put_u64(&w, 0);
     SH_CHECK(jobs_cmd_encode(cmd, &w) == SH_OK);
     struct raft_conf_change change = {.count = 1, .changes = {{.type = RAFT_ADD_VOTER, .id = 1}}};
     uint8_t bytes[RAFT_CHANGE_BYTES_MAX];

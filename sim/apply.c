@@ -43,16 +43,12 @@ static void fail(struct sim *sim, struct sim_agent *a, enum sh_err err)
 static bool apply_one(struct sim *sim, struct sim_agent *a, const struct sh_table *table,
                       const struct wal_entry *e, struct jobs_result *result)
 {
-    uint8_t origin[SH_NODE_ID_BYTES];
-    uint64_t number;
-    struct sh_span command = {0};
     *result = (struct jobs_result){0};
     if (e->bytes.size > 0) {
-        command = sim_unseal(e->bytes, origin, &number);
-        struct jobs_entry entry = {.index = e->index, .term = e->term, .bytes = command};
+        struct jobs_entry entry = {.index = e->index, .term = e->term, .bytes = e->bytes};
         jobs_apply(a->jobs, table, &entry, result);
     }
-    sim_check_applied(&sim->check, a->number, e, command, result, table);
+    sim_check_applied(&sim->check, a->number, e, e->bytes, result, table);
     return !result->halt;
 }
 
@@ -113,7 +109,7 @@ static void after_run(struct sim *sim, struct sim_agent *a, uint32_t count)
     fsm_abort(a->fsm);
     for (uint32_t i = 0; i < count; i++) {
         if (s->wal[i].bytes.size > 0) {
-            sim_proposals_done(sim, a, s->wal[i].bytes, &s->results[i]);
+            sim_proposals_done(sim, a, &s->results[i]);
         }
     }
     if (changed &&

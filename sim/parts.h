@@ -68,7 +68,7 @@ void sim_replica_begin(struct sim *sim, struct sim_agent *a);
 /* CONF_APPLIED: a->conf is what it gave. */
 void sim_replica_conf(struct sim *sim, struct sim_agent *a, const struct raft_event *event);
 void sim_replica_clear(struct sim_agent *a); /* held messages */
-enum sh_err sim_replica_propose(struct sim *sim, struct sim_agent *a, uint8_t *envelope,
+enum sh_err sim_replica_propose(struct sim *sim, struct sim_agent *a, uint8_t *command,
                                 size_t size);
 
 /* ---- apply.c ---- */
@@ -84,14 +84,12 @@ bool sim_propose(struct sim *sim, struct sim_agent *a, enum sim_source source, u
                  uint32_t attempt, const struct jobs_cmd *cmd, uint64_t timeout_us);
 /* The planner's: nobody waits for it. */
 void sim_propose_plainly(struct sim *sim, struct sim_agent *a, const struct jobs_cmd *cmd);
-void sim_proposals_done(struct sim *sim, struct sim_agent *a, struct sh_span envelope,
-                        const struct jobs_result *result);
+void sim_proposals_done(struct sim *sim, struct sim_agent *a, const struct jobs_result *result);
 void sim_proposals_receive(struct sim *sim, struct sim_agent *a, struct sh_span bytes);
 void sim_proposals_kick(struct sim *sim, struct sim_agent *a); /* a new coordinator is known */
 void sim_proposals_tick(struct sim *sim, struct sim_agent *a);
 uint64_t sim_proposals_deadline(const struct sim_agent *a);
 void sim_proposals_clear(struct sim_agent *a);
-struct sh_span sim_unseal(struct sh_span envelope, uint8_t *origin, uint64_t *number);
 
 /* ---- gossip.c ---- */
 void sim_gossip_open(struct sim *sim, struct sim_agent *a);

@@ -1,14 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Commands of an agent on their way through the log, as agent/proposals.c and service_propose: sent
- * to the coordinator again and again until this agent has applied them or the deadline passes.
- * Envelope: u8 version, node id of the origin, u64 number, command. */
+ * to the coordinator again and again until this agent has applied them or the deadline passes. */
 #include "sim/parts.h"
 
 #include <stdlib.h>
 #include <string.h>
-
-enum { ENVELOPE_VERSION = 1 };
 
 static void settle_due(struct sim_agent *a)
 {
@@ -22,24 +19,13 @@ static void settle_due(struct sim_agent *a)
     }
 }
 
-struct sh_span sim_unseal(struct sh_span envelope, uint8_t *origin, uint64_t *number)
-{
-    struct sh_reader r = sh_reader_over(envelope.at, envelope.size);
-    SH_CHECK_CMP(sh_get_u8(&r), ==, ENVELOPE_VERSION);
-    sh_get_bytes(&r, origin, SH_NODE_ID_BYTES);
-    *number = sh_get_u64(&r);
-    SH_CHECK(!r.bad);
-    return (struct sh_span){.at = envelope.at + r.used, .size = sh_reader_left(&r)};
-}
-
-static size_t seal(struct sim *sim, const struct sim_agent *a, uint64_t number,
-                   const struct jobs_cmd *cmd)
+/* Numbers say whose they are: agents have no session here, so that what makes a command safe to
+ * repeat without one (keys, fences) is what is examined. */
+static size_t seal(struct sim *sim, uint64_t number, const struct jobs_cmd *cmd)
 {
     struct sh_writer w = sh_writer_over(sim->scratch->command, sizeof sim->scratch->command);
-    sh_put_u8(&w, ENVELOPE_VERSION);
-    sh_put_bytes(&w, a->id, SH_NODE_ID_BYTES);
-    sh_put_u64(&w, number);
     SH_CHECK(jobs_cmd_encode(cmd, &w) == SH_OK);
+    SH_CHECK(jobs_cmd_sign(sim->scratch->command, w.used, 0, number));
     return w.used;
 }
 
@@ -56,7 +42,7 @@ static void post(struct sim *sim, struct sim_agent *a, uint8_t *bytes, size_t si
 
 void sim_propose_plainly(struct sim *sim, struct sim_agent *a, const struct jobs_cmd *cmd)
 {
-    post(sim, a, sim->scratch->command, seal(sim, a, 0, cmd));
+    post(sim, a, sim->scratch->command, seal(sim, 0, cmd));
 }
 
 bool sim_propose(struct sim *sim, struct sim_agent *a, enum sim_source source, uint32_t request,
@@ -72,7 +58,7 @@ bool sim_propose(struct sim *sim, struct sim_agent *a, enum sim_source source, u
     struct sim_proposal *p = &a->proposals[place];
     uint64_t now = sim_local(sim, a);
     a->proposal_next += a->proposal_next == UINT64_MAX ? 2 : 1;
-    size_t size = seal(sim, a, a->proposal_next, cmd);
+    size_t size = seal(sim, a->proposal_next, cmd);
     *p = (struct sim_proposal){.number = a->proposal_next,
                                .source = source,
                                .request = request,
@@ -103,17 +89,13 @@ static void answer(struct sim *sim, struct sim_agent *a, struct sim_proposal *p,
     }
 }
 
-void sim_proposals_done(struct sim *sim, struct sim_agent *a, struct sh_span envelope,
-                        const struct jobs_result *result)
+void sim_proposals_done(struct sim *sim, struct sim_agent *a, const struct jobs_result *result)
 {
-    uint8_t origin[SH_NODE_ID_BYTES];
-    uint64_t number;
-    (void)sim_unseal(envelope, origin, &number);
-    if (number == 0 || memcmp(origin, a->id, SH_NODE_ID_BYTES) != 0) {
+    if (result->number == 0) {
         return;
     }
     for (uint32_t i = 0; i < SIM_PROPOSALS_MAX; i++) {
-        if (a->proposals[i].number == number) {
+        if (a->proposals[i].number == result->number) {
             (void)sim_gap(sim, a, SIM_GAP_REPLYING); /* a doomed agent's answer goes nowhere */
             answer(sim, a, &a->proposals[i], result->err, result->unit.job);
             return;
@@ -124,7 +106,7 @@ void sim_proposals_done(struct sim *sim, struct sim_agent *a, struct sh_span env
 void sim_proposals_receive(struct sim *sim, struct sim_agent *a, struct sh_span bytes)
 {
     struct sim_scratch *s = sim->scratch;
-    if (a->role == RAFT_LEADER && a->raft != NULL && bytes.size > SIM_ENVELOPE_HEAD) {
+    if (a->role == RAFT_LEADER && a->raft != NULL) {
         SH_CHECK_CMP(bytes.size, <=, sizeof s->command);
         memcpy(s->command, bytes.at, bytes.size);
         /* Refused: its origin sends it again. */

@@ -395,17 +395,14 @@ void sim_replica_log_read(struct sim *sim, struct sim_agent *a, const struct raf
     sim_replica_step(sim, a, &event);
 }
 
-enum sh_err sim_replica_propose(struct sim *sim, struct sim_agent *a, uint8_t *envelope,
-                                size_t size)
+enum sh_err sim_replica_propose(struct sim *sim, struct sim_agent *a, uint8_t *command, size_t size)
 {
     if (a->doomed || a->raft == NULL || a->role != RAFT_LEADER) {
         return SH_ERR_NOT_LEADER;
     }
-    SH_CHECK_CMP(size, >, SIM_ENVELOPE_HEAD);
-    uint8_t *command = envelope + SIM_ENVELOPE_HEAD;
-    SH_CHECK(jobs_cmd_decode(command, size - SIM_ENVELOPE_HEAD, &sim->scratch->judged) == SH_OK);
-    SH_CHECK(jobs_cmd_stamp(command, size - SIM_ENVELOPE_HEAD, sim_wall(sim, a)));
-    struct raft_entry entry = {.type = RAFT_ENTRY_NORMAL, .size = (uint32_t)size, .data = envelope};
+    SH_CHECK(jobs_cmd_decode(command, size, &sim->scratch->judged) == SH_OK);
+    SH_CHECK(jobs_cmd_stamp(command, size, sim_wall(sim, a)));
+    struct raft_entry entry = {.type = RAFT_ENTRY_NORMAL, .size = (uint32_t)size, .data = command};
     struct raft_event event = {.type = RAFT_PROPOSE};
     event.propose.entries = &entry;
     event.propose.count = 1;

@@ -46,7 +46,6 @@ enum {
     SIM_HELD_MAX = 1024,
     SIM_READ_BYTES = WAL_ENTRY_BYTES_MAX + 65536,
     SIM_SCRATCH_BYTES = SH_CONTROL_BYTES_MAX,
-    SIM_ENVELOPE_HEAD = 25,
     SIM_TAIL_ENTRIES = 256,                    /* of the core; smaller than the agent's */
     SIM_DISK_QUEUE_MAX = 2 * SIM_TAIL_ENTRIES, /* in the same proportion */
     SIM_NODES_MAX = 64,                        /* identities that ever were */
@@ -259,7 +258,7 @@ struct sim_scratch { /* lives within one event */
     struct jobs_result results[SIM_BATCH_ENTRIES];
     uint8_t read[SIM_READ_BYTES];
     uint8_t bytes[SIM_SCRATCH_BYTES];
-    uint8_t command[JOBS_CMD_BYTES_MAX + SIM_ENVELOPE_HEAD];
+    uint8_t command[JOBS_CMD_BYTES_MAX];
     struct jobs_cmd cmd;
     struct jobs_cmd judged;
     struct jobs_unit units[SIM_UNITS_MAX];

@@ -202,16 +202,13 @@ static void fill_command(struct submission *s, const char *key, const char *owne
     }
 }
 
-/* The header's key, or a fresh one: the command is sent again when the coordinator changes, and
- * must then be known again. */
+/* The header's key; none: the agent's session alone makes it happen once. */
 static bool read_key(const struct api_request *request, struct api_reply *reply,
                      char key[static JOBS_KEY_MAX + 1])
 {
     const char *given = api_header(request, "Idempotency-Key");
     if (given == NULL) {
-        uint8_t fresh[16];
-        sh_random_bytes(fresh, sizeof fresh);
-        sh_hex(key, fresh, sizeof fresh);
+        key[0] = '\0';
         return true;
     }
     size_t n = strlen(given);

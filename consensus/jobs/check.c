@@ -75,6 +75,33 @@ static void check_change(struct jobs_tx *tx, struct sh_span key, struct sh_span 
     SH_CHECK(jobs_tx_has(tx, jobs_row_u64('j', change->job)));
 }
 
+static void check_session(struct jobs_tx *tx, struct sh_span key, struct sh_span value,
+                          struct jobs_counts *sum)
+{
+    struct jobs_session s;
+    uint64_t id = 0;
+    SH_CHECK_CMP(jobs_row_get_session(value, &s), ==, SH_OK);
+    SH_CHECK_CMP(sh_key_u64_get(key.at + 1), ==, s.id);
+    SH_CHECK_CMP(s.id, <=, tx->meta.applied);
+    SH_CHECK_CMP(s.used_us, <=, tx->meta.stamp_us);
+    SH_CHECK(jobs_tx_has(tx, jobs_row_id('n', s.node)));
+    struct jobs_row_key of_node = jobs_row_id('y', s.node);
+    SH_CHECK(tx->table->get(tx->table->ctx, jobs_row_span(&of_node), &value));
+    SH_CHECK_CMP(jobs_row_get_index(value, &id), ==, SH_OK);
+    SH_CHECK_CMP(id, ==, s.id);
+    sum->sessions++;
+}
+
+static void check_reply(struct jobs_tx *tx, struct sh_span key, struct sh_span value)
+{
+    struct jobs_reply reply;
+    uint64_t session = sh_key_u64_get(key.at + 1);
+    uint64_t slot = sh_key_u64_get(key.at + 5) & UINT32_MAX;
+    SH_CHECK_CMP(jobs_row_get_reply(value, &reply), ==, SH_OK);
+    SH_CHECK_CMP(reply.number % JOBS_SESSION_SLOTS, ==, slot);
+    SH_CHECK(jobs_tx_has(tx, jobs_row_u64('x', session)));
+}
+
 /* value is borrowed from the table, so each row is decoded before anything else is looked up. */
 static void check_row(struct jobs_tx *tx, struct sh_span key, struct sh_span value,
                       struct jobs_counts *sum)
@@ -93,6 +120,10 @@ static void check_row(struct jobs_tx *tx, struct sh_span key, struct sh_span val
         sum->datasets++;
     } else if (letter == 'w') {
         check_change(tx, key, value);
+    } else if (letter == 'x') {
+        check_session(tx, key, value, sum);
+    } else if (letter == 'z') {
+        check_reply(tx, key, value);
     }
 }
 
@@ -116,6 +147,7 @@ void jobs_check(struct jobs *core, const struct sh_table *table)
     SH_CHECK_CMP(sum.open_units, ==, tx.meta.open_units);
     SH_CHECK_CMP(sum.models, ==, tx.meta.models);
     SH_CHECK_CMP(sum.datasets, ==, tx.meta.datasets);
+    SH_CHECK_CMP(sum.sessions, ==, tx.meta.sessions);
     for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
         SH_CHECK_CMP(sum.jobs_in[i], ==, tx.meta.jobs_in[i]);
     }

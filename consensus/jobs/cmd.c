@@ -2,8 +2,9 @@
 #include "jobs/row.h"
 
 #define ENCODING   1u
-#define STAMP_AT   2u /* offset of the time stamp */
-#define HEAD_BYTES 10u
+#define STAMP_AT   2u  /* offset of the time stamp */
+#define SESSION_AT 10u /* and of session and number */
+#define HEAD_BYTES 26u
 
 /* Everything of a SUBMIT but its spec fits in what is left of a command. */
 _Static_assert(1024u + JOBS_BLOBS_MAX * SH_DIGEST_BYTES + SH_SPEC_BYTES_MAX < JOBS_CMD_BYTES_MAX,
@@ -48,7 +49,7 @@ static bool node_admit_ok(const struct jobs_node_admit *c)
            (c->api[0] == '\0' || wire_addr_ok(c->api));
 }
 
-static bool cmd_ok(const struct jobs_cmd *cmd)
+static bool body_ok(const struct jobs_cmd *cmd)
 {
     switch (cmd->type) {
     case JOBS_NODE_ADMIT:
@@ -74,10 +75,20 @@ static bool cmd_ok(const struct jobs_cmd *cmd)
         return wire_name_ok(cmd->u.dataset_add.name);
     case JOBS_DATASET_REMOVE:
         return wire_name_ok(cmd->u.dataset_remove.name);
+    case JOBS_SESSION_OPEN:
+        return cmd->session == 0;
+    case JOBS_SESSION_KEEP:
+        return cmd->session != 0;
     case JOBS_CMD_TYPE_COUNT:
         break;
     }
     return false;
+}
+
+static bool cmd_ok(const struct jobs_cmd *cmd)
+{
+    bool numbered = cmd->session == 0 || cmd->number != 0 || cmd->type == JOBS_SESSION_KEEP;
+    return numbered && body_ok(cmd);
 }
 
 static void submit_put(struct sh_writer *w, const struct jobs_submit *c)
@@ -297,6 +308,8 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
     sh_put_u8(w, ENCODING);
     sh_put_u8(w, (uint8_t)cmd->type);
     sh_put_u64(w, cmd->stamp_us);
+    sh_put_u64(w, cmd->session);
+    sh_put_u64(w, cmd->number);
     switch (cmd->type) {
     case JOBS_NODE_ADMIT:
         node_admit_put(w, &cmd->u.node_admit);
@@ -325,6 +338,12 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
     case JOBS_DATASET_REMOVE:
         wire_str_put(w, cmd->u.dataset_remove.name);
         sh_put_bytes(w, cmd->u.dataset_remove.node, SH_NODE_ID_BYTES);
+        break;
+    case JOBS_SESSION_OPEN:
+        sh_put_bytes(w, cmd->u.session_open.node, SH_NODE_ID_BYTES);
+        sh_put_u64(w, cmd->u.session_open.life);
+        break;
+    case JOBS_SESSION_KEEP:
         break;
     case JOBS_CMD_TYPE_COUNT:
         SH_UNREACHABLE();
@@ -364,6 +383,12 @@ static enum sh_err body_get(struct sh_reader *r, struct jobs_cmd *cmd)
         wire_str_get(r, cmd->u.dataset_remove.name, sizeof cmd->u.dataset_remove.name);
         sh_get_bytes(r, cmd->u.dataset_remove.node, SH_NODE_ID_BYTES);
         break;
+    case JOBS_SESSION_OPEN:
+        sh_get_bytes(r, cmd->u.session_open.node, SH_NODE_ID_BYTES);
+        cmd->u.session_open.life = sh_get_u64(r);
+        break;
+    case JOBS_SESSION_KEEP:
+        break;
     case JOBS_CMD_TYPE_COUNT:
     default:
         err = SH_ERR_VERSION;
@@ -378,6 +403,8 @@ enum sh_err jobs_cmd_decode(const void *bytes, size_t size, struct jobs_cmd *cmd
     uint8_t encoding = sh_get_u8(&r);
     uint8_t type = sh_get_u8(&r);
     cmd->stamp_us = sh_get_u64(&r);
+    cmd->session = sh_get_u64(&r);
+    cmd->number = sh_get_u64(&r);
     if (r.bad || encoding == 0 || type == 0) {
         return SH_ERR_CORRUPT;
     }
@@ -402,6 +429,18 @@ bool jobs_cmd_stamp(void *bytes, size_t size, uint64_t stamp_us)
     }
     struct sh_writer w = sh_writer_over((uint8_t *)bytes + STAMP_AT, sizeof stamp_us);
     sh_put_u64(&w, stamp_us);
+    SH_CHECK(!w.full);
+    return true;
+}
+
+bool jobs_cmd_sign(void *bytes, size_t size, uint64_t session, uint64_t number)
+{
+    if (size < HEAD_BYTES) {
+        return false;
+    }
+    struct sh_writer w = sh_writer_over((uint8_t *)bytes + SESSION_AT, 2 * sizeof number);
+    sh_put_u64(&w, session);
+    sh_put_u64(&w, number);
     SH_CHECK(!w.full);
     return true;
 }

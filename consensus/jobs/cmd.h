@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The commands of the jobs core, as they stand in the log. Byte 0 is the encoding's version, byte 1
- * the type, bytes 2 to 9 the leader's time stamp. Fields are append-only and excess bytes are
- * ignored; a type, kind or mode that this program does not know answers VERSION, and the host must
- * then stop applying: skipping it would let replicas differ. */
+ * the type, then u64 each the leader's time stamp, the session and the number. Fields are
+ * append-only and excess bytes are ignored; a type, kind or mode that this program does not know
+ * answers VERSION, and the host must then stop applying: skipping it would let replicas differ. */
 #ifndef SH_JOBS_CMD_H
 #define SH_JOBS_CMD_H
 
@@ -18,7 +18,8 @@
 #define JOBS_SUMMARY_MAX   1023u  /* bytes of a data set's summary */
 #define JOBS_RETRIES_MAX   100u
 #define JOBS_PRIORITY_MAX  100u
-#define JOBS_KEEP_MAX      8u /* checkpoints kept per unit */
+#define JOBS_KEEP_MAX      8u    /* checkpoints kept per unit */
+#define JOBS_SESSION_SLOTS 1024u /* commands of one session under way */
 #define JOBS_CMD_BYTES_MAX (SH_SPEC_BYTES_MAX + 4096u)
 
 enum jobs_cmd_type {
@@ -33,7 +34,9 @@ enum jobs_cmd_type {
     JOBS_STOP = 9,
     JOBS_DATASET_ADD = 10,
     JOBS_DATASET_REMOVE = 11,
-    JOBS_CMD_TYPE_COUNT = 12
+    JOBS_SESSION_OPEN = 12,
+    JOBS_SESSION_KEEP = 13,
+    JOBS_CMD_TYPE_COUNT = 14
 };
 
 /* Adds an agent, or updates the name and addresses of one that is in; its raft handle stays. A name
@@ -154,9 +157,23 @@ struct jobs_dataset_remove {
     uint8_t node[SH_NODE_ID_BYTES];
 };
 
+/* A session of an admitted agent; its id is the index of the entry and comes as the result's
+ * handle. The same life again gives the same session, another life of the agent ends it. */
+struct jobs_session_open {
+    uint8_t node[SH_NODE_ID_BYTES];
+    uint64_t life; /* random, of one run of the agent */
+};
+
+/* SESSION_KEEP has no fields: like every command of a session it says that its holder is there. */
+
 struct jobs_cmd {
     enum jobs_cmd_type type;
     uint64_t stamp_us; /* leader's wall clock; applied as max(previous, stamp) */
+    /* 0: none; the command may be applied as often as it stands in the log, so it is idempotent by
+     * key, fence or content. Else it is applied once, and its number must not be 0: the slot number
+     * % JOBS_SESSION_SLOTS has one command under way, and a larger number than any before it. */
+    uint64_t session;
+    uint64_t number; /* comes back in the result */
     union {
         struct jobs_node_admit node_admit;
         struct jobs_node_remove node_remove;
@@ -169,6 +186,7 @@ struct jobs_cmd {
         struct jobs_stop stop;
         struct jobs_dataset_add dataset_add;
         struct jobs_dataset_remove dataset_remove;
+        struct jobs_session_open session_open;
     } u;
 };
 
@@ -181,5 +199,7 @@ SH_MUST_USE enum sh_err jobs_cmd_decode(const void *bytes, size_t size, struct j
 /* Writes the stamp into an encoded command: the leader does so just before it proposes what another
  * agent encoded. False when bytes are too short to be a command. */
 bool jobs_cmd_stamp(void *bytes, size_t size, uint64_t stamp_us);
+/* Writes session and number likewise. */
+bool jobs_cmd_sign(void *bytes, size_t size, uint64_t session, uint64_t number);
 
 #endif

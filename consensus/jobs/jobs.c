@@ -43,6 +43,8 @@ static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
     [JOBS_CODE_DATASET_UNKNOWN] = SH_ERR_NOT_FOUND,
     [JOBS_CODE_ROW_DAMAGED] = SH_ERR_CORRUPT,
     [JOBS_CODE_HANDLE_USED] = SH_ERR_CONFLICT,
+    [JOBS_CODE_SESSION_UNKNOWN] = SH_ERR_STALE,
+    [JOBS_CODE_NUMBER_OLD] = SH_ERR_STALE,
 };
 
 const char *jobs_code_name(uint32_t code)
@@ -91,6 +93,9 @@ static enum jobs_code dispatch(struct jobs_tx *tx)
         return jobs_do_dataset_add(tx, &cmd->u.dataset_add);
     case JOBS_DATASET_REMOVE:
         return jobs_do_dataset_remove(tx, &cmd->u.dataset_remove);
+    case JOBS_SESSION_OPEN:
+        return jobs_do_session_open(tx, &cmd->u.session_open);
+    case JOBS_SESSION_KEEP: /* without a session it is no command */
     case JOBS_CMD_TYPE_COUNT:
         break;
     }
@@ -126,7 +131,12 @@ void jobs_apply(struct jobs *core, const struct sh_table *table, const struct jo
         result->type = (uint32_t)core->cmd.type;
         tx.meta.stamp_us =
             core->cmd.stamp_us > tx.meta.stamp_us ? core->cmd.stamp_us : tx.meta.stamp_us;
-        code = dispatch(&tx);
+        result->session = core->cmd.session;
+        result->number = core->cmd.number;
+        if (jobs_session_enter(&tx, &code)) {
+            code = dispatch(&tx);
+            jobs_session_remember(&tx, code);
+        }
     }
     if (tx.broken) {
         answer(result, JOBS_CODE_ROW_DAMAGED, true);

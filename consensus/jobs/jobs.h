@@ -7,7 +7,10 @@
  *
  * A unit is executed at least once and committed exactly once: COMMIT, CHECKPOINT, FAIL and EXPIRE
  * carry the fence of the gang that sends them and apply only while it is the unit's current one.
- * Time is the largest stamp applied so far; no command depends on a clock. */
+ * Time is the largest stamp applied so far; no command depends on a clock.
+ *
+ * A command of a session (session.c) is applied once, however often it stands in the log: the reply
+ * is remembered and given again. */
 #ifndef SH_JOBS_H
 #define SH_JOBS_H
 
@@ -23,7 +26,9 @@
 #define JOBS_DATASETS_MAX 4096u  /* names; DATASET_ADD answers FULL beyond */
 #define JOBS_HISTORY_MAX  64u    /* events kept per job, the oldest go first */
 #define JOBS_WATCH_MAX    65536u /* newest log entries whose changes of jobs can be listed */
-#define JOBS_TOUCHED_MAX  16u    /* units listed in a result */
+/* A session that no command used for so long has expired. In the cluster's time, so all agree. */
+#define JOBS_SESSION_US  UINT64_C(600000000)
+#define JOBS_TOUCHED_MAX 16u /* units listed in a result */
 
 struct jobs;
 
@@ -64,25 +69,30 @@ struct jobs_entry {
     X(24, DATASETS_FULL, "too many data sets are listed")                                          \
     X(25, DATASET_UNKNOWN, "this agent holds no such data set")                                    \
     X(26, ROW_DAMAGED, "a row of the tables does not decode")                                      \
-    X(27, HANDLE_USED, "this handle was given out before, or is none yet")
+    X(27, HANDLE_USED, "this handle was given out before, or is none yet")                         \
+    X(28, SESSION_UNKNOWN, "the session has expired or was ended: open another one")               \
+    X(29, NUMBER_OLD, "a later command of this slot was applied already")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 28
+        JOBS_CODE_COUNT = 30
 };
 
 /* What the host answers to the proposer and whom it wakes. */
 struct jobs_result {
     enum sh_err err;
     bool halt; /* VERSION or a damaged row: abandon the transaction and stop applying for good */
-    enum jobs_code code;     /* NONE when err is OK */
-    uint32_t type;           /* enum jobs_cmd_type; 0 when the bytes are no command */
-    bool duplicate;          /* OK, but an earlier entry had done it already */
+    enum jobs_code code; /* NONE when err is OK */
+    uint32_t type;       /* enum jobs_cmd_type; 0 when the bytes are no command */
+    bool duplicate;      /* OK, but an earlier entry had done it already */
+    bool replayed;       /* the reply to an earlier entry of this session and number, given again */
+    uint64_t session;    /* of the command */
+    uint64_t number;
     struct wire_unit unit;   /* job (and unit) concerned; job 0 when none */
     struct wire_fence fence; /* the unit's current fence after this entry; {0, 0} when none */
-    uint64_t handle;         /* raft handle of the agent, for NODE_ADMIT and NODE_REMOVE */
+    uint64_t handle;         /* NODE_ADMIT, NODE_REMOVE: the agent's; SESSION_OPEN: session */
     uint64_t stamp_us;       /* cluster time after this entry */
     uint32_t model_version;  /* COMMIT that made a model: its version, else 0 */
     bool nodes_changed;

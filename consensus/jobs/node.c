@@ -63,6 +63,7 @@ enum jobs_code jobs_do_node_remove(struct jobs_tx *tx, const struct jobs_node_re
     }
     SH_CHECK_CMP(tx->meta.nodes, >, 0);
     tx->meta.nodes--;
+    jobs_session_drop_of(tx, node.id);
     jobs_tx_del(tx, jobs_row_name('m', node.name));
     jobs_tx_del(tx, jobs_row_u64('h', node.handle));
     jobs_tx_del(tx, jobs_row_id('n', node.id));

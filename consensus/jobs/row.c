@@ -54,6 +54,7 @@ struct sh_span jobs_row_put_meta(uint8_t *buffer, const struct jobs_counts *row)
     sh_put_u32(&w, row->open_units);
     sh_put_u32(&w, row->models);
     sh_put_u32(&w, row->datasets);
+    sh_put_u32(&w, row->sessions);
     return end(&w);
 }
 
@@ -73,6 +74,7 @@ enum sh_err jobs_row_get_meta(struct sh_span value, struct jobs_counts *row)
     row->open_units = sh_get_u32(&r);
     row->models = sh_get_u32(&r);
     row->datasets = sh_get_u32(&r);
+    row->sessions = sh_get_u32(&r);
     return sh_reader_end(&r);
 }
 
@@ -451,5 +453,67 @@ enum sh_err jobs_row_get_spec(struct sh_span value, struct sh_span *spec)
     struct sh_reader r = open_row(value);
     *spec = r.bad ? (struct sh_span){0}
                   : (struct sh_span){.at = value.at + r.used, .size = sh_reader_left(&r)};
+    return sh_reader_end(&r);
+}
+
+struct sh_span jobs_row_put_session(uint8_t *buffer, const struct jobs_session *row)
+{
+    struct sh_writer w = begin(buffer);
+    sh_put_u64(&w, row->id);
+    sh_put_bytes(&w, row->node, SH_NODE_ID_BYTES);
+    sh_put_u64(&w, row->life);
+    sh_put_u64(&w, row->used_us);
+    return end(&w);
+}
+
+enum sh_err jobs_row_get_session(struct sh_span value, struct jobs_session *row)
+{
+    struct sh_reader r = open_row(value);
+    *row = (struct jobs_session){.id = sh_get_u64(&r)};
+    sh_get_bytes(&r, row->node, SH_NODE_ID_BYTES);
+    row->life = sh_get_u64(&r);
+    row->used_us = sh_get_u64(&r);
+    return sh_reader_end(&r);
+}
+
+struct sh_span jobs_row_put_reply(uint8_t *buffer, const struct jobs_reply *row)
+{
+    struct sh_writer w = begin(buffer);
+    sh_put_u64(&w, row->number);
+    sh_put_u16(&w, (uint16_t)row->code);
+    sh_put_u8(&w, row->duplicate);
+    wire_unit_put(&w, row->unit);
+    wire_fence_put(&w, row->fence);
+    sh_put_u64(&w, row->handle);
+    sh_put_u32(&w, row->model_version);
+    return end(&w);
+}
+
+enum sh_err jobs_row_get_reply(struct sh_span value, struct jobs_reply *row)
+{
+    struct sh_reader r = open_row(value);
+    *row = (struct jobs_reply){.number = sh_get_u64(&r)};
+    uint16_t code = sh_get_u16(&r);
+    r.bad = r.bad || code >= JOBS_CODE_COUNT;
+    row->code = r.bad ? JOBS_CODE_NONE : (enum jobs_code)code;
+    row->duplicate = sh_get_bool(&r);
+    row->unit = wire_unit_get(&r);
+    row->fence = wire_fence_get(&r);
+    row->handle = sh_get_u64(&r);
+    row->model_version = sh_get_u32(&r);
+    return sh_reader_end(&r);
+}
+
+struct sh_span jobs_row_put_index(uint8_t *buffer, uint64_t index)
+{
+    struct sh_writer w = begin(buffer);
+    sh_put_u64(&w, index);
+    return end(&w);
+}
+
+enum sh_err jobs_row_get_index(struct sh_span value, uint64_t *index)
+{
+    struct sh_reader r = open_row(value);
+    *index = sh_get_u64(&r);
     return sh_reader_end(&r);
 }

@@ -13,8 +13,10 @@
  *   o NAME 0 VERSION           model             l NAME        newest version of a model name
  *   d NAME                     data set          p NAME 0 NODE one agent's copy of it
  *   w INDEX                    change of a job that this entry made
+ *   x SESSION                  session           y NODE        -> SESSION
+ *   z SESSION SLOT             newest reply
  *
- * JOB, HANDLE and INDEX are u64, UNIT, SEQ and VERSION u32, NODE 16 bytes. */
+ * JOB, HANDLE, INDEX and SESSION are u64, UNIT, SEQ, SLOT and VERSION u32, NODE 16 bytes. */
 #ifndef SH_JOBS_ROW_H
 #define SH_JOBS_ROW_H
 
@@ -32,6 +34,16 @@ struct jobs_row_key {
 struct jobs_row_idem {
     uint64_t job;
     uint8_t spec_digest[SH_DIGEST_BYTES];
+};
+
+struct jobs_reply { /* what the newest command of a slot came to */
+    uint64_t number;
+    enum jobs_code code;
+    bool duplicate;
+    struct wire_unit unit;
+    struct wire_fence fence;
+    uint64_t handle;
+    uint32_t model_version;
 };
 
 struct sh_span jobs_row_span(const struct jobs_row_key *key);
@@ -63,6 +75,9 @@ struct sh_span jobs_row_put_model(uint8_t *buffer, const struct jobs_model *row)
 struct sh_span jobs_row_put_dataset(uint8_t *buffer, const struct jobs_dataset *row);
 struct sh_span jobs_row_put_holder(uint8_t *buffer, const struct jobs_dataset_holder *row);
 struct sh_span jobs_row_put_idem(uint8_t *buffer, const struct jobs_row_idem *row);
+struct sh_span jobs_row_put_session(uint8_t *buffer, const struct jobs_session *row);
+struct sh_span jobs_row_put_reply(uint8_t *buffer, const struct jobs_reply *row);
+struct sh_span jobs_row_put_index(uint8_t *buffer, uint64_t index);
 struct sh_span jobs_row_put_node_id(uint8_t *buffer, const uint8_t *id);
 struct sh_span jobs_row_put_number(uint8_t *buffer, uint32_t number);
 struct sh_span jobs_row_put_spec(uint8_t *buffer, struct sh_span spec);
@@ -79,6 +94,9 @@ SH_MUST_USE enum sh_err jobs_row_get_model(struct sh_span value, struct jobs_mod
 SH_MUST_USE enum sh_err jobs_row_get_dataset(struct sh_span value, struct jobs_dataset *row);
 SH_MUST_USE enum sh_err jobs_row_get_holder(struct sh_span value, struct jobs_dataset_holder *row);
 SH_MUST_USE enum sh_err jobs_row_get_idem(struct sh_span value, struct jobs_row_idem *row);
+SH_MUST_USE enum sh_err jobs_row_get_session(struct sh_span value, struct jobs_session *row);
+SH_MUST_USE enum sh_err jobs_row_get_reply(struct sh_span value, struct jobs_reply *row);
+SH_MUST_USE enum sh_err jobs_row_get_index(struct sh_span value, uint64_t *index);
 SH_MUST_USE enum sh_err jobs_row_get_node_id(struct sh_span value, uint8_t *id);
 SH_MUST_USE enum sh_err jobs_row_get_number(struct sh_span value, uint32_t *number);
 SH_MUST_USE enum sh_err jobs_row_get_spec(struct sh_span value, struct sh_span *spec);

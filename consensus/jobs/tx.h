@@ -57,6 +57,13 @@ void jobs_change_note(struct jobs_tx *tx);
 /* Forgets changes that this entry moves out of the window; before meta.applied is raised. */
 void jobs_change_prune(struct jobs_tx *tx);
 
+/* In session.c. True: the command is to be applied, and its reply remembered. False: code says
+ * what it comes to; the result of a replay is filled in. */
+bool jobs_session_enter(struct jobs_tx *tx, enum jobs_code *code);
+void jobs_session_remember(struct jobs_tx *tx, enum jobs_code code);
+void jobs_session_drop_of(struct jobs_tx *tx, const uint8_t node[static SH_NODE_ID_BYTES]);
+enum jobs_code jobs_do_session_open(struct jobs_tx *tx, const struct jobs_session_open *c);
+
 enum jobs_code jobs_do_node_admit(struct jobs_tx *tx, const struct jobs_node_admit *c);
 enum jobs_code jobs_do_node_remove(struct jobs_tx *tx, const struct jobs_node_remove *c);
 enum jobs_code jobs_do_submit(struct jobs_tx *tx, const struct jobs_submit *c);

@@ -136,6 +136,13 @@ enum sh_err jobs_job_list(const struct sh_table *t, uint64_t *before, uint32_t s
     return err;
 }
 
+enum sh_err jobs_session_get(const struct sh_table *t, uint64_t session, struct jobs_session *out)
+{
+    struct sh_span value;
+    bool found = row_get(t, jobs_row_u64('x', session), &value);
+    return found ? jobs_row_get_session(value, out) : SH_ERR_NOT_FOUND;
+}
+
 enum sh_err jobs_spec_get(const struct sh_table *t, uint64_t job, struct sh_span *out)
 {
     struct sh_span value;

@@ -140,6 +140,14 @@ struct jobs_dataset_holder {
     char path[JOBS_PATH_MAX + 1];
 };
 
+struct jobs_session {
+    uint64_t id; /* index of the entry that opened it */
+    uint8_t node[SH_NODE_ID_BYTES];
+    uint64_t life;
+    uint64_t
+        used_us; /* cluster time of a command of it, at most JOBS_SESSION_US / 8 before the last */
+};
+
 struct jobs_counts {
     uint64_t applied;      /* index */
     uint64_t applied_term; /* of that entry */
@@ -152,6 +160,7 @@ struct jobs_counts {
     uint32_t open_units;
     uint32_t models;
     uint32_t datasets;
+    uint32_t sessions;
 };
 
 SH_MUST_USE enum sh_err jobs_counts_get(const struct sh_table *t, struct jobs_counts *out);
@@ -180,6 +189,8 @@ SH_MUST_USE enum sh_err jobs_job_by_key(const struct sh_table *t, const char *ke
  * without being the last (JOBS_SCAN_MAX rows are looked at). */
 SH_MUST_USE enum sh_err jobs_job_list(const struct sh_table *t, uint64_t *before, uint32_t states,
                                       struct jobs_job *out, uint32_t max, uint32_t *count);
+SH_MUST_USE enum sh_err jobs_session_get(const struct sh_table *t, uint64_t session,
+                                         struct jobs_session *out);
 /* The canonical spec; borrowed until the next call on the table. */
 SH_MUST_USE enum sh_err jobs_spec_get(const struct sh_table *t, uint64_t job, struct sh_span *out);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Any bytes as what one agent may send another: the first byte chooses the decoder (an envelope, a
+ * Any bytes as what one agent may send another: the first byte chooses the decoder (a
  * question about blobs, records or logs, one for the coordinator, an answer, an agent's answer to a
  * reader), the rest is the message. Kept state is thrown away now and then. */
 #include "base/host/host.h"
@@ -64,15 +64,6 @@ static void open_world(struct world *w)
     SH_CHECK(blob_put(s->blob, CONTENT, sizeof CONTENT, &id) == SH_OK);
 }
 
-static void unseal(struct sh_span bytes)
-{
-    struct proposals_envelope e;
-    if (proposals_unseal(bytes, &e) == SH_OK) {
-        SH_CHECK_CMP(e.command.size + PROPOSALS_ENVELOPE_HEAD, ==, bytes.size);
-        SH_CHECK(e.command.at + e.command.size == bytes.at + bytes.size);
-    }
-}
-
 /* What the second cell says is read as a page of points, of lines, as newest points, or as the
  * pieces of a blob. */
 static void read_answer(struct world *w, struct sh_span bytes)
@@ -114,17 +105,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         open_world(&world);
         world.runs = 1;
     }
-    unsigned choice = data[0] % (SH_COUNT(KINDS) + 4);
+    unsigned choice = data[0] % (SH_COUNT(KINDS) + 3);
     if (choice < SH_COUNT(KINDS)) {
         SH_MAY_FAIL(cells_ask(&world.cells.at[0], KINDS[choice], bytes.at, bytes.size, world.reply,
                               REPLY_BYTES, &got));
         SH_CHECK_CMP(got, <=, REPLY_BYTES);
     } else if (choice == SH_COUNT(KINDS)) {
-        unseal(bytes);
-    } else if (choice == SH_COUNT(KINDS) + 1) {
         read_answer(&world, bytes);
     } else {
-        enum calls_frame frame = choice == SH_COUNT(KINDS) + 2 ? CALLS_REQUEST : CALLS_REPLY;
+        enum calls_frame frame = choice == SH_COUNT(KINDS) + 1 ? CALLS_REQUEST : CALLS_REPLY;
         calls_receive(world.cells.at[0].s->calls, CALLS_CONTROL, cells_id(&world.cells.at[1]),
                       frame, bytes);
     }

@@ -11,7 +11,10 @@
  *   commit unit=(J, U) fence=F digest=D [partial] | fail unit=(J, U) fence=F [final]
  *   expire unit=(J, U) fence=F | stop job=J
  *   dataset node=N name=X digest=D | forget node=N name=X
- *   jobs | unit unit=(J, U) | history job=J | checkpoints unit=(J, U) | models | nodes | datasets
+ *   session node=N life=L | keep
+ * any of them with session=S number=N
+ *   sessions | jobs | unit unit=(J, U) | history job=J | checkpoints unit=(J, U) | models | nodes |
+ * datasets
  */
 #include "datadriven.h"
 #include "tst.h"
@@ -68,6 +71,7 @@ static void print_result(struct world *w, struct dd_text *out)
     } else {
         dd_printf(out, "%s, %s", sh_err_name(r->err), jobs_code_text((uint32_t)r->code));
     }
+    dd_printf(out, "%s", r->replayed ? " (said again)" : "");
     if (r->unit.job != 0) {
         dd_printf(out, "; job %llu", (unsigned long long)r->unit.job);
     }
@@ -75,7 +79,8 @@ static void print_result(struct world *w, struct dd_text *out)
         dd_printf(out, "; fence %llu", (unsigned long long)r->fence.index);
     }
     if (r->handle != 0) {
-        dd_printf(out, "; handle %llu", (unsigned long long)r->handle);
+        dd_printf(out, "; %s %llu", r->type == JOBS_SESSION_OPEN ? "session" : "handle",
+                  (unsigned long long)r->handle);
     }
     if (r->model_version != 0) {
         dd_printf(out, "; model version %u", (unsigned)r->model_version);
@@ -152,7 +157,13 @@ static bool run_command(struct world *w, const struct dd_case *c)
 {
     unsigned node = (unsigned)number(c, "node", 0);
     const char *name = dd_value(c, "name", "");
-    if (strcmp(c->command, "admit") == 0) {
+    w->session = number(c, "session", 0);
+    w->number = number(c, "number", 0);
+    if (strcmp(c->command, "session") == 0) {
+        (void)world_session(w, node, number(c, "life", 0));
+    } else if (strcmp(c->command, "keep") == 0) {
+        (void)world_keep(w);
+    } else if (strcmp(c->command, "admit") == 0) {
         (void)world_admit(w, node, name);
     } else if (strcmp(c->command, "remove") == 0) {
         (void)world_remove(w, node);

@@ -57,11 +57,9 @@ static enum sh_err apply(const void *bytes, size_t size, struct jobs_result *res
 
 enum sh_err loop_post_proposal(struct loop *loop, uint8_t *bytes, size_t size)
 {
-    struct proposals_envelope e;
     struct jobs_result result;
     (void)loop;
-    SH_CHECK(proposals_unseal((struct sh_span){.at = bytes, .size = size}, &e) == SH_OK);
-    SH_MAY_FAIL(apply(e.command.at, e.command.size, &result)); /* counted */
+    SH_MAY_FAIL(apply(bytes, size, &result)); /* counted */
     free(bytes);
     return SH_OK;
 }

@@ -112,23 +112,3 @@ TEST(stopping_wakes_who_waits_and_refuses_who_comes)
     proposals_end(w.p, w.number);
     proposals_close(w.p);
 }
-
-TEST(an_envelope_says_where_it_came_from)
-{
-    static const uint8_t origin[SH_NODE_ID_BYTES] = {1, 2, 3};
-    uint8_t bytes[PROPOSALS_ENVELOPE_HEAD + 5];
-    struct proposals_envelope out;
-    proposals_seal(bytes, origin, 77, "hello", 5);
-    struct sh_span whole = {.at = bytes, .size = sizeof bytes};
-    EXPECT_EQ(proposals_unseal(whole, &out), SH_OK);
-    EXPECT_MEM(out.origin, origin, sizeof origin);
-    EXPECT_EQ(out.number, 77);
-    EXPECT_EQ(out.command.size, 5);
-    EXPECT_MEM(out.command.at, "hello", 5);
-    for (size_t size = 0; size < PROPOSALS_ENVELOPE_HEAD; size++) {
-        struct sh_span part = {.at = bytes, .size = size};
-        EXPECT_EQ(proposals_unseal(part, &out), SH_ERR_CORRUPT);
-    }
-    bytes[0]++;
-    EXPECT_EQ(proposals_unseal(whole, &out), SH_ERR_VERSION);
-}

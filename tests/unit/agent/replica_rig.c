@@ -101,7 +101,6 @@ void replica_rig_open_core(void)
                                  .proposals = replica_rig.proposals,
                                  .applied = replica_rig.applied.index,
                                  .on_applied = on_applied};
-    memcpy(apply.me, replica_rig.trust.node, SH_NODE_ID_BYTES);
     EXPECT_EQ(apply_open(&replica_rig.apply, &apply), SH_OK);
     open_snapshots();
     struct replica_config config = {.control = link_plane_of(replica_rig.link, LINK_CONTROL),
@@ -231,15 +230,12 @@ struct raft_msg replica_rig_heartbeat(uint64_t to)
     return (struct raft_msg){.type = RAFT_MSG_HEARTBEAT, .from = 1, .to = to, .term = 3};
 }
 
-size_t replica_rig_seal_admit(uint8_t *envelope, size_t capacity)
+size_t replica_rig_admit(uint8_t *command, size_t capacity)
 {
-    uint8_t command[1024];
     struct jobs_cmd cmd = {.type = JOBS_NODE_ADMIT, .stamp_us = 5};
-    struct sh_writer w = sh_writer_over(command, sizeof command);
+    struct sh_writer w = sh_writer_over(command, capacity);
     (void)snprintf(cmd.u.node_admit.name, sizeof cmd.u.node_admit.name, "first");
     (void)snprintf(cmd.u.node_admit.addr, sizeof cmd.u.node_admit.addr, "10.0.0.1:7711");
     EXPECT_EQ(jobs_cmd_encode(&cmd, &w), SH_OK);
-    EXPECT(PROPOSALS_ENVELOPE_HEAD + w.used <= capacity);
-    proposals_seal(envelope, replica_rig.trust.node, 0, command, w.used);
-    return PROPOSALS_ENVELOPE_HEAD + w.used;
+    return w.used;
 }

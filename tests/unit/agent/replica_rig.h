@@ -56,7 +56,7 @@ void replica_rig_run_until_applied(uint64_t index);
 enum raft_progress_state replica_rig_peer_state(void); /* of the only other member */
 void replica_rig_receive(const uint8_t *node, struct raft_msg msg);
 struct raft_msg replica_rig_heartbeat(uint64_t to); /* of term 3 */
-size_t replica_rig_seal_admit(uint8_t *envelope, size_t capacity);
+size_t replica_rig_admit(uint8_t *command, size_t capacity);
 /* Frames of calls from the agent (ctx &replica_rig) to the remote one, or back. */
 enum sh_err replica_rig_post(void *ctx, enum calls_plane plane,
                              const uint8_t node[SH_NODE_ID_BYTES], enum calls_frame frame,

@@ -13,10 +13,10 @@
 
 static void admit_many(uint64_t first, uint64_t count)
 {
-    uint8_t envelope[2048];
+    uint8_t command[2048];
     for (uint64_t i = first; i < first + count; i++) {
-        size_t size = replica_rig_seal_admit(envelope, sizeof envelope);
-        struct sh_span sealed = {.at = envelope, .size = size};
+        size_t size = replica_rig_admit(command, sizeof command);
+        struct sh_span sealed = {.at = command, .size = size};
         EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, i), SH_OK);
         replica_flush(replica_rig.replica, sh_now_us());
         replica_rig_run_until_applied(i);

@@ -16,7 +16,7 @@
 
 TEST(the_only_voter_leads_at_once_and_what_it_takes_reaches_the_tables)
 {
-    uint8_t envelope[2048];
+    uint8_t command[2048];
     uint8_t leader[SH_NODE_ID_BYTES];
     replica_rig_open();
     replica_rig_found();
@@ -26,8 +26,8 @@ TEST(the_only_voter_leads_at_once_and_what_it_takes_reaches_the_tables)
     EXPECT(replica_leader(replica_rig.replica, leader));
     EXPECT_MEM(leader, replica_rig.trust.node, SH_NODE_ID_BYTES);
     EXPECT(replica_rig.changes > 0);
-    size_t size = replica_rig_seal_admit(envelope, sizeof envelope);
-    struct sh_span sealed = {.at = envelope, .size = size};
+    size_t size = replica_rig_admit(command, sizeof command);
+    struct sh_span sealed = {.at = command, .size = size};
     EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 1234), SH_OK);
     replica_flush(replica_rig.replica, sh_now_us());
     replica_rig_run_until_applied(3);
@@ -60,13 +60,13 @@ TEST(a_coordinator_answers_a_read_with_its_commit_index_and_a_newcomer_with_a_re
 
 TEST(a_restarted_voter_goes_on_with_its_log)
 {
-    uint8_t envelope[2048];
+    uint8_t command[2048];
     replica_rig_open();
     replica_rig_found();
     replica_rig_open_core();
     replica_rig_run_until_applied(2);
-    size_t size = replica_rig_seal_admit(envelope, sizeof envelope);
-    struct sh_span sealed = {.at = envelope, .size = size};
+    size_t size = replica_rig_admit(command, sizeof command);
+    struct sh_span sealed = {.at = command, .size = size};
     EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 1), SH_OK);
     replica_flush(replica_rig.replica, sh_now_us());
     replica_rig_run_until_applied(3);
@@ -82,24 +82,24 @@ TEST(a_restarted_voter_goes_on_with_its_log)
 
 TEST(the_log_takes_only_commands_that_this_program_understands)
 {
-    uint8_t envelope[2048];
+    uint8_t command[2048];
     uint8_t bytes[2048];
     replica_rig_open();
     replica_rig_found();
     replica_rig_open_core();
     replica_rig_run_until_applied(2);
-    size_t size = replica_rig_seal_admit(envelope, sizeof envelope);
+    size_t size = replica_rig_admit(command, sizeof command);
     for (size_t cut = 0; cut < size; cut++) {
         struct sh_span part = {.at = bytes, .size = cut};
-        memcpy(bytes, envelope, size);
+        memcpy(bytes, command, size);
         EXPECT(replica_propose(replica_rig.replica, sh_now_us(), part, 1) != SH_OK);
     }
     struct sh_span whole = {.at = bytes, .size = size};
-    memcpy(bytes, envelope, size);
-    bytes[0] = 2; /* envelope of a later program */
-    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), whole, 1), SH_ERR_INVALID);
-    memcpy(bytes, envelope, size);
-    bytes[PROPOSALS_ENVELOPE_HEAD + 1] = 200; /* command of a later program */
+    memcpy(bytes, command, size);
+    bytes[0] = 2; /* encoding of a later program */
+    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), whole, 1), SH_ERR_VERSION);
+    memcpy(bytes, command, size);
+    bytes[1] = 200; /* command of a later program */
     EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), whole, 1), SH_ERR_VERSION);
     replica_flush(replica_rig.replica, sh_now_us());
     EXPECT_EQ(replica_rig_status().raft.last_index, 2);
@@ -108,13 +108,13 @@ TEST(the_log_takes_only_commands_that_this_program_understands)
 
 TEST(commands_of_one_turn_are_one_proposal_however_many)
 {
-    uint8_t envelope[2048];
+    uint8_t command[2048];
     replica_rig_open();
     replica_rig_found();
     replica_rig_open_core();
     replica_rig_run_until_applied(2);
-    size_t size = replica_rig_seal_admit(envelope, sizeof envelope);
-    struct sh_span sealed = {.at = envelope, .size = size};
+    size_t size = replica_rig_admit(command, sizeof command);
+    struct sh_span sealed = {.at = command, .size = size};
     for (uint32_t i = 0; i < REPLICA_BATCH_ENTRIES; i++) {
         EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, i + 1), SH_OK);
     }
@@ -386,7 +386,7 @@ TEST(handles_that_only_messages_name_make_room_for_those_of_the_tables)
 /* The agent stops then (disk.h): here only that nothing is committed that is not on the disk. */
 TEST(what_a_failing_disk_did_not_take_is_never_committed)
 {
-    uint8_t envelope[2048];
+    uint8_t command[2048];
     struct disk_done done;
     struct pollfd fd;
     replica_rig_open();
@@ -394,8 +394,8 @@ TEST(what_a_failing_disk_did_not_take_is_never_committed)
     replica_rig_open_core();
     replica_rig_run_until_applied(2);
     kv_mem_fail(replica_rig.kv, 1, SH_ERR_NO_SPACE, true);
-    size_t size = replica_rig_seal_admit(envelope, sizeof envelope);
-    struct sh_span sealed = {.at = envelope, .size = size};
+    size_t size = replica_rig_admit(command, sizeof command);
+    struct sh_span sealed = {.at = command, .size = size};
     EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 1), SH_OK);
     replica_flush(replica_rig.replica, sh_now_us());
     fd = (struct pollfd){.fd = queue_fd(disk_done_queue(replica_rig.disk)), .events = POLLIN};

@@ -609,7 +609,7 @@ TEST(an_unknown_command_halts_and_changes_nothing)
     cluster(1);
     struct rows before;
     rows_copy(&before, &w.rows);
-    uint8_t bytes[16] = {1, 200};
+    uint8_t bytes[32] = {1, 200};
     world_bytes(&w, bytes, sizeof bytes);
     EXPECT_EQ(w.result.err, SH_ERR_VERSION);
     EXPECT(w.result.halt);

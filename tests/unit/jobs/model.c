@@ -210,7 +210,44 @@ static bool stop(struct model *m, const struct jobs_stop *c)
     return true;
 }
 
-bool model_apply(struct model *m, const struct jobs_cmd *cmd, struct wire_fence entry)
+static bool has_expired(const struct model *m, const struct model_session *s)
+{
+    return m->now_us - s->used_us > JOBS_SESSION_US;
+}
+
+static void end_session_of(struct model *m, uint8_t node)
+{
+    for (uint32_t i = 0; i < m->session_count; i++) {
+        m->sessions[i].ended = m->sessions[i].ended || m->sessions[i].node == node;
+    }
+}
+
+static bool open_session(struct model *m, const struct jobs_session_open *c, uint64_t index)
+{
+    uint8_t node = c->node[SH_NODE_ID_BYTES - 1];
+    if (!m->admitted[node]) {
+        return false;
+    }
+    for (uint32_t i = 0; i < m->session_count; i++) {
+        if (!m->sessions[i].ended && has_expired(m, &m->sessions[i])) {
+            m->sessions[i].ended = true;
+            break;
+        }
+    }
+    for (uint32_t i = 0; i < m->session_count; i++) {
+        const struct model_session *s = &m->sessions[i];
+        if (!s->ended && s->node == node && s->life == c->life && !has_expired(m, s)) {
+            return true;
+        }
+    }
+    end_session_of(m, node);
+    EXPECT(m->session_count < MODEL_SESSIONS);
+    m->sessions[m->session_count++] =
+        (struct model_session){.id = index, .node = node, .life = c->life, .used_us = m->now_us};
+    return true;
+}
+
+static bool apply_once(struct model *m, const struct jobs_cmd *cmd, struct wire_fence entry)
 {
     bool was = false;
     switch (cmd->type) {
@@ -220,6 +257,7 @@ bool model_apply(struct model *m, const struct jobs_cmd *cmd, struct wire_fence 
     case JOBS_NODE_REMOVE:
         was = m->admitted[cmd->u.node_remove.node[SH_NODE_ID_BYTES - 1]];
         m->admitted[cmd->u.node_remove.node[SH_NODE_ID_BYTES - 1]] = false;
+        end_session_of(m, cmd->u.node_remove.node[SH_NODE_ID_BYTES - 1]);
         return was;
     case JOBS_SUBMIT:
         return submit(m, &cmd->u.submit, entry.index);
@@ -235,10 +273,44 @@ bool model_apply(struct model *m, const struct jobs_cmd *cmd, struct wire_fence 
         return expire(m, &cmd->u.expire);
     case JOBS_STOP:
         return stop(m, &cmd->u.stop);
+    case JOBS_SESSION_OPEN:
+        return open_session(m, &cmd->u.session_open, entry.index);
+    case JOBS_SESSION_KEEP:
     case JOBS_DATASET_ADD:
     case JOBS_DATASET_REMOVE:
     case JOBS_CMD_TYPE_COUNT:
         break;
     }
     tst_fail(__FILE__, __LINE__, "the storm sends no such command");
+}
+
+bool model_apply(struct model *m, const struct jobs_cmd *cmd, struct wire_fence entry)
+{
+    struct model_session *s = NULL;
+    uint32_t slot = cmd->number % JOBS_SESSION_SLOTS;
+    m->now_us = cmd->stamp_us > m->now_us ? cmd->stamp_us : m->now_us;
+    for (uint32_t i = 0; i < m->session_count && cmd->session != 0; i++) {
+        bool is = m->sessions[i].id == cmd->session && !m->sessions[i].ended;
+        s = is ? &m->sessions[i] : s;
+    }
+    if (cmd->session == 0) {
+        return apply_once(m, cmd, entry);
+    }
+    if (s == NULL || has_expired(m, s)) {
+        if (s != NULL) {
+            s->ended = true;
+        }
+        return false;
+    }
+    s->used_us = m->now_us - s->used_us >= JOBS_SESSION_US / 8 ? m->now_us : s->used_us;
+    if (cmd->type == JOBS_SESSION_KEEP) {
+        return true;
+    }
+    EXPECT(slot < MODEL_SLOTS);
+    if (cmd->number <= s->number[slot]) {
+        return cmd->number == s->number[slot] && s->accepted[slot];
+    }
+    s->number[slot] = cmd->number;
+    s->accepted[slot] = apply_once(m, cmd, entry);
+    return s->accepted[slot];
 }

@@ -11,6 +11,8 @@
 #define MODEL_JOBS_MAX  2048u
 #define MODEL_UNITS_MAX 4u
 #define MODEL_NODES     8u /* numbered from 1 */
+#define MODEL_SESSIONS  2048u
+#define MODEL_SLOTS     4u /* the first ones of a session */
 
 struct model_unit {
     enum jobs_state state;
@@ -41,7 +43,20 @@ struct model_job {
     struct model_unit unit[MODEL_UNITS_MAX];
 };
 
+struct model_session {
+    uint64_t id;
+    bool ended;
+    uint8_t node;
+    uint64_t life;
+    uint64_t used_us;
+    uint64_t number[MODEL_SLOTS]; /* newest of each slot */
+    bool accepted[MODEL_SLOTS];
+};
+
 struct model {
+    uint64_t now_us;
+    uint32_t session_count; /* ever opened */
+    struct model_session sessions[MODEL_SESSIONS];
     bool admitted[MODEL_NODES + 1];
     uint32_t job_count;
     struct model_job jobs[MODEL_JOBS_MAX];

@@ -27,6 +27,8 @@ struct storm {
     struct logged log[COMMANDS];
     uint32_t count;
     uint32_t accepted;
+    uint32_t replayed; /* answered from memory */
+    uint32_t unknown;  /* sessions that had expired or ended */
 };
 
 static void random_node(struct storm *s)
@@ -142,12 +144,39 @@ static void random_report(struct storm *s)
     }
 }
 
+static void random_session(struct storm *s)
+{
+    s->w.cmd.type = JOBS_SESSION_OPEN;
+    world_node(s->w.cmd.u.session_open.node, (uint8_t)sh_rng_between(&s->rng, 1, MODEL_NODES));
+    s->w.cmd.u.session_open.life = sh_rng_below(&s->rng, 2);
+}
+
+/* Mostly one of the newest sessions, mostly a number that its slot has not seen. */
+static void random_sender(struct storm *s)
+{
+    struct jobs_cmd *cmd = &s->w.cmd;
+    uint32_t back =
+        (uint32_t)sh_rng_below(&s->rng, s->m.session_count < 8 ? s->m.session_count : 8);
+    const struct model_session *from = &s->m.sessions[s->m.session_count - 1 - back];
+    uint64_t slot = sh_rng_below(&s->rng, MODEL_SLOTS);
+    uint64_t round = from->number[slot] / JOBS_SESSION_SLOTS + sh_rng_below(&s->rng, 8);
+    round = round > 2 && sh_rng_chance(&s->rng, 1, 10) ? round - 2 : round + 1;
+    cmd->session = sh_rng_chance(&s->rng, 1, 100) ? from->id + 1 : from->id;
+    cmd->number = round * JOBS_SESSION_SLOTS + slot;
+    if (sh_rng_chance(&s->rng, 1, 40)) {
+        memset(&cmd->u, 0, sizeof cmd->u);
+        cmd->type = JOBS_SESSION_KEEP;
+    }
+}
+
 static void random_command(struct storm *s)
 {
     uint64_t kind = sh_rng_below(&s->rng, 100);
     memset(&s->w.cmd, 0, sizeof s->w.cmd);
     if (kind < 5) {
         random_node(s);
+    } else if (kind < 7) {
+        random_session(s);
     } else if (kind < 20) {
         random_submit(s);
     } else if (kind < 60) {
@@ -158,6 +187,10 @@ static void random_command(struct storm *s)
         const struct model_unit *view = NULL;
         s->w.cmd.type = JOBS_STOP;
         s->w.cmd.u.stop.job = random_unit(s, &view).job;
+    }
+    if (s->w.cmd.type != JOBS_SESSION_OPEN && s->m.session_count > 0 &&
+        sh_rng_chance(&s->rng, 1, 3)) {
+        random_sender(s);
     }
     s->w.cmd.stamp_us = s->w.now_us;
 }
@@ -217,6 +250,16 @@ static void compare_all(struct storm *s)
     EXPECT_EQ(jobs_counts_get(s->w.t, &counts), SH_OK);
     EXPECT_EQ(counts.jobs, s->m.job_count);
     EXPECT_EQ(counts.models, s->m.models);
+    uint32_t sessions = 0;
+    for (uint32_t i = 0; i < s->m.session_count; i++) {
+        struct jobs_session session;
+        const struct model_session *want = &s->m.sessions[i];
+        enum sh_err err = jobs_session_get(s->w.t, want->id, &session);
+        EXPECT_EQ(err, want->ended ? SH_ERR_NOT_FOUND : SH_OK);
+        EXPECT(want->ended || session.used_us == want->used_us);
+        sessions += !want->ended;
+    }
+    EXPECT_EQ(counts.sessions, sessions);
     for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
         EXPECT_EQ(counts.jobs_in[i], in[i]);
     }
@@ -227,6 +270,7 @@ static void step(struct storm *s)
     s->w.term += sh_rng_chance(&s->rng, 1, 200);
     s->w.now_us += sh_rng_below(&s->rng, 2000);
     s->w.now_us -= sh_rng_chance(&s->rng, 1, 30) ? 1500 : 0;
+    s->w.now_us += sh_rng_chance(&s->rng, 1, 400) ? JOBS_SESSION_US / 3 : 0;
     next_entry(s);
     struct wire_unit unit = {0};
     struct wire_fence before = {0};
@@ -243,10 +287,12 @@ static void step(struct storm *s)
                  s->count, (unsigned)cmd.type, accepted,
                  jobs_code_name((uint32_t)s->w.result.code));
     }
-    if (cmd.type == JOBS_PLACE && accepted) {
+    if (cmd.type == JOBS_PLACE && accepted && !s->w.result.replayed) {
         EXPECT(wire_fence_cmp(before, world_fence(&s->w, unit)) < 0);
     }
     s->accepted += accepted;
+    s->replayed += s->w.result.replayed;
+    s->unknown += s->w.result.code == JOBS_CODE_SESSION_UNKNOWN;
     s->count++;
     const struct model_job *job = NULL;
     for (uint32_t i = 0; i < s->m.job_count; i++) {
@@ -288,8 +334,10 @@ static void storm(uint64_t seed)
         }
     }
     compare_all(s);
-    EXPECT(s->accepted > COMMANDS / 4);
+    EXPECT(s->accepted > COMMANDS / 5);
     EXPECT(s->m.models > 5);
+    EXPECT(s->replayed > COMMANDS / 200);
+    EXPECT(s->unknown > 20);
 
     struct world again;
     world_init(&again);

@@ -238,8 +238,8 @@ TEST(an_unknown_kind_or_mode_halts_too)
     struct jobs_submit *c = world_submit(&w, "a");
     struct sh_writer writer = sh_writer_over(bytes, sizeof bytes);
     EXPECT_EQ(jobs_cmd_encode(&w.cmd, &writer), SH_OK);
-    EXPECT_EQ(bytes[11], WIRE_KIND_TRAIN);
-    bytes[11] = 99;
+    EXPECT_EQ(bytes[27], WIRE_KIND_TRAIN);
+    bytes[27] = 99;
     world_bytes(&w, bytes, writer.used);
     EXPECT(w.result.halt);
     c->kind = (enum wire_kind)99;

@@ -39,6 +39,8 @@ enum sh_err world_apply(struct world *w)
     static uint8_t bytes[JOBS_CMD_BYTES_MAX];
     struct sh_writer writer = sh_writer_over(bytes, sizeof bytes);
     w->cmd.stamp_us = w->now_us;
+    w->cmd.session = w->session;
+    w->cmd.number = w->number;
     EXPECT_EQ(jobs_cmd_encode(&w->cmd, &writer), SH_OK);
     world_bytes(w, bytes, writer.used);
     return w->result.err;
@@ -221,6 +223,20 @@ enum sh_err world_dataset_remove(struct world *w, unsigned node, const char *nam
     struct jobs_dataset_remove *c = &w->cmd.u.dataset_remove;
     copy_text(c->name, sizeof c->name, name);
     world_node(c->node, node);
+    return world_apply(w);
+}
+
+enum sh_err world_session(struct world *w, unsigned node, uint64_t life)
+{
+    begin(w, JOBS_SESSION_OPEN);
+    world_node(w->cmd.u.session_open.node, node);
+    w->cmd.u.session_open.life = life;
+    return world_apply(w);
+}
+
+enum sh_err world_keep(struct world *w)
+{
+    begin(w, JOBS_SESSION_KEEP);
     return world_apply(w);
 }
 

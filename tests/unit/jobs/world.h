@@ -17,6 +17,8 @@ struct world {
     uint64_t term;
     uint64_t index; /* of the last entry */
     uint64_t now_us;
+    uint64_t session; /* of the commands that follow; 0: none */
+    uint64_t number;
     struct jobs_cmd cmd;
     struct jobs_result result;
 };
@@ -48,6 +50,10 @@ enum sh_err world_expire(struct world *w, struct wire_unit unit, struct wire_fen
 enum sh_err world_stop(struct world *w, uint64_t job);
 enum sh_err world_dataset(struct world *w, unsigned node, const char *name, uint8_t digest);
 enum sh_err world_dataset_remove(struct world *w, unsigned node, const char *name);
+
+/* The session is in w->result.handle. */
+enum sh_err world_session(struct world *w, unsigned node, uint64_t life);
+enum sh_err world_keep(struct world *w);
 
 enum jobs_state world_job_state(struct world *w, uint64_t job);
 enum jobs_state world_unit_state(struct world *w, struct wire_unit unit);
