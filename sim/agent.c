@@ -255,6 +255,7 @@ void sim_agent_end(struct sim *sim, struct sim_agent *a)
         free(a->backlog[i].body);
     }
     a->backlog_count = 0;
+    a->wait_count = 0;
     sim_replica_clear(a);
     sim_proposals_clear(a);
 }

@@ -149,6 +149,7 @@ static void apply_run(struct sim *sim, struct sim_agent *a, uint32_t count)
     }
     later(sim, a, TOLD_US, SIM_EV_TOLD, last->index);
     after_run(sim, a, count);
+    sim_reads_applied(sim, a);
     wake(sim, a);
 }
 
@@ -235,6 +236,7 @@ static void apply_conf(struct sim *sim, struct sim_agent *a, uint64_t index)
     }
     later(sim, a, TOLD_US, SIM_EV_TOLD, index);
     sim_planner_wake(sim, a);
+    sim_reads_applied(sim, a);
     wake(sim, a);
 }
 

@@ -377,6 +377,7 @@ void sim_chaos_calm(struct sim *sim, uint32_t core, uint64_t within_us)
         }
         sim_run_until(sim, sim->now_us + 100 * MS);
     }
+    sim_reads_judge(sim);
     sim->acting = acting;
 }
 

@@ -55,7 +55,7 @@ uint32_t sim_submit(struct sim *sim, const struct sim_job *job, uint32_t agent, 
     }
     uint32_t request = sim->ask_count++;
     tell_act(sim, job, agent, retry);
-    sim->asks[request] = (struct sim_ask){.job = *job, .retry = retry};
+    sim->asks[request] = (struct sim_ask){.job = *job, .retry = retry, .begun_us = sim->now_us};
     ask(sim, request, agent);
     return request;
 }
@@ -136,6 +136,8 @@ static void acknowledge(struct sim *sim, uint32_t request, uint64_t job)
     }
     if (seen->job == 0) {
         sim->counts.acknowledged++;
+        sim->asks[request].acked_us = sim->now_us;
+        sim_reads_begin(sim, request, job);
         sim_check_ack(&sim->check, request, job);
         sim_note(sim, SIM_NOTE_JOB, "job %" PRIu64 " is acknowledged by %s", job,
                  sim_name(sim->asks[request].agent));

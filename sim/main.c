@@ -174,11 +174,11 @@ static void print_verdict(const struct sim_verdict *v, uint64_t seed)
     const struct sim_counts *c = &v->counts;
     (void)printf("%s: seed %" PRIu64 ", %u agents, %" PRIu64 " events in %" PRIu64 ".%03" PRIu64
                  " s, %" PRIu64 " leader changes, %" PRIu64 " jobs acknowledged, %" PRIu64
-                 " completed, %" PRIu64 " units committed, log of %" PRIu64 ", state %016" PRIx64
-                 ", trace %016" PRIx64 "\n",
+                 " reads, %" PRIu64 " completed, %" PRIu64 " units committed, log of %" PRIu64
+                 ", state %016" PRIx64 ", trace %016" PRIx64 "\n",
                  v->held ? "held" : "BROKEN", seed, v->agents, c->events, v->time_us / 1000000,
-                 v->time_us / 1000 % 1000, c->leader_changes, c->acknowledged, c->completed,
-                 c->units, c->committed_index, c->state, c->trace);
+                 v->time_us / 1000 % 1000, c->leader_changes, c->acknowledged, c->reads,
+                 c->completed, c->units, c->committed_index, c->state, c->trace);
 }
 
 static uint64_t fewer(uint64_t a, uint64_t b)

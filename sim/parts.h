@@ -124,4 +124,14 @@ void sim_client_told(struct sim *sim, uint32_t request, uint32_t attempt, enum s
                      uint64_t job);
 void sim_client_timer(struct sim *sim, uint32_t request, uint32_t attempt);
 
+/* ---- reads.c ---- */
+void sim_reads_begin(struct sim *sim, uint32_t request, uint64_t job); /* plans some */
+void sim_reads_ask(struct sim *sim, struct sim_agent *a, uint64_t number);
+void sim_reads_take(struct sim *sim, struct sim_agent *a, const struct raft_update *update);
+void sim_reads_applied(struct sim *sim, struct sim_agent *a);
+void sim_reads_serve(struct sim *sim, struct sim_agent *a);
+void sim_reads_told(struct sim *sim, uint64_t number, uint32_t progress);
+/* What clients saw so far is linearizable, or that is a failure. */
+void sim_reads_judge(struct sim *sim);
+
 #endif

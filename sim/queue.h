@@ -9,18 +9,21 @@
 #include <stdint.h>
 
 enum sim_event_kind {
-    SIM_EV_TIMER,   /* who's earliest deadline */
-    SIM_EV_MESSAGE, /* body: struct sim_msg */
-    SIM_EV_DISK,    /* the write under way is over */
-    SIM_EV_LOG,     /* body: struct raft_log_read, answered now */
-    SIM_EV_APPLY,   /* the apply thread goes on */
-    SIM_EV_TOLD,    /* the apply thread told the loop: arg is the index */
-    SIM_EV_CONF,    /* and this entry changes the configuration */
-    SIM_EV_PLAN,    /* the planner wakes */
-    SIM_EV_BROKEN,  /* the connection to agent arg broke */
-    SIM_EV_REQUEST, /* a client's request arrives: arg, attempt */
-    SIM_EV_ANSWER,  /* an answer arrives at a client: arg, attempt, err, job in body */
-    SIM_EV_RETRY,   /* a client loses patience: arg, attempt */
+    SIM_EV_TIMER,     /* who's earliest deadline */
+    SIM_EV_MESSAGE,   /* body: struct sim_msg */
+    SIM_EV_DISK,      /* the write under way is over */
+    SIM_EV_LOG,       /* body: struct raft_log_read, answered now */
+    SIM_EV_APPLY,     /* the apply thread goes on */
+    SIM_EV_TOLD,      /* the apply thread told the loop: arg is the index */
+    SIM_EV_CONF,      /* and this entry changes the configuration */
+    SIM_EV_PLAN,      /* the planner wakes */
+    SIM_EV_BROKEN,    /* the connection to agent arg broke */
+    SIM_EV_REQUEST,   /* a client's request arrives: arg, attempt */
+    SIM_EV_ANSWER,    /* an answer arrives at a client: arg, attempt, err, job in body */
+    SIM_EV_RETRY,     /* a client loses patience: arg, attempt */
+    SIM_EV_READ,      /* a client's read arrives: arg */
+    SIM_EV_SERVE,     /* reads whose index is applied are answered */
+    SIM_EV_READ_TOLD, /* an answer arrives at a client: arg, what it says in attempt */
 };
 
 struct sim_event {

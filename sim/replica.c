@@ -208,6 +208,7 @@ static void absorb(struct sim *sim, struct sim_agent *a)
         return;
     }
     ask_log(sim, a);
+    sim_reads_take(sim, a, u);
     sim_apply_to(sim, a, u->apply_to);
     note_soft(sim, a);
     for (uint32_t i = 0; i < failed_count; i++) {

@@ -136,6 +136,7 @@ void sim_free(struct sim *sim)
     sim_check_fini(&sim->check);
     sim_ledger_fini(&sim->handles);
     free(sim->asks);
+    free(sim->reads);
     free(sim->scratch);
     free(sim);
 }
@@ -212,8 +213,15 @@ static void on_agent(struct sim *sim, struct sim_agent *a, struct sim_event *eve
     case SIM_EV_REQUEST:
         sim_client_request(sim, a, (uint32_t)event->arg, event->attempt);
         break;
+    case SIM_EV_READ:
+        sim_reads_ask(sim, a, event->arg);
+        break;
+    case SIM_EV_SERVE:
+        sim_reads_serve(sim, a);
+        break;
     case SIM_EV_ANSWER:
     case SIM_EV_RETRY:
+    case SIM_EV_READ_TOLD:
         SH_UNREACHABLE();
     }
 }
@@ -229,6 +237,10 @@ static bool dispatch(struct sim *sim, struct sim_event *event)
     }
     if (event->kind == SIM_EV_RETRY) {
         sim_client_timer(sim, (uint32_t)event->arg, event->attempt);
+        return true;
+    }
+    if (event->kind == SIM_EV_READ_TOLD) {
+        sim_reads_told(sim, event->arg, event->attempt);
         return true;
     }
     struct sim_agent *a = sim->agents[event->who];

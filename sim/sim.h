@@ -149,6 +149,7 @@ struct sim_counts {
     uint64_t leader_changes; /* elections after the first, won by another agent than the last one */
     uint64_t committed_index;
     uint64_t acknowledged; /* jobs */
+    uint64_t reads;        /* of clients, answered */
     uint64_t completed;    /* jobs */
     uint64_t units;        /* committed */
     uint64_t crashes;

@@ -3,6 +3,7 @@
 #ifndef SIM_STATE_H
 #define SIM_STATE_H
 
+#include "sim/asked.h"
 #include "sim/check.h"
 #include "sim/queue.h"
 #include "sim/sim.h"
@@ -44,6 +45,7 @@ enum {
     SIM_DECISIONS_MAX = 64,
     SIM_BACKLOG_MAX = 4096,
     SIM_HELD_MAX = 1024,
+    SIM_WAITING_READS_MAX = 32, /* further ones get no answer */
     SIM_READ_BYTES = WAL_ENTRY_BYTES_MAX + 65536,
     SIM_SCRATCH_BYTES = SH_CONTROL_BYTES_MAX,
     SIM_TAIL_ENTRIES = 256,                    /* of the core; smaller than the agent's */
@@ -231,6 +233,8 @@ struct sim_agent {
     struct sim_session sessions[SIM_SESSIONS_MAX];
     uint64_t work_due_us; /* earliest deadline of the sessions */
     bool work_left_out;   /* there was no place for a session */
+    uint32_t wait_count;
+    struct raft_read waits[SIM_WAITING_READS_MAX]; /* their index is not applied here yet */
 };
 
 struct sim_link {
@@ -239,15 +243,6 @@ struct sim_link {
     uint64_t clogged_us; /* until then nothing arrives */
     uint64_t newest_us;  /* when the last message sent arrives */
     uint32_t on_the_way;
-};
-
-struct sim_ask { /* a client's request */
-    struct sim_job job;
-    bool retry;
-    bool waiting; /* an attempt is under way */
-    uint32_t attempt;
-    uint32_t agent;
-    struct sim_request seen;
 };
 
 struct sim_scratch { /* lives within one event */
@@ -282,6 +277,9 @@ struct sim {
     struct sim_ask *asks;
     uint32_t ask_count;
     uint32_t ask_capacity;
+    struct sim_read *reads;
+    uint32_t read_count;
+    uint32_t read_capacity;
     struct sim_check check;
     struct sim_ledger handles; /* handle -> agent + 1, as admitted */
     struct sim_scratch *scratch;

@@ -98,7 +98,7 @@ struct raft {
     uint64_t election_timeout; /* randomised */
     uint64_t heartbeat_start;
     uint64_t hint_deadline; /* 0: none */
-    uint64_t hint_until; /* a leader's connection broke, and nobody leads yet; 0: no such thing */
+    uint64_t hint_until; /* the leader is gone, and until then things may go fast; 0: it is not */
     uint64_t term_token; /* the current term and vote are durable with it */
     uint64_t install_token; /* a snapshot is being put in place; 0: none */
     uint64_t install_index;
