@@ -3,7 +3,16 @@
 
 #include "sim/parts.h"
 
-enum { ROUNDS_MAX = 64, OPEN_JOBS_MAX = 12, WIPES_MAX = 8, DRIFT_PPM = 50000 };
+enum {
+    ROUNDS_MAX = 64,
+    OPEN_JOBS_MAX = 12,
+    WIPES_MAX = 8,
+    DRIFT_PPM = 50000,
+    PRESS_SUBMITS = 60,
+    PRESS_TURNS = 8
+};
+
+#define PRESS_US UINT64_C(10000) /* between two submits */
 
 #define MS     UINT64_C(1000)
 #define SECOND (1000 * MS)
@@ -34,6 +43,7 @@ static void draw(struct sim_chaos *c, struct sim *sim)
     c->act_us = between(c, 20 * MS, 600 * MS);
     c->submit_us = between(c, 20 * MS, 300 * MS);
     c->gap_us = between(c, 100 * MS, 1500 * MS);
+    c->hunt_us = half(c) ? between(c, 200 * MS, 1500 * MS) : between(c, 5 * SECOND, 15 * SECOND);
     struct sim_net_options net = {
         .latency_us = half(c) ? between(c, 100, 1 * MS) : between(c, 1 * MS, 30 * MS),
         .jitter_us = half(c) ? between(c, 50, 1 * MS) : between(c, 1 * MS, 100 * MS),
@@ -45,11 +55,19 @@ static void draw(struct sim_chaos *c, struct sim *sim)
                                                        : between(c, 2 * MS, 80 * MS)};
     sim_set_net(sim, &net);
     sim_set_disk(sim, &disk);
+    sim_set_batch(sim, half(c) ? SIM_BATCH_MAX : UINT32_C(1) << between(c, 0, 3));
 }
 
 static uint32_t any(struct sim_chaos *c, const struct sim *sim)
 {
     return (uint32_t)sh_rng_below(&c->rng, sim->agent_count);
+}
+
+/* Of two or more. */
+static uint32_t any_other(struct sim_chaos *c, const struct sim *sim, uint32_t than)
+{
+    uint32_t agent = (uint32_t)sh_rng_below(&c->rng, sim->agent_count - 1);
+    return agent + (agent >= than);
 }
 
 static void partition(struct sim_chaos *c, struct sim *sim)
@@ -215,6 +233,9 @@ static void act(struct sim_chaos *c, struct sim *sim)
             sim_leave(sim, any(c, sim));
         }
         break;
+    case SIM_ACT_TRANSFER:
+        sim_transfer(sim, any(c, sim));
+        break;
     case SIM_ACT_STALL:
         sim_stall_clock(sim, any(c, sim), between(c, 10 * MS, 2 * SECOND));
         break;
@@ -266,26 +287,41 @@ static void submit(struct sim_chaos *c, struct sim *sim)
     (void)sim_submit(sim, &job, any(c, sim), true);
 }
 
-/* Once a round the leader of the moment is hit, so that leadership does move. */
-static void aim(struct sim_chaos *c, struct sim *sim)
+/* Those hit before come back, or most of them, and the leader of the moment is hit: with all the
+ * terms begun in half-replicated logs that this makes, most of what can go wrong in a log does. */
+static void hunt(struct sim_chaos *c, struct sim *sim)
 {
     uint32_t leader;
-    if (!sim_leader(sim, &leader)) {
+    for (uint32_t i = 0; i < sim->agent_count; i++) {
+        if (sh_rng_chance(&c->rng, 3, 4)) {
+            sim_restart(sim, i);
+            sim_resume(sim, i);
+        }
+    }
+    if (half(c)) {
+        sim_mend(sim);
+    }
+    if (!sim_leader(sim, &leader) || sim->agent_count < 2) {
         return;
     }
-    c->aimed = true;
-    switch (sh_rng_below(&c->rng, 4)) {
+    switch (sh_rng_below(&c->rng, 6)) {
     case 0:
-        sim_crash(sim, leader, SIM_KILL);
+        sim_crash(sim, leader, loss(c));
         break;
     case 1:
-        sim_crash(sim, leader, SIM_POWER);
-        break;
-    case 2:
         sim_pause(sim, leader);
         break;
-    default:
+    case 2:
+        sim_split(sim, UINT32_C(1) << leader | UINT32_C(1) << any(c, sim), half(c));
+        break;
+    case 3:
         sim_split(sim, UINT32_C(1) << leader, half(c));
+        break;
+    case 4:
+        sim_slow_disk(sim, leader, between(c, 10 * MS, SECOND));
+        break;
+    default:
+        sim_clog(sim, leader, any_other(c, sim, leader), between(c, 50 * MS, SECOND));
         break;
     }
 }
@@ -294,6 +330,7 @@ static uint64_t soonest(const struct sim_chaos *c, uint64_t end)
 {
     uint64_t next = c->next_act_us < c->next_submit_us ? c->next_act_us : c->next_submit_us;
     next = c->next_gap_us < next ? c->next_gap_us : next;
+    next = c->next_hunt_us < next ? c->next_hunt_us : next;
     return next < end ? next : end;
 }
 
@@ -301,11 +338,10 @@ void sim_chaos_storm(struct sim_chaos *chaos, struct sim *sim, uint64_t for_us)
 {
     uint64_t end = sim->now_us + for_us;
     draw(chaos, sim);
-    chaos->next_act_us = sim->now_us;
-    chaos->next_submit_us = sim->now_us;
-    chaos->next_gap_us = sim->now_us;
-    chaos->aimed = false;
-    chaos->aimed_us = sim->now_us + between(chaos, for_us / 8, for_us / 2);
+    chaos->next_act_us = sim->now_us + 1;
+    chaos->next_submit_us = sim->now_us + 1;
+    chaos->next_gap_us = sim->now_us + 1;
+    chaos->next_hunt_us = sim->now_us + between(chaos, SECOND, for_us / 2);
     while (sim->now_us < end && sim_failure(sim) == NULL) {
         uint64_t next = soonest(chaos, end);
         sim_run_until(sim, next);
@@ -321,8 +357,9 @@ void sim_chaos_storm(struct sim_chaos *chaos, struct sim *sim, uint64_t for_us)
             crash_in_gap(chaos, sim);
             chaos->next_gap_us = next + between(chaos, 1, 2 * chaos->gap_us);
         }
-        if (!chaos->aimed && chaos->aimed_us <= next) {
-            aim(chaos, sim);
+        if (chaos->next_hunt_us <= next) {
+            hunt(chaos, sim);
+            chaos->next_hunt_us = next + between(chaos, 1, 2 * chaos->hunt_us);
         }
     }
 }
@@ -381,6 +418,32 @@ void sim_chaos_calm(struct sim *sim, uint32_t core, uint64_t within_us)
     sim->acting = acting;
 }
 
+void sim_chaos_press(struct sim *sim)
+{
+    struct sim_job job = {.units = 1, .agents_min = 1, .agents_max = 1};
+    struct sim_options quiet = sim_options_default();
+    uint32_t leader;
+    sim_act(sim, "press");
+    if (!sim_leader(sim, &leader)) {
+        return;
+    }
+    bool acting = sim->acting;
+    uint64_t before = sim->counts.acknowledged;
+    uint64_t term = sim->agents[leader]->term;
+    sim->acting = false;
+    sim->options.net.latency_us = 15 * MS;
+    for (uint32_t i = 0; i < PRESS_SUBMITS && sim_failure(sim) == NULL; i++) {
+        (void)sim_submit(sim, &job, leader, true);
+        sim_run_until(sim, sim->now_us + PRESS_US);
+    }
+    bool leads = sim->agents[leader]->role == RAFT_LEADER && sim->agents[leader]->term == term;
+    if (leads && sim->agents[leader]->up && sim->counts.acknowledged == before) {
+        sim_check_fail(&sim->check, "liveness: nothing is acknowledged while submits keep coming");
+    }
+    sim->options.net = quiet.net;
+    sim->acting = acting;
+}
+
 /* A majority of the voters at least, and somebody left out; SIM_ALL where that cannot be. */
 static uint32_t some_core(struct sim_chaos *c, const struct sim *sim)
 {
@@ -410,6 +473,10 @@ void sim_chaos_run(struct sim_chaos *chaos, struct sim *sim, const struct sim_go
             sim_chaos_calm(sim, core, SIM_CONVERGE_US);
         }
         if (sim_failure(sim) == NULL) {
+            sim_chaos_calm(sim, SIM_ALL, SIM_CONVERGE_US);
+        }
+        if (sh_rng_chance(&chaos->rng, 1, PRESS_TURNS) && sim_failure(sim) == NULL) {
+            sim_chaos_press(sim);
             sim_chaos_calm(sim, SIM_ALL, SIM_CONVERGE_US);
         }
     }

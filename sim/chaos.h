@@ -19,6 +19,7 @@ enum sim_act {
     SIM_ACT_CRASH,
     SIM_ACT_PAUSE,
     SIM_ACT_LEAVE,
+    SIM_ACT_TRANSFER,
     SIM_ACT_STALL,
     SIM_ACT_JUMP,
     SIM_ACT_DRIFT,
@@ -38,11 +39,11 @@ struct sim_chaos {
     uint64_t act_us;    /* mean time between two acts */
     uint64_t submit_us; /* mean time between two submits */
     uint64_t gap_us;    /* mean time between two crashes armed for a gap */
+    uint64_t hunt_us;   /* mean time between two hits at the leader of the moment */
     uint64_t next_act_us;
+    uint64_t next_hunt_us;
     uint64_t next_gap_us;
     uint64_t next_submit_us;
-    uint64_t aimed_us; /* when the leader of the moment is hit */
-    bool aimed;
 };
 
 /* What the bar asks of every seed. */
@@ -58,6 +59,9 @@ void sim_chaos_storm(struct sim_chaos *chaos, struct sim *sim, uint64_t for_us);
 /* Heals these agents (bit i: agent i; SIM_ALL) and kills the others; runs until the core has
  * converged or the bound has passed: then it is a failure. */
 void sim_chaos_calm(struct sim *sim, uint32_t core, uint64_t within_us);
+/* Where somebody leads: for some seconds submits come faster than a round trip takes. Some of them
+ * must be acknowledged before they end, else it is a failure. */
+void sim_chaos_press(struct sim *sim);
 /* Storm and calm by turns until the goal is reached. */
 void sim_chaos_run(struct sim_chaos *chaos, struct sim *sim, const struct sim_goal *goal);
 

@@ -127,7 +127,9 @@ static bool log_append(struct sim_log *log, uint64_t index, uint64_t term, uint6
     }
     uint64_t entry = entry_hash(index, term, type, bytes, size);
     log_set(log, index,
-            (struct sim_place){.term = term, .chain = chain_of(log->at[index - 1].chain, entry)});
+            (struct sim_place){.term = term,
+                               .chain = chain_of(log->at[index - 1].chain, entry),
+                               .conf = type == RAFT_ENTRY_CONF});
     return true;
 }
 
@@ -189,6 +191,89 @@ static void check_leader(struct sim_check *check, uint32_t agent, const struct r
     }
 }
 
+static const struct sim_view *view_of(const struct sim_check *check, uint64_t handle)
+{
+    for (uint32_t i = 0; i < SIM_AGENTS_MAX; i++) {
+        if (check->views[i].handle == handle) {
+            return &check->views[i];
+        }
+    }
+    return NULL;
+}
+
+/* Who has lost its disk since it answered counts as if it had it still. */
+static bool on_majority(const struct sim_check *check, const uint64_t *voters, uint32_t count,
+                        uint64_t index, uint64_t chain)
+{
+    uint32_t holders = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct sim_view *v = view_of(check, voters[i]);
+        holders += v == NULL || (v->durable.last >= index && v->durable.at[index].chain == chain);
+    }
+    return count == 0 || 2 * holders > count;
+}
+
+static void check_quorum(struct sim_check *check, uint32_t agent, const struct raft_update *u)
+{
+    const struct sim_view *v = &check->views[agent];
+    const struct raft_conf *conf = &u->conf;
+    struct sim_place last = v->live.at[u->commit];
+    if (u->role != RAFT_LEADER || u->commit <= check->last) {
+        return; /* others repeat what a leader has committed */
+    }
+    if (last.term != u->term) {
+        sim_check_fail(check,
+                       "commit rule: leader %s of term %" PRIu64 " commits entry %" PRIu64
+                       " of term %" PRIu64 " by counting",
+                       sim_name(agent), u->term, u->commit, last.term);
+    }
+    if (!on_majority(check, conf->voters, conf->voter_count, u->commit, last.chain) ||
+        (conf->outgoing_count > 0 &&
+         !on_majority(check, conf->outgoing, conf->outgoing_count, u->commit, last.chain))) {
+        sim_check_fail(check,
+                       "leader %s commits entry %" PRIu64 ", which no majority has on its disks",
+                       sim_name(agent), u->commit);
+    }
+}
+
+/* Nobody runs before a committed change of the configuration is applied: it would count the wrong
+ * votes. */
+static void check_runner(struct sim_check *check, uint32_t agent, const struct raft_update *u)
+{
+    const struct sim_view *v = &check->views[agent];
+    if (u->role != RAFT_CANDIDATE && u->role != RAFT_PRE_CANDIDATE) {
+        return;
+    }
+    for (uint64_t i = v->applied + 1; i <= v->commit; i++) {
+        if (v->live.at[i].conf) {
+            sim_check_fail(check, "agent %s runs with change %" PRIu64 " committed, not applied",
+                           sim_name(agent), i);
+            return;
+        }
+    }
+}
+
+/* A candidate's log does not change as long as it is one. */
+static void check_grants(struct sim_check *check, uint32_t agent, const struct raft_update *u)
+{
+    const struct sim_log *own = &check->views[agent].live;
+    for (uint32_t i = 0; i < u->message_count; i++) {
+        const struct raft_msg *m = &u->messages[i];
+        const struct sim_view *c = view_of(check, m->to);
+        if (m->type != RAFT_MSG_VOTE_RESP || m->reject || c == NULL || c->term != m->term ||
+            c->role != RAFT_CANDIDATE) {
+            continue;
+        }
+        uint64_t term = c->live.at[c->live.last].term;
+        uint64_t own_term = own->at[own->last].term;
+        if (term < own_term || (term == own_term && c->live.last < own->last)) {
+            sim_check_fail(check,
+                           "agent %s votes in term %" PRIu64 " for a shorter log than its own",
+                           sim_name(agent), m->term);
+        }
+    }
+}
+
 static void commit_first(struct sim_check *check, const struct sim_view *v, uint64_t index,
                          uint64_t term)
 {
@@ -213,6 +298,7 @@ static void check_commit(struct sim_check *check, uint32_t agent, const struct r
                        u->commit);
         return;
     }
+    check_quorum(check, agent, u);
     for (uint64_t i = v->commit + 1; i <= u->commit; i++) {
         if (i > check->last) {
             commit_first(check, v, i, u->term);
@@ -238,6 +324,8 @@ void sim_check_update(struct sim_check *check, uint32_t agent, const struct raft
     check_append(check, agent, update);
     check_leader(check, agent, update);
     check_commit(check, agent, update);
+    check_runner(check, agent, update);
+    check_grants(check, agent, update);
     if (update->apply_to > update->commit) {
         sim_check_fail(check, "agent %s would apply what is not committed", sim_name(agent));
     }
@@ -288,6 +376,11 @@ void sim_check_write(struct sim_check *check, uint32_t agent, const struct wal_h
         }
         v->hard = *hard;
     }
+}
+
+void sim_check_handle(struct sim_check *check, uint32_t agent, uint64_t handle)
+{
+    check->views[agent].handle = handle;
 }
 
 void sim_check_wipe(struct sim_check *check, uint32_t agent)

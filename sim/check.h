@@ -9,11 +9,14 @@
  *   log matching           (index, term) determines the entry and all before it
  *   leader completeness    what was committed in an earlier term is in the log of every leader
  *   state machine safety   nobody applies another entry at an index
- * and: one vote per term and voter; term, vote and acknowledged entries never go back on a disk;
- * nobody applies beyond its commit index, nobody commits beyond its log; an applied change of the
- * configuration gives everyone the same one.
- * Jobs: equal digests at equal applied index; an acknowledged job exists ever after; a unit is
- * committed at most once and under its current fence; fences only grow; one key, one job.
+ * and the rules they rest on, with the eyes of one who sees all disks: what a leader commits is on
+ * the disks of a majority of every side of its configuration, and ends with an entry of its own
+ * term (5.4.2); a vote goes to no shorter log than the voter's; nobody runs before a committed
+ * change of the configuration is applied; one vote per term and voter; term, vote and acknowledged
+ * entries never go back on a disk; nobody applies beyond its commit index, nobody commits beyond
+ * its log; an applied change of the configuration gives everyone the same one. Jobs: equal digests
+ * at equal applied index; an acknowledged job exists ever after; a unit is committed at most once
+ * and under its current fence; fences only grow; one key, one job.
  *
  * The first violation stands; later ones are not recorded. Each call is O(1) but for what it is
  * given (entries of one update). */
@@ -31,6 +34,7 @@
 struct sim_place { /* one index of one agent's log */
     uint64_t term;
     uint64_t chain; /* hash of this entry and all before it */
+    bool conf;      /* it changes the configuration */
 };
 
 struct sim_log {
@@ -56,7 +60,8 @@ struct sim_view {           /* what is known of one agent */
     uint64_t term;
     uint64_t commit;
     uint64_t applied;
-    uint64_t voter; /* number of its identity: an agent has another one after a wipe */
+    uint64_t handle; /* 0: none yet */
+    uint64_t voter;  /* number of its identity: an agent has another one after a wipe */
 };
 
 struct sim_acked {
@@ -103,6 +108,7 @@ void sim_check_start(struct sim_check *check, uint32_t agent, const struct wal_h
                      struct wal *wal, uint64_t applied);
 /* The agent loses its disk and goes on as another voter. */
 void sim_check_wipe(struct sim_check *check, uint32_t agent);
+void sim_check_handle(struct sim_check *check, uint32_t agent, uint64_t handle);
 /* After every step of a core. */
 void sim_check_update(struct sim_check *check, uint32_t agent, const struct raft_update *update);
 /* A message leaves the agent. */

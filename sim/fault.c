@@ -195,6 +195,22 @@ void sim_leave(struct sim *sim, uint32_t agent)
     }
 }
 
+void sim_transfer(struct sim *sim, uint32_t to)
+{
+    uint32_t leader;
+    sim_act(sim, "transfer %s", sim_name(to));
+    if (sim_leader(sim, &leader) && sim->agents[to]->identity.handle != 0) {
+        struct sim_agent *a = sim->agents[leader];
+        struct raft_event event = {.type = RAFT_TRANSFER, .peer = sim->agents[to]->identity.handle};
+        sim_note(sim, SIM_NOTE_FAULT, "%s is to hand over to %s", sim_name(leader), sim_name(to));
+        sim_replica_step(sim, a, &event);
+        sim_reap(sim, a);
+        if (a->up) {
+            sim_agent_arm(sim, a);
+        }
+    }
+}
+
 void sim_restart(struct sim *sim, uint32_t agent)
 {
     if (!sim->agents[agent]->up && !sim->agents[agent]->quarantined) {

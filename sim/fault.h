@@ -85,6 +85,8 @@ void sim_crash(struct sim *sim, uint32_t agent, enum sim_loss_kind kind); /* not
 void sim_crash_in(struct sim *sim, uint32_t agent, enum sim_loss_kind kind, enum sim_gap gap);
 /* As SIGTERM: hands leadership over, says goodbye, ends; a restart comes back. */
 void sim_leave(struct sim *sim, uint32_t agent);
+/* Whoever leads hands over to this agent, if it can. */
+void sim_transfer(struct sim *sim, uint32_t to);
 /* Nothing if up, or if its disk is known to be rotten: that one waits for a wipe. */
 void sim_restart(struct sim *sim, uint32_t agent);
 void sim_pause(struct sim *sim, uint32_t agent); /* as SIGSTOP: time goes on, nothing happens */

@@ -240,6 +240,8 @@ void sim_replica_conf(struct sim *sim, struct sim_agent *a, const struct raft_ev
 enum sh_err sim_replica_wake(struct sim *sim, struct sim_agent *a, const struct wal_boot *boot,
                              const struct fsm_applied *applied)
 {
+    struct raft_limits limits = LIMITS;
+    limits.batch_entries = sim->options.batch;
     struct raft_config config = {.id = a->identity.handle,
                                  .seed = sh_rng_u64(&sim->rng),
                                  .election = SIM_ELECTION_US,
@@ -250,7 +252,7 @@ enum sh_err sim_replica_wake(struct sim *sim, struct sim_agent *a, const struct 
                                  .pre_vote = true,
                                  .check_quorum = true,
                                  .step_down_on_removal = true,
-                                 .limits = LIMITS};
+                                 .limits = limits};
     uint32_t run_count = 0;
     const struct wal_run *runs = wal_runs(a->wal, &run_count);
     struct raft_run *copy = sim_zeroed(run_count + 1, sizeof *copy);
@@ -273,7 +275,7 @@ enum sh_err sim_replica_wake(struct sim *sim, struct sim_agent *a, const struct 
     }
     if (err == SH_OK) {
         struct sh_arena arena;
-        size_t size = (raft_bytes(&config.limits) + 63) & ~(size_t)63;
+        size_t size = (raft_bytes(&LIMITS) + 63) & ~(size_t)63;
         if (a->raft_memory == NULL) {
             a->raft_memory = aligned_alloc(64, size);
             SH_CHECK(a->raft_memory != NULL);
@@ -281,6 +283,7 @@ enum sh_err sim_replica_wake(struct sim *sim, struct sim_agent *a, const struct 
         sh_arena_init(&arena, a->raft_memory, size);
         a->raft = raft_init(&arena, &config, &start, sim_local(sim, a));
         a->handle = a->identity.handle;
+        sim_check_handle(&sim->check, a->number, a->handle);
         a->asked = start.hard;
         a->vote_token = 0;
         sim_apply_to(sim, a,

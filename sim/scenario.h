@@ -28,6 +28,7 @@ enum sim_verb {
     SIM_DO_LOSS,
     SIM_DO_DUPLICATE,
     SIM_DO_CAPACITY,
+    SIM_DO_BATCH,
     SIM_DO_PARTITION,
     SIM_DO_ISOLATE,
     SIM_DO_MUTE,
@@ -47,6 +48,7 @@ enum sim_verb {
     SIM_DO_TEAR,
     SIM_DO_KILL,
     SIM_DO_LEAVE,
+    SIM_DO_TRANSFER,
     SIM_DO_RESTART,
     SIM_DO_PAUSE,
     SIM_DO_RESUME,
@@ -54,6 +56,7 @@ enum sim_verb {
     SIM_DO_SUBMIT,
     SIM_DO_CHAOS,
     SIM_DO_CALM,
+    SIM_DO_PRESS,
     SIM_DO_EXPECT,
     SIM_DO_END,
     SIM_VERB_COUNT

@@ -196,6 +196,9 @@ static void hit(struct script *s, const struct sim_command *c, uint32_t agent)
     case SIM_DO_LEAVE:
         sim_leave(s->sim, agent);
         break;
+    case SIM_DO_TRANSFER:
+        sim_transfer(s->sim, agent);
+        break;
     case SIM_DO_PAUSE:
         sim_pause(s->sim, agent);
         break;
@@ -347,6 +350,15 @@ static void expect(struct script *s, const struct sim_command *c)
              (sim_now_us(s->sim) - start) / 1000);
 }
 
+static void demand(struct script *s, const struct sim_command *c)
+{
+    if (c->verb == SIM_DO_PRESS) {
+        sim_chaos_press(s->sim);
+    } else {
+        sim_chaos_calm(s->sim, c->agent_count == 0 ? SIM_ALL : side_of(s, c), SIM_CONVERGE_US);
+    }
+}
+
 /* ---- running ---- */
 
 static void perform(struct script *s, const struct sim_command *c)
@@ -361,8 +373,12 @@ static void perform(struct script *s, const struct sim_command *c)
     case SIM_DO_MEND:
         set_sides(s, c);
         break;
+    case SIM_DO_BATCH:
+        sim_set_batch(s->sim, (uint32_t)c->number);
+        break;
+    case SIM_DO_PRESS:
     case SIM_DO_CALM:
-        sim_chaos_calm(s->sim, c->agent_count == 0 ? SIM_ALL : side_of(s, c), SIM_CONVERGE_US);
+        demand(s, c);
         break;
     case SIM_DO_LATENCY:
     case SIM_DO_LOSS:
@@ -393,6 +409,7 @@ static void perform(struct script *s, const struct sim_command *c)
     case SIM_DO_TEAR:
     case SIM_DO_KILL:
     case SIM_DO_LEAVE:
+    case SIM_DO_TRANSFER:
     case SIM_DO_RESTART:
     case SIM_DO_PAUSE:
     case SIM_DO_RESUME:
@@ -457,7 +474,7 @@ void sim_scenario_run(const struct sim_scenario *scenario, uint64_t seed, FILE *
     sim_chaos_init(&s->chaos, seed);
     for (uint32_t i = 0; i < scenario->count && verdict->why[0] == '\0'; i++) {
         const struct sim_command *c = &scenario->commands[i];
-        if (c->timed) {
+        if (c->timed && c->at_us > sim_now_us(s->sim)) { /* nothing happens between equal times */
             sim_run_until(s->sim, c->at_us);
         }
         if (sim_failure(s->sim) != NULL) {

@@ -19,6 +19,7 @@ struct sim_options sim_options_default(void)
         .agents = 5,
         .net = {.latency_us = 300, .jitter_us = 200, .capacity = 1000},
         .disk = {.write_us = 30, .sync_us = 300},
+        .batch = SIM_BATCH_MAX,
     };
 }
 
@@ -369,4 +370,12 @@ void sim_set_disk(struct sim *sim, const struct sim_disk_options *disk)
     sim_act(sim, "disk write %lluus sync %lluus", (unsigned long long)disk->write_us,
             (unsigned long long)disk->sync_us);
     sim->options.disk = *disk;
+}
+
+void sim_set_batch(struct sim *sim, uint32_t entries)
+{
+    SH_CHECK_CMP(entries, >=, 1);
+    SH_CHECK_CMP(entries, <=, SIM_BATCH_MAX);
+    sim_act(sim, "batch %u", entries);
+    sim->options.batch = entries;
 }

@@ -19,8 +19,9 @@
 #include <stddef.h>
 
 #define SIM_AGENTS_MAX   26u
-#define SIM_REQUESTS_MAX 65536u     /* submits of one run */
-#define SIM_TEXT_MAX     255u       /* characters of a note or a failure */
+#define SIM_REQUESTS_MAX 65536u /* submits of one run */
+#define SIM_TEXT_MAX     255u   /* characters of a note or a failure */
+#define SIM_BATCH_MAX    64u
 #define SIM_ALL          UINT32_MAX /* every agent, where bit i stands for agent i */
 
 struct sim_net_options {
@@ -57,6 +58,7 @@ struct sim_options {
     uint32_t agents; /* at the start, 1 .. SIM_AGENTS_MAX */
     struct sim_net_options net;
     struct sim_disk_options disk;
+    uint32_t batch; /* entries in one message, 1 .. SIM_BATCH_MAX */
     void (*note)(void *ctx, const struct sim_note *note); /* NULL: none */
     void *ctx;
     /* What is done to the cluster from outside, as lines of a scenario; NULL: none. */
@@ -90,6 +92,7 @@ uint32_t sim_add(struct sim *sim);
 void sim_set_net(struct sim *sim, const struct sim_net_options *net);
 struct sim_net_options sim_net(const struct sim *sim);
 void sim_set_disk(struct sim *sim, const struct sim_disk_options *disk);
+void sim_set_batch(struct sim *sim, uint32_t entries); /* of agents that start from now on */
 
 /* ---- clients ---- */
 

@@ -37,7 +37,7 @@
 #define SIM_RETRY_US       UINT64_C(200000)           /* a client asks another agent after this */
 
 enum {
-    SIM_BATCH_ENTRIES = 64,
+    SIM_BATCH_ENTRIES = SIM_BATCH_MAX,
     SIM_PROPOSALS_MAX = 64,
     SIM_SESSIONS_MAX = 32,
     SIM_REPORTS_MAX = 64,

@@ -105,6 +105,11 @@ static void parse_capacity(struct sim_parser *p, struct sim_command *c)
     c->number = sim_parser_number(p, 1, UINT32_MAX, "messages");
 }
 
+static void parse_batch(struct sim_parser *p, struct sim_command *c)
+{
+    c->number = sim_parser_number(p, 1, SIM_BATCH_MAX, "entries");
+}
+
 static void parse_two(struct sim_parser *p, struct sim_command *c)
 {
     add_agent(p, c, true);
@@ -424,6 +429,7 @@ const struct sim_verb_form SIM_VERBS[SIM_VERB_COUNT] = {
     [SIM_DO_LOSS] = {"loss", "loss 5%", parse_share},
     [SIM_DO_DUPLICATE] = {"duplicate", "duplicate 5%", parse_share},
     [SIM_DO_CAPACITY] = {"capacity", "capacity 20", parse_capacity},
+    [SIM_DO_BATCH] = {"batch", "batch 4", parse_batch},
     [SIM_DO_ISOLATE] = {"isolate", "isolate a b", parse_one},
     [SIM_DO_MUTE] = {"mute", "mute a b", parse_one},
     [SIM_DO_MEND] = {"mend", "mend", parse_nothing},
@@ -444,6 +450,7 @@ const struct sim_verb_form SIM_VERBS[SIM_VERB_COUNT] = {
     [SIM_DO_TEAR] = {"tear", "tear a, or: tear a in sent", parse_crash},
     [SIM_DO_KILL] = {"kill", "kill a, or: kill a in sent", parse_crash},
     [SIM_DO_LEAVE] = {"leave", "leave a", parse_one},
+    [SIM_DO_TRANSFER] = {"transfer", "transfer a", parse_one},
     [SIM_DO_RESTART] = {"restart", "restart a, or: restart all", parse_one},
     [SIM_DO_PAUSE] = {"pause", "pause a", parse_one},
     [SIM_DO_RESUME] = {"resume", "resume a, or: resume all", parse_one},
@@ -454,6 +461,7 @@ const struct sim_verb_form SIM_VERBS[SIM_VERB_COUNT] = {
                        parse_submit},
     [SIM_DO_CHAOS] = {"chaos", "chaos for 10s", parse_chaos},
     [SIM_DO_CALM] = {"calm", "calm, or: calm a b c", parse_calm},
+    [SIM_DO_PRESS] = {"press", "press", parse_nothing},
     [SIM_DO_EXPECT] = {"expect", "expect equal within 10s; see 'shoal-sim help'", parse_expect},
     [SIM_DO_END] = {"end", "end", parse_nothing},
 };
