@@ -64,6 +64,8 @@ class Link:
             if self.link is None:
                 self.link = http.client.HTTPConnection("127.0.0.1", self.agent.api_port,
                                                        timeout=self.timeout)
+                with self.agent.inside():
+                    self.link.connect()
             self.link.request(method, API + path, body, headers or {})
             reply = self.link.getresponse()
             return reply.status, json.loads(reply.read() or b"null")
