@@ -34,6 +34,7 @@ void service_status(struct service *s, struct service_status *out)
                                    .leader_known = status.leader_known,
                                    .commit_index = status.raft.commit,
                                    .leaderless_us = status.leaderless_us,
+                                   .election_us = status.raft.election,
                                    .silence_us = status.silence_us,
                                    .log_first = status.raft.first_index,
                                    .log_last = status.raft.last_index,

@@ -34,6 +34,7 @@ struct service_status {
     uint64_t applied_index;
     uint64_t state_digest;  /* of the tables at applied_index */
     uint64_t leaderless_us; /* length of the newest gap without a known leader, 0: none yet */
+    uint64_t election_us;   /* silence that makes this agent look for another leader, at present */
     uint64_t silence_us;    /* longest between two messages of one leader, 0: none yet */
     uint64_t log_first;     /* oldest entry of the log that is kept; last + 1: none */
     uint64_t log_last;

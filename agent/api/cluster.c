@@ -81,10 +81,11 @@ void api_get_status(const struct api_request *request, struct api_reply *reply)
     (void)json_object_set_new(
         out, "age_us", age_us == UINT64_MAX ? json_null() : json_integer((json_int_t)age_us));
     (void)json_object_set_new(out, "log",
-                              json_pack("{s:I, s:I, s:I, s:I}", "first", (json_int_t)st.log_first,
-                                        "last", (json_int_t)st.log_last, "snapshots_installed",
-                                        (json_int_t)st.snapshots, "leader_silence_us",
-                                        (json_int_t)st.silence_us));
+                              json_pack("{s:I, s:I, s:I, s:I, s:I}", "first",
+                                        (json_int_t)st.log_first, "election_us",
+                                        (json_int_t)st.election_us, "last", (json_int_t)st.log_last,
+                                        "snapshots_installed", (json_int_t)st.snapshots,
+                                        "leader_silence_us", (json_int_t)st.silence_us));
     (void)json_object_set_new(out, "leader",
                               st.leader_known ? api_node_ref(t, st.leader_id) : json_null());
     service_view_close(view);
@@ -134,6 +135,9 @@ static json_t *member_json(const struct sh_table *t, const struct service_member
     }
     (void)json_object_update(out, inventory);
     json_decref(inventory);
+    (void)json_object_set_new(out, "zone", json_string(n->zone));
+    (void)json_object_set_new(out, "fsync_p99_us", json_integer(n->fsync_p99_us));
+    (void)json_object_set_new(out, "rtt_p99_us", json_integer(m->rtt_p99_us));
     struct jobs_node admitted;
     if (jobs_node_get(t, n->id, &admitted) == SH_OK) {
         (void)json_object_set_new(out, "handle", json_integer((json_int_t)admitted.handle));
