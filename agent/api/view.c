@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_ROWS 64u
-
 static bool read_is_stale(const struct api_request *request)
 {
     const char *stale = api_query(request, "stale");
@@ -54,33 +52,6 @@ bool api_open_here(const struct api_request *request, struct api_reply *reply,
     return true;
 }
 
-/* The newest job of that name; NOT_FOUND when there is none. */
-static enum sh_err find_by_name(const struct sh_table *t, const char *name, struct jobs_job *job)
-{
-    struct jobs_job *page = malloc(PAGE_ROWS * sizeof *page);
-    if (page == NULL) {
-        return SH_ERR_NO_MEMORY;
-    }
-    uint64_t before = 0;
-    enum sh_err err = SH_OK;
-    bool found = false;
-    do {
-        uint32_t count = 0;
-        err = jobs_job_list(t, &before, 0, page, PAGE_ROWS, &count);
-        for (uint32_t i = 0; err == SH_OK && !found && i < count; i++) {
-            found = strcmp(page[i].name, name) == 0;
-            if (found) {
-                *job = page[i];
-            }
-        }
-    } while (err == SH_OK && !found && before != 0);
-    free(page);
-    if (err != SH_OK) {
-        return err;
-    }
-    return found ? SH_OK : SH_ERR_NOT_FOUND;
-}
-
 bool api_find_job(const struct api_request *request, struct api_reply *reply,
                   const struct sh_table *t, struct jobs_job *job)
 {
@@ -88,7 +59,7 @@ bool api_find_job(const struct api_request *request, struct api_reply *reply,
     size_t digits = strspn(text, "0123456789");
     bool number = digits > 0 && digits < 20 && text[digits] == '\0';
     enum sh_err err =
-        number ? jobs_job_get(t, strtoull(text, NULL, 10), job) : find_by_name(t, text, job);
+        number ? jobs_job_get(t, strtoull(text, NULL, 10), job) : jobs_job_by_name(t, text, job);
     if (err == SH_ERR_NOT_FOUND) {
         api_reply_error(reply, err, "job", text, "no such job");
     } else if (err != SH_OK) {

@@ -37,6 +37,8 @@ static void check_job(struct jobs_tx *tx, struct jobs_counts *sum)
     SH_CHECK(SH_IMPLIES(job->state == JOBS_RUNNING, in[JOBS_RUNNING] > 0));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_STOPPING, in[JOBS_WAITING] + in[JOBS_RUNNING] == 0));
     SH_CHECK(jobs_tx_has(tx, jobs_row_u64('s', job->id)));
+    SH_CHECK(jobs_tx_has(tx, jobs_row_then_u64(jobs_row_state(job->state), job->id)) == ended);
+    SH_CHECK(jobs_tx_has(tx, jobs_row_name('k', job->name)));
     sum->jobs++;
     sum->jobs_in[job->state]++;
     sum->open_units += open;

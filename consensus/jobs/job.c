@@ -71,6 +71,8 @@ enum jobs_code jobs_do_submit(struct jobs_tx *tx, const struct jobs_submit *c)
     if (tx->meta.jobs >= JOBS_TOTAL_MAX) {
         return JOBS_CODE_TOTAL_FULL;
     }
+    jobs_tx_put(tx, jobs_row_name('k', c->name),
+                jobs_row_put_index(tx->core->buffer, tx->entry->index));
     /* The rows of a job bear its id, which is this entry's index; its key was looked for above. */
     tx->fresh = true;
     struct jobs *core = tx->core;

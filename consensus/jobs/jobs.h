@@ -19,9 +19,9 @@
 #include "jobs/cmd.h"
 #include "jobs/state.h"
 
-#define JOBS_SCHEMA       1u       /* of the rows; a snapshot with another one is not taken */
-#define JOBS_OPEN_MAX     100000u  /* units not ended, of all jobs: SUBMIT answers FULL */
-#define JOBS_TOTAL_MAX    1000000u /* jobs ever submitted and kept; likewise */
+#define JOBS_SCHEMA       1u        /* of the rows; a snapshot with another one is not taken */
+#define JOBS_OPEN_MAX     100000u   /* units not ended, of all jobs: SUBMIT answers FULL */
+#define JOBS_TOTAL_MAX    10000000u /* jobs ever submitted and kept; likewise */
 #define JOBS_NODES_MAX    SH_NODES_MAX
 #define JOBS_DATASETS_MAX 4096u  /* names; DATASET_ADD answers FULL beyond */
 #define JOBS_HISTORY_MAX  64u    /* events kept per job, the oldest go first */

@@ -115,3 +115,17 @@ struct jobs_row_key jobs_row_holder(const char *name, const uint8_t *node)
     }
     return key;
 }
+
+struct jobs_row_key jobs_row_state(enum jobs_state state)
+{
+    struct jobs_row_key key = jobs_row_letter('b');
+    uint8_t number = (uint8_t)state;
+    add(&key, &number, 1);
+    return key;
+}
+
+struct jobs_row_key jobs_row_then_u64(struct jobs_row_key prefix, uint64_t number)
+{
+    add_u64(&prefix, number);
+    return prefix;
+}

@@ -132,6 +132,11 @@ void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
         job->state = (enum jobs_state)sh_fsm_move(&jobs_job_fsm, job->state, to);
         tx->meta.jobs_in[to]++;
         job->end_us = jobs_state_final(to) ? tx->meta.stamp_us : 0;
+        if (jobs_state_final(to)) {
+            static const uint8_t present = 1;
+            jobs_tx_put(tx, jobs_row_then_u64(jobs_row_state(to), job->id),
+                        (struct sh_span){&present, 1});
+        }
     }
     append_event(tx, unit);
     jobs_change_note(tx);

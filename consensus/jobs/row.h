@@ -13,6 +13,7 @@
  *   o NAME 0 VERSION           model             l NAME        newest version of a model name
  *   d NAME                     data set          p NAME 0 NODE one agent's copy of it
  *   w INDEX                    change of a job that this entry made
+ *   b STATE JOB                job that ended    k NAME        -> newest JOB of that name
  *   x SESSION                  session           y NODE        -> SESSION
  *   z SESSION SLOT             newest reply
  *
@@ -57,6 +58,8 @@ struct jobs_row_key jobs_row_letter(char letter); /* all rows of a kind have it 
 struct jobs_row_key jobs_row_id(char letter, const uint8_t id[static SH_NODE_ID_BYTES]);
 struct jobs_row_key jobs_row_u64(char letter, uint64_t number);
 struct jobs_row_key jobs_row_unit(char letter, struct wire_unit unit);
+struct jobs_row_key jobs_row_state(enum jobs_state state); /* of jobs that ended so */
+struct jobs_row_key jobs_row_then_u64(struct jobs_row_key prefix, uint64_t number);
 struct jobs_row_key jobs_row_name(char letter, const char *name);
 struct jobs_row_key jobs_row_checkpoint(struct wire_unit unit, uint64_t index);
 struct jobs_row_key jobs_row_event(uint64_t job, uint32_t seq);

@@ -109,28 +109,73 @@ enum sh_err jobs_job_by_key(const struct sh_table *t, const char *key, struct jo
     return err == SH_OK ? jobs_job_get(t, idem.job, out) : err;
 }
 
+enum sh_err jobs_job_by_name(const struct sh_table *t, const char *name, struct jobs_job *out)
+{
+    struct sh_span value;
+    uint64_t job = 0;
+    if (!wire_name_ok(name) || !row_get(t, jobs_row_name('k', name), &value)) {
+        return SH_ERR_NOT_FOUND;
+    }
+    enum sh_err err = jobs_row_get_index(value, &job);
+    return err == SH_OK ? jobs_job_get(t, job, out) : err;
+}
+
+/* Rows that end in, or begin behind their prefix with, the id of a job; the newest job below before
+ * (0: of all); 0 when there is none. */
+static uint64_t newest_below(const struct sh_table *t, struct jobs_row_key prefix, uint64_t before)
+{
+    struct jobs_row_key high = jobs_row_beyond(&prefix);
+    struct sh_span key;
+    struct sh_span value;
+    if (before != 0) {
+        high = jobs_row_then_u64(prefix, before);
+    }
+    bool found = t->seek(t->ctx, jobs_row_span(&prefix), jobs_row_span(&high), true, &key, &value);
+    return found ? sh_key_u64_get(key.at + prefix.size) : 0;
+}
+
+/* The newest job below before that may be of one of the states: jobs that ended are listed by their
+ * state, the others are those with units in a list of open ones. */
+static uint64_t next_candidate(const struct sh_table *t, uint32_t states, uint64_t before)
+{
+    if (states == 0) {
+        return newest_below(t, jobs_row_letter('j'), before);
+    }
+    uint64_t newest = 0;
+    bool open = false;
+    for (uint32_t state = 0; state < JOBS_STATE_COUNT; state++) {
+        bool wanted = (states & SH_FSM_BIT(state)) != 0;
+        bool final = jobs_state_final((enum jobs_state)state);
+        open = open || (wanted && !final);
+        uint64_t job =
+            wanted && final ? newest_below(t, jobs_row_state((enum jobs_state)state), before) : 0;
+        newest = job > newest ? job : newest;
+    }
+    static const char lists[] = {'a', 'g'};
+    for (size_t i = 0; i < sizeof lists && open; i++) {
+        uint64_t job = newest_below(t, jobs_row_letter(lists[i]), before);
+        newest = job > newest ? job : newest;
+    }
+    return newest;
+}
+
 enum sh_err jobs_job_list(const struct sh_table *t, uint64_t *before, uint32_t states,
                           struct jobs_job *out, uint32_t max, uint32_t *count)
 {
-    struct jobs_row_key low = jobs_row_letter('j');
-    struct jobs_row_key high = *before == 0 ? jobs_row_beyond(&low) : jobs_row_u64('j', *before);
-    struct sh_span key;
-    struct sh_span value;
     enum sh_err err = SH_OK;
     bool more = true;
     *count = 0;
     for (uint32_t i = 0; i < JOBS_SCAN_MAX && *count < max && err == SH_OK; i++) {
-        more = t->seek(t->ctx, jobs_row_span(&low), jobs_row_span(&high), true, &key, &value);
+        uint64_t id = next_candidate(t, states, *before);
+        more = id != 0;
         if (!more) {
             break;
         }
-        err = jobs_row_get_job(value, &out[*count]);
-        if (err == SH_OK) {
-            const struct jobs_job *job = &out[*count];
-            *before = job->id;
-            high = jobs_row_u64('j', job->id);
-            *count += states == 0 || (states & SH_FSM_BIT(job->state)) != 0;
-        }
+        struct jobs_job *job = &out[*count];
+        *before = id;
+        err = jobs_job_get(t, id, job);
+        err = err == SH_ERR_NOT_FOUND ? SH_ERR_CORRUPT : err;
+        *count += err == SH_OK && (states == 0 || (states & SH_FSM_BIT(job->state)) != 0);
     }
     *before = more && err == SH_OK ? *before : 0;
     return err;

@@ -184,6 +184,9 @@ void jobs_job_begin(const struct jobs_submit *submit, uint64_t id, uint64_t stam
 /* The job submitted under an idempotency key. */
 SH_MUST_USE enum sh_err jobs_job_by_key(const struct sh_table *t, const char *key,
                                         struct jobs_job *out);
+/* The newest job of that name. */
+SH_MUST_USE enum sh_err jobs_job_by_name(const struct sh_table *t, const char *name,
+                                         struct jobs_job *out);
 /* Newest first, ids below *before (0: from the newest), of the states in the bit set (SH_FSM_BIT;
  * 0: all). *before becomes the cursor of the next page, 0 at the end; a page may be short of max
  * without being the last (JOBS_SCAN_MAX rows are looked at). */

@@ -157,6 +157,61 @@ TEST(jobs_are_listed_newest_first_by_state_in_pages)
     world_free(&w);
 }
 
+TEST(every_filter_of_states_lists_the_jobs_of_those_states_and_no_others)
+{
+    cluster(2);
+    for (unsigned i = 0; i < 12; i++) {
+        EXPECT_DONE(world_noop(&w, "work", 1));
+        struct wire_unit unit = {.job = w.result.unit.job};
+        if (i % 4 != 0) {
+            EXPECT_DONE(world_place(&w, unit, 1, 1));
+        }
+        if (i % 4 == 2) {
+            EXPECT_DONE(world_commit(&w, unit, world_fence(&w, unit), 1, false));
+        } else if (i % 4 == 3) {
+            EXPECT_DONE(world_fail(&w, unit, world_fence(&w, unit), true));
+        } else if (i % 8 >= 4) {
+            EXPECT_DONE(world_stop(&w, unit.job)); /* waiting: stopped; running: stopping */
+        }
+    }
+    for (uint32_t states = 0; states < SH_FSM_BIT(JOBS_STATE_COUNT); states++) {
+        struct jobs_job all[16];
+        struct jobs_job some[16];
+        uint64_t before = 0;
+        uint32_t count = 0;
+        uint32_t got = 0;
+        EXPECT_EQ(jobs_job_list(w.t, &before, 0, all, 16, &count), SH_OK);
+        EXPECT_EQ(count, 12);
+        EXPECT_EQ(before, 0);
+        EXPECT_EQ(jobs_job_list(w.t, &before, states, some, 16, &got), SH_OK);
+        uint32_t next = 0;
+        for (uint32_t i = 0; i < count; i++) {
+            if (states == 0 || (states & SH_FSM_BIT(all[i].state)) != 0) {
+                EXPECT(next < got);
+                EXPECT_EQ(some[next].id, all[i].id);
+                next++;
+            }
+        }
+        EXPECT_EQ(next, got);
+    }
+    world_free(&w);
+}
+
+TEST(a_name_leads_to_the_newest_job_of_that_name)
+{
+    struct jobs_job job;
+    cluster(1);
+    EXPECT_DONE(world_noop(&w, "work", 1));
+    EXPECT_DONE(world_noop(&w, "work", 1));
+    uint64_t newest = w.result.unit.job;
+    EXPECT_DONE(world_noop(&w, "worker", 1));
+    EXPECT_EQ(jobs_job_by_name(w.t, "work", &job), SH_OK);
+    EXPECT_EQ(job.id, newest);
+    EXPECT_EQ(jobs_job_by_name(w.t, "wor", &job), SH_ERR_NOT_FOUND);
+    EXPECT_EQ(jobs_job_by_name(w.t, "no name", &job), SH_ERR_NOT_FOUND);
+    world_free(&w);
+}
+
 TEST(waiting_units_and_gangs_are_walked_without_units_that_ended)
 {
     cluster(2);
