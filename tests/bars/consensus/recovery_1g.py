@@ -2,8 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """An agent whose tables hold 1 GiB of jobs founds a cluster; others join, which takes a snapshot of all
 of it, and vote. While jobs are submitted, one more agent joins (the time until it is up to date is
-printed), then the coordinator is killed with kill -9 and started again (the time until it answers
-and until it is up to date is printed). Throughout, no agent misses the coordinator: the longest
+printed). The coordinator is killed with kill -9 while yet another agent is fetching from it, and
+started again (the time until it answers and until it is up to date is printed); the other agent gets
+the state all the same. Throughout, no agent misses the coordinator: the longest
 silence stays below the least election timeout, and only the kill changes the coordinator. All states
 are equal at the end. By hand with 1 GiB (about 10 GiB of disk); --short: 64 MiB, slow.
 """
@@ -101,19 +102,26 @@ def main(mesh):
         heard = silence_ms(agents + [fresh])
         require(agreed_leader(agents + [fresh]) is leader, "the coordinator changed")
         held = size_mib(os.path.join(fresh.dir, "state"))
+        orphan = mesh.add("orphan", join=[fresh]).launch()
+        until("it is fetching", LIMIT_S,
+              lambda: size_mib(os.path.join(orphan.dir, "state")) > MIB / 16)
         leader.kill()
         begun = time.monotonic()
         leader.start()
         answered = time.monotonic() - begun
         others = [agent for agent in agents if agent is not leader]
         caught = up_to_date(leader, others[0])
+        orphan.wait_up()
+        elsewhere = up_to_date(orphan, others[0])
         require(load.wrong is None, f"a submission failed: {load.wrong}")
-    equal_states(agents + [fresh], 60)
-    heard = max(heard, silence_ms(agents + [fresh]))
+    agents += [fresh, orphan]
+    equal_states(agents, 60)
+    heard = max(heard, silence_ms(agents))
     print(f"{MIB} MiB of jobs: an agent opens them in {opened:.2f} s")
     print(f"after kill -9 it answers in {answered:.2f} s and is up to date {caught:.2f} s later")
     print(f"snapshot on a new agent: {joined:.2f} s, {MIB / joined:.0f} MiB/s, {held:.0f} MiB on its "
           f"disk, {during} jobs submitted meanwhile")
+    print(f"with its source killed meanwhile: {elsewhere:.2f} s more")
     print(f"longest silence of the coordinator anywhere: {heard:.0f} ms (a heartbeat is due every "
           f"{HEARTBEAT_MS} ms, an election after {SILENCE_MS} ms)")
     require(heard < SILENCE_MS, "an agent missed the coordinator")
