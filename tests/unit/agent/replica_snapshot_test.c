@@ -175,3 +175,91 @@ TEST(ending_while_a_snapshot_is_fetched_leaves_the_old_tables)
     replica_rig_close();
     close_remote();
 }
+
+/* ---- what another agent may ask ---- */
+
+/* The answer of the remote agent; the reply lies in reply. */
+static enum sh_err ask(const void *request, size_t size, uint8_t *reply, size_t *got)
+{
+    return calls_ask(replica_rig.calls, CALLS_BULK, COORDINATOR, SERVICE_CALL_SNAPSHOT, request,
+                     size, reply, SNAPSHOTS_PIECE_BYTES + 4, got, 10 * SECOND);
+}
+
+static enum sh_err ask_open(uint8_t node, uint64_t *stream)
+{
+    static uint8_t reply[SNAPSHOTS_PIECE_BYTES + 4];
+    uint8_t request[1 + SH_NODE_ID_BYTES] = {1, node};
+    size_t got = 0;
+    enum sh_err err = ask(request, sizeof request, reply, &got);
+    struct sh_reader r = sh_reader_over(reply, got);
+    *stream = sh_get_u64(&r);
+    return err;
+}
+
+/* The size of the chunk, 0 with an error. */
+static enum sh_err ask_read(uint64_t stream, uint32_t number, uint32_t offset, uint32_t *size)
+{
+    static uint8_t reply[SNAPSHOTS_PIECE_BYTES + 4];
+    uint8_t request[32];
+    size_t got = 0;
+    struct sh_writer w = sh_writer_over(request, sizeof request);
+    sh_put_u8(&w, 2);
+    sh_put_u64(&w, stream);
+    sh_put_u32(&w, number);
+    sh_put_u32(&w, offset);
+    enum sh_err err = ask(request, w.used, reply, &got);
+    struct sh_reader r = sh_reader_over(reply, got);
+    *size = sh_get_u32(&r);
+    return err;
+}
+
+TEST(two_streams_are_given_at_a_time_each_chunk_by_chunk)
+{
+    uint64_t first = 0;
+    uint64_t second = 0;
+    uint64_t third = 0;
+    uint32_t size = 0;
+    uint32_t again = 0;
+    replica_rig_open();
+    open_remote();
+    replica_rig_open_core();
+    EXPECT_EQ(snapshots_floor(replica_remote.snapshots), UINT64_MAX);
+    EXPECT_EQ(ask_open(1, &first), SH_OK);
+    EXPECT_EQ(snapshots_floor(replica_remote.snapshots), REMOTE_INDEX);
+    EXPECT_EQ(ask_open(2, &second), SH_OK);
+    EXPECT_EQ(ask_open(3, &third), SH_ERR_FULL);
+    EXPECT_EQ(ask_read(first, 1, 0, &size), SH_ERR_INVALID); /* not before 0 */
+    EXPECT_EQ(ask_read(first, 0, 0, &size), SH_OK);
+    EXPECT_EQ(ask_read(first, 1, 0, &size), SH_OK);
+    EXPECT(size > SNAPSHOTS_PIECE_BYTES);
+    EXPECT_EQ(ask_read(first, 1, SNAPSHOTS_PIECE_BYTES, &again), SH_OK); /* asked twice, as if */
+    EXPECT_EQ(ask_read(first, 1, SNAPSHOTS_PIECE_BYTES, &again), SH_OK); /* it had been lost */
+    EXPECT_EQ(again, size);
+    EXPECT_EQ(ask_read(first, 1, size, &again), SH_ERR_INVALID);
+    EXPECT_EQ(ask_read(first, 0, 0, &again), SH_ERR_INVALID); /* gone by */
+    EXPECT_EQ(ask_open(1, &third), SH_OK);                    /* it begins anew */
+    EXPECT_EQ(ask_read(first, 2, 0, &size), SH_ERR_NOT_FOUND);
+    EXPECT_EQ(ask_read(third, 0, 0, &size), SH_OK);
+    replica_rig_close();
+    close_remote();
+}
+
+TEST(damaged_questions_about_snapshots_are_refused)
+{
+    uint8_t request[32] = {0};
+    static uint8_t reply[SNAPSHOTS_PIECE_BYTES + 4];
+    size_t got = 0;
+    replica_rig_open();
+    open_remote();
+    replica_rig_open_core();
+    for (uint8_t op = 0; op < 5; op++) {
+        request[0] = op;
+        for (size_t size = 0; size < 13; size++) { /* shorter than any of them */
+            enum sh_err err = ask(request, size, reply, &got);
+            EXPECT(err == SH_ERR_INVALID || err == SH_ERR_NOT_FOUND);
+        }
+    }
+    EXPECT_EQ(snapshots_floor(replica_remote.snapshots), UINT64_MAX);
+    replica_rig_close();
+    close_remote();
+}
