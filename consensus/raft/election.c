@@ -233,9 +233,6 @@ static void start_vote(struct raft *r, bool transfer)
 {
     become_candidate(r);
     ask_votes(r, RAFT_MSG_VOTE, r->term, transfer);
-    if (is_hinted(r)) { /* a split vote shall not cost an election timeout */
-        arm_hint(r, (HINT_VOTE + rank_of(r, 0)) * r->config.stagger);
-    }
 }
 
 static void conclude(struct raft *r)
@@ -269,6 +266,11 @@ void raft_self_vote(struct raft *r)
     if (self != NULL && self->ballot < 0) {
         note_ballot(r, r->config.id, RAFT_MSG_VOTE_RESP, true);
         conclude(r);
+    }
+    /* A split vote shall not cost an election timeout; a slow disk must not make it look split, so
+     * the time runs from when our own vote is written. */
+    if (r->role == RAFT_CANDIDATE && r->hint_deadline == 0 && is_hinted(r)) {
+        arm_hint(r, (HINT_VOTE + rank_of(r, 0)) * r->config.stagger);
     }
 }
 

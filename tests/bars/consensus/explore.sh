@@ -27,7 +27,7 @@ if [ "${1:-}" = --large ]; then
     explore any --led --no-pre-vote --terms 3 --proposals 2 --crashes 2 --depth 18 --states 60000000
 else
     explore 415151 --terms 2 --proposals 1 --crashes 1 --depth 12
-    explore 1089462 --led --terms 3 --proposals 2 --crashes 1 --writes 2 --depth 12
+    explore 1089504 --led --terms 3 --proposals 2 --crashes 1 --writes 2 --depth 12
     explore 648160 --led --no-pre-vote --terms 3 --proposals 2 --crashes 2 --depth 13
 fi
 echo "$total states, all of them safe"
