@@ -333,8 +333,44 @@ void sim_check_update(struct sim_check *check, uint32_t agent, const struct raft
     v->term = update->term;
 }
 
+/* Do these two logs have the same entries up to index? */
+static bool agree(const struct sim_log *a, const struct sim_log *b, uint64_t index)
+{
+    return a->last >= index && b->last >= index && a->at[index].chain == b->at[index].chain;
+}
+
+/* As long as both are in its term, what a leader counts a member for is on that member's disk. */
+void sim_check_leader(struct sim_check *check, uint32_t agent, const struct raft_status *status)
+{
+    const struct sim_view *leader = &check->views[agent];
+    for (uint32_t i = 0; i < status->peer_count; i++) {
+        const struct raft_peer_status *peer = &status->peers[i];
+        const struct sim_view *v = view_of(check, peer->id);
+        if (v != NULL && v->term == status->term &&
+            !agree(&v->durable, &leader->live, peer->match)) {
+            sim_check_fail(check, "leader %s counts a member for entry %" PRIu64 ", which it lacks",
+                           sim_name(agent), peer->match);
+        }
+    }
+}
+
+static void check_answer(struct sim_check *check, uint32_t agent, const struct raft_msg *msg)
+{
+    const struct sim_view *v = &check->views[agent];
+    const struct sim_view *leader = view_of(check, msg->to);
+    bool same = leader != NULL && leader->role == RAFT_LEADER && leader->term == msg->term &&
+                v->term == msg->term && leader->live.last >= msg->index;
+    if (same && !agree(&v->live, &leader->live, msg->index)) {
+        sim_check_fail(check, "agent %s acknowledges entry %" PRIu64 " and has another one",
+                       sim_name(agent), msg->index);
+    }
+}
+
 void sim_check_message(struct sim_check *check, uint32_t agent, const struct raft_msg *msg)
 {
+    if (msg->type == RAFT_MSG_APP_RESP && !msg->reject) {
+        check_answer(check, agent, msg);
+    }
     if (msg->type == RAFT_MSG_VOTE_RESP && !msg->reject) {
         uint64_t *vote = sim_ledger_at(&check->votes, pair(msg->term, check->views[agent].voter));
         if (*vote != 0 && *vote != msg->to) {

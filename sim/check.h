@@ -11,7 +11,8 @@
  *   state machine safety   nobody applies another entry at an index
  * and the rules they rest on, with the eyes of one who sees all disks: what a leader commits is on
  * the disks of a majority of every side of its configuration, and ends with an entry of its own
- * term (5.4.2); a vote goes to no shorter log than the voter's; nobody runs before a committed
+ * term (5.4.2); what is acknowledged is what the leader has, and a leader counts nobody for what it
+ * lacks; a vote goes to no shorter log than the voter's; nobody runs before a committed
  * change of the configuration is applied; one vote per term and voter; term, vote and acknowledged
  * entries never go back on a disk; nobody applies beyond its commit index, nobody commits beyond
  * its log; an applied change of the configuration gives everyone the same one. Jobs: equal digests
@@ -111,6 +112,8 @@ void sim_check_wipe(struct sim_check *check, uint32_t agent);
 void sim_check_handle(struct sim_check *check, uint32_t agent, uint64_t handle);
 /* After every step of a core. */
 void sim_check_update(struct sim_check *check, uint32_t agent, const struct raft_update *update);
+/* Now and then, where it leads. */
+void sim_check_leader(struct sim_check *check, uint32_t agent, const struct raft_status *status);
 /* A message leaves the agent. */
 void sim_check_message(struct sim_check *check, uint32_t agent, const struct raft_msg *msg);
 /* A write reached the disk; synced: for good. */

@@ -194,6 +194,15 @@ static bool write_and_send(struct sim *sim, struct sim_agent *a, uint64_t *faile
            (vote && u->token != 0 && sim_gap(sim, a, SIM_GAP_VOTE_ASKED));
 }
 
+static void check_leader(struct sim *sim, struct sim_agent *a)
+{
+    struct raft_status status;
+    if (sim->scratch->update.role == RAFT_LEADER) {
+        raft_status(a->raft, &status);
+        sim_check_leader(&sim->check, a->number, &status);
+    }
+}
+
 /* Carries out what the core's last step asked for. */
 static void absorb(struct sim *sim, struct sim_agent *a)
 {
@@ -203,6 +212,7 @@ static void absorb(struct sim *sim, struct sim_agent *a)
     sim_check_update(&sim->check, a->number, u);
     if (++a->steps % CHECK_STEPS == 0) {
         raft_check(a->raft);
+        check_leader(sim, a);
     }
     if (write_and_send(sim, a, failed, &failed_count)) {
         return;

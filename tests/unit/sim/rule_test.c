@@ -141,6 +141,39 @@ TEST(a_vote_for_a_shorter_log_is_seen)
     end(w, "agent a votes in term 2 for a shorter log than its own");
 }
 
+/* Agent 0 leads term 2 with one entry; agent 1 follows with an entry of term 1 in its place. */
+static struct world *differing(void)
+{
+    struct world *w = begin();
+    append(w, 1, 2, RAFT_ENTRY_NORMAL);
+    step(w, 0, RAFT_LEADER, 2, 0);
+    append(w, 1, 1, RAFT_ENTRY_NORMAL);
+    step(w, 1, RAFT_FOLLOWER, 2, 0);
+    store(w, 0, 1, 2);
+    store(w, 1, 1, 1);
+    return w;
+}
+
+TEST(acknowledging_an_entry_that_is_another_one_is_seen)
+{
+    struct world *w = differing();
+    w->msg =
+        (struct raft_msg){.type = RAFT_MSG_APP_RESP, .from = 2, .to = 1, .term = 2, .index = 1};
+    sim_check_message(&w->check, 1, &w->msg);
+    end(w, "agent b acknowledges entry 1 and has another one");
+}
+
+TEST(a_leader_that_counts_a_member_for_what_it_lacks_is_seen)
+{
+    struct world *w = differing();
+    struct raft_status status = {.term = 2, .peer_count = 1, .peers = {{.id = 2, .match = 0}}};
+    sim_check_leader(&w->check, 0, &status);
+    EXPECT_STR(w->check.failure, "");
+    status.peers[0].match = 1;
+    sim_check_leader(&w->check, 0, &status);
+    end(w, "leader a counts a member for entry 1, which it lacks");
+}
+
 TEST(violations_of_one_kind_have_one_name)
 {
     char one[SIM_ERROR_MAX + 1];
