@@ -378,8 +378,9 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
                                  .applied = s->applied.index,
                                  .on_applied = service_on_applied,
                                  .ctx = s};
+    struct proposals_config proposals = {.send = service_send, .late = service_late, .ctx = s};
     enum sh_err err = members_open(&s->members, s->trust.node);
-    err = err != SH_OK ? err : proposals_open(&s->proposals);
+    err = err != SH_OK ? err : proposals_open(&proposals, &s->proposals);
     err = err != SH_OK ? err : reads_open(&s->reads, service_ask_read, s, READS_RESEND_US);
     err = err != SH_OK ? err : calls_open(&s->calls, &calls);
     struct blobs_config blobs = {.store = s->blob, .calls = s->calls, .members = s->members};

@@ -69,6 +69,9 @@ struct service {
     uint64_t applied_index;
 };
 
+/* Of proposals_open. */
+enum sh_err service_send(void *ctx, uint8_t *envelope, size_t size);
+enum sh_err service_late(void *ctx);
 /* Of reads_open. */
 void service_ask_read(void *ctx, uint64_t number);
 /* Tells the loop every admitted agent and its addresses. */

@@ -16,10 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-/* Between two sends of a command: doubled each time, so that a slow disk is not given more. */
-#define RESEND_US     UINT64_C(300000)
-#define RESEND_MAX_US UINT64_C(2400000)
-#define RETRY_US      UINT64_C(100000) /* of a question to a coordinator that is not one yet */
+#define RETRY_US UINT64_C(100000) /* of a question to a coordinator that is not one yet */
 
 struct service_view {
     struct fsm_view *fsm;
@@ -66,104 +63,181 @@ size_t service_members(struct service *s, struct service_member *out, size_t cap
 
 /* ---- writing ---- */
 
-/* One command of a session (0: none), sent until it was applied here. False: not before the
- * deadline, or not at all for *err. */
-static bool deliver(struct service *s, uint64_t session, struct sh_span command, uint64_t deadline,
-                    struct jobs_result *out, unsigned *sends, enum sh_err *err)
+enum sh_err service_send(void *ctx, uint8_t *envelope, size_t size)
 {
-    uint64_t number;
-    uint64_t resend_us = RESEND_US;
-    bool done = false;
-    *sends = 0;
-    *err = proposals_begin(s->proposals, &number);
-    if (*err != SH_OK) {
-        return false;
-    }
-    while (!done && *err == SH_OK) {
-        uint64_t now = sh_now_us();
-        if (now >= deadline) {
-            break;
-        }
-        uint8_t *copy = malloc(command.size);
-        if (copy == NULL) {
-            *err = SH_ERR_NO_MEMORY;
-            break;
-        }
-        memcpy(copy, command.at, command.size);
-        SH_CHECK(jobs_cmd_sign(copy, command.size, session, number));
-        *err = loop_post_proposal(s->loop, copy, command.size);
-        if (*err != SH_OK) {
-            free(copy);
-            break;
-        }
-        ++*sends;
-        uint64_t left = deadline - now;
-        done = proposals_wait(s->proposals, number, left < resend_us ? left : resend_us, out);
-        resend_us = resend_us < RESEND_MAX_US ? 2 * resend_us : RESEND_MAX_US;
-    }
-    proposals_end(s->proposals, number);
-    return done;
+    struct service *s = ctx;
+    return loop_post_proposal(s->loop, envelope, size);
 }
 
-/* Several threads may do this at once: one life of an agent has one session. Not OK: no answer. */
-static enum sh_err open_session(struct service *s, uint64_t deadline)
+enum sh_err service_late(void *ctx)
 {
-    uint8_t bytes[128];
-    struct jobs_result result;
-    unsigned sends = 0;
-    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
-    struct jobs_cmd *cmd = calloc(1, sizeof *cmd);
-    if (cmd == NULL) {
-        return SH_ERR_NO_MEMORY;
+    struct service *s = ctx;
+    struct replica_status status;
+    loop_replica_status(s->loop, &status);
+    return status.leader_known ? SH_ERR_TIMEOUT : SH_ERR_NO_QUORUM;
+}
+
+/* One command and the session it needs. */
+struct delivery {
+    struct service *s;
+    struct sh_span command;
+    uint64_t deadline_us;
+    uint64_t session;
+    service_proposed_fn fn;
+    void *ctx;
+    size_t open_size;
+    uint8_t open[128]; /* the command that opens a session, where there is none */
+};
+
+static void end_delivery(struct delivery *d, enum sh_err err, const struct jobs_result *result)
+{
+    service_proposed_fn fn = d->fn;
+    void *ctx = d->ctx;
+    free(d);
+    fn(ctx, err, result);
+}
+
+static enum sh_err deliver(struct delivery *d);
+
+static void go_on(struct delivery *d)
+{
+    enum sh_err err = deliver(d);
+    if (err != SH_OK) {
+        end_delivery(d, err, NULL);
     }
-    cmd->type = JOBS_SESSION_OPEN;
-    cmd->u.session_open.life = s->life;
-    memcpy(cmd->u.session_open.node, s->trust.node, SH_NODE_ID_BYTES);
-    enum sh_err err = jobs_cmd_encode(cmd, &w);
-    free(cmd);
-    struct sh_span command = {.at = bytes, .size = w.used};
-    if (err == SH_OK && deliver(s, 0, command, deadline, &result, &sends, &err)) {
-        err = result.err;
-        if (err == SH_OK) {
-            atomic_store(&s->session, result.handle);
-        }
+}
+
+static void on_session(void *ctx, enum sh_err err, const struct jobs_result *result, unsigned sends)
+{
+    struct delivery *d = ctx;
+    (void)sends;
+    if (err != SH_OK) {
+        end_delivery(d, err, NULL);
+        return;
     }
-    return err;
+    atomic_store(&d->s->session, result->handle);
+    go_on(d);
 }
 
 /* A command that was sent once and met an expired session was not applied and never will be, so it
  * is delivered again in another one. Sent more often, another entry of it may have been applied
  * where this agent could not see it, in a snapshot: then nobody knows. */
-enum sh_err service_propose(struct service *s, const void *command, size_t size,
-                            uint64_t timeout_us, struct jobs_result *out)
+static void on_delivered(void *ctx, enum sh_err err, const struct jobs_result *result,
+                         unsigned sends)
 {
-    uint64_t deadline = sh_now_us() + timeout_us;
-    struct sh_span bytes = {.at = command, .size = size};
-    enum sh_err err = SH_OK;
-    bool done = false;
-    unsigned sends = 0;
+    struct delivery *d = ctx;
+    if (result == NULL || result->code != JOBS_CODE_SESSION_UNKNOWN) {
+        end_delivery(d, err, result);
+        return;
+    }
+    uint64_t session = d->session;
+    (void)atomic_compare_exchange_strong(&d->s->session, &session, 0);
+    if (sends > 1) {
+        end_delivery(d, SH_ERR_TIMEOUT, NULL);
+    } else {
+        go_on(d);
+    }
+}
+
+static enum sh_err encode_open(struct delivery *d)
+{
+    struct sh_writer w = sh_writer_over(d->open, sizeof d->open);
+    struct jobs_cmd *cmd = calloc(1, sizeof *cmd);
+    if (cmd == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    cmd->type = JOBS_SESSION_OPEN;
+    cmd->u.session_open.life = d->s->life;
+    memcpy(cmd->u.session_open.node, d->s->trust.node, SH_NODE_ID_BYTES);
+    enum sh_err err = jobs_cmd_encode(cmd, &w);
+    free(cmd);
+    d->open_size = w.used;
+    return err;
+}
+
+/* Begins the next proposal of d, which is given unless this fails. Several may open a session at
+ * once: one life of an agent has one. */
+static enum sh_err deliver(struct delivery *d)
+{
+    struct service *s = d->s;
+    uint64_t now = sh_now_us();
+    if (now >= d->deadline_us) {
+        return service_late(s);
+    }
+    d->session = atomic_load(&s->session);
+    if (d->session != 0) {
+        return proposals_begin(s->proposals, d->session, d->command, d->deadline_us - now,
+                               on_delivered, d);
+    }
+    enum sh_err err = encode_open(d);
+    struct sh_span open = {.at = d->open, .size = d->open_size};
+    return err != SH_OK
+               ? err
+               : proposals_begin(s->proposals, 0, open, d->deadline_us - now, on_session, d);
+}
+
+enum sh_err service_propose_begin(struct service *s, const void *command, size_t size,
+                                  uint64_t timeout_us, service_proposed_fn fn, void *ctx)
+{
     if (size == 0 || size > JOBS_CMD_BYTES_MAX) {
         return SH_ERR_INVALID;
     }
-    while (!done && err == SH_OK && sh_now_us() < deadline) {
-        uint64_t session = atomic_load(&s->session);
-        if (session == 0) {
-            err = open_session(s, deadline);
-            continue;
-        }
-        done = deliver(s, session, bytes, deadline, out, &sends, &err);
-        if (done && out->code == JOBS_CODE_SESSION_UNKNOWN) {
-            (void)atomic_compare_exchange_strong(&s->session, &session, 0);
-            done = false;
-            err = sends > 1 ? SH_ERR_TIMEOUT : SH_OK;
-        }
+    struct delivery *d = malloc(sizeof *d);
+    if (d == NULL) {
+        return SH_ERR_NO_MEMORY;
     }
-    if (err != SH_OK || done) {
-        return err != SH_OK ? err : out->err;
+    *d = (struct delivery){.s = s,
+                           .command = {.at = command, .size = size},
+                           .deadline_us = sh_now_us() + timeout_us,
+                           .fn = fn,
+                           .ctx = ctx};
+    enum sh_err err = deliver(d);
+    if (err != SH_OK) {
+        free(d);
     }
-    struct replica_status status;
-    loop_replica_status(s->loop, &status);
-    return status.leader_known ? SH_ERR_TIMEOUT : SH_ERR_NO_QUORUM;
+    return err;
+}
+
+/* Who waits in service_propose. */
+struct proposer {
+    pthread_mutex_t lock; /* what follows */
+    pthread_cond_t changed;
+    bool done;
+    enum sh_err err;
+    struct jobs_result *out;
+};
+
+static void wake_proposer(void *ctx, enum sh_err err, const struct jobs_result *result)
+{
+    struct proposer *w = ctx;
+    SH_CHECK(pthread_mutex_lock(&w->lock) == 0);
+    w->done = true;
+    w->err = err;
+    if (result != NULL) {
+        *w->out = *result;
+    }
+    SH_CHECK(pthread_cond_signal(&w->changed) == 0);
+    SH_CHECK(pthread_mutex_unlock(&w->lock) == 0);
+}
+
+enum sh_err service_propose(struct service *s, const void *command, size_t size,
+                            uint64_t timeout_us, struct jobs_result *out)
+{
+    struct proposer w = {.out = out};
+    SH_CHECK(pthread_mutex_init(&w.lock, NULL) == 0);
+    SH_CHECK(pthread_cond_init(&w.changed, NULL) == 0);
+    enum sh_err err = service_propose_begin(s, command, size, timeout_us, wake_proposer, &w);
+    if (err == SH_OK) { /* proposals keep the deadline */
+        SH_CHECK(pthread_mutex_lock(&w.lock) == 0);
+        while (!w.done) {
+            SH_CHECK(pthread_cond_wait(&w.changed, &w.lock) == 0);
+        }
+        err = w.err;
+        SH_CHECK(pthread_mutex_unlock(&w.lock) == 0);
+    }
+    SH_CHECK(pthread_cond_destroy(&w.changed) == 0);
+    SH_CHECK(pthread_mutex_destroy(&w.lock) == 0);
+    return err;
 }
 
 void service_on_applied(void *ctx, uint64_t index, const struct jobs_result *results,

@@ -60,6 +60,14 @@ size_t service_members(struct service *s, struct service_member *out, size_t cap
  * NO_QUORUM: no coordinator within the deadline. Other codes are those of the command. */
 SH_MUST_USE enum sh_err service_propose(struct service *s, const void *command, size_t size,
                                         uint64_t timeout_us, struct jobs_result *out);
+/* The same without waiting. fn is called once, from any thread and perhaps before this returns, and
+ * must not wait; result is NULL where the command was not applied. command is borrowed until then.
+ * Does not fail with what fn would be told; FULL, INVALID, NO_MEMORY, CANCELLED: fn is not called.
+ */
+typedef void (*service_proposed_fn)(void *ctx, enum sh_err err, const struct jobs_result *result);
+SH_MUST_USE enum sh_err service_propose_begin(struct service *s, const void *command, size_t size,
+                                              uint64_t timeout_us, service_proposed_fn fn,
+                                              void *ctx);
 
 /* Waits until the tables here show all that was committed, wherever, before this call: a view that
  * is opened then is linearizable. Many that wait share one round of messages. NO_QUORUM: no

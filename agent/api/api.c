@@ -1,14 +1,19 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * libmicrohttpd underneath: a thread a connection, because every route may wait for the cluster. */
+ * libmicrohttpd underneath, with one thread for all connections. It never waits: whatever may is
+ * done by a worker while the connection is suspended, and the library leaves a suspended connection
+ * alone, so an exchange belongs to one thread at a time. A proposal suspends it likewise, without a
+ * worker. */
 #include "api/address.h"
 #include "api/datasets.h"
 #include "api/exchange.h"
+#include "api/workers.h"
 
 #include "base/host/host.h"
 
 #include <errno.h>
 #include <microhttpd.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -21,6 +26,8 @@
 /* Of all request bodies in memory at one time. */
 #define BODIES_BYTES_MAX (UINT64_C(2) << 30)
 #define BODY_START_BYTES ((size_t)16 * 1024)
+/* Larger ones are not parsed on the HTTP thread. */
+#define QUICK_BODY_BYTES ((size_t)16 * 1024)
 
 struct api {
     struct MHD_Daemon *daemon;
@@ -28,20 +35,42 @@ struct api {
     uint16_t port;
     bool token_set;
     uint8_t token[SH_DIGEST_BYTES]; /* its digest: compared without regard to its length */
-    atomic_bool stopping;
+    atomic_bool stopping;           /* no connection is suspended any more */
     atomic_uint streams;
     atomic_uint_fast64_t body_bytes; /* reserved by requests in progress */
+    uint32_t connections;            /* the HTTP thread's */
+    struct api_workers *workers;
+    pthread_mutex_t lock; /* what follows */
+    pthread_cond_t resumed;
+    uint32_t suspended; /* connections */
 };
 
-/* One request on its way in. */
+enum step {
+    STEP_TAKE,    /* the request comes in */
+    STEP_RUN,     /* the route is to be called */
+    STEP_PROPOSE, /* its proposal is to be begun */
+    STEP_ANSWER,  /* the proposal has ended: its reply is to be made */
+    STEP_SEND,    /* there is a reply; that of a refused request ignores what still comes in */
+};
+
+/* One request and its reply. */
 struct exchange {
     const struct api_route *route;
+    struct MHD_Connection *connection;
+    enum step step;
     struct api_request request;
     uint8_t *body;
     size_t capacity;
     uint64_t reserved; /* of api.body_bytes */
-    bool refused;      /* reply is made already; what is still sent is ignored */
     struct api_reply reply;
+    struct api_work work;
+    enum sh_err proposed; /* how the proposal ended, with a result or without one */
+    bool has_result;
+    struct jobs_result result;
+    char *block;     /* of a stream: STREAM_BLOCK_BYTES, of which */
+    long block_size; /* were made; 0: the end, negative: it broke */
+    long block_sent;
+    bool block_made;
 };
 
 const char *api_query(const struct api_request *request, const char *name)
@@ -123,7 +152,7 @@ static void refuse(struct exchange *x, enum sh_err err, unsigned status, const c
 {
     api_reply_error(&x->reply, err, "", "", "%s", message);
     x->reply.status = status;
-    x->refused = true;
+    x->step = STEP_SEND;
 }
 
 static bool reserve(struct api *api, struct exchange *x, uint64_t bytes)
@@ -190,7 +219,7 @@ static void check_request(struct api *api, struct exchange *x, const char *metho
 
 static void take_body(struct api *api, struct exchange *x, const char *data, size_t size)
 {
-    if (x->refused) {
+    if (x->step == STEP_SEND) {
         return;
     }
     if (x->request.body_size + size > x->route->body_max) {
@@ -203,27 +232,172 @@ static void take_body(struct api *api, struct exchange *x, const char *data, siz
     }
 }
 
+/* ---- suspended connections ---- */
+
+/* False where the API is stopping: the connection is to be closed. */
+static bool suspend(struct exchange *x)
+{
+    struct api *api = x->request.api;
+    SH_CHECK(pthread_mutex_lock(&api->lock) == 0);
+    bool good = !atomic_load(&api->stopping);
+    api->suspended += good ? 1 : 0;
+    SH_CHECK(pthread_mutex_unlock(&api->lock) == 0);
+    if (good) {
+        MHD_suspend_connection(x->connection);
+    }
+    return good;
+}
+
+/* Gives x back to the HTTP thread. */
+static void resume(struct exchange *x)
+{
+    struct api *api = x->request.api;
+    MHD_resume_connection(x->connection);
+    SH_CHECK(pthread_mutex_lock(&api->lock) == 0);
+    SH_CHECK_CMP(api->suspended, >, 0);
+    api->suspended--;
+    if (api->suspended == 0 && atomic_load(&api->stopping)) {
+        SH_CHECK(pthread_cond_signal(&api->resumed) == 0);
+    }
+    SH_CHECK(pthread_mutex_unlock(&api->lock) == 0);
+}
+
+/* On a worker, or here where none can be had. */
+static void hand_over(struct exchange *x, void (*run)(void *), void (*refused)(struct exchange *))
+{
+    x->work = (struct api_work){.run = run, .ctx = x};
+    if (!api_workers_run(x->request.api->workers, &x->work)) {
+        refused(x);
+        resume(x);
+    }
+}
+
+/* ---- steps of an exchange ---- */
+
+static void close_proposal(struct api_reply *reply)
+{
+    if (reply->proposal.answer != NULL) {
+        reply->proposal.close(reply->proposal.ctx);
+        reply->proposal.answer = NULL;
+    }
+}
+
+/* Runs the route, or makes the reply of its proposal. */
+static void advance(struct exchange *x, bool may_wait)
+{
+    struct api_reply *reply = &x->reply;
+    x->request.may_wait = may_wait;
+    reply->must_wait = false;
+    if (x->step == STEP_RUN) {
+        x->request.body = x->body;
+        x->route->run(&x->request, reply);
+    } else {
+        SH_CHECK(x->step == STEP_ANSWER);
+        reply->proposal.answer(reply->proposal.ctx, &x->request, reply, x->proposed,
+                               x->has_result ? &x->result : NULL);
+    }
+    SH_CHECK(!may_wait || !reply->must_wait);
+    if (reply->must_wait) {
+        return;
+    }
+    if (x->step == STEP_RUN && reply->proposal.answer != NULL) {
+        x->step = STEP_PROPOSE;
+        return;
+    }
+    x->step = STEP_SEND;
+    SH_CHECK(reply->status != 0);
+    close_proposal(reply);
+    free(x->body); /* here, because giving back a large one takes its time */
+    x->body = NULL;
+}
+
+static void take_outcome(void *ctx, enum sh_err err, const struct jobs_result *result)
+{
+    struct exchange *x = ctx;
+    x->proposed = err;
+    x->has_result = result != NULL;
+    if (result != NULL) {
+        x->result = *result;
+    }
+    resume(x);
+}
+
+static void propose(struct exchange *x)
+{
+    struct sh_span command = x->reply.proposal.command;
+    x->step = STEP_ANSWER;
+    enum sh_err err = service_propose_begin(x->request.service, command.at, command.size,
+                                            API_WRITE_TIMEOUT_US, take_outcome, x);
+    if (err != SH_OK) {
+        take_outcome(x, err, NULL);
+    }
+}
+
+static void work_on(void *ctx)
+{
+    struct exchange *x = ctx;
+    advance(x, true);
+    if (x->step == STEP_PROPOSE) {
+        propose(x);
+    } else {
+        resume(x);
+    }
+}
+
+static void no_worker(struct exchange *x)
+{
+    close_proposal(&x->reply);
+    refuse(x, SH_ERR_NO_MEMORY, 503, "no thread can be started for this request, try again");
+}
+
+/* ---- replies ---- */
+
+static void fill_block(void *ctx)
+{
+    struct exchange *x = ctx;
+    const struct api_stream *stream = &x->reply.stream;
+    x->block_sent = 0;
+    x->block_size = stream->read(stream->ctx, x->block, STREAM_BLOCK_BYTES);
+    x->block_made = true;
+    resume(x);
+}
+
+static void break_stream(struct exchange *x)
+{
+    x->block_size = -1;
+    x->block_made = true;
+}
+
+/* What there is of the block; an empty one is filled while the connection is suspended. */
 static ssize_t read_stream(void *cls, uint64_t position, char *out, size_t size)
 {
-    struct api_stream *stream = cls;
+    struct exchange *x = cls;
     (void)position;
-    long n = stream->read(stream->ctx, out, size);
-    if (n == 0) {
+    if (x->block_made && x->block_size == 0) {
         return MHD_CONTENT_READER_END_OF_STREAM;
     }
-    return n > 0 ? (ssize_t)n : MHD_CONTENT_READER_END_WITH_ERROR;
+    if (x->block_made && x->block_size < 0) {
+        return MHD_CONTENT_READER_END_WITH_ERROR;
+    }
+    size_t left = x->block_made ? (size_t)(x->block_size - x->block_sent) : 0;
+    if (left == 0) {
+        if (!suspend(x)) {
+            return MHD_CONTENT_READER_END_WITH_ERROR;
+        }
+        x->block_made = false;
+        hand_over(x, fill_block, break_stream);
+        return 0;
+    }
+    size_t n = left < size ? left : size;
+    memcpy(out, x->block + x->block_sent, n);
+    x->block_sent += (long)n;
+    return (ssize_t)n;
 }
 
-static void close_stream(void *cls)
+/* Takes the body of the reply; a stream is read from x. */
+static struct MHD_Response *make_response(struct exchange *x)
 {
-    struct api_stream *stream = cls;
-    stream->close(stream->ctx);
-    free(stream);
-}
-
-/* Takes the body or the stream of the reply. */
-static struct MHD_Response *make_response(struct api_reply *reply)
-{
+    struct api_reply *reply = &x->reply;
     if (reply->stream.read == NULL) {
         struct MHD_Response *response =
             MHD_create_response_from_buffer(reply->size, reply->body, MHD_RESPMEM_MUST_FREE);
@@ -233,20 +407,13 @@ static struct MHD_Response *make_response(struct api_reply *reply)
         reply->body = NULL;
         return response;
     }
-    struct api_stream *stream = malloc(sizeof *stream);
-    struct MHD_Response *response = NULL;
-    if (stream != NULL) {
-        *stream = reply->stream;
-        response = MHD_create_response_from_callback(
-            stream->size == UINT64_MAX ? MHD_SIZE_UNKNOWN : stream->size, STREAM_BLOCK_BYTES,
-            read_stream, stream, close_stream);
+    x->block = malloc(STREAM_BLOCK_BYTES);
+    if (x->block == NULL) {
+        return NULL;
     }
-    if (response == NULL) {
-        reply->stream.close(reply->stream.ctx);
-        free(stream);
-    }
-    reply->stream.read = NULL;
-    return response;
+    return MHD_create_response_from_callback(reply->stream.size == UINT64_MAX ? MHD_SIZE_UNKNOWN
+                                                                              : reply->stream.size,
+                                             STREAM_BLOCK_BYTES, read_stream, x, NULL);
 }
 
 /* For answers that are no JSON. */
@@ -263,9 +430,10 @@ static enum MHD_Result add_stale_headers(struct MHD_Response *response,
     return good;
 }
 
-static enum MHD_Result send_reply(struct MHD_Connection *connection, struct api_reply *reply)
+static enum MHD_Result send_reply(struct exchange *x)
 {
-    struct MHD_Response *response = make_response(reply);
+    const struct api_reply *reply = &x->reply;
+    struct MHD_Response *response = make_response(x);
     if (response == NULL) {
         return MHD_NO;
     }
@@ -290,10 +458,32 @@ static enum MHD_Result send_reply(struct MHD_Connection *connection, struct api_
         good = MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
     }
     if (good == MHD_YES) {
-        good = MHD_queue_response(connection, reply->status, response);
+        good = MHD_queue_response(x->connection, reply->status, response);
     }
     MHD_destroy_response(response);
     return good;
+}
+
+/* All of the request is here, or the connection was resumed. */
+static enum MHD_Result proceed(struct exchange *x)
+{
+    bool quick = x->step == STEP_ANSWER || (x->step == STEP_RUN && x->route->quick &&
+                                            x->request.body_size <= QUICK_BODY_BYTES);
+    if (quick) {
+        advance(x, false);
+    }
+    if (x->step == STEP_SEND) {
+        return send_reply(x);
+    }
+    if (!suspend(x)) {
+        return MHD_NO;
+    }
+    if (x->step == STEP_PROPOSE) {
+        propose(x);
+    } else {
+        hand_over(x, work_on, no_worker);
+    }
+    return MHD_YES;
 }
 
 static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, const char *url,
@@ -309,24 +499,21 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
             return MHD_NO;
         }
         *con_cls = x;
+        x->connection = connection;
         x->request.service = api->service;
         x->request.api = api;
         x->request.connection = connection;
         check_request(api, x, method, url);
         /* A refused upload is answered at once, before its bytes travel. */
-        return x->refused ? send_reply(connection, &x->reply) : MHD_YES;
+        return x->step == STEP_SEND ? send_reply(x) : MHD_YES;
     }
     if (*data_size > 0) {
         take_body(api, x, data, *data_size);
         *data_size = 0;
         return MHD_YES;
     }
-    if (!x->refused) {
-        x->request.body = x->body;
-        x->route->run(&x->request, &x->reply);
-    }
-    SH_CHECK(x->reply.status != 0);
-    return send_reply(connection, &x->reply);
+    x->step = x->step == STEP_TAKE ? STEP_RUN : x->step;
+    return proceed(x);
 }
 
 static void finish(void *cls, struct MHD_Connection *connection, void **con_cls,
@@ -342,11 +529,36 @@ static void finish(void *cls, struct MHD_Connection *connection, void **con_cls,
     if (x->reply.stream.read != NULL) {
         x->reply.stream.close(x->reply.stream.ctx);
     }
+    close_proposal(&x->reply);
+    free(x->block);
     free(x->reply.body);
     free(x->body);
     (void)atomic_fetch_sub(&api->body_bytes, x->reserved);
     free(x);
     *con_cls = NULL;
+}
+
+/* At its own limit the library would let a client wait for another one to end. */
+static enum MHD_Result admit(void *cls, const struct sockaddr *from, socklen_t size)
+{
+    const struct api *api = cls;
+    (void)from;
+    (void)size;
+    return api->connections < API_CONNECTIONS_MAX ? MHD_YES : MHD_NO;
+}
+
+static void count_connection(void *cls, struct MHD_Connection *connection, void **context,
+                             enum MHD_ConnectionNotificationCode code)
+{
+    struct api *api = cls;
+    (void)connection;
+    (void)context;
+    if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        api->connections++;
+    } else {
+        SH_CHECK_CMP(api->connections, >, 0);
+        api->connections--;
+    }
 }
 
 /* The first line of the file, without blanks at its ends. */
@@ -376,30 +588,50 @@ static enum sh_err read_token(struct api *api, const char *path, char *why, size
 
 static enum sh_err start_daemon(struct api *api, int fd, char *why, size_t why_size)
 {
-    api->daemon = MHD_start_daemon(MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD |
-                                       MHD_USE_POLL | MHD_USE_ITC,
-                                   0, NULL, NULL, answer, api, MHD_OPTION_LISTEN_SOCKET, fd,
-                                   MHD_OPTION_CONNECTION_LIMIT, API_CONNECTIONS_MAX,
-                                   MHD_OPTION_CONNECTION_TIMEOUT, API_IDLE_TIMEOUT_S,
-                                   MHD_OPTION_THREAD_STACK_SIZE, THREAD_STACK_BYTES,
-                                   MHD_OPTION_NOTIFY_COMPLETED, finish, api, MHD_OPTION_END);
+    api->daemon = MHD_start_daemon(
+        MHD_USE_EPOLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, admit, api, answer, api,
+        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, API_CONNECTIONS_MAX + 1u,
+        MHD_OPTION_CONNECTION_TIMEOUT, API_IDLE_TIMEOUT_S, MHD_OPTION_THREAD_STACK_SIZE,
+        THREAD_STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, finish, api, MHD_OPTION_NOTIFY_CONNECTION,
+        count_connection, api, MHD_OPTION_END);
     if (api->daemon == NULL) {
-        (void)snprintf(why, why_size, "api: the HTTP threads cannot be started: %s",
+        (void)snprintf(why, why_size, "api: the HTTP thread cannot be started: %s",
                        strerror(errno));
         return SH_ERR_IO;
     }
     return SH_OK;
 }
 
+/* What is the same for every API. */
+static struct api *make_api(struct service *s)
+{
+    struct api *api = calloc(1, sizeof *api);
+    if (api == NULL || api_workers_open(API_CONNECTIONS_MAX, &api->workers) != SH_OK) {
+        free(api);
+        return NULL;
+    }
+    api->service = s;
+    SH_CHECK(pthread_mutex_init(&api->lock, NULL) == 0);
+    SH_CHECK(pthread_cond_init(&api->resumed, NULL) == 0);
+    return api;
+}
+
+static void free_api(struct api *api)
+{
+    api_workers_close(api->workers);
+    SH_CHECK(pthread_cond_destroy(&api->resumed) == 0);
+    SH_CHECK(pthread_mutex_destroy(&api->lock) == 0);
+    free(api);
+}
+
 enum sh_err api_start(const struct api_config *config, struct service *s, struct api **out,
                       char *why, size_t why_size)
 {
-    struct api *api = calloc(1, sizeof *api);
+    struct api *api = make_api(s);
     if (api == NULL) {
         (void)snprintf(why, why_size, "api: out of memory");
         return SH_ERR_NO_MEMORY;
     }
-    api->service = s;
     bool wants_token = config->token_file != NULL && config->token_file[0] != '\0';
     enum sh_err err = SH_OK;
     if (wants_token) {
@@ -423,7 +655,7 @@ enum sh_err api_start(const struct api_config *config, struct service *s, struct
         if (fd >= 0) {
             (void)close(fd); /* nothing was sent */
         }
-        free(api);
+        free_api(api);
         return err;
     }
     service_on_call(s, SERVICE_CALL_DATASET, api_dataset_call, s);
@@ -433,7 +665,12 @@ enum sh_err api_start(const struct api_config *config, struct service *s, struct
 
 void api_stop(struct api *api)
 {
+    SH_CHECK(pthread_mutex_lock(&api->lock) == 0);
     atomic_store(&api->stopping, true);
+    while (api->suspended > 0) { /* each has a deadline */
+        SH_CHECK(pthread_cond_wait(&api->resumed, &api->lock) == 0);
+    }
+    SH_CHECK(pthread_mutex_unlock(&api->lock) == 0);
     MHD_stop_daemon(api->daemon);
-    free(api);
+    free_api(api);
 }

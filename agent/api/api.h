@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * HTTP/1.1 JSON interface of one agent: api/routes.c is its table of routes, all below /api/v1.
- * Every agent serves all of it; writes travel to the coordinator through service.h. Runs on threads
- * of its own (libmicrohttpd), never on the loop's. Errors are
+ * Every agent serves all of it; writes travel to the coordinator through service.h. One thread of
+ * libmicrohttpd reads requests and sends replies, workers do what may wait; never the loop's.
+ * Errors are
  *   {"error":{"code":"NO_QUORUM","field":"","value":"","message":"..."}}
  * with the HTTP status that api_status_of() gives for the code. */
 #ifndef API_API_H

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Private to agent/api: one request and its reply, as routes see them. Routes run on a thread of
- * their connection and may block on service calls, each of which has a deadline. */
+ * Private to agent/api: one request and its reply, as routes see them. Routes run on worker threads
+ * and may wait in service calls, each of which has a deadline. A route that is `quick` is tried on
+ * the HTTP thread first, where it must not wait. */
 #ifndef API_EXCHANGE_H
 #define API_EXCHANGE_H
 
@@ -19,6 +20,20 @@ struct api_request {
     char params[API_PARAMS_MAX][API_PARAM_BYTES_MAX + 1];
     const uint8_t *body; /* borrowed */
     size_t body_size;
+    bool may_wait; /* false: on the HTTP thread */
+};
+
+struct api_reply;
+
+/* A command that is to be applied before there is a reply; no thread waits for it. */
+struct api_proposal {
+    struct sh_span command; /* valid until close */
+    /* Makes the reply of what service_propose_begin told; result is NULL without one. Is tried
+     * where it must not wait too. NULL: no proposal. */
+    void (*answer)(void *ctx, const struct api_request *request, struct api_reply *reply,
+                   enum sh_err err, const struct jobs_result *result);
+    void (*close)(void *ctx);
+    void *ctx;
 };
 
 /* Bytes that are made while they are sent. */
@@ -36,10 +51,12 @@ struct api_reply {
     const char *type; /* Content-Type; static */
     char *body;       /* malloc'd; taken by the sender */
     size_t size;
-    struct api_stream stream; /* instead of body where read is set; close is always called */
-    char location[64];        /* Location header, or empty */
-    char file_name[128];      /* Content-Disposition, or empty */
-    bool stale;               /* a stale read; then as of index, */
+    struct api_stream stream;     /* instead of body where read is set; close is always called */
+    struct api_proposal proposal; /* first, where answer is set; close is always called */
+    bool must_wait;               /* no reply yet: call again where it may wait */
+    char location[64];            /* Location header, or empty */
+    char file_name[128];          /* Content-Disposition, or empty */
+    bool stale;                   /* a stale read; then as of index, */
     uint64_t index;
     uint64_t age_us; /* which this long ago was the newest state; UINT64_MAX: not known */
 };
@@ -78,6 +95,7 @@ struct api_route {
     const char *summary;
     api_route_fn run;
     uint64_t body_max; /* bytes; 0: none is read */
+    bool quick;        /* knows request.may_wait */
 };
 
 extern const struct api_route API_ROUTES[];

@@ -273,42 +273,59 @@ static void reply_submitted(const struct api_request *request, struct api_reply 
     api_reply_json(reply, result->duplicate ? 200 : 201, out);
 }
 
-static void submit(const struct api_request *request, struct api_reply *reply, struct submission *s)
+static void answer_job(void *ctx, const struct api_request *request, struct api_reply *reply,
+                       enum sh_err err, const struct jobs_result *result)
+{
+    struct submission *s = ctx;
+    const struct jobs_submit *submit = &s->cmd.u.submit;
+    if (err == SH_ERR_EXISTS) {
+        api_reply_error(reply, err, "Idempotency-Key", submit->key,
+                        "this key was used for another job file");
+    } else if (err != SH_OK) {
+        api_reply_err(reply, err);
+    } else if (result->duplicate && !request->may_wait) {
+        reply->must_wait = true; /* for a read */
+    } else {
+        reply_submitted(request, reply, submit, result);
+    }
+}
+
+/* True where the reply has taken s. */
+static bool submit(const struct api_request *request, struct api_reply *reply, struct submission *s)
 {
     char key[JOBS_KEY_MAX + 1];
     const char *owner = api_query(request, "owner");
     if (owner == NULL || !wire_name_ok(owner)) {
         owner = "";
     }
-    if (!parse(request, reply, s) || !read_key(request, reply, key) ||
-        !check_sources(request, reply, &s->job)) {
-        return;
+    if (!parse(request, reply, s) || !read_key(request, reply, key)) {
+        return false;
+    }
+    if (s->job.kind == SPEC_TRAIN && !request->may_wait) {
+        reply->must_wait = true; /* for its data */
+        return false;
+    }
+    if (!check_sources(request, reply, &s->job)) {
+        return false;
     }
     fill_command(s, key, owner);
     struct sh_writer w = sh_writer_over(s->bytes, sizeof s->bytes);
-    struct jobs_result result;
-    memset(&result, 0, sizeof result);
     enum sh_err err = jobs_cmd_encode(&s->cmd, &w);
-    if (err == SH_OK) {
-        err = service_propose(request->service, s->bytes, w.used, API_WRITE_TIMEOUT_US, &result);
-    }
-    if (err == SH_ERR_EXISTS) {
-        api_reply_error(reply, err, "Idempotency-Key", key,
-                        "this key was used for another job file");
-    } else if (err != SH_OK) {
+    if (err != SH_OK) {
         api_reply_err(reply, err);
-    } else {
-        reply_submitted(request, reply, &s->cmd.u.submit, &result);
+        return false;
     }
+    reply->proposal = (struct api_proposal){
+        .command = {.at = s->bytes, .size = w.used}, .answer = answer_job, .close = free, .ctx = s};
+    return true;
 }
 
 void api_post_job(const struct api_request *request, struct api_reply *reply)
 {
     struct submission *s = submission_open(reply);
-    if (s != NULL) {
-        submit(request, reply, s);
+    if (s != NULL && !submit(request, reply, s)) {
+        free(s);
     }
-    free(s);
 }
 
 static void validate(const struct api_request *request, struct api_reply *reply,

@@ -18,6 +18,14 @@ enum { CF_FSM, CF_BLOB, CF_SERIES, CF_COUNT };
 
 #define TERM 3u
 
+/* A proposal that waits for memory_service_let_go. */
+struct held {
+    const void *command;
+    size_t size;
+    service_proposed_fn fn;
+    void *ctx;
+};
+
 /* What all agents of one cluster see. */
 struct cluster {
     pthread_mutex_t lock;
@@ -33,6 +41,9 @@ struct cluster {
     uint64_t line;
     struct jobs_metrics measures; /* of what is committed */
     bool quorum;
+    bool holding;
+    uint32_t held_count;
+    struct held held[MEMORY_SERVICE_HELD_MAX];
     enum sh_err blob_error;
     char why[512];
     struct service *agents[MEMORY_SERVICE_AGENTS_MAX];
@@ -323,6 +334,63 @@ enum sh_err service_propose(struct service *s, const void *command, size_t size,
     enum sh_err err = s->c->quorum ? apply(s, command, size, out) : SH_ERR_NO_QUORUM;
     (void)pthread_mutex_unlock(&s->c->lock);
     return err;
+}
+
+static void end_proposal(struct service *s, const struct held *h)
+{
+    struct jobs_result result;
+    (void)pthread_mutex_lock(&s->c->lock);
+    bool quorum = s->c->quorum;
+    enum sh_err err = quorum ? apply(s, h->command, h->size, &result) : SH_ERR_NO_QUORUM;
+    (void)pthread_mutex_unlock(&s->c->lock);
+    h->fn(h->ctx, err, quorum ? &result : NULL);
+}
+
+enum sh_err service_propose_begin(struct service *s, const void *command, size_t size,
+                                  uint64_t timeout_us, service_proposed_fn fn, void *ctx)
+{
+    struct held held = {.command = command, .size = size, .fn = fn, .ctx = ctx};
+    (void)timeout_us;
+    (void)pthread_mutex_lock(&s->c->lock);
+    bool full = s->c->holding && s->c->held_count == MEMORY_SERVICE_HELD_MAX;
+    bool kept = s->c->holding && !full;
+    if (kept) {
+        s->c->held[s->c->held_count++] = held;
+        (void)pthread_cond_broadcast(&s->c->applied_changed);
+    }
+    (void)pthread_mutex_unlock(&s->c->lock);
+    if (!kept && !full) {
+        end_proposal(s, &held);
+    }
+    return full ? SH_ERR_FULL : SH_OK;
+}
+
+void memory_service_hold(struct service *s)
+{
+    (void)pthread_mutex_lock(&s->c->lock);
+    s->c->holding = true;
+    (void)pthread_mutex_unlock(&s->c->lock);
+}
+
+void memory_service_await_held(struct service *s, uint32_t count)
+{
+    (void)pthread_mutex_lock(&s->c->lock);
+    while (s->c->held_count < count) {
+        (void)pthread_cond_wait(&s->c->applied_changed, &s->c->lock);
+    }
+    (void)pthread_mutex_unlock(&s->c->lock);
+}
+
+void memory_service_let_go(struct service *s)
+{
+    (void)pthread_mutex_lock(&s->c->lock);
+    uint32_t count = s->c->held_count;
+    s->c->holding = false;
+    s->c->held_count = 0;
+    (void)pthread_mutex_unlock(&s->c->lock);
+    for (uint32_t i = 0; i < count; i++) {
+        end_proposal(s, &s->c->held[i]);
+    }
 }
 
 enum sh_err service_read(struct service *s, uint64_t timeout_us)

@@ -11,6 +11,7 @@
 #include "service.h"
 
 #define MEMORY_SERVICE_AGENTS_MAX 14u
+#define MEMORY_SERVICE_HELD_MAX   512u
 
 /* Something was applied; with the cluster's lock held. */
 typedef void (*memory_service_applied_fn)(void *ctx);
@@ -30,6 +31,11 @@ void memory_service_on_lost(struct service *s, memory_service_lost_fn fn, void *
 
 /* Writes and linearizable reads answer NO_QUORUM while off. */
 void memory_service_quorum(struct service *s, bool on);
+/* What service_propose_begin takes from now on waits, MEMORY_SERVICE_HELD_MAX at most, more answer
+ * FULL; until it is let go, by one thread. */
+void memory_service_hold(struct service *s);
+void memory_service_await_held(struct service *s, uint32_t count);
+void memory_service_let_go(struct service *s);
 /* The next write to the blob store fails so. */
 void memory_service_blob_error(struct service *s, enum sh_err err);
 void memory_service_why(struct service *s, const char *text);

@@ -25,7 +25,9 @@ static struct {
     struct fsm *fsm;
     struct proposals *proposals;
     struct apply *apply;
-    uint64_t last; /* entry of the log */
+    uint64_t last;   /* entry of the log */
+    uint64_t number; /* of the newest proposal */
+    struct jobs_result ended;
     atomic_ullong told;
     atomic_uint results;
 } rig;
@@ -54,13 +56,32 @@ static void open_apply(void)
     free(applied);
 }
 
+static enum sh_err on_send(void *ctx, uint8_t *command, size_t size)
+{
+    struct jobs_cmd cmd;
+    (void)ctx;
+    EXPECT_EQ(jobs_cmd_decode(command, size, &cmd), SH_OK);
+    rig.number = cmd.number;
+    free(command);
+    return SH_OK;
+}
+
+static void on_end(void *ctx, enum sh_err err, const struct jobs_result *result, unsigned sends)
+{
+    (void)ctx;
+    (void)sends;
+    EXPECT_EQ(err, SH_OK);
+    rig.ended = *result;
+}
+
 static void open_rig(void)
 {
     struct wal_boot boot;
+    struct proposals_config proposals = {.send = on_send};
     sh_host_init();
     EXPECT_EQ(kv_mem_open(CFS, SH_COUNT(CFS), &rig.kv), SH_OK);
     EXPECT_EQ(wal_open(rig.kv, CF_LOG, CF_META, &boot, &rig.wal), SH_OK);
-    EXPECT_EQ(proposals_open(&rig.proposals), SH_OK);
+    EXPECT_EQ(proposals_open(&proposals, &rig.proposals), SH_OK);
     open_apply();
 }
 
@@ -69,6 +90,7 @@ static void close_rig(void)
     apply_stop(rig.apply);
     apply_close(rig.apply);
     fsm_close(rig.fsm);
+    proposals_stop(rig.proposals);
     proposals_close(rig.proposals);
     wal_close(rig.wal);
     kv_close(rig.kv);
@@ -129,14 +151,17 @@ static uint32_t nodes_in_tables(uint64_t *index)
 
 TEST(committed_entries_reach_the_tables_and_their_proposers)
 {
-    uint64_t number = 0;
     uint64_t index = 0;
-    struct jobs_result result = {.err = SH_ERR_IO};
+    uint8_t bytes[128];
+    struct jobs_cmd open = {.type = JOBS_SESSION_OPEN, .u.session_open = {.life = 1, .node = {1}}};
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
     open_rig();
-    EXPECT_EQ(proposals_begin(rig.proposals, &number), SH_OK);
+    EXPECT_EQ(jobs_cmd_encode(&open, &w), SH_OK);
+    struct sh_span command = {.at = bytes, .size = w.used};
+    EXPECT_EQ(proposals_begin(rig.proposals, 0, command, 60000000, on_end, NULL), SH_OK);
     append(RAFT_ENTRY_NORMAL, NULL, 0);
     for (int i = 0; i < 600; i++) {
-        append_admit(i == 300 ? number : 0);
+        append_admit(i == 300 ? rig.number : 0);
     }
     EXPECT_EQ(apply_start(rig.apply), SH_OK);
     apply_commit(rig.apply, 601);
@@ -145,11 +170,8 @@ TEST(committed_entries_reach_the_tables_and_their_proposers)
     EXPECT_EQ(nodes_in_tables(&index), 600);
     EXPECT_EQ(index, 601);
     EXPECT_EQ(atomic_load(&rig.results), 601);
-    EXPECT(proposals_wait(rig.proposals, number, 0, &result));
-    EXPECT_EQ(result.err, SH_OK);
-    EXPECT_EQ(result.handle, 302);
-    proposals_end(rig.proposals, number);
     close_rig();
+    EXPECT_EQ(rig.ended.handle, 302);
 }
 
 TEST(what_is_committed_before_the_start_is_applied_after_it)

@@ -94,7 +94,8 @@ void replica_rig_open_core(void)
               SH_OK);
     EXPECT_EQ(fsm_open(replica_rig.kv, CF_FSM, NULL, &replica_rig.fsm, &replica_rig.applied),
               SH_OK);
-    EXPECT_EQ(proposals_open(&replica_rig.proposals), SH_OK);
+    struct proposals_config proposals = {.ctx = NULL}; /* none is begun */
+    EXPECT_EQ(proposals_open(&proposals, &replica_rig.proposals), SH_OK);
     EXPECT_EQ(disk_open(&replica_rig.disk, replica_rig.wal), SH_OK);
     struct apply_config apply = {.wal = replica_rig.wal,
                                  .fsm = replica_rig.fsm,
@@ -130,6 +131,7 @@ void replica_rig_close_core(void)
     disk_close(replica_rig.disk);
     snapshots_close(replica_rig.snapshots);
     calls_close(replica_rig.calls);
+    proposals_stop(replica_rig.proposals);
     proposals_close(replica_rig.proposals);
     fsm_close(replica_rig.fsm);
     wal_close(replica_rig.wal);
