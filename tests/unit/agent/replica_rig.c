@@ -5,6 +5,7 @@
 #include "jobs/view.h"
 #include "tst.h"
 
+#include <pthread.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -60,16 +61,23 @@ static bool quiet(void *ctx)
     return apply_await_held(replica_rig.apply);
 }
 
+/* Around what the remote's workers answer: the one that asked may be gone by then. */
+static pthread_mutex_t answers = PTHREAD_MUTEX_INITIALIZER;
+
 /* A coordinator that answers with a stream of its own store. */
 enum sh_err replica_rig_post(void *ctx, enum calls_plane plane,
                              const uint8_t node[SH_NODE_ID_BYTES], enum calls_frame frame,
                              const void *bytes, size_t size)
 {
-    struct calls *to = ctx == &replica_rig ? replica_remote.calls : replica_rig.calls;
-    const uint8_t *from = ctx == &replica_rig ? replica_rig.trust.node : COORDINATOR;
-    (void)node;
-    if (to != NULL) {
-        calls_receive(to, plane, from, frame, (struct sh_span){.at = bytes, .size = size});
+    struct sh_span span = {.at = bytes, .size = size};
+    if (ctx != &replica_rig) {
+        (void)pthread_mutex_lock(&answers);
+        if (replica_rig.calls != NULL) {
+            calls_receive(replica_rig.calls, plane, COORDINATOR, frame, span);
+        }
+        (void)pthread_mutex_unlock(&answers);
+    } else if (replica_remote.calls != NULL) {
+        calls_receive(replica_remote.calls, plane, replica_rig.trust.node, frame, span);
     } else if (frame == CALLS_REQUEST) {
         calls_peer_down(replica_rig.calls, plane, node);
     }
@@ -83,7 +91,9 @@ static void open_snapshots(void)
         .fsm = replica_rig.fsm, .schema = JOBS_SCHEMA, .quiet = quiet};
     memcpy(calls.me, replica_rig.trust.node, SH_NODE_ID_BYTES);
     memcpy(snapshots.me, replica_rig.trust.node, SH_NODE_ID_BYTES);
+    (void)pthread_mutex_lock(&answers);
     EXPECT_EQ(calls_open(&replica_rig.calls, &calls), SH_OK);
+    (void)pthread_mutex_unlock(&answers);
     snapshots.calls = replica_rig.calls;
     EXPECT_EQ(snapshots_open(&replica_rig.snapshots, &snapshots), SH_OK);
 }
@@ -130,7 +140,10 @@ void replica_rig_close_core(void)
     apply_close(replica_rig.apply);
     disk_close(replica_rig.disk);
     snapshots_close(replica_rig.snapshots);
+    (void)pthread_mutex_lock(&answers);
     calls_close(replica_rig.calls);
+    replica_rig.calls = NULL;
+    (void)pthread_mutex_unlock(&answers);
     proposals_stop(replica_rig.proposals);
     proposals_close(replica_rig.proposals);
     fsm_close(replica_rig.fsm);
