@@ -371,6 +371,10 @@ void sim_check_message(struct sim_check *check, uint32_t agent, const struct raf
     if (msg->type == RAFT_MSG_APP_RESP && !msg->reject) {
         check_answer(check, agent, msg);
     }
+    if (msg->type == RAFT_MSG_VOTE && msg->index > check->views[agent].durable.last) {
+        sim_check_fail(check, "candidate %s claims entry %" PRIu64 " before it is durable",
+                       sim_name(agent), msg->index);
+    }
     if (msg->type == RAFT_MSG_VOTE_RESP && !msg->reject) {
         uint64_t *vote = sim_ledger_at(&check->votes, pair(msg->term, check->views[agent].voter));
         if (*vote != 0 && *vote != msg->to) {

@@ -174,6 +174,18 @@ TEST(a_leader_that_counts_a_member_for_what_it_lacks_is_seen)
     end(w, "leader a counts a member for entry 1, which it lacks");
 }
 
+TEST(a_candidate_that_claims_what_its_disk_has_not_is_seen)
+{
+    struct world *w = begin();
+    store(w, 0, 1, 1);
+    w->msg = (struct raft_msg){.type = RAFT_MSG_VOTE, .from = 1, .to = 2, .term = 2, .index = 1};
+    sim_check_message(&w->check, 0, &w->msg);
+    EXPECT_STR(w->check.failure, "");
+    w->msg.index = 2;
+    sim_check_message(&w->check, 0, &w->msg);
+    end(w, "candidate a claims entry 2 before it is durable");
+}
+
 TEST(violations_of_one_kind_have_one_name)
 {
     char one[SIM_ERROR_MAX + 1];
