@@ -10,12 +10,33 @@ uint64_t sh_mix64(uint64_t x)
     return x ^ (x >> 31);
 }
 
+/* Up to eight bytes as a number, the first one lowest. */
+static uint64_t word_of(const uint8_t *at, uint64_t size)
+{
+    uint64_t word = 0;
+    for (uint64_t i = 0; i < size; i++) {
+        word |= (uint64_t)at[i] << 8 * i;
+    }
+    return word;
+}
+
+/* Each step is a bijection of the hash, and of the word: one changed word always shows. */
+static uint64_t take_word(uint64_t hash, uint64_t word)
+{
+    hash = (hash ^ word) * UINT64_C(0x9fb21c651e98df25);
+    return hash ^ hash >> 32;
+}
+
 uint64_t sh_hash64(uint64_t seed, const void *bytes, uint64_t size)
 {
     const uint8_t *at = bytes;
     uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ sh_mix64(seed);
-    for (uint64_t i = 0; i < size; i++) {
-        hash = (hash ^ at[i]) * UINT64_C(0x100000001b3);
+    uint64_t left = size;
+    for (; left >= 8; left -= 8, at += 8) {
+        hash = take_word(hash, word_of(at, 8)); /* one load where the machine can */
+    }
+    if (left > 0) {
+        hash = take_word(hash, word_of(at, left));
     }
     return sh_mix64(hash ^ size);
 }

@@ -23,8 +23,9 @@ bool sh_rng_chance(struct sh_rng *rng, uint64_t numerator, uint64_t denominator)
 
 /* One step of splitmix64 as a hash of a number. */
 uint64_t sh_mix64(uint64_t x);
-/* Order-dependent 64-bit digest of bytes for determinism tests and fingerprints (FNV-1a with a
- * final mix). Not a cryptographic hash: contents are addressed with sh_blake2b (base/host). */
+/* Order-dependent 64-bit digest of bytes for determinism tests and fingerprints (eight bytes a
+ * step, after FNV-1a). The same on every machine. Not a cryptographic hash: contents are addressed
+ * with sh_blake2b (base/host). */
 uint64_t sh_hash64(uint64_t seed, const void *bytes, uint64_t size);
 
 #endif
