@@ -6,6 +6,7 @@
 #include "base/host/host.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -23,6 +24,8 @@ struct apply {
     struct jobs_result results[APPLY_BATCH_ENTRIES];
     uint8_t *buffer; /* READ_BUFFER_BYTES */
     uint64_t applied;
+    atomic_uint_least64_t shown; /* applied, for apply_index */
+    bool caught_up;              /* with what was committed when the thread began */
 
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t wake;
@@ -49,6 +52,12 @@ static void fail(struct apply *a, enum sh_err err, const char *what)
 {
     journal_error("applying the log: %s: %s", what, sh_err_text(err));
     tell(a, &(struct apply_event){.kind = APPLY_FAILED, .err = err});
+}
+
+static void advance(struct apply *a, uint64_t index)
+{
+    a->applied = index;
+    atomic_store(&a->shown, index);
 }
 
 /* Applies one NORMAL entry; false: this program is too old to go on. */
@@ -87,12 +96,11 @@ static enum sh_err apply_run(struct apply *a, uint32_t count, uint32_t *taken)
     if (err != SH_OK) {
         return err;
     }
-    a->applied = last->index;
+    advance(a, last->index);
     a->config.on_applied(a->config.ctx, last->index, a->results, *taken);
     for (uint32_t i = 0; i < *taken; i++) {
         proposals_done(a->config.proposals, a->results[i].number, &a->results[i]);
     }
-    tell(a, &(struct apply_event){.kind = APPLY_ADVANCED, .index = last->index});
     return SH_OK;
 }
 
@@ -130,7 +138,7 @@ static enum sh_err apply_conf_entry(struct apply *a, const struct wal_entry *e)
     enum sh_err err = fsm_commit(a->config.fsm, e->index, e->term, e->index,
                                  (struct sh_span){.at = bytes, .size = w.used}, true);
     if (err == SH_OK) {
-        a->applied = e->index;
+        advance(a, e->index);
         struct jobs_result none = {0};
         a->config.on_applied(a->config.ctx, e->index, &none, 0);
         tell(a, &(struct apply_event){.kind = APPLY_ADVANCED, .index = e->index});
@@ -214,6 +222,10 @@ static enum sh_err apply_up_to(struct apply *a, uint64_t target)
             return err;
         }
     }
+    if (!a->caught_up) { /* the only voter waits for it before it leads */
+        a->caught_up = true;
+        tell(a, &(struct apply_event){.kind = APPLY_ADVANCED, .index = a->applied});
+    }
     return SH_OK;
 }
 
@@ -222,7 +234,7 @@ static enum sh_err go_on_from_snapshot(struct apply *a)
 {
     enum sh_err err = fsm_switch(a->config.fsm, NULL);
     if (err == SH_OK) {
-        a->applied = fsm_applied_index(a->config.fsm);
+        advance(a, fsm_applied_index(a->config.fsm));
         a->config.on_applied(a->config.ctx, a->applied, NULL, 0);
         tell(a, &(struct apply_event){.kind = APPLY_ADVANCED, .index = a->applied});
     }
@@ -286,7 +298,7 @@ enum sh_err apply_open(struct apply **out, const struct apply_config *config)
         return SH_ERR_NO_MEMORY;
     }
     a->config = *config;
-    a->applied = config->applied;
+    advance(a, config->applied);
     a->target = config->applied;
     a->buffer = malloc(READ_BUFFER_BYTES);
     size_t size = (jobs_bytes() + 63) & ~(size_t)63;
@@ -414,6 +426,11 @@ enum sh_err apply_log_read(struct apply *apply, const struct raft_log_read *read
         wake(apply);
     }
     return err;
+}
+
+uint64_t apply_index(const struct apply *apply)
+{
+    return atomic_load(&apply->shown);
 }
 
 struct queue *apply_event_queue(struct apply *apply)

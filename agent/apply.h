@@ -20,10 +20,12 @@
 struct apply;
 
 enum apply_event_kind {
-    APPLY_ADVANCED, /* index: everything up to it is in the tables */
-    APPLY_CONF,     /* index, data: answer with apply_conf */
-    APPLY_LOG,      /* request, entries (none: not readable): the loop frees memory */
-    APPLY_FAILED    /* err: the agent must stop; text was written to the journal */
+    /* index: everything up to it is in the tables. After a membership entry, a snapshot, and what
+     * was committed at the start; all else is seen by apply_index: it need not wake the loop. */
+    APPLY_ADVANCED,
+    APPLY_CONF,  /* index, data: answer with apply_conf */
+    APPLY_LOG,   /* request, entries (none: not readable): the loop frees memory */
+    APPLY_FAILED /* err: the agent must stop; text was written to the journal */
 };
 
 struct apply_event {
@@ -68,6 +70,8 @@ void apply_hold(struct apply *apply);
 bool apply_await_held(struct apply *apply);
 /* ... until it is durable: the thread goes on from there. on_applied and APPLY_ADVANCED follow. */
 void apply_resume(struct apply *apply);
+/* Everything up to it is in the tables. Any thread. */
+uint64_t apply_index(const struct apply *apply);
 /* Of struct apply_event. */
 struct queue *apply_event_queue(struct apply *apply);
 

@@ -26,16 +26,21 @@ enum {
     LOAD_STEP = 50
 };
 
-enum post_kind { POST_PROPOSAL, POST_CHANGE, POST_TRANSFER, POST_READ, POST_NODE, POST_JOIN };
+enum post_kind { POST_CHANGE, POST_TRANSFER, POST_READ, POST_NODE, POST_JOIN };
 
 struct post {
     enum post_kind kind;
-    void *bytes; /* PROPOSAL: command; CHANGE: struct raft_conf_change; owned by the post */
-    size_t size;
-    uint64_t handle; /* READ: number of the round */
+    struct raft_conf_change *change; /* owned by the post */
+    uint64_t handle;                 /* READ: number of the round */
     uint8_t node[SH_NODE_ID_BYTES];
     struct link_addr addr;
     uint16_t bulk_port;
+};
+
+struct command { /* to be proposed; owns its bytes */
+    uint8_t *bytes;
+    size_t size;
+    bool eager; /* of another agent */
 };
 
 /* An address that this agent was told to join at, and whether it was turned away there. */
@@ -51,6 +56,8 @@ struct loop {
     struct gossip *gossip;
     struct outbox *outbox;
     struct queue *posts;
+    struct queue *commands;
+    uint64_t gather_until_us; /* 0: no commands wait for others to come */
     int epoll;
     int wake; /* eventfd of loop_leave */
     atomic_bool leave_asked;
@@ -81,9 +88,9 @@ static void read_answered(void *ctx, const struct raft_read *read)
     reads_done(l->s->reads, read->ctx, read->index, read->err);
 }
 
-static enum sh_err watch(struct loop *l, int fd)
+static enum sh_err watch(struct loop *l, int fd, uint32_t how)
 {
-    struct epoll_event e = {.events = EPOLLIN, .data.fd = fd};
+    struct epoll_event e = {.events = EPOLLIN | how, .data.fd = fd};
     return epoll_ctl(l->epoll, EPOLL_CTL_ADD, fd, &e) == 0 ? SH_OK : sh_err_from_errno(errno);
 }
 
@@ -99,9 +106,10 @@ static enum sh_err watch_all(struct loop *l)
                  l->wake};
     enum sh_err err = SH_OK;
     for (size_t i = 0; i < SH_COUNT(fds) && err == SH_OK; i++) {
-        err = watch(l, fds[i]);
+        err = watch(l, fds[i], 0);
     }
-    return err;
+    /* By its edge: it may hold commands that gather. */
+    return err == SH_OK ? watch(l, queue_fd(l->commands), EPOLLET) : err;
 }
 
 enum sh_err loop_open(struct loop **out, struct service *s, const struct gossip_options *gossip,
@@ -123,6 +131,9 @@ enum sh_err loop_open(struct loop **out, struct service *s, const struct gossip_
     }
     if (err == SH_OK) {
         err = queue_open(&l->posts, LOOP_POSTS_MAX, sizeof(struct post));
+    }
+    if (err == SH_OK) {
+        err = queue_open(&l->commands, LOOP_POSTS_MAX, sizeof(struct command));
     }
     if (err == SH_OK) {
         err = gossip_open(&l->gossip, s, gossip, now, why);
@@ -159,13 +170,18 @@ void loop_close(struct loop *loop)
         return;
     }
     struct post p;
+    struct command c;
     while (loop->posts != NULL && queue_pop(loop->posts, &p)) {
-        free(p.bytes);
+        free(p.change);
+    }
+    while (loop->commands != NULL && queue_pop(loop->commands, &c)) {
+        free(c.bytes);
     }
     replica_close(loop->replica);
     gossip_close(loop->gossip);
     outbox_close(loop->outbox);
     queue_close(loop->posts);
+    queue_close(loop->commands);
     if (loop->epoll >= 0) {
         (void)close(loop->epoll);
     }
@@ -178,23 +194,56 @@ void loop_close(struct loop *loop)
 
 /* ---- proposals ---- */
 
-static void propose(struct loop *l, uint64_t now_us, struct sh_span command)
+static void propose(struct loop *l, uint64_t now_us, struct sh_span command, bool eager)
 {
-    enum sh_err err = replica_propose(l->replica, now_us, command, sh_wall_us());
+    enum sh_err err = replica_propose(l->replica, now_us, command, sh_wall_us(), eager);
     uint8_t leader[SH_NODE_ID_BYTES];
-    if (err == SH_ERR_NOT_LEADER && replica_leader(l->replica, leader)) {
+    /* Only its origin sends it on: else it could go in circles. */
+    if (err == SH_ERR_NOT_LEADER && !eager && replica_leader(l->replica, leader)) {
         /* Lost, refused or FULL: its origin sends it again. */
         SH_MAY_FAIL(
             link_send(l->control, now_us, leader, FRAME_PROPOSE, (struct sh_span){0}, command));
     }
 }
 
-/* Only the coordinator takes proposals of others: passing them on again could go in circles. */
-static void take_proposal(struct loop *l, uint64_t now_us, struct sh_span bytes)
+static void take_proposal(struct loop *l, struct sh_span bytes)
 {
-    if (replica_leads(l->replica)) {
-        propose(l, now_us, bytes);
+    struct command c = {.bytes = malloc(bytes.size), .size = bytes.size, .eager = true};
+    if (c.bytes == NULL || bytes.size == 0 || !replica_leads(l->replica)) {
+        free(c.bytes);
+        return; /* its origin sends it again */
     }
+    memcpy(c.bytes, bytes.at, bytes.size);
+    if (queue_push(l->commands, &c) != SH_OK) {
+        free(c.bytes); /* likewise */
+    }
+}
+
+/* Whether what waits is to wait for more to come. */
+static bool gathers(struct loop *l, uint64_t now_us)
+{
+    uint32_t waiting = queue_count(l->commands);
+    if (waiting == 0 || waiting >= LOOP_GATHER_COMMANDS || !replica_under_way(l->replica)) {
+        l->gather_until_us = 0;
+    } else if (l->gather_until_us == 0) {
+        l->gather_until_us = now_us + LOOP_GATHER_US;
+    } else if (l->gather_until_us <= now_us) {
+        l->gather_until_us = 0;
+    }
+    return l->gather_until_us != 0;
+}
+
+static void take_commands(struct loop *l, uint64_t now_us)
+{
+    struct command c;
+    if (gathers(l, now_us)) {
+        return;
+    }
+    for (unsigned i = 0; i < TURN_EVENTS && queue_pop(l->commands, &c); i++) {
+        propose(l, now_us, (struct sh_span){.at = c.bytes, .size = c.size}, c.eager);
+        free(c.bytes);
+    }
+    replica_flush(l->replica, now_us);
 }
 
 /* ---- being turned away ---- */
@@ -268,7 +317,7 @@ static void take_message(struct loop *l, uint64_t now_us, const struct link_even
         calls_receive(l->s->calls, CALLS_CONTROL, e->node, CALLS_REPLY, e->bytes);
         break;
     case FRAME_PROPOSE:
-        take_proposal(l, now_us, e->bytes);
+        take_proposal(l, e->bytes);
         break;
     case FRAME_NOT_ADMITTED:
         take_not_admitted(l, now_us, e->bytes);
@@ -344,12 +393,9 @@ static void take_node(struct loop *l, uint64_t now_us, const struct post *p)
 static void take_post(struct loop *l, uint64_t now_us, const struct post *p)
 {
     switch (p->kind) {
-    case POST_PROPOSAL:
-        propose(l, now_us, (struct sh_span){.at = p->bytes, .size = p->size});
-        break;
     case POST_CHANGE:
         /* Refused: the planner looks again. */
-        SH_MAY_FAIL(replica_change(l->replica, now_us, p->bytes));
+        SH_MAY_FAIL(replica_change(l->replica, now_us, p->change));
         break;
     case POST_TRANSFER:
         replica_transfer(l->replica, now_us, p->handle);
@@ -370,7 +416,7 @@ static void take_post(struct loop *l, uint64_t now_us, const struct post *p)
         }
         break;
     }
-    free(p->bytes);
+    free(p->change);
 }
 
 static enum sh_err post(struct loop *l, const struct post *p)
@@ -380,7 +426,7 @@ static enum sh_err post(struct loop *l, const struct post *p)
 
 enum sh_err loop_post_proposal(struct loop *loop, uint8_t *bytes, size_t size)
 {
-    return post(loop, &(struct post){.kind = POST_PROPOSAL, .bytes = bytes, .size = size});
+    return queue_push(loop->commands, &(struct command){.bytes = bytes, .size = size});
 }
 
 void loop_post_change(struct loop *loop, const struct raft_conf_change *change)
@@ -390,7 +436,7 @@ void loop_post_change(struct loop *loop, const struct raft_conf_change *change)
         return; /* the planner proposes it again */
     }
     *copy = *change;
-    if (post(loop, &(struct post){.kind = POST_CHANGE, .bytes = copy}) != SH_OK) {
+    if (post(loop, &(struct post){.kind = POST_CHANGE, .change = copy}) != SH_OK) {
         free(copy);
     }
 }
@@ -550,7 +596,7 @@ static void keep_session(struct loop *l, uint64_t now_us)
     struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
     struct jobs_cmd cmd = {.type = JOBS_SESSION_KEEP, .session = atomic_load(&l->s->session)};
     if (cmd.session != 0 && jobs_cmd_encode(&cmd, &w) == SH_OK) {
-        propose(l, now_us, (struct sh_span){.at = bytes, .size = w.used});
+        propose(l, now_us, (struct sh_span){.at = bytes, .size = w.used}, false);
     }
 }
 
@@ -629,7 +675,7 @@ static void turn(struct loop *l, uint64_t now_us)
         take_post(l, now_us, &p);
     }
     keep_session(l, now_us);
-    replica_flush(l->replica, now_us);
+    take_commands(l, now_us);
     replica_tick(l->replica, now_us);
     if (l->failure == SH_OK) {
         l->failure = replica_failure(l->replica);
@@ -646,7 +692,9 @@ static uint64_t next_deadline(const struct loop *l)
     uint64_t b = gossip_deadline_us(l->gossip);
     uint64_t c = link_deadline_us(l->control);
     uint64_t least = a < b ? a : b;
-    return least < c ? least : c;
+    least = least < c ? least : c;
+    bool gathers = l->gather_until_us != 0 && l->gather_until_us < least;
+    return gathers ? l->gather_until_us : least;
 }
 
 static void sleep_until_due(struct loop *l, bool leaving)
@@ -657,7 +705,8 @@ static void sleep_until_due(struct loop *l, bool leaving)
     uint64_t wait_us = due <= now ? 0 : due - now;
     uint64_t most = leaving ? 20000 : 1000000;
     wait_us = wait_us < most ? wait_us : most;
-    if (link_pending(l->control) || queue_count(l->posts) > 0) {
+    bool commands = l->gather_until_us == 0 && queue_count(l->commands) > 0;
+    if (link_pending(l->control) || queue_count(l->posts) > 0 || commands) {
         wait_us = 0;
     }
     struct timespec t = {.tv_sec = (time_t)(wait_us / 1000000),

@@ -11,10 +11,14 @@
 
 #define LOOP_OUTBOX_BYTES_MAX (16u << 20)
 #define LOOP_POSTS_MAX        1024u
-#define LOOP_DOORS_MAX        64u  /* addresses to join at */
-#define LOOP_REASON_BYTES     512u /* of a NOT_ADMITTED message {u32 err, str}, NUL included */
-#define LOOP_KEEP_US          (JOBS_SESSION_US / 4) /* between two words that our session is held */
-#define LOOP_LEAVE_US         UINT64_C(6000000)     /* longest graceful leave */
+/* While a proposal is under way the next one gathers so many commands, or so long: each costs every
+ * agent a write and some messages, however many commands it has. */
+#define LOOP_GATHER_COMMANDS 128u
+#define LOOP_GATHER_US       UINT64_C(4000)
+#define LOOP_DOORS_MAX       64u  /* addresses to join at */
+#define LOOP_REASON_BYTES    512u /* of a NOT_ADMITTED message {u32 err, str}, NUL included */
+#define LOOP_KEEP_US         (JOBS_SESSION_US / 4) /* between two words that our session is held */
+#define LOOP_LEAVE_US        UINT64_C(6000000)     /* longest graceful leave */
 
 struct loop;
 

@@ -36,6 +36,7 @@ struct planner {
     pthread_mutex_t lock; /* awake, stopping, reports, what `why` shows */
     pthread_cond_t changed;
     bool awake;
+    bool jobs_came;
     bool stopping;
     struct report reports[PLANNER_REPORTS_MAX];
     uint32_t shown_count;
@@ -46,7 +47,8 @@ struct planner {
     uint64_t term;
     struct voters *voters;
     uint64_t pause_us;              /* until the next pass, unless woken */
-    uint64_t rest_until_us;         /* no pass before, woken or not */
+    uint64_t passed_us;             /* when the newest pass ended */
+    uint64_t rest_us;               /* after it no pass before, woken or not */
     struct service_member *members; /* NODES_MAX */
     size_t member_count;
     struct place_node *nodes;
@@ -339,25 +341,32 @@ static void pass(struct planner *p)
     free(status);
 }
 
-/* With the lock: until woken (unless deaf), stopped, or until_us. */
-static void doze(struct planner *p, uint64_t until_us, bool deaf)
+/* With the lock: when the next pass may begin. */
+static uint64_t due_us(const struct planner *p)
 {
-    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000u),
-                             .tv_nsec = (long)(until_us % 1000000u * 1000u)};
-    while ((!p->awake || deaf) && !p->stopping) {
-        if (pthread_cond_timedwait(&p->changed, &p->lock, &until) == ETIMEDOUT) {
-            break;
-        }
+    uint64_t lazy_us = PLANNER_LAZY * p->rest_us;
+    uint64_t after_us = lazy_us > p->pause_us ? lazy_us : p->pause_us;
+    if (p->awake) {
+        after_us = p->rest_us;
+    } else if (p->jobs_came) {
+        after_us = lazy_us;
     }
+    return p->passed_us + after_us;
 }
 
 static bool wait_for_wake(struct planner *p)
 {
-    uint64_t until_us = sh_now_us() + p->pause_us;
     SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
-    doze(p, until_us, false);
-    doze(p, p->rest_until_us, true);
+    uint64_t until_us = due_us(p);
+    while (!p->stopping && sh_now_us() < until_us) {
+        struct timespec until = {.tv_sec = (time_t)(until_us / 1000000u),
+                                 .tv_nsec = (long)(until_us % 1000000u * 1000u)};
+        int err = pthread_cond_timedwait(&p->changed, &p->lock, &until);
+        SH_CHECK(err == 0 || err == ETIMEDOUT);
+        until_us = err == 0 ? due_us(p) : 0;
+    }
     p->awake = false;
+    p->jobs_came = false;
     bool go_on = !p->stopping;
     SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
     return go_on;
@@ -372,8 +381,9 @@ static void *run(void *arg)
     while (wait_for_wake(p)) {
         uint64_t begun_us = sh_now_us();
         pass(p);
-        uint64_t now_us = sh_now_us();
-        p->rest_until_us = now_us + (now_us - begun_us) * PLANNER_REST;
+        p->passed_us = sh_now_us();
+        uint64_t rest_us = (p->passed_us - begun_us) * PLANNER_REST;
+        p->rest_us = rest_us > PLANNER_GAP_US ? rest_us : PLANNER_GAP_US;
     }
     return NULL;
 }
@@ -561,17 +571,25 @@ void planner_close(struct planner *p)
     free(p);
 }
 
-void planner_wake(struct planner *p)
+/* Whoever waits for less than that is awake already. */
+static void rouse(struct planner *p, bool *why)
 {
     SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
-    p->awake = true;
-    SH_CHECK(pthread_cond_signal(&p->changed) == 0);
+    if (!*why) {
+        *why = true;
+        SH_CHECK(pthread_cond_signal(&p->changed) == 0);
+    }
     SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
 }
 
-void planner_tables_changed(struct planner *p)
+void planner_wake(struct planner *p)
+{
+    rouse(p, &p->awake);
+}
+
+void planner_tables_changed(struct planner *p, bool only_submits)
 {
     if (atomic_load(&p->leads)) {
-        planner_wake(p);
+        rouse(p, only_submits ? &p->jobs_came : &p->awake);
     }
 }

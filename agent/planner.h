@@ -14,6 +14,8 @@
 #define PLANNER_PAUSE_US  UINT64_C(200000)
 #define PLANNER_IDLE_US   UINT64_C(1000000)
 #define PLANNER_REST      4u               /* after a pass, in times its length */
+#define PLANNER_LAZY      5u               /* times that where jobs came and nothing else */
+#define PLANNER_GAP_US    UINT64_C(10000)  /* and at least so long: it serves all that came */
 #define PLANNER_SETTLE_US UINT64_C(600000) /* a new coordinator counts nobody as lost before */
 /* An agent that gossip knows nothing of is taken for dead after so long in office. */
 #define PLANNER_REPLACED_US UINT64_C(10000000)
@@ -28,7 +30,8 @@ void planner_stop(struct planner *p);
 void planner_close(struct planner *p);
 /* Something changed: members, the tables, who leads. Any thread, never blocks. */
 void planner_wake(struct planner *p);
-/* The tables changed, which matters to a coordinator only. Likewise. */
-void planner_tables_changed(struct planner *p);
+/* The tables changed, which matters to a coordinator only. Likewise. Where jobs came and nothing
+ * ended that would make room for them, a long queue is looked at more seldom. */
+void planner_tables_changed(struct planner *p, bool only_submits);
 
 #endif

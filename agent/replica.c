@@ -3,11 +3,11 @@
 
 #include "compaction.h"
 #include "handles.h"
+#include "held.h"
 #include "journal.h"
 #include "offers.h"
 
 #include "base/host/host.h"
-#include "base/ring.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -17,13 +17,6 @@
  * vote, that no limit of the core holds back. */
 enum { RECEIVE_BACKLOG_MAX = DISK_QUEUE_MAX / 2 };
 enum { ENCODE_BYTES = SH_CONTROL_BYTES_MAX };
-
-struct held { /* an encoded message that may leave once its token is durable */
-    uint64_t after;
-    uint64_t to;
-    uint8_t *bytes;
-    size_t size;
-};
 
 struct replica {
     struct replica_config config;
@@ -38,9 +31,10 @@ struct replica {
     struct raft_entry batch[REPLICA_BATCH_ENTRIES]; /* taken and not proposed yet */
     uint32_t batch_count;
     size_t batch_bytes;
-    uint8_t *batch_memory; /* their payloads; REPLICA_BATCH_BYTES */
-    struct sh_ring held_ring;
-    struct held held[REPLICA_HELD_MAX];
+    uint8_t *batch_memory;   /* their payloads; REPLICA_BATCH_BYTES */
+    bool batch_eager;        /* a command of another agent is among them */
+    uint64_t proposed_index; /* last entry of the newest proposal */
+    struct held held;
     uint64_t durable; /* newest token on disk */
     uint8_t *scratch; /* ENCODE_BYTES */
     uint64_t leader;
@@ -76,24 +70,12 @@ static bool send_bytes(struct replica *r, uint64_t now_us, uint64_t to, const vo
                                      (struct sh_span){0}, body) == SH_OK;
 }
 
-static void hold(struct replica *r, const struct raft_msg *msg, size_t size)
-{
-    uint8_t *copy = sh_ring_full(&r->held_ring) ? NULL : malloc(size);
-    if (copy == NULL) {
-        return; /* lost, as on a wire: raft repeats it */
-    }
-    memcpy(copy, r->scratch, size);
-    r->held[sh_ring_push(&r->held_ring)] =
-        (struct held){.after = msg->after, .to = msg->to, .bytes = copy, .size = size};
-}
-
-/* Tokens grow with the updates, so the ring is in the order in which its messages may leave. */
 static void release_held(struct replica *r, uint64_t now_us)
 {
-    while (r->held_ring.count > 0 && r->held[sh_ring_at(&r->held_ring, 0)].after <= r->durable) {
-        struct held *h = &r->held[sh_ring_pop(&r->held_ring)];
-        (void)send_bytes(r, now_us, h->to, h->bytes, h->size); /* lost: raft repeats it */
-        free(h->bytes);
+    struct held_message m;
+    while (held_take(&r->held, r->durable, &m)) {
+        (void)send_bytes(r, now_us, m.to, m.bytes, m.size); /* lost: raft repeats it */
+        free(m.bytes);
     }
 }
 
@@ -122,7 +104,7 @@ static void send_messages(struct replica *r, uint64_t now_us, struct answers *an
         bool later = msg->after > r->durable;
         bool sent = later || send_bytes(r, now_us, msg->to, r->scratch, size);
         if (later) {
-            hold(r, msg, size);
+            held_add(&r->held, msg->after, msg->to, r->scratch, size);
         }
         if (msg->type == RAFT_MSG_SNAP) {
             offers_note(&r->offers, msg->to, now_us + (sent ? REPLICA_OFFER_US : 0));
@@ -265,6 +247,7 @@ static enum sh_err wake_core(struct replica *r, uint64_t handle, uint64_t now_us
                                  .abdicate = true,
                                  .heartbeat = REPLICA_HEARTBEAT_US,
                                  .stagger = REPLICA_STAGGER_US,
+                                 .news_delay = REPLICA_NEWS_US,
                                  .pre_vote = true,
                                  .check_quorum = true,
                                  .step_down_on_removal = true,
@@ -319,7 +302,7 @@ enum sh_err replica_open(struct replica **out, const struct replica_config *conf
         return SH_ERR_NO_MEMORY;
     }
     r->config = *config;
-    r->held_ring = sh_ring_of(REPLICA_HELD_MAX);
+    held_init(&r->held);
     r->lost_us = now_us;
     r->scratch = malloc(ENCODE_BYTES);
     r->batch_memory = malloc(REPLICA_BATCH_BYTES);
@@ -357,9 +340,7 @@ void replica_close(struct replica *r)
     if (r == NULL) {
         return;
     }
-    while (r->held_ring.count > 0) {
-        free(r->held[sh_ring_pop(&r->held_ring)].bytes);
-    }
+    held_fini(&r->held);
     SH_CHECK(pthread_mutex_destroy(&r->lock) == 0);
     free(r->memory);
     free(r->scratch);
@@ -574,22 +555,29 @@ void replica_disk_done(struct replica *r, uint64_t now_us, const struct disk_don
     finish_install(r);
 }
 
+static void note_applied(struct replica *r, uint64_t now_us, uint64_t index)
+{
+    struct raft_event event = {.type = RAFT_APPLIED, .now = now_us, .index = index};
+    if (index > r->applied) {
+        r->applied = index;
+        step(r, &event);
+        compact(r, now_us);
+    }
+}
+
 void replica_apply_event(struct replica *r, uint64_t now_us, const struct apply_event *event)
 {
     struct raft_event e = {.now = now_us};
     struct raft_conf conf;
     switch (event->kind) {
     case APPLY_ADVANCED:
-        e.type = RAFT_APPLIED;
-        e.index = event->index;
-        r->applied = event->index;
-        step(r, &e);
-        compact(r, now_us);
+        note_applied(r, now_us, event->index);
         if (r->leader_changes == 0) {
             replica_begin(r, now_us);
         }
         break;
     case APPLY_CONF:
+        note_applied(r, now_us, event->index - 1);
         e.type = RAFT_CONF_APPLIED;
         e.conf.index = event->index;
         e.conf.data = event->data;
@@ -640,6 +628,7 @@ void replica_tick(struct replica *r, uint64_t now_us)
         struct raft_event event = {.type = RAFT_TICK, .now = now_us};
         step(r, &event);
     }
+    note_applied(r, now_us, apply_index(r->config.apply));
     watch_offers(r, now_us);
     judge_staged(r, now_us);
 }
@@ -654,7 +643,7 @@ uint64_t replica_deadline_us(const struct replica *r)
 }
 
 enum sh_err replica_propose(struct replica *r, uint64_t now_us, struct sh_span command,
-                            uint64_t stamp_us)
+                            uint64_t stamp_us, bool eager)
 {
     if (r->raft == NULL || r->role != RAFT_LEADER) {
         return SH_ERR_NOT_LEADER;
@@ -674,6 +663,7 @@ enum sh_err replica_propose(struct replica *r, uint64_t now_us, struct sh_span c
     uint8_t *copy = r->batch_memory + r->batch_bytes;
     memcpy(copy, command.at, command.size);
     SH_CHECK(jobs_cmd_stamp(copy, command.size, stamp_us));
+    r->batch_eager = r->batch_eager || eager;
     r->batch[r->batch_count++] = (struct raft_entry){
         .type = RAFT_ENTRY_NORMAL, .size = (uint32_t)command.size, .data = copy};
     r->batch_bytes += command.size;
@@ -688,11 +678,22 @@ void replica_flush(struct replica *r, uint64_t now_us)
     struct raft_event event = {.type = RAFT_PROPOSE, .now = now_us};
     event.propose.entries = r->batch;
     event.propose.count = r->batch_count;
+    event.propose.eager = r->batch_eager;
     /* Refused as a whole when leadership is gone or the log is full: their origins send them again.
      */
-    step(r, &event);
+    raft_step(r->raft, &event, &r->update);
+    if (r->update.append_count > 0) {
+        r->proposed_index = r->update.append[r->update.append_count - 1].index;
+    }
+    absorb(r, now_us);
     r->batch_count = 0;
     r->batch_bytes = 0;
+    r->batch_eager = false;
+}
+
+bool replica_under_way(const struct replica *r)
+{
+    return r->role == RAFT_LEADER && r->proposed_index > r->update.commit;
 }
 
 enum sh_err replica_change(struct replica *r, uint64_t now_us,

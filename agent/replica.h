@@ -20,10 +20,9 @@
 #define REPLICA_ELECTION_MAX_US UINT64_C(5000000) /* up to this */
 #define REPLICA_HEARTBEAT_US    UINT64_C(30000)
 #define REPLICA_STAGGER_US      UINT64_C(5000)
+#define REPLICA_NEWS_US         UINT64_C(2000)     /* followers hear so late that nothing follows */
 #define REPLICA_OFFER_US        UINT64_C(5000000)  /* a snapshot that nobody fetches is given up */
 #define REPLICA_STAGED_US       UINT64_C(60000000) /* a fetched one waits for a coordinator */
-/* Messages waiting for the disk; more are lost, as on a wire. */
-#define REPLICA_HELD_MAX 4096u
 /* Commands that enter the log as one proposal; more are a further one. */
 #define REPLICA_BATCH_ENTRIES 256u
 #define REPLICA_BATCH_BYTES   RAFT_ENTRY_BYTES_MAX
@@ -83,14 +82,15 @@ void replica_round_trip(struct replica *r, uint64_t now_us, uint64_t rtt_p99_us)
 void replica_tick(struct replica *r, uint64_t now_us);
 uint64_t replica_deadline_us(const struct replica *r);
 
-/* Takes a copy of an encoded command, stamped with stamp_us, for the next flush, or flushes itself
- * where there is no room. NOT_LEADER: replica_leader says who to send it to. INVALID, CORRUPT,
- * VERSION: this program does not take such a command. */
+/* Takes a copy of an encoded command, stamped with stamp_us, for the next flush, or proposes what
+ * there is where there is no room. eager: another agent waits for it. NOT_LEADER: replica_leader
+ * says who to send it to. INVALID, CORRUPT, VERSION: this program does not take such a command. */
 SH_MUST_USE enum sh_err replica_propose(struct replica *r, uint64_t now_us, struct sh_span command,
-                                        uint64_t stamp_us);
-/* Everything taken goes into the log as one proposal: one write, and one message to each follower,
- * for all that came in one turn of the loop. */
+                                        uint64_t stamp_us, bool eager);
+/* Everything taken goes into the log as one proposal: one write, and one message to each follower.
+ */
 void replica_flush(struct replica *r, uint64_t now_us);
+bool replica_under_way(const struct replica *r); /* a proposal is, as coordinator */
 SH_MUST_USE enum sh_err replica_change(struct replica *r, uint64_t now_us,
                                        const struct raft_conf_change *change);
 void replica_transfer(struct replica *r, uint64_t now_us, uint64_t to);

@@ -263,7 +263,7 @@ void service_on_applied(void *ctx, uint64_t index, const struct jobs_result *res
     SH_CHECK(pthread_cond_broadcast(&s->applied_more) == 0);
     SH_CHECK(pthread_mutex_unlock(&s->lock) == 0);
     if (changed) { /* what is refused over and over must not make the planner propose at once */
-        planner_tables_changed(s->planner);
+        planner_tables_changed(s->planner, !units_changed);
     }
     if (units_changed) { /* nobody works on a job that is only submitted */
         train_wake(s->train);

@@ -8,7 +8,8 @@
 
 enum { CHECK_STEPS = 16 }; /* raft_check after every so many steps of one core */
 
-#define ELECTION_MAX_US UINT64_C(5000000) /* as agent/replica.h */
+#define ELECTION_MAX_US UINT64_C(5000000) /* these as agent/replica.h */
+#define NEWS_DELAY_US   UINT64_C(2000)
 
 static const struct raft_limits LIMITS = {.tail_entries = SIM_TAIL_ENTRIES,
                                           .tail_bytes = 65536,
@@ -259,6 +260,7 @@ enum sh_err sim_replica_wake(struct sim *sim, struct sim_agent *a, const struct 
                                  .abdicate = true,
                                  .heartbeat = SIM_HEARTBEAT_US,
                                  .stagger = SIM_STAGGER_US,
+                                 .news_delay = NEWS_DELAY_US,
                                  .pre_vote = true,
                                  .check_quorum = true,
                                  .step_down_on_removal = true,

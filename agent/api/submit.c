@@ -7,6 +7,7 @@
 #include "spec/graph.h"
 
 #include <ctype.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,7 @@
 #define UPLOAD_TIMEOUT_US UINT64_C(120000000)
 #define FETCH_TIMEOUT_US  UINT64_C(60000000)
 
-/* Everything a submission needs, too large for a stack, and to be cleared for each. */
+/* What reading a job file needs, too large for a stack. */
 struct submission {
     struct spec_job job;
     struct spec_errors errors;
@@ -25,9 +26,20 @@ struct submission {
     uint8_t bytes[JOBS_CMD_BYTES_MAX];
 };
 
+/* What of it stays while the command is under way. */
+struct submitted {
+    struct jobs_submit submit; /* without its spec */
+    uint8_t command[];
+};
+
+/* The last one that was closed: new memory of that size would be mapped and faulted in for every
+ * request. */
+static _Atomic(struct submission *) spare;
+
 static struct submission *submission_open(struct api_reply *reply)
 {
-    struct submission *s = malloc(sizeof *s);
+    struct submission *s = atomic_exchange(&spare, NULL);
+    s = s != NULL ? s : malloc(sizeof *s);
     if (s == NULL) {
         api_reply_err(reply, SH_ERR_NO_MEMORY);
         return NULL;
@@ -35,6 +47,11 @@ static struct submission *submission_open(struct api_reply *reply)
     s->errors.count = 0;
     s->spec_size = 0;
     return s;
+}
+
+static void submission_close(struct submission *s)
+{
+    free(atomic_exchange(&spare, s));
 }
 
 void api_put_blob(const struct api_request *request, struct api_reply *reply)
@@ -276,8 +293,8 @@ static void reply_submitted(const struct api_request *request, struct api_reply 
 static void answer_job(void *ctx, const struct api_request *request, struct api_reply *reply,
                        enum sh_err err, const struct jobs_result *result)
 {
-    struct submission *s = ctx;
-    const struct jobs_submit *submit = &s->cmd.u.submit;
+    const struct submitted *s = ctx;
+    const struct jobs_submit *submit = &s->submit;
     if (err == SH_ERR_EXISTS) {
         api_reply_error(reply, err, "Idempotency-Key", submit->key,
                         "this key was used for another job file");
@@ -290,8 +307,7 @@ static void answer_job(void *ctx, const struct api_request *request, struct api_
     }
 }
 
-/* True where the reply has taken s. */
-static bool submit(const struct api_request *request, struct api_reply *reply, struct submission *s)
+static void submit(const struct api_request *request, struct api_reply *reply, struct submission *s)
 {
     char key[JOBS_KEY_MAX + 1];
     const char *owner = api_query(request, "owner");
@@ -299,32 +315,38 @@ static bool submit(const struct api_request *request, struct api_reply *reply, s
         owner = "";
     }
     if (!parse(request, reply, s) || !read_key(request, reply, key)) {
-        return false;
+        return;
     }
     if (s->job.kind == SPEC_TRAIN && !request->may_wait) {
         reply->must_wait = true; /* for its data */
-        return false;
+        return;
     }
     if (!check_sources(request, reply, &s->job)) {
-        return false;
+        return;
     }
     fill_command(s, key, owner);
     struct sh_writer w = sh_writer_over(s->bytes, sizeof s->bytes);
     enum sh_err err = jobs_cmd_encode(&s->cmd, &w);
-    if (err != SH_OK) {
-        api_reply_err(reply, err);
-        return false;
+    struct submitted *kept = err == SH_OK ? malloc(sizeof *kept + w.used) : NULL;
+    if (kept == NULL) {
+        api_reply_err(reply, err != SH_OK ? err : SH_ERR_NO_MEMORY);
+        return;
     }
-    reply->proposal = (struct api_proposal){
-        .command = {.at = s->bytes, .size = w.used}, .answer = answer_job, .close = free, .ctx = s};
-    return true;
+    kept->submit = s->cmd.u.submit;
+    kept->submit.spec = (struct sh_span){0};
+    memcpy(kept->command, s->bytes, w.used);
+    reply->proposal = (struct api_proposal){.command = {.at = kept->command, .size = w.used},
+                                            .answer = answer_job,
+                                            .close = free,
+                                            .ctx = kept};
 }
 
 void api_post_job(const struct api_request *request, struct api_reply *reply)
 {
     struct submission *s = submission_open(reply);
-    if (s != NULL && !submit(request, reply, s)) {
-        free(s);
+    if (s != NULL) {
+        submit(request, reply, s);
+        submission_close(s);
     }
 }
 
@@ -355,6 +377,6 @@ void api_post_validate(const struct api_request *request, struct api_reply *repl
     struct submission *s = submission_open(reply);
     if (s != NULL) {
         validate(request, reply, s);
+        submission_close(s);
     }
-    free(s);
 }

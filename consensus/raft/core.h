@@ -97,6 +97,8 @@ struct raft {
     uint64_t election_start;
     uint64_t election_timeout; /* randomised */
     uint64_t heartbeat_start;
+    uint64_t news_due;      /* leader: when members must have heard of the commit index; 0: have */
+    uint64_t eager_index;   /* leader: the last proposal that a member waits for; 0: none */
     uint64_t hint_deadline; /* 0: none */
     uint64_t hint_until; /* the leader is gone, and until then things may go fast; 0: it is not */
     uint64_t term_token; /* the current term and vote are durable with it */
@@ -197,6 +199,7 @@ void raft_timeout_now(struct raft *r, uint64_t to);
 bool raft_append_own(struct raft *r, const struct raft_entry *entries, uint32_t count,
                      bool reserve);
 void raft_broadcast_append(struct raft *r);
+void raft_tell_news(struct raft *r); /* the commit index, to members that lack it */
 void raft_broadcast_heartbeat(struct raft *r);
 bool raft_send_append(struct raft *r, struct raft_peer *peer, bool even_empty);
 bool raft_maybe_commit(struct raft *r);

@@ -34,6 +34,8 @@ static void reset(struct raft *r, uint64_t term)
     r->leader = 0;
     r->election_start = r->now;
     r->heartbeat_start = r->now;
+    r->news_due = 0;
+    r->eager_index = 0;
     r->hint_deadline = 0;
     raft_draw_timeout(r);
     r->pace.beat_at = 0;
@@ -393,6 +395,9 @@ static void tick_leader(struct raft *r)
             check_quorum(r);
         }
         r->transferee = 0; /* it had its time */
+    }
+    if (r->role == RAFT_LEADER && r->news_due != 0 && r->news_due <= r->now) {
+        raft_tell_news(r);
     }
     if (r->role == RAFT_LEADER && r->now - r->heartbeat_start >= r->config.heartbeat) {
         r->heartbeat_start = r->now;

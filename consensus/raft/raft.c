@@ -382,6 +382,9 @@ static void dispatch(struct raft *r, const struct raft_event *e)
         break;
     case RAFT_PROPOSE:
         raft_propose(r, e->propose.entries, e->propose.count);
+        if (e->propose.eager && r->role == RAFT_LEADER && r->refused == SH_OK) {
+            r->eager_index = r->log.last;
+        }
         break;
     case RAFT_PROPOSE_CONF:
         raft_propose_conf(r, e->change);

@@ -66,6 +66,9 @@ struct raft_config {
     uint64_t election_max;
     uint64_t stagger; /* disconnect hint: campaign after rank * stagger + [0, stagger / 2]; a
                          pre-vote without an answer is asked again after it; 0: neither */
+    /* Where no entries are under way to a member anyway, it learns this much later that something
+     * was committed, unless one of its own proposals was (PROPOSE, eager). 0: at once. */
+    uint64_t news_delay;
     bool pre_vote;
     bool check_quorum;
     bool step_down_on_removal;
@@ -130,6 +133,7 @@ struct raft_event {
         struct {                        /* PROPOSE: term and index are ignored, payload is copied */
             const struct raft_entry *entries;
             uint32_t count; /* 1 .. batch_entries; all or none are accepted */
+            bool eager;     /* some member waits for it: news of its commit is not delayed */
         } propose;
         const struct raft_conf_change *change; /* PROPOSE_CONF */
         uint64_t index;                        /* APPLIED: all up to it; COMPACTED: up to it gone */

@@ -154,6 +154,32 @@ void raft_broadcast_append(struct raft *r)
     }
 }
 
+void raft_tell_news(struct raft *r)
+{
+    r->news_due = 0;
+    for (uint32_t i = 0; i < r->peers.count; i++) {
+        struct raft_peer *peer = &r->peers.list[i];
+        if (raft_peer_wants_commit(peer, r->commit)) {
+            (void)raft_send_append(r, peer, true);
+        }
+    }
+}
+
+/* The commit index has risen: members hear of it with the entries to come, or a little later. */
+static void note_news(struct raft *r)
+{
+    bool eager = r->config.news_delay == 0 || r->eager_index != 0;
+    if (r->commit >= r->eager_index) {
+        r->eager_index = 0;
+    }
+    if (eager) {
+        r->news_due = 0;
+        raft_broadcast_append(r);
+    } else if (r->news_due == 0) {
+        r->news_due = r->now + r->config.news_delay;
+    }
+}
+
 void raft_broadcast_heartbeat(struct raft *r)
 {
     if (r->read_ring.count > 0) {
@@ -347,8 +373,8 @@ static void on_progress(struct raft *r, struct raft_peer *peer, uint64_t index)
         raft_peer_free(&r->peers, peer, rows_of(r), index);
     }
     if (raft_maybe_commit(r)) {
-        raft_broadcast_append(r);
-    } else if (raft_peer_wants_commit(peer, r->commit)) {
+        note_news(r);
+    } else if (r->news_due == 0 && raft_peer_wants_commit(peer, r->commit)) {
         (void)raft_send_append(r, peer, true);
     }
     send_all(r, peer);
@@ -450,7 +476,7 @@ void raft_on_durable(struct raft *r)
         return;
     }
     if (raft_maybe_commit(r)) {
-        raft_broadcast_append(r);
+        note_news(r);
     }
 }
 

@@ -13,7 +13,8 @@ uint64_t raft_deadline(const struct raft *r)
     if (r->role == RAFT_LEADER) {
         uint64_t beat = later(r->heartbeat_start, r->config.heartbeat);
         uint64_t quorum = later(r->election_start, r->config.election);
-        return beat < quorum ? beat : quorum;
+        uint64_t least = beat < quorum ? beat : quorum;
+        return r->news_due != 0 && r->news_due < least ? r->news_due : least;
     }
     if (!raft_promotable(r)) {
         return RAFT_TIME_NEVER;
@@ -167,19 +168,12 @@ static uint64_t digest_rest(const struct raft *r, uint64_t hash, bool timeless)
 
 uint64_t raft_digest(const struct raft *r)
 {
-    uint64_t numbers[] = {r->config.election,
-                          r->config.heartbeat,
-                          r->now,
-                          r->election_start,
-                          r->election_timeout,
-                          r->heartbeat_start,
-                          r->hint_deadline,
-                          r->hint_until,
-                          r->request,
-                          r->pace.least,
-                          r->pace.round_trip,
-                          r->pace.beat_at,
-                          r->config.abdicate ? r->pace.write_since : 0};
+    uint64_t numbers[] = {
+        r->config.election, r->config.heartbeat, r->now,
+        r->election_start,  r->election_timeout, r->heartbeat_start,
+        r->news_due,        r->eager_index,      r->hint_deadline,
+        r->hint_until,      r->request,          r->pace.least,
+        r->pace.round_trip, r->pace.beat_at,     r->config.abdicate ? r->pace.write_since : 0};
     uint64_t hash = sh_hash64(1, numbers, sizeof numbers);
     hash = sh_hash64(hash, r->rng.s, sizeof r->rng.s);
     if (r->config.election_max != 0) {

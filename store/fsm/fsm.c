@@ -112,6 +112,7 @@ enum sh_err fsm_open(struct kv *kv, uint32_t cf, const struct fsm_fault *fault, 
     }
     fsm->rows.kv = kv;
     fsm->rows.cf = cf;
+    fsm->rows.remembers = true;
     fsm->rows.fault = fault != NULL ? *fault : (struct fsm_fault){0};
     kv_batch_init(&fsm->batch);
     fsm->table = (struct sh_table){

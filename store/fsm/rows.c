@@ -42,6 +42,8 @@ void fsm_rows_reset(struct fsm_rows *rows)
 {
     kv_tree_drop(rows->overlay);
     rows->overlay = NULL;
+    kv_tree_drop(rows->read);
+    rows->read = NULL;
     kv_iter_close(rows->iter);
     rows->iter = NULL;
     rows->stands = false;
@@ -51,6 +53,7 @@ void fsm_rows_reset(struct fsm_rows *rows)
 bool fsm_rows_get(struct fsm_rows *rows, struct sh_span key, struct sh_span *value)
 {
     const struct kv_pair *pair = kv_tree_find(rows->overlay, key);
+    pair = pair == NULL ? kv_tree_find(rows->read, key) : pair;
     *value = KV_ALL;
     if (pair != NULL) {
         *value = pair->gone ? KV_ALL : kv_pair_value(pair);
@@ -60,14 +63,14 @@ bool fsm_rows_get(struct fsm_rows *rows, struct sh_span key, struct sh_span *val
     fsm_key_make(&full, rows->generation, FSM_KIND_ROW, key);
     kv_value_free(&rows->value); /* after the key was copied: it may lie in there */
     enum sh_err err = kv_get(rows->kv, rows->snap, rows->cf, fsm_key_span(&full), &rows->value);
-    if (err == SH_ERR_NOT_FOUND) {
-        return false;
-    }
-    if (err != SH_OK) {
+    if (err != SH_OK && err != SH_ERR_NOT_FOUND) {
         stop(rows, err);
     }
     *value = rows->value.bytes;
-    return true;
+    if (rows->remembers) {
+        kv_tree_put(&rows->read, fsm_key_name(&full), *value, err != SH_OK);
+    }
+    return err == SH_OK;
 }
 
 static void open_iter(struct fsm_rows *rows)

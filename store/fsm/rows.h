@@ -24,6 +24,8 @@ struct fsm_rows {
     uint32_t generation;
     struct fsm_fault fault;
     struct kv_node *overlay;
+    bool remembers; /* what was read is kept until the reset: it may change by the overlay only */
+    struct kv_node *read;  /* committed rows that get has found, or not found */
     struct kv_iter *iter;  /* over the committed rows, opened by the first seek */
     bool stands;           /* iter is on a row */
     struct kv_value value; /* what the last get lent */

@@ -17,7 +17,7 @@ static void admit_many(uint64_t first, uint64_t count)
     for (uint64_t i = first; i < first + count; i++) {
         size_t size = replica_rig_admit(command, sizeof command);
         struct sh_span sealed = {.at = command, .size = size};
-        EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, i), SH_OK);
+        EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, i, false), SH_OK);
         replica_flush(replica_rig.replica, sh_now_us());
         replica_rig_run_until_applied(i);
     }

@@ -28,7 +28,7 @@ TEST(the_only_voter_leads_at_once_and_what_it_takes_reaches_the_tables)
     EXPECT(replica_rig.changes > 0);
     size_t size = replica_rig_admit(command, sizeof command);
     struct sh_span sealed = {.at = command, .size = size};
-    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 1234), SH_OK);
+    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 1234, false), SH_OK);
     replica_flush(replica_rig.replica, sh_now_us());
     replica_rig_run_until_applied(3);
     struct fsm_view *view = NULL;
@@ -67,7 +67,7 @@ TEST(a_restarted_voter_goes_on_with_its_log)
     replica_rig_run_until_applied(2);
     size_t size = replica_rig_admit(command, sizeof command);
     struct sh_span sealed = {.at = command, .size = size};
-    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 1), SH_OK);
+    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 1, false), SH_OK);
     replica_flush(replica_rig.replica, sh_now_us());
     replica_rig_run_until_applied(3);
     replica_rig_close_core();
@@ -92,15 +92,15 @@ TEST(the_log_takes_only_commands_that_this_program_understands)
     for (size_t cut = 0; cut < size; cut++) {
         struct sh_span part = {.at = bytes, .size = cut};
         memcpy(bytes, command, size);
-        EXPECT(replica_propose(replica_rig.replica, sh_now_us(), part, 1) != SH_OK);
+        EXPECT(replica_propose(replica_rig.replica, sh_now_us(), part, 1, false) != SH_OK);
     }
     struct sh_span whole = {.at = bytes, .size = size};
     memcpy(bytes, command, size);
     bytes[0] = 2; /* encoding of a later program */
-    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), whole, 1), SH_ERR_VERSION);
+    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), whole, 1, false), SH_ERR_VERSION);
     memcpy(bytes, command, size);
     bytes[1] = 200; /* command of a later program */
-    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), whole, 1), SH_ERR_VERSION);
+    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), whole, 1, false), SH_ERR_VERSION);
     replica_flush(replica_rig.replica, sh_now_us());
     EXPECT_EQ(replica_rig_status().raft.last_index, 2);
     replica_rig_close();
@@ -116,10 +116,10 @@ TEST(commands_of_one_turn_are_one_proposal_however_many)
     size_t size = replica_rig_admit(command, sizeof command);
     struct sh_span sealed = {.at = command, .size = size};
     for (uint32_t i = 0; i < REPLICA_BATCH_ENTRIES; i++) {
-        EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, i + 1), SH_OK);
+        EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, i + 1, false), SH_OK);
     }
     EXPECT_EQ(replica_rig_status().raft.last_index, 2);
-    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 1), SH_OK);
+    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 1, false), SH_OK);
     EXPECT_EQ(replica_rig_status().raft.last_index, 2 + REPLICA_BATCH_ENTRIES);
     replica_flush(replica_rig.replica, sh_now_us());
     EXPECT_EQ(replica_rig_status().raft.last_index, 3 + REPLICA_BATCH_ENTRIES);
@@ -396,7 +396,7 @@ TEST(what_a_failing_disk_did_not_take_is_never_committed)
     kv_mem_fail(replica_rig.kv, 1, SH_ERR_NO_SPACE, true);
     size_t size = replica_rig_admit(command, sizeof command);
     struct sh_span sealed = {.at = command, .size = size};
-    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 1), SH_OK);
+    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 1, false), SH_OK);
     replica_flush(replica_rig.replica, sh_now_us());
     fd = (struct pollfd){.fd = queue_fd(disk_done_queue(replica_rig.disk)), .events = POLLIN};
     EXPECT_EQ(poll(&fd, 1, 10000), 1);
@@ -404,7 +404,7 @@ TEST(what_a_failing_disk_did_not_take_is_never_committed)
     EXPECT_EQ(done.err, SH_ERR_NO_SPACE);
     EXPECT_EQ(done.token, 0);
     EXPECT_EQ(replica_rig_status().raft.commit, 2);
-    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 2), SH_OK);
+    EXPECT_EQ(replica_propose(replica_rig.replica, sh_now_us(), sealed, 2, false), SH_OK);
     replica_flush(replica_rig.replica, sh_now_us());
     EXPECT_EQ(poll(&fd, 1, 100), 0); /* told once, and nothing more is written */
     EXPECT_EQ(replica_rig_status().raft.commit, 2);

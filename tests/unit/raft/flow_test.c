@@ -41,6 +41,61 @@ TEST(bytes_in_flight_are_bounded)
     EXPECT_EQ(net_commit(net, 3), 8);
 }
 
+enum { NEWS_DELAY = 3 };
+
+static struct net *of_three_that_tell_late(void)
+{
+    struct raft_config config = net_config(1);
+    config.news_delay = NEWS_DELAY;
+    struct net *net = of_three(&config);
+    net_advance(net, NEWS_DELAY);
+    EXPECT_EQ(net_commit(net, 3), 1);
+    return net;
+}
+
+TEST(members_hear_of_a_commit_with_the_next_entries)
+{
+    struct net *net = of_three_that_tell_late();
+    EXPECT_EQ(net_propose(net, 1, "first"), SH_OK);
+    net_settle(net);
+    EXPECT_EQ(net_commit(net, 1), 2);
+    EXPECT_EQ(net_commit(net, 2), 1);
+    EXPECT_EQ(net_propose(net, 1, "second"), SH_OK);
+    net_settle(net);
+    EXPECT_EQ(net_commit(net, 1), 3);
+    EXPECT_EQ(net_commit(net, 2), 2);
+    EXPECT_EQ(net_commit(net, 3), 2);
+}
+
+TEST(members_hear_of_a_commit_a_little_later_without_entries)
+{
+    struct net *net = of_three_that_tell_late();
+    EXPECT_EQ(net_propose(net, 1, "last"), SH_OK);
+    net_settle(net);
+    EXPECT_EQ(raft_deadline(net->nodes[1].core), net->now + NEWS_DELAY);
+    net_advance(net, NEWS_DELAY);
+    EXPECT_EQ(net_commit(net, 2), 2);
+    EXPECT_EQ(net_commit(net, 3), 2);
+    EXPECT(raft_deadline(net->nodes[1].core) > net->now + NEWS_DELAY);
+}
+
+TEST(members_hear_at_once_of_what_one_of_them_waits_for)
+{
+    struct net *net = of_three_that_tell_late();
+    struct raft_entry entry = {.type = RAFT_ENTRY_NORMAL, .size = 1, .data = (const uint8_t *)"x"};
+    struct raft_event event = {.type = RAFT_PROPOSE};
+    event.propose.entries = &entry;
+    event.propose.count = 1;
+    event.propose.eager = true;
+    net_step(net, 1, event);
+    net_settle(net);
+    EXPECT_EQ(net_commit(net, 2), 2);
+    EXPECT_EQ(net_propose(net, 1, "nobody waits"), SH_OK);
+    net_settle(net);
+    EXPECT_EQ(net_commit(net, 1), 3);
+    EXPECT_EQ(net_commit(net, 2), 2);
+}
+
 TEST(a_member_that_is_probed_gets_one_message_at_a_time)
 {
     struct raft_config config = net_config(1);
