@@ -20,7 +20,7 @@
 #define REPLICA_ELECTION_MAX_US UINT64_C(5000000) /* up to this */
 #define REPLICA_HEARTBEAT_US    UINT64_C(30000)
 #define REPLICA_STAGGER_US      UINT64_C(5000)
-#define REPLICA_NEWS_US         UINT64_C(2000)     /* followers hear so late that nothing follows */
+#define REPLICA_NEWS_US         UINT64_C(4000)     /* followers hear so late that nothing follows */
 #define REPLICA_OFFER_US        UINT64_C(5000000)  /* a snapshot that nobody fetches is given up */
 #define REPLICA_STAGED_US       UINT64_C(60000000) /* a fetched one waits for a coordinator */
 /* Commands that enter the log as one proposal; more are a further one. */

@@ -9,7 +9,7 @@
 enum { CHECK_STEPS = 16 }; /* raft_check after every so many steps of one core */
 
 #define ELECTION_MAX_US UINT64_C(5000000) /* these as agent/replica.h */
-#define NEWS_DELAY_US   UINT64_C(2000)
+#define NEWS_DELAY_US   UINT64_C(4000)
 
 static const struct raft_limits LIMITS = {.tail_entries = SIM_TAIL_ENTRIES,
                                           .tail_bytes = 65536,
