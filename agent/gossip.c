@@ -73,9 +73,9 @@ static void set_addresses(struct gossip *g, const struct wire_node *node)
     bulk_set_addr(g->s->bulk, node->id, text);
 }
 
-static uint32_t rtt_of(const struct swim_member *m)
+static uint32_t at_most_u32(uint64_t us)
 {
-    return m->rtt_high_us < UINT32_MAX ? (uint32_t)m->rtt_high_us : UINT32_MAX;
+    return us < UINT32_MAX ? (uint32_t)us : UINT32_MAX;
 }
 
 /* Publishes one member; its record may not have arrived yet. */
@@ -86,7 +86,8 @@ static void publish(struct gossip *g, const uint8_t *id, bool addresses)
     if (!swim_find(g->swim, id, &m)) {
         return;
     }
-    out.rtt_p99_us = rtt_of(&m);
+    out.rtt_us = at_most_u32(m.rtt_mid_us);
+    out.rtt_p99_us = at_most_u32(m.rtt_high_us);
     struct sh_reader r = sh_reader_over(m.meta.at, m.meta.size);
     bool self = memcmp(id, g->s->trust.node, SH_NODE_ID_BYTES) == 0;
     if (self) {
@@ -289,7 +290,8 @@ void gossip_tell_rtt(struct gossip *g)
     struct swim_member m;
     for (uint32_t place = 1; place < swim_places(g->swim); place++) {
         if (swim_at(g->swim, place, &m) && m.rtt_us != 0) {
-            members_set_rtt(g->s->members, m.id, rtt_of(&m));
+            members_set_rtt(g->s->members, m.id, at_most_u32(m.rtt_mid_us),
+                            at_most_u32(m.rtt_high_us));
         }
     }
 }

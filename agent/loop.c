@@ -628,7 +628,9 @@ static int by_size(const void *a, const void *b)
     return *x < *y ? -1 : *x > *y;
 }
 
-/* How far the coordinator is; from the coordinator, how far a majority of the voters. */
+/* How far the coordinator is; from the coordinator, how far a majority of the voters. What is
+ * typical: an answer that came late, or from an agent that stood still, must not make everybody
+ * wait longer for the next coordinator. */
 static uint32_t round_trip(struct loop *l)
 {
     uint8_t voters[SH_VOTERS_MAX][SH_NODE_ID_BYTES];
@@ -640,7 +642,7 @@ static uint32_t round_trip(struct loop *l)
     for (size_t i = 0; i < count; i++) {
         bool self = memcmp(voters[i], l->s->trust.node, SH_NODE_ID_BYTES) == 0;
         if (!self && members_get(l->s->members, voters[i], &member)) {
-            ways[others++] = member.rtt_p99_us;
+            ways[others++] = member.rtt_us;
         }
     }
     if (count >= 2 && others >= count / 2) {
@@ -649,7 +651,7 @@ static uint32_t round_trip(struct loop *l)
     }
     bool led = count == 0 && replica_leader(l->replica, voters[0]) &&
                members_get(l->s->members, voters[0], &member);
-    return led ? member.rtt_p99_us : 0;
+    return led ? member.rtt_us : 0;
 }
 
 static void measure_ways(struct loop *l, uint64_t now_us)

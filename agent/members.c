@@ -147,11 +147,13 @@ void members_set_voters(struct members *m, uint8_t (*ids)[SH_NODE_ID_BYTES], siz
     SH_CHECK(pthread_mutex_unlock(&m->lock) == 0);
 }
 
-void members_set_rtt(struct members *m, const uint8_t id[SH_NODE_ID_BYTES], uint32_t rtt_p99_us)
+void members_set_rtt(struct members *m, const uint8_t id[SH_NODE_ID_BYTES], uint32_t rtt_us,
+                     uint32_t rtt_p99_us)
 {
     SH_CHECK(pthread_mutex_lock(&m->lock) == 0);
     size_t place = place_of(m, id);
     if (holds(m, place, id)) {
+        m->at[place].rtt_us = rtt_us;
         m->at[place].rtt_p99_us = rtt_p99_us;
     }
     SH_CHECK(pthread_mutex_unlock(&m->lock) == 0);

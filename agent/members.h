@@ -22,7 +22,8 @@ SH_MUST_USE enum sh_err members_put(struct members *m, const struct service_memb
 void members_set_voters(struct members *m, uint8_t (*ids)[SH_NODE_ID_BYTES], size_t count);
 
 /* A measurement: raises no version. Loop only. */
-void members_set_rtt(struct members *m, const uint8_t id[SH_NODE_ID_BYTES], uint32_t rtt_p99_us);
+void members_set_rtt(struct members *m, const uint8_t id[SH_NODE_ID_BYTES], uint32_t rtt_us,
+                     uint32_t rtt_p99_us);
 
 /* Sorted by node id; returns how many were written. */
 size_t members_list(struct members *m, struct service_member *out, size_t capacity);

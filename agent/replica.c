@@ -610,11 +610,10 @@ void replica_peer_down(struct replica *r, uint64_t now_us, const uint8_t node[SH
     step(r, &event);
 }
 
-void replica_round_trip(struct replica *r, uint64_t now_us, uint64_t rtt_p99_us)
+void replica_round_trip(struct replica *r, uint64_t now_us, uint64_t rtt_us)
 {
     if (r->raft != NULL) {
-        struct raft_event event = {
-            .type = RAFT_ROUND_TRIP, .now = now_us, .round_trip = rtt_p99_us};
+        struct raft_event event = {.type = RAFT_ROUND_TRIP, .now = now_us, .round_trip = rtt_us};
         step(r, &event);
     }
 }

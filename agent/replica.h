@@ -76,9 +76,9 @@ void replica_snapshot_event(struct replica *r, uint64_t now_us,
 /* The connection to a node broke: if it led, campaign soon; a majority that still hears it is not
  * moved by that. */
 void replica_peer_down(struct replica *r, uint64_t now_us, const uint8_t node[SH_NODE_ID_BYTES]);
-/* What a round trip to the coordinator hardly ever exceeds; at a coordinator, to the nearest voters
- * that are a majority with it. 0: not known. */
-void replica_round_trip(struct replica *r, uint64_t now_us, uint64_t rtt_p99_us);
+/* A typical round trip to the coordinator; at a coordinator, to the nearest voters that are a
+ * majority with it. 0: not known. */
+void replica_round_trip(struct replica *r, uint64_t now_us, uint64_t rtt_us);
 void replica_tick(struct replica *r, uint64_t now_us);
 uint64_t replica_deadline_us(const struct replica *r);
 

@@ -47,7 +47,8 @@ struct service_member {
     enum service_liveness liveness;
     bool voter;
     bool one_way;        /* heard from, but not reachable, or the reverse */
-    uint32_t rtt_p99_us; /* from here to it, as gossip measures it; 0: not known */
+    uint32_t rtt_us;     /* from here to it, as gossip measures it: a typical one of late, */
+    uint32_t rtt_p99_us; /* and what is hardly ever exceeded; 0: not known */
 };
 
 void service_status(struct service *s, struct service_status *out);

@@ -186,10 +186,13 @@ void raft_draw_timeout(struct raft *r);
  * about to be asked for; one or more are done. */
 void raft_pace_beat(struct raft *r);
 void raft_pace_answer(struct raft *r, struct raft_peer *peer);
-void raft_pace_round_trip(struct raft *r, uint64_t p99);
+void raft_pace_round_trip(struct raft *r, uint64_t typical);
 void raft_pace_writing(struct raft *r);
 void raft_pace_written(struct raft *r);
 void raft_pace_abdicate(struct raft *r); /* a leader whose disk has gone silent hands over */
+/* So long after it heard the leader a member refuses to vote for another. How slow its own disk is
+ * has no part in it: that says nothing of the leader, and others would wait for it. */
+uint64_t raft_pace_lease(const struct raft *r);
 void raft_forget_leader(struct raft *r, bool hint);
 void raft_transfer(struct raft *r, uint64_t to);
 void raft_timeout_now(struct raft *r, uint64_t to);

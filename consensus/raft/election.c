@@ -109,10 +109,11 @@ bool raft_promotable(const struct raft *r)
 bool raft_leased(const struct raft *r, uint64_t *left)
 {
     uint64_t elapsed = r->now - r->election_start;
-    if (!r->config.check_quorum || r->leader == 0 || elapsed >= r->config.election) {
+    uint64_t lease = raft_pace_lease(r);
+    if (!r->config.check_quorum || r->leader == 0 || elapsed >= lease) {
         return false;
     }
-    *left = r->config.election - elapsed;
+    *left = lease - elapsed;
     return true;
 }
 

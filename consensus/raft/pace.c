@@ -13,6 +13,23 @@ static uint64_t larger(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
+/* How long a silence must be to be none of the way's. */
+static uint64_t way(const struct raft_pace *p)
+{
+    uint64_t want = larger(p->least, ROUND_TRIPS * p->round_trip);
+    return larger(want, GAPS * (uint64_t)sh_latency_p99(&p->gaps));
+}
+
+uint64_t raft_pace_lease(const struct raft *r)
+{
+    uint64_t most = r->config.election;
+    if (r->config.election_max == 0 || r->role == RAFT_LEADER) {
+        return most;
+    }
+    uint64_t want = way(&r->pace);
+    return want < most ? want : most;
+}
+
 /* Follows at once upwards and by steps of an eighth downwards. */
 static void follow(struct raft *r)
 {
@@ -21,9 +38,7 @@ static void follow(struct raft *r)
     if (r->config.election_max == 0) {
         return;
     }
-    uint64_t want = larger(p->least, ROUND_TRIPS * p->round_trip);
-    want = larger(want, WRITES * (uint64_t)sh_latency_p99(&p->writes));
-    want = larger(want, GAPS * (uint64_t)sh_latency_p99(&p->gaps));
+    uint64_t want = larger(way(p), WRITES * (uint64_t)sh_latency_p99(&p->writes));
     want = want < r->config.election_max ? want : r->config.election_max;
     if (want > now + now / STEP) {
         r->config.election = want;
@@ -59,9 +74,9 @@ void raft_pace_answer(struct raft *r, struct raft_peer *peer)
     }
 }
 
-void raft_pace_round_trip(struct raft *r, uint64_t p99)
+void raft_pace_round_trip(struct raft *r, uint64_t typical)
 {
-    r->pace.round_trip = p99 < RAFT_NUMBER_MAX / ROUND_TRIPS ? p99 : 0;
+    r->pace.round_trip = typical < RAFT_NUMBER_MAX / ROUND_TRIPS ? typical : 0;
     follow(r);
 }
 

@@ -60,9 +60,10 @@ struct raft_config {
     uint64_t election;  /* time without a leader before campaigning; randomised to [1, 2) times */
     uint64_t heartbeat; /* < election */
     /* 0: the election timeout stays as it is. Else it is the least one, and grows up to this with
-     * 10 round trips, 3 of this member's writes and 3 gaps between heartbeats, each the 99th
-     * percentile of late. Needs pre_vote: members with unlike timeouts could else keep each other
-     * from being elected, one that cannot win by running before all others again and again. */
+     * 10 round trips, and with 3 of this member's writes and 3 gaps between heartbeats, of both the
+     * 99th percentile of late. Needs pre_vote: members with unlike timeouts could else keep each
+     * other from being elected, one that cannot win by running before all others again and again.
+     */
     uint64_t election_max;
     uint64_t stagger; /* disconnect hint: campaign after rank * stagger + [0, stagger / 2]; a
                          pre-vote without an answer is asked again after it; 0: neither */
@@ -154,7 +155,7 @@ struct raft_event {
         uint64_t peer; /* UNREACHABLE; TRANSFER: who shall lead */
         uint64_t ctx;  /* READ_INDEX: caller's number, returned with the answer */
         bool hint;     /* FORGET_LEADER: the connection broke, campaign soon instead of waiting */
-        /* ROUND_TRIP: hardly ever exceeded to the leader; at a leader, to the majority nearest */
+        /* ROUND_TRIP: a typical one to the leader; at a leader, to the majority nearest */
         uint64_t round_trip;
     };
 };

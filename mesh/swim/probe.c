@@ -205,6 +205,8 @@ static void probe_succeeded(struct swim *s, struct swim_probe *p)
         bool first = row->rtt_us == 0;
         row->rtt_dev_us = first ? sample / 2 : (3 * row->rtt_dev_us + off) / 4;
         row->rtt_us = first ? sample : (7 * row->rtt_us + sample) / 8;
+        row->rtt_last_us[row->rtt_count++ % SWIM_RTTS] =
+            sample < UINT32_MAX ? (uint32_t)sample : UINT32_MAX;
     }
     p->used = false;
     swim_health_add(s, -1);

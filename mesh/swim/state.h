@@ -16,6 +16,7 @@
 #define SWIM_RELAYS 64u /* pings on behalf of others */
 #define SWIM_SYNCS  8u  /* transfers of records to others */
 #define SWIM_OUTBOX 512u
+#define SWIM_RTTS   5u /* of which the middle one is typical */
 
 struct swim_row { /* place 0 is this member */
     bool used;
@@ -26,7 +27,9 @@ struct swim_row { /* place 0 is this member */
     uint64_t since_us;
     uint64_t rtt_us; /* smoothed, and its mean deviation */
     uint64_t rtt_dev_us;
-    uint64_t notice_us; /* when it was last told that it is held for dead */
+    uint32_t rtt_last_us[SWIM_RTTS]; /* the newest ones; a ring of rtt_count % SWIM_RTTS */
+    uint32_t rtt_count;              /* measured so far */
+    uint64_t notice_us;              /* when it was last told that it is held for dead */
     uint64_t meta_version;
     uint16_t meta_size;
     uint8_t meta[SWIM_META_BYTES_MAX];

@@ -219,6 +219,22 @@ uint64_t swim_deadline_us(const struct swim *s)
     return s->backlog ? 0 : s->promised_us;
 }
 
+/* The middle one of those that are kept; of two the lower one. 0: there is none. */
+static uint64_t middle_rtt(const struct swim_row *row)
+{
+    uint32_t sorted[SWIM_RTTS];
+    uint32_t count = 0;
+    while (count < SWIM_RTTS && count < row->rtt_count) {
+        uint32_t sample = row->rtt_last_us[count];
+        uint32_t at = count++;
+        for (; at > 0 && sorted[at - 1] > sample; at--) {
+            sorted[at] = sorted[at - 1];
+        }
+        sorted[at] = sample;
+    }
+    return count == 0 ? 0 : sorted[(count - 1) / 2];
+}
+
 bool swim_at(const struct swim *s, uint32_t place, struct swim_member *out)
 {
     SH_CHECK_CMP(place, <, s->capacity);
@@ -232,6 +248,7 @@ bool swim_at(const struct swim *s, uint32_t place, struct swim_member *out)
                                 .since_us = row->since_us + s->skew_us,
                                 .rtt_us = row->rtt_us,
                                 .rtt_high_us = row->rtt_us + 4 * row->rtt_dev_us,
+                                .rtt_mid_us = middle_rtt(row),
                                 .meta_version = row->meta_version,
                                 .meta = {.at = row->meta, .size = row->meta_size}};
     memcpy(out->id, row->id, SH_NODE_ID_BYTES);

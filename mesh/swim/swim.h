@@ -94,6 +94,7 @@ struct swim_member {
     uint64_t since_us;     /* of its state, on this machine's clock */
     uint64_t rtt_us;       /* smoothed; 0: not measured yet */
     uint64_t rtt_high_us;  /* hardly ever exceeded: smoothed + 4 mean deviations (RFC 6298) */
+    uint64_t rtt_mid_us;   /* the middle one of the newest five: one late answer does not move it */
     uint64_t meta_version; /* 0: its meta is not known yet */
     struct sh_span meta;   /* borrowed until the next step */
 };

@@ -80,6 +80,61 @@ TEST(a_follower_that_hears_irregularly_waits_longer)
     EXPECT_EQ(net_status(net, 2).election, 100);
 }
 
+/* Time from the silence of leader 1 until another leads. */
+static uint64_t silence(struct net *net, uint64_t most)
+{
+    uint64_t begun = net->now;
+    net_isolate(net, 1, true);
+    while (net_leader(net) == 1 && net->now - begun < most) {
+        net_advance(net, 1);
+    }
+    EXPECT(net_leader(net) > 1);
+    return net->now - begun;
+}
+
+TEST(nobody_waits_for_a_voter_with_a_slow_disk_to_give_up_a_silent_leader)
+{
+    struct net *net = paced(5000);
+    slow_write(net, 3, 400);
+    EXPECT(net_status(net, 3).election >= 1000);
+    EXPECT_EQ(net_status(net, 2).election, 100);
+    EXPECT(silence(net, 1000) <= 210);
+    EXPECT_EQ(net_leader(net), 2);
+}
+
+TEST(a_voter_that_hears_irregularly_does_not_give_up_a_leader_as_soon_as_others)
+{
+    struct net *net = paced(5000);
+    for (uint32_t i = 0; i < 4; i++) {
+        net_cut(net, 1, 3, true);
+        net_advance(net, 90);
+        net_cut(net, 1, 3, false);
+        net_advance(net, 30);
+    }
+    EXPECT(net_status(net, 3).election >= 270);
+    EXPECT_EQ(net_status(net, 2).election, 100);
+    EXPECT(silence(net, 1000) >= 250); /* the last heartbeat came up to 10 before */
+}
+
+TEST(a_leader_with_a_slow_disk_is_held_by_itself_for_its_whole_timeout)
+{
+    struct net *net = paced(5000);
+    slow_write(net, 1, 99);
+    struct raft_status leader = net_status(net, 1);
+    EXPECT(leader.election >= 240);
+    struct raft_msg ask = {.type = RAFT_MSG_PREVOTE,
+                           .from = 2,
+                           .to = 1,
+                           .term = leader.term + 1,
+                           .index = leader.last_index,
+                           .log_term = leader.last_term};
+    for (uint32_t i = 0; i < 300; i++) {
+        net_step(net, 1, (struct raft_event){.type = RAFT_RECEIVE, .message = &ask});
+        EXPECT_EQ(net->nodes[1].told.message_count, 0); /* not even an answer */
+        net_advance(net, 1);
+    }
+}
+
 TEST(without_a_limit_the_timeout_never_moves)
 {
     struct net *net = paced(0);

@@ -63,6 +63,37 @@ TEST(an_answer_ends_the_probe)
     EXPECT(member.rtt_high_us >= 3001); /* no sample is ever above it at once */
 }
 
+/* The only other member answers a ping after so long; what is then held for typical. */
+static uint64_t typical_after(struct lab *lab, uint64_t takes_us, uint64_t *high_us)
+{
+    uint8_t id[SH_NODE_ID_BYTES];
+    struct swim_member member;
+    const struct lab_sent *ping = lab_next_probe(lab);
+    lab->now_us += takes_us;
+    lab_ack(lab, ping->to, ping->packet.seq);
+    lab_id(ping->to, id);
+    EXPECT(swim_find(lab->swim, id, &member));
+    *high_us = member.rtt_high_us;
+    return member.rtt_mid_us;
+}
+
+TEST(one_late_answer_does_not_move_the_typical_round_trip_but_several_do)
+{
+    static const uint64_t ms[] = {60, 3, 60, 60, 3, 3};
+    static const uint64_t typical[] = {3, 3, 3, 60, 60, 3};
+    struct lab *lab = lab_among(1);
+    for (uint32_t i = 0; i < 5; i++) {
+        uint64_t high = 0;
+        (void)typical_after(lab, 3 * LAB_MS, &high);
+    }
+    for (size_t i = 0; i < SH_COUNT(ms); i++) {
+        uint64_t high = 0;
+        uint64_t mid = typical_after(lab, ms[i] * LAB_MS, &high);
+        EXPECT(mid >= typical[i] * LAB_MS && mid <= typical[i] * LAB_MS + 1);
+        EXPECT(high >= ms[i] * LAB_MS);
+    }
+}
+
 TEST(an_answer_to_another_probe_does_not_count)
 {
     struct lab *lab = lab_among(6);
