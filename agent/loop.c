@@ -71,6 +71,9 @@ struct loop {
     uint64_t keep_due_us;
     struct inventory_load load;
     enum sh_err failure;
+    enum sh_err ending; /* what will be the failure once another agent coordinates */
+    uint64_t ending_us; /* since when */
+    bool led_at_end;
     struct door doors[LOOP_DOORS_MAX];
     size_t door_count;
     struct link_event *event;
@@ -518,6 +521,36 @@ static bool leave_step(struct loop *l, uint64_t now_us)
            (alone || gossip_has_left(l->gossip) || now_us - l->leave_us > LOOP_LEAVE_US);
 }
 
+/* ---- a disk that fails ---- */
+
+/* Nothing is promised any more, for nothing more becomes durable; but who leads can still tell a
+ * follower to lead, and goes when it does. */
+static void end_with(struct loop *l, uint64_t now_us, enum sh_err err)
+{
+    if (l->ending == SH_OK) {
+        l->ending = err;
+        l->ending_us = now_us;
+    }
+}
+
+static void end_step(struct loop *l, uint64_t now_us)
+{
+    if (l->ending == SH_OK) {
+        return;
+    }
+    bool led = replica_leads(l->replica);
+    l->led_at_end = l->led_at_end || led;
+    if (led) {
+        replica_transfer(l->replica, now_us, 0);
+    }
+    if (!led || now_us - l->ending_us > LOOP_RESIGN_US) {
+        l->failure = l->ending;
+    }
+    if (!led && l->led_at_end) {
+        journal_info("handed over what this agent coordinated");
+    }
+}
+
 /* ---- a turn ---- */
 
 static void take_disk(struct loop *l, uint64_t now_us)
@@ -528,7 +561,7 @@ static void take_disk(struct loop *l, uint64_t now_us)
             char text[KV_TEXT_BYTES];
             kv_error_text(l->s->state, text);
             journal_error("writing the log failed, stopping: %s: %s", sh_err_text(done.err), text);
-            l->failure = done.err;
+            end_with(l, now_us, done.err);
         } else {
             replica_disk_done(l->replica, now_us, &done);
         }
@@ -540,7 +573,7 @@ static void take_applied(struct loop *l, uint64_t now_us)
     struct apply_event event;
     while (l->failure == SH_OK && queue_pop(apply_event_queue(l->s->apply), &event)) {
         if (event.kind == APPLY_FAILED) {
-            l->failure = event.err;
+            end_with(l, now_us, event.err);
         } else {
             replica_apply_event(l->replica, now_us, &event);
         }
@@ -679,6 +712,7 @@ static void turn(struct loop *l, uint64_t now_us)
     keep_session(l, now_us);
     take_commands(l, now_us);
     replica_tick(l->replica, now_us);
+    end_step(l, now_us);
     if (l->failure == SH_OK) {
         l->failure = replica_failure(l->replica);
     }
@@ -705,7 +739,7 @@ static void sleep_until_due(struct loop *l, bool leaving)
     uint64_t now = sh_now_us();
     uint64_t due = next_deadline(l);
     uint64_t wait_us = due <= now ? 0 : due - now;
-    uint64_t most = leaving ? 20000 : 1000000;
+    uint64_t most = leaving || l->ending != SH_OK ? 20000 : 1000000;
     wait_us = wait_us < most ? wait_us : most;
     bool commands = l->gather_until_us == 0 && queue_count(l->commands) > 0;
     if (link_pending(l->control) || queue_count(l->posts) > 0 || commands) {

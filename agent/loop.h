@@ -19,6 +19,7 @@
 #define LOOP_REASON_BYTES    512u /* of a NOT_ADMITTED message {u32 err, str}, NUL included */
 #define LOOP_KEEP_US         (JOBS_SESSION_US / 4) /* between two words that our session is held */
 #define LOOP_LEAVE_US        UINT64_C(6000000)     /* longest graceful leave */
+#define LOOP_RESIGN_US       UINT64_C(500000)      /* longest handing over with a failed disk */
 
 struct loop;
 

@@ -93,6 +93,7 @@ void replica_flush(struct replica *r, uint64_t now_us);
 bool replica_under_way(const struct replica *r); /* a proposal is, as coordinator */
 SH_MUST_USE enum sh_err replica_change(struct replica *r, uint64_t now_us,
                                        const struct raft_conf_change *change);
+/* to 0: where this agent leads, to the fittest of the others, unless that is under way. */
 void replica_transfer(struct replica *r, uint64_t now_us, uint64_t to);
 /* A round of reads (reads.h); where no coordinator is known it is answered with NOT_LEADER. */
 void replica_read(struct replica *r, uint64_t now_us, uint64_t number);

@@ -190,6 +190,7 @@ void raft_pace_round_trip(struct raft *r, uint64_t typical);
 void raft_pace_writing(struct raft *r);
 void raft_pace_written(struct raft *r);
 void raft_pace_abdicate(struct raft *r); /* a leader whose disk has gone silent hands over */
+void raft_pace_resign(struct raft *r);   /* a leader hands over to whoever is fit for it */
 /* So long after it heard the leader a member refuses to vote for another. How slow its own disk is
  * has no part in it: that says nothing of the leader, and others would wait for it. */
 uint64_t raft_pace_lease(const struct raft *r);

@@ -94,6 +94,31 @@ void raft_pace_written(struct raft *r)
     follow(r);
 }
 
+/* Another voter that holds the log up to there: one that was heard of late before others, then the
+ * one that holds most. NULL: there is none. */
+static const struct raft_peer *heir_with(const struct raft *r, uint64_t index)
+{
+    const struct raft_peer *heir = NULL;
+    for (uint32_t i = 0; i < r->peers.count; i++) {
+        const struct raft_peer *p = &r->peers.list[i];
+        bool fit = p->id != r->config.id && !p->learner && p->match >= index;
+        bool better = heir == NULL || (p->active && !heir->active) ||
+                      (p->active == heir->active && p->match > heir->match);
+        heir = fit && better ? p : heir;
+    }
+    return heir;
+}
+
+void raft_pace_resign(struct raft *r)
+{
+    const struct raft_peer *heir = heir_with(r, 0);
+    if (heir == NULL) {
+        r->refused = SH_ERR_NOT_FOUND;
+    } else if (r->transferee == 0) {
+        raft_transfer(r, heir->id);
+    }
+}
+
 /* Whoever holds entries that this disk does not has a disk that works. */
 void raft_pace_abdicate(struct raft *r)
 {
@@ -102,15 +127,7 @@ void raft_pace_abdicate(struct raft *r)
         r->now - r->pace.write_since < r->config.election) {
         return;
     }
-    const struct raft_peer *heir = NULL;
-    for (uint32_t i = 0; i < r->peers.count; i++) {
-        const struct raft_peer *p = &r->peers.list[i];
-        bool fit = p->id != r->config.id && !p->learner && p->match > r->log.durable;
-        if (fit && (heir == NULL || p->match > heir->match ||
-                    (p->match == heir->match && p->active && !heir->active))) {
-            heir = p;
-        }
-    }
+    const struct raft_peer *heir = heir_with(r, r->log.durable + 1);
     if (heir != NULL) {
         r->pace.write_since = r->now; /* one try an election timeout */
         raft_transfer(r, heir->id);

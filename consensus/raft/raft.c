@@ -357,9 +357,11 @@ static void read_index(struct raft *r, uint64_t ctx)
 
 static void transfer(struct raft *r, uint64_t to)
 {
-    if (r->role == RAFT_LEADER) {
+    if (r->role == RAFT_LEADER && to == 0) {
+        raft_pace_resign(r);
+    } else if (r->role == RAFT_LEADER) {
         raft_transfer(r, to);
-    } else if (r->leader == 0) {
+    } else if (r->leader == 0 || to == 0) {
         r->refused = SH_ERR_NOT_LEADER;
     } else {
         struct raft_msg *m = raft_out(r, RAFT_MSG_TRANSFER, r->leader);

@@ -152,9 +152,11 @@ struct raft_event {
             uint64_t peer;
             bool ok;
         } snapshot;
-        uint64_t peer; /* UNREACHABLE; TRANSFER: who shall lead */
-        uint64_t ctx;  /* READ_INDEX: caller's number, returned with the answer */
-        bool hint;     /* FORGET_LEADER: the connection broke, campaign soon instead of waiting */
+        /* UNREACHABLE; TRANSFER: who shall lead, 0: the fittest of those heard from, unless a
+         * transfer is under way (NOT_FOUND: nobody else votes) */
+        uint64_t peer;
+        uint64_t ctx; /* READ_INDEX: caller's number, returned with the answer */
+        bool hint;    /* FORGET_LEADER: the connection broke, campaign soon instead of waiting */
         /* ROUND_TRIP: a typical one to the leader; at a leader, to the majority nearest */
         uint64_t round_trip;
     };

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The coordinator of three agents lives on a small file system, which is filled up while jobs are
-submitted at all agents. It says that its disk is full, ends with status 1 and acknowledges nothing
-it could not write; another agent coordinates, and the load goes on there. While the disk is full it
+submitted at all agents. It says that its disk is full, hands over, ends with status 1 and acknowledges
+nothing it could not write; another agent coordinates, and the load goes on there. While the disk is full it
 cannot be started either, and says why; with room again it comes back as the same agent. No job that
 was acknowledged is missing anywhere, and no key made two. Needs to mount a tmpfs. Slow.
 """
@@ -12,6 +12,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../integ"))
+from clients import longest_pause_us, now_us
 from mesh import Failed, Skip, Unreachable, agreed_leader, equal_states, finished, noop, require, run, until
 
 SIZE_M = 200
@@ -24,6 +25,7 @@ class Load:
     def __init__(self, agent):
         self.agent = agent
         self.jobs = {}
+        self.acks = []
         self.stopped = threading.Event()
         self.thread = threading.Thread(target=self.submit)
         self.thread.start()
@@ -38,6 +40,7 @@ class Load:
                 return  # it has ended; the job may or may not be there
             if answer.status in (200, 201):
                 self.jobs[key] = answer.json["id"]
+                self.acks.append(now_us())
                 count += 1
 
     def end(self):
@@ -88,16 +91,19 @@ def act(mesh, disk):
     others = agents[1:]
     loads = [Load(agent) for agent in agents]
     until("jobs are acknowledged", 20, lambda: all(len(load.jobs) > 5 for load in loads))
+    since = now_us()
     ballast = fill(disk)
     status = small.end(30)
     require(status == 1, f"it ended with status {status}")
     require("the disk is full" in small.journal(), "its journal does not say why")
+    require("handed over" in small.journal(), "it ends without handing over")
     leader = agreed_leader(others, 20)
     count = sum(len(load.jobs) for load in loads[1:])
     until("the others go on", 30,
           lambda: sum(len(load.jobs) for load in loads[1:]) > count + JOBS_AFTER)
     for load in loads:
         load.end()
+    pause = max(longest_pause_us(load.acks, since, now_us()) for load in loads[1:])
 
     small.launch()
     require(small.end(20) != 0, "it starts on a full disk")
@@ -114,7 +120,8 @@ def act(mesh, disk):
     again = small.submit(noop(next(iter(acknowledged)), 2), next(iter(acknowledged)))["id"]
     require(again == next(iter(acknowledged.values())), "a key made a second job")
     finished(small, max(acknowledged.values()), 30)
-    print(f"{len(acknowledged)} of {len(acknowledged)} acknowledged jobs are on all three agents")
+    print(f"{len(acknowledged)} of {len(acknowledged)} acknowledged jobs are on all three agents; "
+          f"clients of the others waited {pause / 1000:.0f} ms at most")
 
 
 if __name__ == "__main__":

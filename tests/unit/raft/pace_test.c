@@ -172,6 +172,57 @@ TEST(where_all_disks_are_silent_the_leader_stays)
     EXPECT_EQ(net_status(net, 1).term, 1);
 }
 
+static enum sh_err resign(struct net *net, uint64_t id)
+{
+    net_step(net, id, (struct raft_event){.type = RAFT_TRANSFER, .peer = 0});
+    enum sh_err refused = net->nodes[id].told.refused;
+    net_settle(net);
+    return refused;
+}
+
+TEST(a_leader_that_resigns_names_a_voter_that_it_hears_and_needs_no_disk_for_it)
+{
+    struct net *net = net_three();
+    net_isolate(net, 2, true);
+    net_advance(net, 250); /* two looks at who was heard */
+    EXPECT_EQ(net_leader(net), 1);
+    net->nodes[1].stalled = true;
+    EXPECT_EQ(net_propose(net, 1, "held by 3 alone"), SH_OK);
+    net_advance(net, 15); /* 3 was heard since the last look */
+    net_isolate(net, 2, false);
+    EXPECT_EQ(resign(net, 1), SH_OK);
+    net_advance(net, 30);
+    EXPECT_EQ(net_leader(net), 3);
+    EXPECT_EQ(net_status(net, 3).term, 2);
+    EXPECT_EQ(net_propose(net, 3, "goes on"), SH_OK);
+    net_advance(net, 20);
+    EXPECT_EQ(net_commit(net, 2), net_commit(net, 3));
+}
+
+TEST(resigning_again_while_an_heir_has_its_time_changes_nothing)
+{
+    struct net *net = net_three();
+    net_isolate(net, 1, true);
+    EXPECT_EQ(resign(net, 1), SH_OK);
+    uint64_t heir = net_status(net, 1).transferee;
+    EXPECT(heir == 2 || heir == 3);
+    EXPECT_EQ(resign(net, 1), SH_OK);
+    EXPECT_EQ(net_status(net, 1).transferee, heir);
+}
+
+TEST(only_a_leader_that_does_not_vote_alone_can_resign)
+{
+    struct net *net = net_three();
+    EXPECT_EQ(resign(net, 2), SH_ERR_NOT_LEADER);
+    EXPECT_EQ(net_leader(net), 1);
+    struct net *alone = net_group(2, 0x02, 0x04);
+    net_campaign(alone, 1);
+    net_settle(alone);
+    EXPECT_EQ(resign(alone, 1), SH_ERR_NOT_FOUND);
+    EXPECT_EQ(net_leader(alone), 1);
+    EXPECT_EQ(net_status(alone, 1).transferee, 0);
+}
+
 TEST(a_leader_that_was_not_told_to_keeps_office_with_a_silent_disk)
 {
     struct net *net = net_three();
