@@ -70,8 +70,15 @@ def up_to_date(agent, other):
     return time.monotonic() - start
 
 
+def size_of(path):
+    try:
+        return os.path.getsize(path)
+    except FileNotFoundError:
+        return 0  # the store has removed or renamed it meanwhile
+
+
 def size_mib(path):
-    return sum(os.path.getsize(os.path.join(where, name)) for where, _, names in os.walk(path)
+    return sum(size_of(os.path.join(where, name)) for where, _, names in os.walk(path)
                for name in names) / (1 << 20)
 
 

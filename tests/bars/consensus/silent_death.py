@@ -5,8 +5,8 @@ losing all its packets: how long a client that submits continuously at a survivo
 600 ms: the election timeout and what follows. Timeouts follow the slowest disk, so the last line
 says how fast it was.
 
-By hand; --short: 10 times each. Losing packets needs root and network namespaces; where they are
-missing only SIGSTOP is judged, and the last line says so.
+By hand; --short: 10 times each; --only stop or --only packets: one half. Losing packets needs root
+and network namespaces; where they are missing only SIGSTOP is judged, and the last line says so.
 """
 import os
 import sys
@@ -57,14 +57,24 @@ def measure(mesh, agents, what, hush, wake):
                  f"fdatasync p99 {probe.p99_ms():.1f} ms")
 
 
-def main():
+def stopped():
     with Mesh(release=True) as mesh:
-        judged = [measure(mesh, mesh.three(), "SIGSTOP", Agent.pause, Agent.resume)]
+        return measure(mesh, mesh.three(), "SIGSTOP", Agent.pause, Agent.resume)
+
+
+def cut_off():
     try:
         with Mesh(release=True) as mesh, islands(mesh, NAMES) as agents:
-            judged.append(measure(mesh, agents, "packets lost", Island.cut, Island.mend))
+            return measure(mesh, agents, "packets lost", Island.cut, Island.mend)
     except Skip as why:
-        judged.append((0, f"packets lost: not judged here: {why}"))
+        return 0, f"packets lost: not judged here: {why}"
+
+
+def main():
+    halves = {"stop": stopped, "packets": cut_off}
+    only = sys.argv[sys.argv.index("--only") + 1] if "--only" in sys.argv else None
+    judged = [half() for name, half in halves.items() if only in (None, name)]
+    require(judged, f"--only {only}: stop or packets")
     text = "; ".join(line for _, line in judged)
     require(all(p99 < P99_MS for p99, _ in judged), text)
     print(text)
