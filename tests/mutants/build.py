@@ -6,6 +6,7 @@
 
 The patched copy is compiled as the original is, and linked before the archives: what it defines is
 then not taken from them. Nothing in the tree or the build changes."""
+import functools
 import os
 import re
 import shlex
@@ -16,12 +17,14 @@ import tempfile
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
+@functools.cache
 def last_command(build, target):
     out = subprocess.run(["ninja", "-C", build, "-t", "commands", target], check=True,
                          capture_output=True, text=True).stdout
     return out.strip().splitlines()[-1]
 
 
+@functools.cache
 def object_of(source):
     folder, name = os.path.split(source)
     listed = open(os.path.join(ROOT, folder, "CMakeLists.txt"), encoding="utf-8").read()
@@ -31,8 +34,8 @@ def object_of(source):
     raise SystemExit(f"{source} belongs to no module")
 
 
-def compile_changed(build, source, text, folder):
-    """The object of a source with another text; None when it does not compile."""
+def compile_changed(build, source, text, folder, more=()):
+    """The object of a source with another text; None when it does not compile. More flags go last."""
     path = os.path.join(folder, os.path.basename(source))
     with open(path, "w", encoding="utf-8") as out:
         out.write(text)
@@ -48,7 +51,7 @@ def compile_changed(build, source, text, folder):
             skip = True
         else:
             kept.append(path if word.endswith("/" + source) else word)
-    kept += ["-I" + os.path.dirname(os.path.join(ROOT, source)), "-w", "-o", result]
+    kept += ["-I" + os.path.dirname(os.path.join(ROOT, source)), "-w", *more, "-o", result]
     done = subprocess.run(kept, cwd=build, capture_output=True, text=True, check=False)
     return result if done.returncode == 0 else None
 

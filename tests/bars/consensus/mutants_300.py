@@ -2,17 +2,20 @@
 # SPDX-License-Identifier: Apache-2.0
 """300 small changes of consensus/, drawn by a seed: an operator, a constant, a condition, a statement
 left out. Each is compiled beside the real program and given to the module's unit tests, to etcd's
-scripts (raft) and to the simulator, 5 seconds in all. At least 90 % of those that compile to other
-code must be noticed; the others are listed. By hand.
+scripts (raft) and to the simulator, 5 seconds of processor time in all. At least 90 % of the 300 must
+be noticed; the others are listed. What does not compile, or compiles to the same object, is no change
+and another one is drawn. By hand: 20 minutes or so.
 
-    mutants_300.py [--seed N] [--count N] [--only FOLDER]"""
+    mutants_300.py [--seed N] [--count N] [--only FOLDER] [--resume FILE [--for SECONDS] [--again]]
+
+--resume keeps the verdicts in a file and takes those that are there, of changes whose source is still
+the same; --for ends a part of the work with status 75; --again judges once more what was not noticed."""
 import argparse
+import collections
 import functools
 import hashlib
+import json
 import os
-import random
-import re
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,127 +24,154 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(HERE)))
 sys.path.insert(0, os.path.join(ROOT, "tests", "mutants"))
 import build as program  # noqa: E402
+import draw  # noqa: E402
+import judge  # noqa: E402
 
 BUDGET_S = float(os.environ.get("BUDGET_S", "5"))
+SHARE = 90
+UNFINISHED = 75
 FOLDERS = ("raft", "jobs", "place", "roles")
-# Programs of a folder, quickest first, with their arguments; the simulator is last everywhere.
-TESTS = {"raft": ("test_raft_codec", "test_raft", "etcd_scripts", "test_raft_chaos"),
-         "jobs": ("jobs_scripts", "test_jobs", "test_jobs_storm"),
+# Programs of a folder, quickest first. The simulator has what is left of the budget.
+TESTS = {"raft": ("test_raft_codec", "etcd_scripts", "test_raft", "test_raft_chaos"),
+         "jobs": ("jobs_scripts", "test_jobs_storm", "test_jobs"),
          "place": ("test_place",),
          "roles": ("roles_scripts", "test_roles")}
-OPERATORS = (("<=", "<"), (">=", ">"), (" < ", " <= "), (" > ", " >= "), ("==", "!="), ("!=", "=="),
-             ("&&", "||"), ("||", "&&"), (" + ", " - "), (" - ", " + "), ("++", "--"))
+SIM = ("chaos", "--seed", "1", "--for", "600", "--stop", "--quiet")
 
 
-def code_lines(text):
-    """(number, line) of lines inside functions, without comments and declarations of names."""
-    comment = False
-    for number, line in enumerate(text.split("\n")):
-        bare = line.strip()
-        if comment or bare.startswith("/*"):
-            comment = "*/" not in bare
-            continue
-        if line.startswith("    ") and bare and not bare.startswith(("//", "*", "SH_CHECK", "raft_tell",
-                                                                     ".", "#", "case ", "default:")):
-            yield number, line.split("/*")[0].rstrip()
+def folder_of(source):
+    return source.split("/")[1]
 
 
-def changes_of(text):
-    """Every change of one source: (line number, new line, what)."""
-    for number, line in code_lines(text):
-        for old, new in OPERATORS:
-            for at in (m.start() for m in re.finditer(re.escape(old), line)):
-                if old in ("<=", ">=") or line[at - 1:at + 3] not in ("->", "<<", ">>"):
-                    yield number, line[:at] + new + line[at + len(old):], f"{old.strip()} to {new.strip()}"
-        for m in re.finditer(r"(?<![\w.])(\d+)(?![\w.])", line):
-            yield number, line[:m.start(1)] + str(int(m.group(1)) + 1) + line[m.end(1):], "constant + 1"
-        m = re.match(r"(\s*(?:\} else )?if \()(.*)(\) \{)$", line)
-        if m:
-            yield number, m.group(1) + "!(" + m.group(2) + ")" + m.group(3), "condition reversed"
-        if re.match(r"\s+[\w>.\[\]-]+(\(.*\)| [-+|&]?= .*|\+\+|--);$", line) and "return" not in line:
-            if not re.match(r"\s+(const |struct |enum |bool |u?int\d*_t |size_t |char )", line):
-                yield number, re.match(r"\s*", line).group(0) + ";", "statement left out"
-
-
-def sources():
+def texts_of(only):
+    texts = {}
     for folder in FOLDERS:
         path = os.path.join(ROOT, "consensus", folder)
         for name in sorted(os.listdir(path)):
-            if name.endswith(".c"):
-                yield folder, f"consensus/{folder}/{name}"
+            if name.endswith(".c") and only in (None, folder):
+                with open(os.path.join(path, name), encoding="utf-8") as source:
+                    texts[f"consensus/{folder}/{name}"] = source.read()
+    return texts
 
 
-def draw(seed, count, only):
-    every = []
-    for folder, source in sources():
-        if only in (None, folder):
-            with open(os.path.join(ROOT, source), encoding="utf-8") as f:
-                text = f.read()
-            every += [(folder, source, text, *c) for c in changes_of(text)]
-    random.Random(seed).shuffle(every)
-    return every[:count]
+class Bench:
+    """Compiles, links and judges changes against one build."""
+
+    def __init__(self, build, texts, place):
+        self.build, self.texts, self.place = build, texts, place
+
+    def compile(self, source, text):
+        """(object, digest of it without names of what is compiled); None where it does not compile."""
+        built = program.compile_changed(self.build, source, text, self.place, ("-g0",))
+        if built is None:
+            return None, None
+        with open(built, "rb") as code:
+            return built, hashlib.sha256(code.read()).hexdigest()
+
+    @functools.cache
+    def digest_unchanged(self, source):
+        return self.compile(source, self.texts[source])[1]
+
+    @functools.cache
+    def arguments(self, name):
+        """What the program is called with where it is listed as a test."""
+        if name == "etcd_scripts":
+            shared = os.environ.get("SHOAL_SHARED", os.path.join(ROOT, "..", "shared"))
+            oracle = os.path.join(shared, "oracles", "etcd-raft")
+            return [os.path.join(oracle, part) for part in ("quorum", "confchange", "interaction")]
+        with open(os.path.join(self.build, "tests.list"), encoding="utf-8") as listed:
+            for line in listed:
+                words = line.split()
+                if len(words) > 3 and words[3].endswith("/tests/" + name):
+                    return words[4:]
+        return []
+
+    @functools.cache
+    def usual(self, name):
+        """The run of a test program without a change. Two of etcd's directives are argued deviations,
+        so what must not change is the status and the number of complaints."""
+        done = judge.run([os.path.join(self.build, "tests", name), *self.arguments(name)], 600)
+        if done.status != 0 and name != "etcd_scripts":
+            raise SystemExit(f"{name} fails without a change")
+        return done
+
+    def noticed(self, source, changed):
+        """(name of what noticed it or None, processor time of the tests)."""
+        out = os.path.join(self.place, "program")
+        left = BUDGET_S
+        for name in TESTS[folder_of(source)]:
+            if not program.link(self.build, "tests/" + name, [changed], out):
+                return "link", BUDGET_S - left
+            usual = self.usual(name)
+            # A test that loops is ended by its time limit; here, by what it usually takes.
+            patience = 3 * usual.cpu_s + 1
+            done = judge.run([out, *self.arguments(name)], min(patience, left))
+            left -= done.cpu_s
+            if done.complained:
+                return name, BUDGET_S - left
+            if done.status is None and done.cpu_s >= patience:
+                return name + " (loops)", BUDGET_S - left
+            if done.status is not None and (done.status, done.complaints) != \
+                    (usual.status, usual.complaints):
+                return name, BUDGET_S - left
+            if left <= 0:
+                return None, BUDGET_S - left
+        if not program.link(self.build, "bin/shoal-sim", [changed], out):
+            return "link", BUDGET_S - left
+        done = judge.run([out, *SIM], left)
+        return "sim" if done.status not in (None, 0) else None, BUDGET_S - left + done.cpu_s
+
+    def verdict(self, change):
+        """What became of a change: "broken", "equal", the name of what noticed it, or None."""
+        text = draw.changed(self.texts[change.source], change)
+        before = self.digest_unchanged(change.source)
+        changed, digest = self.compile(change.source, text)
+        if changed is None:
+            return "broken", 0.0
+        if digest == before:
+            return "equal", 0.0
+        return self.noticed(change.source, changed)
 
 
-def digest(path):
-    code = subprocess.run(["objdump", "-d", "-j", ".text", path], capture_output=True, check=False)
-    return hashlib.sha256(code.stdout.split(b"\n", 3)[-1]).hexdigest()
+class Verdicts:
+    """Kept in a file, if there is one."""
+
+    def __init__(self, path, again):
+        self.path, self.known = path, {}
+        if path is not None and os.path.exists(path):
+            with open(path, encoding="utf-8") as lines:
+                for row in map(json.loads, lines):
+                    self.known[row["key"]] = row
+        if again:
+            self.known = {k: row for k, row in self.known.items() if row["by"] is not None}
+
+    @staticmethod
+    def key(text, change):
+        whole = change.source + "\n" + draw.changed(text, change)
+        return hashlib.sha256(whole.encode()).hexdigest()
+
+    def note(self, key, change, by, cpu_s):
+        self.known[key] = {"key": key, "source": change.source, "line": change.number + 1,
+                           "what": change.what, "was": change.was.strip(), "now": change.line.strip(),
+                           "by": by, "cpu_s": round(cpu_s, 2)}
+        if self.path is not None:
+            with open(self.path, "a", encoding="utf-8") as out:
+                out.write(json.dumps(self.known[key]) + "\n")
+        return self.known[key]
 
 
-def arguments_of(build, name):
-    """What the program is called with where it is listed as a test; None: it is not built."""
-    if not os.path.exists(os.path.join(build, "tests", name)):
-        return None
-    if name == "etcd_scripts":
-        shared = os.environ.get("SHOAL_SHARED", os.path.join(ROOT, "..", "shared"))
-        oracle = os.path.join(shared, "oracles", "etcd-raft")
-        words = [os.path.join(oracle, part) for part in ("quorum", "confchange", "interaction")]
-        return words if os.path.isdir(oracle) else None
-    with open(os.path.join(build, "tests.list"), encoding="utf-8") as listed:
-        for line in listed:
-            words = line.split()
-            if len(words) > 3 and words[3].endswith("/tests/" + name):
-                return words[4:]
-    return []
-
-
-@functools.cache
-def usual_of(build, name, words):
-    command = [os.path.join(build, "tests", name), *words]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    return done.returncode, done.stderr.count("\n")
-
-
-def usual(build, name, words):
-    """Exit status and length of the complaint without a change: two of etcd's directives are argued
-    deviations."""
-    return usual_of(build, name, tuple(words)) if name == "etcd_scripts" else (0, None)
-
-
-def noticed(build, folder, changed, place, end):
-    """Name of what failed, or None."""
-    out = os.path.join(place, "program")
-    for name in TESTS[folder]:
-        words = arguments_of(build, name)
-        if words is None or time.monotonic() > end or not program.link(build, "tests/" + name,
-                                                                       [changed], out):
-            continue
-        try:
-            done = subprocess.run([out, *words], capture_output=True, text=True, check=False,
-                                  errors="replace", timeout=max(end - time.monotonic(), 0.5))
-        except subprocess.TimeoutExpired:
-            continue
-        status, complaints = usual(build, name, words)
-        if done.returncode != status or complaints not in (None, done.stderr.count("\n")):
-            return name
-    if not program.link(build, "bin/shoal-sim", [changed], out):
-        return "link"
-    seconds = max(1, int(end - time.monotonic() + 0.5))
-    try:
-        done = subprocess.run([out, "chaos", "--seed", "1", "--for", str(seconds), "--stop", "--quiet"],
-                              capture_output=True, timeout=60, check=False)
-    except subprocess.TimeoutExpired:
-        return "sim hangs"
-    return None if done.returncode == 0 else "sim"
+def report(rows, count):
+    counts = collections.Counter(row["by"] for row in rows)
+    broken, equal, survive = counts.pop("broken", 0), counts.pop("equal", 0), counts.pop(None, 0)
+    killed = sum(counts.values())
+    for row in rows:
+        if row["by"] is None:
+            print(f"survives {row['source']}:{row['line']}: {row['what']}: {row['was']}")
+    print("noticed by", ", ".join(f"{k} {v}" for k, v in counts.most_common()))
+    print(f"{equal} are no change of the code, {broken} do not compile")
+    share = killed * 100 / max(killed + survive, 1)
+    print(f"{killed} of {killed + survive} killed, {share:.1f} %")
+    return share >= SHARE and killed + survive == count
 
 
 def main():
@@ -149,34 +179,32 @@ def main():
     arguments.add_argument("--seed", type=int, default=1)
     arguments.add_argument("--count", type=int, default=300)
     arguments.add_argument("--only", choices=FOLDERS)
+    arguments.add_argument("--resume", metavar="FILE")
+    arguments.add_argument("--for", type=float, dest="seconds", metavar="SECONDS")
+    arguments.add_argument("--again", action="store_true")
     options = arguments.parse_args()
     build = os.environ.get("SHOAL_RELEASE", os.path.join(ROOT, "build", "release"))
-    killed, survivors, equal, broken = {}, [], 0, 0
-    for folder, source, text, number, line, what in draw(options.seed, options.count, options.only):
-        lines = text.split("\n")
-        was, lines[number] = lines[number], line
-        with tempfile.TemporaryDirectory() as place:
-            same = program.compile_changed(build, source, text, place)
-            before = digest(same)
-            changed = program.compile_changed(build, source, "\n".join(lines), place)
-            if changed is None:
-                broken += 1
-                continue
-            if digest(changed) == before:
-                equal += 1
-                continue
-            by = noticed(build, folder, changed, place, time.monotonic() + BUDGET_S)
-        if by is None:
-            survivors.append(f"{source}:{number + 1}: {what}: {was.strip()}")
-            print("survives", survivors[-1], flush=True)
-        else:
-            killed[by] = killed.get(by, 0) + 1
-    total = sum(killed.values()) + len(survivors)
-    print("killed by", ", ".join(f"{k} {v}" for k, v in sorted(killed.items(), key=lambda x: -x[1])))
-    print(f"{equal} are no change of the code, {broken} do not compile")
-    share = sum(killed.values()) * 100 / max(total, 1)
-    print(f"{sum(killed.values())} of {total} killed, {share:.1f} %")
-    return 0 if share >= 90 else 1
+    texts = texts_of(options.only)
+    verdicts = Verdicts(options.resume, options.again)
+    rows, counted, began = [], 0, time.monotonic()
+    with tempfile.TemporaryDirectory() as place:
+        bench = Bench(build, texts, place)
+        for change in draw.order(options.seed, texts):
+            if counted == options.count:
+                break
+            key = Verdicts.key(texts[change.source], change)
+            row = verdicts.known.get(key)
+            if row is None:
+                if options.seconds is not None and time.monotonic() - began > options.seconds:
+                    report(rows, options.count)
+                    return UNFINISHED
+                row = verdicts.note(key, change, *bench.verdict(change))
+                if row["by"] not in ("equal", "broken"):
+                    print(f"{counted + 1}/{options.count} {row['source']}:{row['line']}: {row['what']}: "
+                          f"{row['by'] or 'SURVIVES'}, {row['cpu_s']} s", flush=True)
+            rows.append(row)
+            counted += row["by"] not in ("equal", "broken")
+    return 0 if report(rows, options.count) else 1
 
 
 if __name__ == "__main__":
