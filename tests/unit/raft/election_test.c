@@ -546,3 +546,15 @@ TEST(a_message_of_a_newer_term_makes_a_follower_of_whoever_leads_it)
         EXPECT_EQ(core(net, 1)->leader, rows[i].leads ? 3 : rows[i].moves ? 0 : 1);
     }
 }
+
+TEST(every_other_voter_is_asked_and_nobody_else)
+{
+    struct net *net = net_group(5, 0x1e, 0x20); /* 5 learns */
+    net_campaign(net, 3);
+    EXPECT_EQ(net->nodes[3].told.message_count, 3);
+    for (uint64_t id = 1; id <= 4; id++) {
+        const struct raft_msg *ask = said(net, 3, RAFT_MSG_PREVOTE, id);
+        EXPECT_EQ(ask != NULL, id != 3);
+        EXPECT(ask == NULL || (ask->term == 1 && ask->index == 0 && !ask->force));
+    }
+}
