@@ -2,7 +2,16 @@
 #include "jobs/jobs.h"
 #include "jobs/tx.h"
 
-static void check_job(struct jobs_tx *tx, struct jobs_counts *sum)
+/* What the rows add up to. */
+struct tally {
+    struct jobs_counts sum;
+    uint64_t units;
+    uint64_t checkpoints;
+    uint64_t holders;
+    uint64_t rows[UINT8_MAX + 1]; /* by the letter of their kind */
+};
+
+static void check_job(struct jobs_tx *tx, struct tally *tally)
 {
     const struct jobs_job *job = &tx->core->job;
     struct jobs_unit *unit = &tx->core->unit;
@@ -25,6 +34,7 @@ static void check_job(struct jobs_tx *tx, struct jobs_counts *sum)
         SH_CHECK(SH_IMPLIES(unit->state == JOBS_COMPLETED, unit->committed));
         SH_CHECK(SH_IMPLIES(unit->committed, ended));
         SH_CHECK_CMP(unit->checkpoints, <=, job->checkpoint_keep);
+        tally->checkpoints += unit->checkpoints;
     }
     for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
         SH_CHECK_CMP(in[i], ==, job->units_in[i]);
@@ -39,9 +49,10 @@ static void check_job(struct jobs_tx *tx, struct jobs_counts *sum)
     SH_CHECK(jobs_tx_has(tx, jobs_row_u64('s', job->id)));
     SH_CHECK(jobs_tx_has(tx, jobs_row_then_u64(jobs_row_state(job->state), job->id)) == ended);
     SH_CHECK(jobs_tx_has(tx, jobs_row_name('k', job->name)));
-    sum->jobs++;
-    sum->jobs_in[job->state]++;
-    sum->open_units += open;
+    tally->units += job->units;
+    tally->sum.jobs++;
+    tally->sum.jobs_in[job->state]++;
+    tally->sum.open_units += open;
 }
 
 static void check_node(struct jobs_tx *tx, struct sh_span value, struct jobs_counts *sum)
@@ -104,53 +115,84 @@ static void check_reply(struct jobs_tx *tx, struct sh_span key, struct sh_span v
     SH_CHECK(jobs_tx_has(tx, jobs_row_u64('x', session)));
 }
 
+static void check_dataset(struct jobs_tx *tx, struct sh_span value, struct tally *tally)
+{
+    struct jobs_dataset *set = &tx->core->dataset;
+    SH_CHECK_CMP(jobs_row_get_dataset(value, set), ==, SH_OK);
+    SH_CHECK_CMP(set->holders, >, 0);
+    tally->holders += set->holders;
+    tally->sum.datasets++;
+}
+
 /* value is borrowed from the table, so each row is decoded before anything else is looked up. */
 static void check_row(struct jobs_tx *tx, struct sh_span key, struct sh_span value,
-                      struct jobs_counts *sum)
+                      struct tally *tally)
 {
     char letter = (char)key.at[0];
+    SH_CHECK(letter != '\0' && strchr("Mnhmjsiuagceoldpwbkxyz", letter) != NULL);
+    tally->rows[key.at[0]]++;
     if (letter == 'j') {
         SH_CHECK_CMP(jobs_row_get_job(value, &tx->core->job), ==, SH_OK);
-        check_job(tx, sum);
+        check_job(tx, tally);
     } else if (letter == 'n') {
-        check_node(tx, value, sum);
+        check_node(tx, value, &tally->sum);
     } else if (letter == 'o') {
-        check_model(tx, value, sum);
+        check_model(tx, value, &tally->sum);
     } else if (letter == 'd') {
-        SH_CHECK_CMP(jobs_row_get_dataset(value, &tx->core->dataset), ==, SH_OK);
-        SH_CHECK_CMP(tx->core->dataset.holders, >, 0);
-        sum->datasets++;
+        check_dataset(tx, value, tally);
     } else if (letter == 'w') {
         check_change(tx, key, value);
     } else if (letter == 'x') {
-        check_session(tx, key, value, sum);
+        check_session(tx, key, value, &tally->sum);
     } else if (letter == 'z') {
         check_reply(tx, key, value);
     }
 }
 
+/* Whatever leads to something is as often there as that: no list names what has gone. */
+static void check_lists(const struct tally *tally)
+{
+    const struct jobs_counts *sum = &tally->sum;
+    const uint64_t *rows = tally->rows;
+    SH_CHECK_CMP(rows['a'] + rows['g'], ==, sum->open_units);
+    SH_CHECK_CMP(rows['u'], ==, tally->units);
+    SH_CHECK_CMP(rows['s'], ==, sum->jobs);
+    uint64_t ended = 0;
+    for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
+        ended += jobs_state_final((enum jobs_state)i) ? sum->jobs_in[i] : 0;
+    }
+    SH_CHECK_CMP(rows['b'], ==, ended);
+    SH_CHECK_CMP(rows['c'], ==, tally->checkpoints);
+    SH_CHECK_CMP(rows['h'], ==, sum->nodes);
+    SH_CHECK_CMP(rows['m'], ==, sum->nodes);
+    SH_CHECK_CMP(rows['p'], ==, tally->holders);
+    SH_CHECK_CMP(rows['y'], ==, sum->sessions);
+}
+
 void jobs_check(struct jobs *core, const struct sh_table *table)
 {
     struct jobs_tx tx = {.core = core, .table = table};
-    struct jobs_counts sum = {0};
+    struct tally tally = {.units = 0};
+    const struct jobs_counts *sum = &tally.sum;
     struct jobs_row_key low = {.size = 0};
     struct sh_span key;
     struct sh_span value;
     SH_CHECK_CMP(jobs_counts_get(table, &tx.meta), ==, SH_OK);
     while (table->seek(table->ctx, jobs_row_span(&low), (struct sh_span){0}, false, &key, &value)) {
         char letter = (char)key.at[0];
-        sum.digest += letter == 'M' ? 0 : jobs_tx_row_hash(key, value);
+        tally.sum.digest += letter == 'M' ? 0 : jobs_tx_row_hash(key, value);
         low = jobs_row_past(key);
-        check_row(&tx, key, value, &sum);
+        check_row(&tx, key, value, &tally);
     }
-    SH_CHECK_CMP(sum.digest, ==, tx.meta.digest);
-    SH_CHECK_CMP(sum.nodes, ==, tx.meta.nodes);
-    SH_CHECK_CMP(sum.jobs, ==, tx.meta.jobs);
-    SH_CHECK_CMP(sum.open_units, ==, tx.meta.open_units);
-    SH_CHECK_CMP(sum.models, ==, tx.meta.models);
-    SH_CHECK_CMP(sum.datasets, ==, tx.meta.datasets);
-    SH_CHECK_CMP(sum.sessions, ==, tx.meta.sessions);
+    check_lists(&tally);
+    SH_CHECK_CMP(sum->nodes, ==, tx.meta.nodes);
+    SH_CHECK_CMP(sum->jobs, ==, tx.meta.jobs);
+    SH_CHECK_CMP(sum->open_units, ==, tx.meta.open_units);
+    SH_CHECK_CMP(sum->models, ==, tx.meta.models);
+    SH_CHECK_CMP(sum->datasets, ==, tx.meta.datasets);
+    SH_CHECK_CMP(sum->sessions, ==, tx.meta.sessions);
     for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
-        SH_CHECK_CMP(sum.jobs_in[i], ==, tx.meta.jobs_in[i]);
+        SH_CHECK_CMP(sum->jobs_in[i], ==, tx.meta.jobs_in[i]);
     }
+    SH_CHECK_CMP(sum->digest, ==, tx.meta.digest);
 }
