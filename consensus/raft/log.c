@@ -43,6 +43,7 @@ void raft_log_init(struct raft *r, const struct raft_boot *boot)
     SH_CHECK_CMP(boot->first_index, >=, 1);
     SH_CHECK_CMP(boot->last_index + 1, >=, boot->first_index);
     SH_CHECK_CMP(boot->runs[0].first, ==, boot->first_index - 1);
+    SH_CHECK(SH_IMPLIES(boot->runs[0].first == 0, boot->runs[0].term == 0));
     SH_CHECK_CMP(boot->last_conf_index, <=, boot->last_index);
     uint32_t skip = 0; /* the oldest, where more are given than fit */
     if (boot->run_count > r->config.limits.term_runs / 2) {
@@ -117,8 +118,8 @@ uint64_t raft_log_agree(const struct raft *r, uint64_t at, uint64_t term, uint64
     while (k > 0 && runs[k].term > term) {
         k--;
     }
-    if (runs[k].term > term) { /* below what is remembered */
-        return runs[0].first > 0 ? runs[0].first - 1 : 0;
+    if (runs[k].term > term) { /* below what is remembered, so not index 0: that has term 0 */
+        return runs[0].first - 1;
     }
     *its_term = runs[k].term;
     return runs[k + 1].first - 1;

@@ -47,7 +47,6 @@ static struct raft_layout layout_of(const struct raft_limits *limits)
     l.answers = place(&l.total, limits->reads + 1, sizeof(struct raft_read));
     l.log_reads = place(&l.total, RAFT_PEERS_MAX, sizeof(struct raft_log_read));
     l.outbox = place(&l.total, l.outbox_count, sizeof(struct raft_msg));
-    (void)place(&l.total, 0, 1);
     l.total = (l.total + 63) & ~(size_t)63;
     return l;
 }
