@@ -9,7 +9,8 @@ and another one is drawn. By hand: 20 minutes or so.
     mutants_300.py [--seed N] [--count N] [--only FOLDER] [--resume FILE [--for SECONDS] [--again]]
 
 --resume keeps the verdicts in a file and takes those that are there, of changes whose source is still
-the same; --for ends a part of the work with status 75; --again judges once more what was not noticed."""
+the same; --for ends a part of the work with status 75; --again forgets what was not noticed, so that
+it is judged once more: not in the parts that follow."""
 import argparse
 import collections
 import functools
@@ -144,6 +145,8 @@ class Verdicts:
                     self.known[row["key"]] = row
         if again:
             self.known = {k: row for k, row in self.known.items() if row["by"] is not None}
+            with open(path, "w", encoding="utf-8") as out:
+                out.writelines(json.dumps(row) + "\n" for row in self.known.values())
 
     @staticmethod
     def key(text, change):
@@ -183,6 +186,8 @@ def main():
     arguments.add_argument("--for", type=float, dest="seconds", metavar="SECONDS")
     arguments.add_argument("--again", action="store_true")
     options = arguments.parse_args()
+    if options.again and options.resume is None:
+        arguments.error("--again needs --resume")
     build = os.environ.get("SHOAL_RELEASE", os.path.join(ROOT, "build", "release"))
     texts = texts_of(options.only)
     verdicts = Verdicts(options.resume, options.again)

@@ -457,6 +457,10 @@ TEST(a_failure_with_a_retry_left_waits_again_then_fails_the_job)
     EXPECT_EQ(job.state, JOBS_FAILED);
     EXPECT_EQ(job.fail_reason, SH_ERR_DIVERGED);
     EXPECT_STR(job.fail_text, "loss is not finite at step 7, rank 3");
+    struct jobs_unit view;
+    EXPECT_EQ(jobs_unit_get(w.t, unit, &view), SH_OK);
+    EXPECT_EQ(view.failures, 2);
+    EXPECT_EQ(view.fail_reason, SH_ERR_DIVERGED);
     EXPECT_CODE(world_fail(&w, unit, fence, false), JOBS_CODE_UNIT_CLOSED);
     EXPECT_CODE(world_place(&w, unit, 1, 1), JOBS_CODE_UNIT_CLOSED);
     EXPECT_CODE(world_stop(&w, unit.job), JOBS_CODE_JOB_FINISHED);
@@ -655,4 +659,71 @@ TEST_DIES(an_entry_applied_twice_panics, "entry->index > tx.meta.applied")
     cluster(1);
     w.index--;
     (void)world_noop(&w, "a", 1);
+}
+
+TEST(a_result_lists_the_units_it_touched_as_far_as_it_has_room)
+{
+    cluster(1);
+    EXPECT_DONE(world_noop(&w, "few", JOBS_TOUCHED_MAX));
+    EXPECT_EQ(w.result.touched_count, JOBS_TOUCHED_MAX);
+    EXPECT(!w.result.touched_more);
+    for (uint32_t i = 0; i < JOBS_TOUCHED_MAX; i++) {
+        EXPECT(w.result.touched[i].job == w.index && w.result.touched[i].unit == i);
+    }
+    EXPECT_DONE(world_stop(&w, w.index));
+    EXPECT_EQ(w.result.touched_count, JOBS_TOUCHED_MAX);
+    EXPECT(!w.result.touched_more);
+    EXPECT_DONE(world_noop(&w, "many", JOBS_TOUCHED_MAX + 1));
+    EXPECT_EQ(w.result.touched_count, JOBS_TOUCHED_MAX);
+    EXPECT(w.result.touched_more);
+    world_free(&w);
+}
+
+TEST(a_session_ends_when_it_was_not_used_for_longer_than_it_lasts)
+{
+    cluster(2);
+    EXPECT_DONE(world_session(&w, 1, 5));
+    uint64_t id = w.result.handle;
+    uint64_t opened = w.now_us;
+    struct jobs_session s;
+    w.session = id;
+    w.now_us = opened + JOBS_SESSION_US / 8 - 1;
+    EXPECT_DONE(world_keep(&w)); /* too little to be written down */
+    EXPECT_EQ(jobs_session_get(w.t, id, &s), SH_OK);
+    EXPECT_EQ(s.used_us, opened);
+    w.now_us++;
+    EXPECT_DONE(world_keep(&w));
+    EXPECT_EQ(jobs_session_get(w.t, id, &s), SH_OK);
+    EXPECT_EQ(s.used_us, w.now_us);
+    w.now_us += JOBS_SESSION_US;
+    EXPECT_DONE(world_keep(&w)); /* the last moment */
+    w.now_us += JOBS_SESSION_US + 1;
+    EXPECT_CODE(world_keep(&w), JOBS_CODE_SESSION_UNKNOWN);
+    EXPECT_EQ(jobs_session_get(w.t, id, &s), SH_ERR_NOT_FOUND);
+    world_free(&w);
+}
+
+TEST(an_agent_that_opens_its_session_sweeps_one_that_expired)
+{
+    cluster(3);
+    uint64_t ids[2];
+    for (unsigned i = 0; i < 2; i++) {
+        EXPECT_DONE(world_session(&w, i + 1, 5));
+        ids[i] = w.result.handle;
+    }
+    struct jobs_session s;
+    w.now_us += JOBS_SESSION_US;
+    EXPECT_DONE(world_session(&w, 2, 5)); /* the same life: the same session, not yet expired */
+    EXPECT(w.result.duplicate && w.result.handle == ids[1]);
+    EXPECT_EQ(jobs_session_get(w.t, ids[0], &s), SH_OK);
+    w.now_us++;
+    EXPECT_DONE(world_session(&w, 3, 5));
+    EXPECT_EQ(jobs_session_get(w.t, ids[0], &s), SH_ERR_NOT_FOUND);
+    EXPECT_EQ(jobs_session_get(w.t, ids[1], &s), SH_OK); /* one at a time */
+    EXPECT_DONE(world_session(&w, 2, 5));
+    EXPECT(!w.result.duplicate && w.result.handle == w.index);
+    EXPECT_DONE(world_session(&w, 2, 6)); /* another life */
+    EXPECT(!w.result.duplicate && w.result.handle == w.index);
+    EXPECT_EQ(jobs_session_get(w.t, w.index - 1, &s), SH_ERR_NOT_FOUND);
+    world_free(&w);
 }

@@ -354,3 +354,186 @@ TEST(every_code_and_state_has_a_name_and_a_sentence)
     EXPECT_STR(jobs_state_name(JOBS_STOPPING), "stopping");
     EXPECT_STR(jobs_state_name(99), "?");
 }
+
+/* Walks a list in pages of one and compares with the whole. */
+#define EXPECT_PAGED(type, most, whole, page, step)                                                \
+    do {                                                                                           \
+        struct type all[most];                                                                     \
+        struct type one;                                                                           \
+        uint32_t count = 0;                                                                        \
+        uint32_t n = 0;                                                                            \
+        EXPECT_EQ(whole, SH_OK);                                                                   \
+        uint32_t total = count;                                                                    \
+        EXPECT(total >= 2 && total < (most));                                                      \
+        for (uint32_t i = 0; i < total; i++) {                                                     \
+            EXPECT_EQ(page, SH_OK);                                                                \
+            EXPECT_EQ(n, 1);                                                                       \
+            EXPECT(memcmp(&one, &all[i], sizeof one) == 0);                                        \
+            step;                                                                                  \
+        }                                                                                          \
+        EXPECT_EQ(page, SH_OK);                                                                    \
+        EXPECT_EQ(n, 0);                                                                           \
+    } while (0)
+
+TEST(every_list_in_pages_of_one_is_the_whole_list)
+{
+    cluster(3);
+    for (unsigned i = 0; i < 2; i++) {
+        EXPECT_DONE(world_dataset(&w, 1, i == 0 ? "bird" : "birds", 1));
+        EXPECT_DONE(world_dataset(&w, 2, i == 0 ? "bird" : "birds", 1));
+        EXPECT_DONE(world_dataset(&w, 3, i == 0 ? "bird" : "birds", 1));
+    }
+    for (unsigned i = 0; i < 4; i++) {
+        EXPECT_DONE(world_train(&w, i < 2 ? "net" : "nets"));
+        struct wire_unit unit = w.result.unit;
+        EXPECT_DONE(world_place(&w, unit, 1, 2));
+        EXPECT_DONE(world_commit(&w, unit, world_fence(&w, unit), 1, false));
+    }
+    EXPECT_DONE(world_noop(&w, "work", 3));
+    uint64_t job = w.result.unit.job;
+    const uint8_t *after = NULL;
+    uint8_t id[SH_NODE_ID_BYTES];
+    EXPECT_PAGED(jobs_node, 4, jobs_node_list(w.t, NULL, all, 4, &count),
+                 jobs_node_list(w.t, after, &one, 1, &n), memcpy(id, one.id, sizeof id);
+                 after = id);
+    after = NULL;
+    EXPECT_PAGED(
+        jobs_dataset_holder, 4, jobs_dataset_holder_list(w.t, "bird", NULL, all, 4, &count),
+        jobs_dataset_holder_list(w.t, "bird", after, &one, 1, &n), memcpy(id, one.node, sizeof id);
+        after = id);
+    char name[SH_NAME_MAX + 1] = "";
+    EXPECT_PAGED(jobs_dataset, 3, jobs_dataset_list(w.t, "", all, 3, &count),
+                 jobs_dataset_list(w.t, name, &one, 1, &n), memcpy(name, one.name, sizeof name));
+    uint32_t version = 0;
+    memset(name, 0, sizeof name);
+    EXPECT_PAGED(jobs_model, 5, jobs_model_list(w.t, "", 0, all, 5, &count),
+                 jobs_model_list(w.t, name, version, &one, 1, &n),
+                 memcpy(name, one.name, sizeof name);
+                 version = one.version);
+    uint32_t from = 0;
+    EXPECT_PAGED(jobs_unit, 4, jobs_unit_list(w.t, job, 0, all, 4, &count),
+                 jobs_unit_list(w.t, job, from, &one, 1, &n), from++);
+    struct wire_unit last = {0};
+    EXPECT_PAGED(jobs_unit, 4, jobs_waiting_list(w.t, last, all, 4, &count),
+                 jobs_waiting_list(w.t, last, &one, 1, &n), last = one.id);
+    uint64_t before = 0;
+    struct jobs_job all[6];
+    struct jobs_job one;
+    uint32_t count = 0;
+    uint32_t n = 0;
+    EXPECT_EQ(jobs_job_list(w.t, &before, 0, all, 6, &count), SH_OK);
+    EXPECT_EQ(count, 5);
+    EXPECT_EQ(before, 0);
+    for (uint32_t i = 0; i < count; i++) {
+        EXPECT_EQ(jobs_job_list(w.t, &before, 0, &one, 1, &n), SH_OK);
+        EXPECT_EQ(one.id, all[i].id);
+        EXPECT_EQ(before, one.id);
+    }
+    EXPECT_EQ(jobs_job_list(w.t, &before, 0, &one, 1, &n), SH_OK);
+    EXPECT(n == 0 && before == 0);
+    world_free(&w);
+}
+
+TEST(models_are_found_by_version_or_as_the_newest)
+{
+    cluster(2);
+    for (unsigned i = 1; i <= 2; i++) {
+        EXPECT_DONE(world_train(&w, "net"));
+        struct wire_unit unit = w.result.unit;
+        EXPECT_DONE(world_place(&w, unit, 1, 2));
+        EXPECT_DONE(world_commit(&w, unit, world_fence(&w, unit), (uint8_t)i, false));
+        EXPECT_EQ(w.result.model_version, i);
+    }
+    struct jobs_model model;
+    EXPECT_EQ(jobs_model_get(w.t, "net", 0, &model), SH_OK);
+    EXPECT_EQ(model.version, 2);
+    EXPECT_EQ(model.outcome.file[0], 2);
+    EXPECT_EQ(jobs_model_get(w.t, "net", 1, &model), SH_OK);
+    EXPECT_EQ(model.outcome.file[0], 1);
+    EXPECT_EQ(model.holder_count, 2);
+    EXPECT_EQ(jobs_model_get(w.t, "net", 3, &model), SH_ERR_NOT_FOUND);
+    EXPECT_EQ(jobs_model_get(w.t, "ne", 0, &model), SH_ERR_NOT_FOUND);
+    EXPECT_EQ(jobs_model_get(w.t, "", 0, &model), SH_ERR_NOT_FOUND);
+    world_free(&w);
+}
+
+TEST(only_a_gang_in_force_is_a_placement)
+{
+    cluster(2);
+    EXPECT_DONE(world_train(&w, "net"));
+    struct wire_unit unit = w.result.unit;
+    struct wire_placement placement;
+    EXPECT_EQ(jobs_placement_get(w.t, unit, &placement), SH_ERR_NOT_FOUND);
+    EXPECT_DONE(world_place(&w, unit, 1, 2));
+    EXPECT_EQ(jobs_placement_get(w.t, unit, &placement), SH_OK);
+    EXPECT(placement.member_count == 2 && placement.fence.index == w.index);
+    EXPECT_DONE(world_stop(&w, unit.job));
+    EXPECT_EQ(jobs_placement_get(w.t, unit, &placement), SH_OK); /* it winds up */
+    EXPECT_DONE(world_commit(&w, unit, world_fence(&w, unit), 1, true));
+    EXPECT_EQ(jobs_placement_get(w.t, unit, &placement), SH_ERR_NOT_FOUND);
+    unit.unit = 1;
+    EXPECT_EQ(jobs_placement_get(w.t, unit, &placement), SH_ERR_NOT_FOUND);
+    world_free(&w);
+}
+
+TEST(a_job_is_found_among_more_jobs_of_other_states_than_one_page_looks_at)
+{
+    cluster(1);
+    (void)world_noop(&w, "done", 1);
+    struct wire_unit unit = w.result.unit;
+    EXPECT_DONE(world_place(&w, unit, 1, 1));
+    EXPECT_DONE(world_commit(&w, unit, world_fence(&w, unit), 0, false));
+    for (uint32_t i = 0; i <= JOBS_SCAN_MAX; i++) {
+        EXPECT_EQ(world_noop(&w, "stopped", 1), SH_OK);
+        EXPECT_EQ(world_stop(&w, w.result.unit.job), SH_OK);
+    }
+    struct jobs_job job;
+    uint64_t before = 0;
+    uint32_t count = 0;
+    uint32_t states = SH_FSM_BIT(JOBS_COMPLETED);
+    EXPECT_EQ(jobs_job_list(w.t, &before, states, &job, 1, &count), SH_OK);
+    EXPECT_EQ(count, 1);
+    EXPECT_EQ(job.id, unit.job);
+    states = SH_FSM_BIT(JOBS_WAITING) | SH_FSM_BIT(JOBS_RUNNING);
+    before = 0;
+    EXPECT_EQ(jobs_job_list(w.t, &before, states, &job, 1, &count), SH_OK);
+    EXPECT(count == 0 && before == 0); /* there are none, and that is known at once */
+    world_free(&w);
+}
+
+TEST(damaged_counts_are_told_and_count_as_nothing)
+{
+    cluster(1);
+    EXPECT(jobs_digest(w.t) != 0 && jobs_applied(w.t) == 1);
+    struct jobs_counts counts;
+    w.t->put(w.t->ctx, (struct sh_span){(const uint8_t *)"M", 1},
+             (struct sh_span){(const uint8_t *)"?", 1});
+    EXPECT_EQ(jobs_counts_get(w.t, &counts), SH_ERR_CORRUPT);
+    EXPECT_EQ(jobs_digest(w.t), 0);
+    EXPECT_EQ(jobs_applied(w.t), 0);
+    struct jobs_change change;
+    uint32_t count = 7;
+    EXPECT_EQ(jobs_change_list(w.t, 0, &change, 1, &count), SH_ERR_CORRUPT);
+    EXPECT_EQ(count, 0);
+    world_free(&w);
+}
+
+TEST(an_empty_table_has_nothing_and_says_so)
+{
+    world_init(&w);
+    struct jobs_counts counts;
+    EXPECT_EQ(jobs_counts_get(w.t, &counts), SH_OK);
+    EXPECT(counts.applied == 0 && counts.digest == 0 && counts.jobs == 0);
+    EXPECT(jobs_digest(w.t) == 0 && jobs_applied(w.t) == 0);
+    struct jobs_job job;
+    EXPECT_EQ(jobs_job_by_key(w.t, "key", &job), SH_ERR_NOT_FOUND);
+    char longer[JOBS_KEY_MAX + 2];
+    memset(longer, 'k', sizeof longer - 1);
+    longer[sizeof longer - 1] = '\0';
+    EXPECT_EQ(jobs_job_by_key(w.t, longer, &job), SH_ERR_NOT_FOUND);
+    struct sh_span spec;
+    EXPECT_EQ(jobs_spec_get(w.t, 1, &spec), SH_ERR_NOT_FOUND);
+    struct jobs_session session;
+    EXPECT_EQ(jobs_session_get(w.t, 1, &session), SH_ERR_NOT_FOUND);
+    world_free(&w);
+}

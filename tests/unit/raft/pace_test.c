@@ -231,3 +231,144 @@ TEST(a_leader_that_was_not_told_to_keeps_office_with_a_silent_disk)
     net_advance(net, 900);
     EXPECT_EQ(net_leader(net), 1);
 }
+
+TEST(a_timeout_is_drawn_anew_only_when_it_moves)
+{
+    struct net *net = paced(5000);
+    uint64_t drawn = net_status(net, 2).election_timeout;
+    for (uint32_t i = 0; i < 20; i++) { /* heartbeats, writes and figures that change nothing */
+        slow_write(net, 1, 10);
+        round_trip(net, 2, 9);
+        EXPECT_EQ(net_status(net, 2).election_timeout, drawn);
+    }
+    round_trip(net, 2, 50);
+    EXPECT_EQ(net_status(net, 2).election, 500);
+    EXPECT(net_status(net, 2).election_timeout >= 500);
+    drawn = net->nodes[1].core->election_timeout;
+    round_trip(net, 1, 50);
+    EXPECT_EQ(net_status(net, 1).election, 500);
+    EXPECT_EQ(net->nodes[1].core->election_timeout, drawn); /* a leader waits for none */
+}
+
+TEST(a_round_trip_that_makes_no_sense_counts_as_unknown)
+{
+    struct raft_config config = net_config(1);
+    config.election = 3;
+    config.heartbeat = 1;
+    config.election_max = 1000;
+    struct net *net = net_new(1, 0x02, 0, tst_seed(), &config);
+    round_trip(net, 1, UINT64_MAX);
+    EXPECT_EQ(net_status(net, 1).election, 3);
+    round_trip(net, 1, RAFT_NUMBER_MAX / 10);
+    EXPECT_EQ(net_status(net, 1).election, 3);
+    round_trip(net, 1, RAFT_NUMBER_MAX / 10 - 1);
+    EXPECT_EQ(net_status(net, 1).election, 1000);
+}
+
+TEST(a_timeout_grows_at_once_and_shrinks_by_an_eighth)
+{
+    struct net *net = paced(5000);
+    round_trip(net, 2, 80);
+    EXPECT_EQ(net_status(net, 2).election, 800);
+    round_trip(net, 2, 90); /* 900: not more than an eighth beyond */
+    EXPECT_EQ(net_status(net, 2).election, 800);
+    round_trip(net, 2, 91);
+    EXPECT_EQ(net_status(net, 2).election, 910);
+    round_trip(net, 2, 80); /* nor as much below */
+    EXPECT_EQ(net_status(net, 2).election, 910);
+    round_trip(net, 2, 79);
+    EXPECT_EQ(net_status(net, 2).election, 797);
+    round_trip(net, 2, 1);
+    EXPECT_EQ(net_status(net, 2).election, 698);
+}
+
+static uint64_t gaps_seen(const struct raft *r)
+{
+    uint64_t seen = 0;
+    for (uint32_t i = 0; i < SH_COUNT(r->pace.gaps.count); i++) {
+        seen += r->pace.gaps.count[i];
+    }
+    return seen;
+}
+
+TEST(fast_heartbeats_say_nothing_of_silence)
+{
+    struct net *net = paced(5000);
+    struct raft *r = net->nodes[2].core;
+    r->pace.beat_at = 0;
+    uint64_t seen = gaps_seen(r);
+    static const struct {
+        uint64_t gap;
+        uint64_t counts;
+    } rows[] = {{50, 0}, {4, 0}, {5, 1}, {1, 0}, {10, 1}}; /* the first one ends no gap */
+    for (uint32_t i = 0; i < SH_COUNT(rows); i++) {
+        r->now += rows[i].gap;
+        raft_pace_beat(r);
+        seen += rows[i].counts; /* half a heartbeat is 5 */
+        EXPECT_EQ(gaps_seen(r), seen);
+        EXPECT_EQ(r->pace.beat_at, r->now);
+    }
+}
+
+TEST(a_silent_leader_hands_over_to_the_voter_that_has_most_and_is_heard)
+{
+    static const struct {
+        uint64_t match[2]; /* of 2 and 3; the leader has written 5 */
+        bool active[2];
+        uint64_t heir;
+    } rows[] = {{{6, 7}, {true, true}, 3},  {{7, 6}, {true, true}, 2},  {{7, 7}, {true, true}, 2},
+                {{7, 7}, {false, true}, 3}, {{7, 6}, {false, true}, 2}, {{5, 5}, {true, true}, 0},
+                {{5, 6}, {true, true}, 3},  {{7, 7}, {true, false}, 2}};
+    for (uint32_t i = 0; i < SH_COUNT(rows); i++) {
+        struct net *net = paced(5000);
+        net_propose_some(net, 1, 4);
+        net->nodes[1].stalled = true;
+        EXPECT_EQ(net_propose(net, 1, "6"), SH_OK);
+        EXPECT_EQ(net_propose(net, 1, "7"), SH_OK);
+        struct raft *r = net->nodes[1].core;
+        EXPECT_EQ(r->log.durable, 5);
+        for (uint32_t k = 0; k < 2; k++) {
+            r->peers.list[k + 1].match = rows[i].match[k];
+            r->peers.list[k + 1].next = 8;
+            r->peers.list[k + 1].active = rows[i].active[k];
+        }
+        r->now = r->pace.write_since + r->config.election - 1;
+        raft_pace_abdicate(r);
+        EXPECT_EQ(r->transferee, 0);
+        r->now++;
+        raft_pace_abdicate(r);
+        EXPECT_EQ(r->transferee, rows[i].heir);
+        if (rows[i].heir != 0) {
+            EXPECT_EQ(r->pace.write_since, r->now); /* one try a timeout */
+        }
+        r->transferee = 0;
+        raft_pace_abdicate(r);
+        EXPECT_EQ(r->transferee, 0);
+    }
+}
+
+TEST(a_learner_neither_inherits_nor_slows_its_leader)
+{
+    struct raft_config config = net_config(1);
+    config.election_max = 5000;
+    config.abdicate = true;
+    struct net *net = net_new(2, 0x02, 0x04, tst_seed(), &config);
+    net_campaign(net, 1);
+    net_settle(net);
+    struct raft *r = net->nodes[1].core;
+    struct raft_peer *learner = raft_peer_of(&r->peers, 2);
+    learner->beat_at = 0;
+    raft_pace_answer(r, learner);
+    EXPECT_EQ(learner->beat_at, 0);
+    learner->learner = false;
+    raft_pace_answer(r, learner);
+    EXPECT_EQ(learner->beat_at, r->now);
+    learner->learner = true;
+    net->nodes[1].stalled = true;
+    EXPECT_EQ(net_propose(net, 1, "x"), SH_OK);
+    learner->match = r->log.last;
+    learner->next = r->log.last + 1;
+    r->now = r->pace.write_since + 200;
+    raft_pace_abdicate(r);
+    EXPECT_EQ(r->transferee, 0);
+}

@@ -11,7 +11,8 @@
 
 /* A situation in words: handles with a letter for what is special about them.
  *   d dead for long   D dead for a moment   l alive and behind   n alive for a moment
- *   g leaving         x left                (none) alive, in sync, for long
+ *   g leaving         x left                b alive, some entries behind
+ *   (none) alive, in sync, for long
  * and the change that follows: +promoted ~learner -removed >leadership. */
 struct situation {
     const char *what;
@@ -55,11 +56,20 @@ static const struct situation situations[] = {
     {"seven to six: three would do", "1 2 3 4 5", "6", "1 2 3 4 5 6", "WISH"},
     {"a dead one is replaced even so", "1 2 3 4 5", "6", "1 2d 3 4 5 6", "REPLACE ~2 +6"},
     {"no majority: nothing", "1 2 3", "4", "1 2d 3d 4", "NO_MAJORITY"},
+    {"nor with two of five", "1 2 3 4 5", "6 7", "1 2 3d 4l 5d 6 7", "NO_MAJORITY"},
+    {"with three of five", "1 2 3 4 5", "6 7", "1 2 3 4l 5d 6 7", "REPLACE ~5 +6"},
+    {"not into a set of which two of five are in sync", "1 2 3 4 5", "6 7", "1 2 3d 4l 5l 6 7",
+     "NO_MAJORITY"},
     {"a majority that is behind is none", "1 2 3", "4", "1 2l 3l 4", "NO_MAJORITY"},
     {"a leaving leader hands over", "1 2 3", "", "1g 2 3", "TRANSFER >2"},
     {"not to one that is dead", "1 2 3", "", "1g 2d 3", "TRANSFER >3"},
     {"voting alone it gives vote and lead to an heir", "1", "2", "1g 2", "HAND_OVER +2 ~1"},
     {"a last agent just goes", "1", "", "1g", "NONE"},
+    {"leadership goes to the longest log", "1 2 3", "", "1g 2b 3", "TRANSFER >3"},
+    {"of equal ones to the oldest", "1 3 2", "", "1g 3 2", "TRANSFER >2"},
+    {"a leader leaves nothing to a learner while others vote", "1 2 3", "4", "1g 2d 3 4",
+     "TRANSFER >3"},
+    {"the oldest learner that left goes first", "1", "5 4 3", "1 3x 4x 5", "LEAVE -3"},
     {"an heir that is behind is none yet", "1", "2", "1g 2l", "NONE"},
 };
 
@@ -80,7 +90,7 @@ static struct roles_node node_of(uint64_t handle, char mark)
     node.presence = mark == 'd' || mark == 'D' ? ROLES_DEAD : node.presence;
     node.presence = mark == 'g' ? ROLES_LEAVING : node.presence;
     node.presence = mark == 'x' ? ROLES_LEFT : node.presence;
-    node.match = mark == 'l' ? 10 : node.match;
+    node.match = mark == 'l' ? 10 : mark == 'b' ? 990 : node.match;
     node.since_us = mark == 'n' || mark == 'D' ? NOW - 1000 : 0;
     return node;
 }
@@ -413,4 +423,99 @@ TEST_DIES(a_leader_that_is_no_agent_panics, "s->leader->node")
     struct roles_memory memory = roles_memory_new(0);
     struct roles_change change;
     roles_plan(&in, &limits, &memory, &change);
+}
+
+/* One look at a group whose first agent leads; voters and learners by their handles. */
+static struct roles_change look(struct roles_node *nodes, uint32_t count, const char *voters,
+                                const char *learners)
+{
+    struct roles_input in = {.now_us = NOW, .last_index = 1000, .nodes = nodes};
+    in.node_count = count;
+    in.leader = nodes[0].handle;
+    in.voter_count = handles(voters, in.voters);
+    in.learner_count = handles(learners, in.learners);
+    struct roles_limits limits = roles_limits_default();
+    struct roles_memory memory = roles_memory_new(0);
+    struct roles_change change;
+    roles_plan(&in, &limits, &memory, &change);
+    return change;
+}
+
+TEST(a_limit_of_time_or_log_is_reached_with_its_last_unit)
+{
+    struct roles_node nodes[4];
+    (void)nodes_of("1 2 3 4", nodes);
+    nodes[2].presence = ROLES_DEAD;
+    nodes[2].since_us = NOW - 10000000; /* for ten seconds */
+    EXPECT_EQ(look(nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_REPLACE);
+    nodes[2].since_us++;
+    EXPECT_EQ(look(nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_NONE);
+    nodes[2].since_us--;
+    nodes[3].match = 1000 - 64;
+    EXPECT_EQ(look(nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_REPLACE);
+    nodes[3].match--;
+    EXPECT_EQ(look(nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_NONE);
+    nodes[3].match = 1000;
+    nodes[3].since_us = NOW - 1000000; /* for a second */
+    EXPECT_EQ(look(nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_REPLACE);
+    nodes[3].since_us++;
+    EXPECT_EQ(look(nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_NONE);
+}
+
+TEST(newcomers_come_from_where_fewest_members_are_and_the_oldest_first)
+{
+    struct roles_node nodes[6];
+    (void)nodes_of("1 2 3 7 6 5", nodes);
+    static const struct {
+        uint64_t domains[6]; /* 0: fails alone */
+        uint64_t taken;
+    } rows[] = {{{0, 0, 0, 0, 0, 0}, 5}, {{1, 1, 2, 1, 2, 1}, 6}, {{1, 1, 2, 3, 2, 1}, 7},
+                {{1, 1, 2, 2, 2, 2}, 5}, {{1, 2, 2, 0, 1, 1}, 7}, {{1, 1, 1, 1, 2, 0}, 5}};
+    for (uint32_t i = 0; i < SH_COUNT(rows); i++) {
+        for (uint32_t k = 0; k < 6; k++) {
+            nodes[k].domain = rows[i].domains[k];
+        }
+        struct roles_change change = look(nodes, 6, "1 2 3", "");
+        EXPECT_EQ(change.cause, ROLES_CAUSE_JOIN);
+        EXPECT_EQ(change.op_count, 1);
+        EXPECT_EQ(change.ops[0].handle, rows[i].taken);
+    }
+}
+
+TEST(a_full_group_gives_the_place_of_a_learner_that_is_dead_for_long)
+{
+    struct roles_node nodes[ROLES_MEMBERS_MAX + 1];
+    char learners[256] = "";
+    for (uint32_t i = 0; i <= ROLES_MEMBERS_MAX; i++) {
+        nodes[i] = node_of(i + 1, '\0');
+        if (i >= 5 && i < ROLES_MEMBERS_MAX) {
+            (void)snprintf(learners + strlen(learners), sizeof learners - strlen(learners), "%u ",
+                           i + 1);
+        }
+    }
+    nodes[9].presence = ROLES_DEAD;
+    nodes[9].since_us = NOW - 40000000 + 1; /* dead_us and wish_us, but for a moment */
+    EXPECT_EQ(look(nodes, 33, "1 2 3 4 5", learners).cause, ROLES_CAUSE_MEMBERS_FULL);
+    nodes[9].since_us--;
+    nodes[10].presence = ROLES_DEAD;
+    nodes[10].since_us = NOW - 40000001; /* longer */
+    struct roles_change change = look(nodes, 33, "1 2 3 4 5", learners);
+    EXPECT_EQ(change.cause, ROLES_CAUSE_JOIN);
+    EXPECT_EQ(change.op_count, 2);
+    EXPECT(change.ops[0].type == ROLES_REMOVE && change.ops[0].handle == 11);
+    EXPECT(change.ops[1].type == ROLES_ADD_LEARNER && change.ops[1].handle == 33);
+}
+
+TEST(standbys_are_the_two_learners_that_would_vote_next)
+{
+    struct roles_node nodes[7];
+    (void)nodes_of("1 2 3 4 5l 6 7", nodes);
+    struct roles_change change = look(nodes, 7, "1 2 3", "4 5 6 7");
+    EXPECT_EQ(change.cause, ROLES_CAUSE_PROMOTE);
+    EXPECT_EQ(change.standby_count, 1); /* 4 and 6 vote now, 5 is behind */
+    EXPECT_EQ(change.standbys[0], 7);
+    nodes[6].presence = ROLES_LEAVING; /* six agents: three vote, and nothing changes */
+    change = look(nodes, 7, "1 2 3", "4 5 6 7");
+    EXPECT_EQ(change.standby_count, 2);
+    EXPECT(change.standbys[0] == 4 && change.standbys[1] == 6);
 }
