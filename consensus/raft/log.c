@@ -320,7 +320,6 @@ void raft_log_reset(struct raft *r, uint64_t index, uint64_t term)
     log->last = index;
     log->durable = index;
     log->tail_first = index + 1;
-    log->slot_first = 0;
     log->conf_floor = 0;
     log->conf_count = 0;
     for (uint32_t i = 0; i < log->token_ring.count; i++) {

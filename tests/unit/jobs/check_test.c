@@ -115,6 +115,8 @@ BROKEN(more_checkpoints_than_are_kept_panic, "checkpoint_keep", UNIT(trained, un
 BROKEN(fewer_checkpoints_than_are_told_panic, "tally->checkpoints",
        UNIT(trained, unit.checkpoints = 2))
 BROKEN(a_miscounted_state_panics, "job->units_in[i]", JOB(running, job.units_in[JOBS_STOPPED]++))
+BROKEN(a_miscounted_first_state_panics, "job->units_in[i]",
+       JOB(running, job.units_in[JOBS_WAITING]++))
 BROKEN(an_open_job_that_ended_panics, "job->end_us == 0", JOB(running, job.end_us = 5))
 BROKEN(a_job_that_ended_with_open_units_panics, "(open == 0) == ended",
        JOB(running, job.state = JOBS_STOPPED))
@@ -199,7 +201,9 @@ BROKEN(miscounted_open_units_panic, "tx.meta.open_units", META(counts.open_units
 BROKEN(miscounted_models_panic, "tx.meta.models", META(counts.models++))
 BROKEN(miscounted_sets_panic, "tx.meta.datasets", META(counts.datasets++))
 BROKEN(miscounted_sessions_panic, "tx.meta.sessions", META(counts.sessions++))
-BROKEN(miscounted_states_panic, "tx.meta.jobs_in", META(counts.jobs_in[JOBS_FAILED]++))
+BROKEN(miscounted_failed_jobs_panic, "tx.meta.jobs_in", META(counts.jobs_in[JOBS_FAILED]++))
+BROKEN(miscounted_waiting_jobs_panic, "tx.meta.jobs_in", META(counts.jobs_in[JOBS_WAITING]++))
+BROKEN(miscounted_stopped_jobs_panic, "tx.meta.jobs_in", META(counts.jobs_in[JOBS_STOPPED]++))
 BROKEN(a_digest_of_other_rows_panics, "tx.meta.digest", META(counts.digest++))
 BROKEN(a_row_that_no_digest_knows_panics, "tx.meta.digest",
        put(jobs_row_name('l', "other"), jobs_row_put_number(buffer, 1)))

@@ -350,7 +350,9 @@ TEST(every_code_and_state_has_a_name_and_a_sentence)
         EXPECT(strlen(jobs_code_name(i)) > 0 && strlen(jobs_code_text(i)) > 0);
     }
     EXPECT_STR(jobs_code_name(JOBS_CODE_COUNT), "UNKNOWN");
+    EXPECT_STR(jobs_code_text(JOBS_CODE_COUNT), "?");
     EXPECT_STR(jobs_code_text(999), "?");
+    EXPECT_STR(jobs_state_name(JOBS_STATE_COUNT), "?");
     EXPECT_STR(jobs_state_name(JOBS_STOPPING), "stopping");
     EXPECT_STR(jobs_state_name(99), "?");
 }

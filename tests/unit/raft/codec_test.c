@@ -220,6 +220,29 @@ TEST(every_configuration_that_breaks_a_rule_is_corrupt)
     EXPECT_EQ(decoded(&bad[10], &out), SH_OK);
 }
 
+TEST(configurations_are_equal_only_in_all_their_parts)
+{
+    struct raft_conf one = joint_conf();
+    struct raft_conf others[10];
+    for (uint32_t i = 0; i < SH_COUNT(others); i++) {
+        others[i] = one;
+        EXPECT(raft_conf_equal(&one, &others[i]));
+    }
+    others[0].voters[1] = 9;
+    others[1].outgoing[2] = 9;
+    others[2].learners[1] = 9;
+    others[3].learners_next[1] = 9;
+    others[4].auto_leave = false;
+    others[5].voter_count--;
+    others[6].outgoing_count--;
+    others[7].learner_count--;
+    others[8].learner_next_count--;
+    others[9].learners[RAFT_LEARNERS_MAX - 1] = 9;
+    for (uint32_t i = 0; i < SH_COUNT(others); i++) {
+        EXPECT(!raft_conf_equal(&one, &others[i]));
+    }
+}
+
 TEST(a_configuration_holds_as_many_as_it_may_and_no_more)
 {
     struct raft_conf conf = {.voter_count = RAFT_VOTERS_MAX, .learner_count = RAFT_LEARNERS_MAX};
@@ -430,4 +453,28 @@ TEST(a_message_holds_as_many_entries_as_it_may_and_fits_its_bound)
     EXPECT_EQ(raft_msg_decode(bytes, size, got, RAFT_MSG_ENTRIES_MAX, &back), SH_OK);
     EXPECT_EQ(got[5].index, 0); /* where they will stand the leader says */
     free(bytes);
+}
+
+TEST_DIES(a_configuration_that_breaks_a_rule_is_not_encoded, "ids[i]")
+{
+    struct raft_conf conf = {.voters = {2, 1}, .voter_count = 2};
+    uint8_t bytes[RAFT_CONF_BYTES_MAX];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    raft_conf_encode(&conf, &w);
+}
+
+TEST_DIES(a_change_without_a_kind_is_not_encoded, "type")
+{
+    struct raft_conf_change change = {.count = 1};
+    uint8_t bytes[RAFT_CHANGE_BYTES_MAX];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    raft_conf_change_encode(&change, &w);
+}
+
+TEST_DIES(a_configuration_without_room_is_not_cut, "full")
+{
+    struct raft_conf conf = {.voters = {1, 2}, .voter_count = 2};
+    uint8_t bytes[16];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    raft_conf_encode(&conf, &w);
 }

@@ -558,3 +558,62 @@ TEST(every_other_voter_is_asked_and_nobody_else)
         EXPECT(ask == NULL || (ask->term == 1 && ask->index == 0 && !ask->force));
     }
 }
+
+/* Votes say what is committed. 2 runs with an entry that it does not know to be. */
+TEST(whoever_runs_learns_what_is_committed_and_stops_for_a_change_only)
+{
+    static const struct {
+        bool change;
+        uint64_t commit;
+        uint64_t term; /* there */
+        uint64_t then; /* what 2 knows to be committed */
+        bool stops;
+    } rows[] = {{false, 2, 1, 2, false}, {true, 2, 1, 2, true},  {true, 1, 1, 1, false},
+                {true, 2, 2, 1, false},  {true, 3, 1, 1, false}, {true, 0, 0, 1, false}};
+    for (uint32_t i = 0; i < SH_COUNT(rows); i++) {
+        struct net *net = net_three();
+        if (rows[i].change) {
+            EXPECT_EQ(net_change(net, 1, RAFT_AUTO, RAFT_ADD_LEARNER, 5), SH_OK);
+        } else {
+            EXPECT_EQ(net_propose(net, 1, "a"), SH_OK);
+        }
+        net_drop_to(net, 3);
+        while (net->pool_count > 0) {
+            (void)net_deliver_at(net, net->pool_count - 1, false);
+        }
+        write_all(net, 2);
+        net_drop_to(net, 0);
+        forget(net, 2, false);
+        net_campaign(net, 2);
+        struct raft_msg no = {.type = RAFT_MSG_PREVOTE_RESP, .from = 3, .term = 1, .reject = true};
+        no.commit = rows[i].commit;
+        no.ctx = rows[i].term;
+        net->committed = 2; /* by 1 and 2, had the answer arrived */
+        net->chain_at[2] = net->nodes[2].live.entries[2].chain;
+        net->term_at[2] = 1;
+        give(net, 2, no);
+        EXPECT_EQ(core(net, 2)->commit, rows[i].then);
+        EXPECT_EQ(core(net, 2)->role == RAFT_FOLLOWER, rows[i].stops);
+        EXPECT_EQ(core(net, 2)->term, 1);
+    }
+}
+
+TEST(nobody_runs_that_cannot_lead)
+{
+    for (uint32_t i = 0; i < 5; i++) {
+        struct net *net = net_three();
+        struct raft *r = core(net, 2);
+        forget(net, 2, false);
+        r->term = i == 1 ? RAFT_NUMBER_MAX : i == 2 ? RAFT_NUMBER_MAX - 1 : r->term;
+        r->install_token = i == 3 ? r->log.token_issued + 1 : 0; /* a snapshot is under way */
+        r->config.pre_vote = i != 4;
+        struct raft_event event = {.type = RAFT_CAMPAIGN, .now = net->now};
+        struct raft_update u;
+        raft_step(r, &event, &u);
+        bool runs = i != 1 && i != 3;
+        EXPECT_EQ(u.message_count, runs ? 2 : 0);
+        EXPECT(!runs || u.messages[0].type == (i == 4 ? RAFT_MSG_VOTE : RAFT_MSG_PREVOTE));
+        EXPECT_EQ(r->role == RAFT_FOLLOWER, !runs);
+        EXPECT_EQ(raft_promotable(r), i != 3);
+    }
+}

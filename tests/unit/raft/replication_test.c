@@ -565,3 +565,94 @@ TEST(what_is_committed_is_applied_only_as_far_as_it_is_on_disk)
     EXPECT_EQ(net->nodes[2].told.apply_to, 2);
     EXPECT_EQ(core(net, 2)->applied, 2);
 }
+
+TEST(an_append_that_comes_again_is_acknowledged_to_its_end)
+{
+    struct net *net = net_three();
+    struct raft_entry entries[3];
+    for (uint64_t i = 0; i < 3; i++) {
+        entries[i] = (struct raft_entry){.term = 1, .index = i + 2};
+    }
+    struct raft_msg m = {.type = RAFT_MSG_APP, .from = 1, .term = 1, .index = 1, .log_term = 1};
+    m.entries = entries;
+    m.entry_count = 2;
+    m.commit = 1;
+    m.to = 2;
+    struct raft_event event = {.type = RAFT_RECEIVE, .now = net->now};
+    event.message = &m;
+    struct raft_update u;
+    for (uint32_t again = 0; again < 2; again++) {
+        raft_step(core(net, 2), &event, &u);
+        EXPECT_EQ(u.append_count, again == 0 ? 2 : 0);
+        EXPECT(u.message_count == 1 && u.messages[0].index == 3 && !u.messages[0].reject);
+    }
+    m.commit = 9; /* only what the message vouches for */
+    raft_step(core(net, 2), &event, &u);
+    EXPECT_EQ(u.commit, 3);
+    m.index = 3;
+    m.entries = &entries[2];
+    m.entry_count = 1;
+    raft_step(core(net, 2), &event, &u);
+    EXPECT(u.append_count == 1 && u.append[0].index == 4 && u.commit == 4);
+    EXPECT_EQ(u.messages[0].index, 4);
+    m.index = 0; /* behind what is committed: told how far we are */
+    m.log_term = 0;
+    m.entry_count = 0;
+    raft_step(core(net, 2), &event, &u);
+    EXPECT(u.message_count == 1 && u.messages[0].index == 4 && !u.messages[0].reject);
+}
+
+TEST(a_status_tells_of_the_members_and_of_nobody_else)
+{
+    static const struct raft_peer_status nobody;
+    struct net *net = net_three();
+    struct raft_status status = net_status(net, 1);
+    EXPECT_EQ(status.peer_count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        EXPECT_EQ(status.peers[i].id, i + 1);
+        EXPECT(status.peers[i].match == 1 && status.peers[i].next == 2);
+    }
+    EXPECT_MEM(&status.peers[3], &nobody, sizeof nobody);
+    status = net_status(net, 2); /* who follows knows of nobody's progress */
+    EXPECT_EQ(status.peer_count, 0);
+    EXPECT_MEM(&status.peers[0], &nobody, sizeof nobody);
+}
+
+TEST(a_refusal_is_followed_to_where_the_logs_may_agree)
+{
+    static const uint64_t terms[] = {1, 1, 3, 3, 5, 5};
+    static const struct {
+        uint64_t hint;
+        uint64_t log_term; /* there; 0: not known */
+        uint64_t next;
+    } rows[] = {{3, 0, 4}, {5, 3, 5}, {5, 4, 5}, {4, 2, 3}, {6, 5, 6}, {3, 3, 4}, {5, 9, 6}};
+    for (uint32_t i = 0; i < SH_COUNT(rows); i++) {
+        struct net *net = net_group(3, 0x0e, 0);
+        net_crash(net, 1);
+        net_set_log(net, 1, terms, SH_COUNT(terms), 5);
+        net_start(net, 1);
+        net_campaign(net, 1);
+        for (uint32_t k = 0; k < 200 && net_leader(net) == 0; k++) {
+            for (uint64_t id = 1; id <= 3; id++) {
+                net_write_one(net, id);
+            }
+            if (net->pool_count > 0) {
+                (void)net_deliver_at(net, net->pool_count - 1, false);
+            }
+        }
+        struct raft_peer *p = raft_peer_of(&core(net, 1)->peers, 2);
+        p->next = 7;
+        p->flow_paused = true;
+        struct raft_msg no = {.type = RAFT_MSG_APP_RESP, .from = 2, .term = 6, .index = 6};
+        no.reject = true;
+        no.hint = rows[i].hint;
+        no.log_term = rows[i].log_term;
+        no.to = 1;
+        struct raft_event event = {.type = RAFT_RECEIVE, .now = net->now};
+        event.message = &no;
+        struct raft_update u;
+        raft_step(core(net, 1), &event, &u);
+        EXPECT_EQ(p->next, rows[i].next);
+        EXPECT_EQ(p->state, RAFT_PROBE);
+    }
+}

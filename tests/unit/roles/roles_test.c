@@ -173,8 +173,13 @@ TEST(the_number_of_voters_is_odd_and_bounded)
     }
     EXPECT_EQ(roles_voters_target(1000, 5), 5);
     EXPECT_EQ(roles_voters_target(1000, 3), 3);
+    EXPECT_EQ(roles_voters_target(1000, 1), 1);
+    EXPECT_EQ(roles_voters_target(8, 7), 5);
+    EXPECT_EQ(roles_voters_target(9, 7), 7);
     EXPECT_STR(roles_cause_text(ROLES_CAUSE_NONE), "nothing to change");
-    EXPECT_STR(roles_cause_text(99), "?");
+    EXPECT_STR(roles_cause_text(ROLES_CAUSE_COUNT - 1),
+               "a better voter takes the place of another");
+    EXPECT_STR(roles_cause_text(ROLES_CAUSE_COUNT), "?");
 }
 
 TEST(a_learner_that_never_acknowledged_anything_does_not_vote_in_a_short_log)
@@ -518,4 +523,23 @@ TEST(standbys_are_the_two_learners_that_would_vote_next)
     change = look(nodes, 7, "1 2 3", "4 5 6 7");
     EXPECT_EQ(change.standby_count, 2);
     EXPECT(change.standbys[0] == 4 && change.standbys[1] == 6);
+}
+
+TEST(a_better_voter_is_wished_for_only_while_all_voters_are_well)
+{
+    struct roles_node nodes[4];
+    (void)nodes_of("1 2 3 4", nodes);
+    nodes[1].domain = 7;
+    nodes[2].domain = 7;
+    nodes[3].domain = 8; /* where nobody votes yet */
+    EXPECT_EQ(look(nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_WISH);
+    nodes[1].match = 10; /* behind */
+    EXPECT_EQ(look(nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_NONE);
+    nodes[1].match = 1000;
+    nodes[2].presence = ROLES_DEAD; /* for a moment */
+    nodes[2].since_us = NOW - 5;
+    EXPECT_EQ(look(nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_NONE);
+    nodes[2].presence = ROLES_ALIVE;
+    nodes[3].presence = ROLES_LEAVING; /* and there is one to be had */
+    EXPECT_EQ(look(nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_NONE);
 }
