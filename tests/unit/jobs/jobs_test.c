@@ -103,7 +103,9 @@ TEST(a_name_belongs_to_one_agent_until_it_is_removed)
     EXPECT_CODE(world_admit(&w, 2, "n1"), JOBS_CODE_NODE_NAME_TAKEN);
     EXPECT_DONE(world_remove(&w, 1));
     EXPECT_EQ(w.result.handle, 1);
+    EXPECT(w.result.nodes_changed);
     EXPECT_CODE(world_remove(&w, 1), JOBS_CODE_NODE_UNKNOWN);
+    EXPECT(!w.result.nodes_changed);
     EXPECT_DONE(world_admit(&w, 3, "n1"));
     EXPECT_DONE(world_admit(&w, 1, "back"));
     EXPECT_EQ(w.result.handle, w.index); /* never the old handle */
@@ -725,5 +727,47 @@ TEST(an_agent_that_opens_its_session_sweeps_one_that_expired)
     EXPECT_DONE(world_session(&w, 2, 6)); /* another life */
     EXPECT(!w.result.duplicate && w.result.handle == w.index);
     EXPECT_EQ(jobs_session_get(w.t, w.index - 1, &s), SH_ERR_NOT_FOUND);
+    world_free(&w);
+}
+
+TEST(a_command_that_comes_again_is_answered_as_the_first_time)
+{
+    cluster(2);
+    EXPECT_DONE(world_session(&w, 1, 5));
+    w.session = w.result.handle;
+    w.number = 1;
+    EXPECT_DONE(world_train(&w, "net"));
+    struct wire_unit unit = w.result.unit;
+    w.number = 2;
+    EXPECT_DONE(world_place(&w, unit, 1, 2));
+    struct wire_fence fence = w.result.fence;
+    w.number = 3;
+    EXPECT_DONE(world_commit(&w, unit, fence, 1, false));
+    EXPECT(!w.result.replayed);
+    for (unsigned i = 0; i < 2; i++) {
+        EXPECT_DONE(world_apply(&w));
+        EXPECT(w.result.replayed && !w.result.duplicate && w.result.model_version == 1);
+        EXPECT(wire_unit_equal(w.result.unit, unit));
+        EXPECT(wire_fence_equal(w.result.fence, fence));
+    }
+    w.number = 4;
+    EXPECT_DONE(world_apply(&w)); /* the same words as a new command: a repetition in itself */
+    EXPECT(w.result.duplicate && !w.result.replayed);
+    EXPECT_DONE(world_apply(&w));
+    EXPECT(w.result.duplicate && w.result.replayed);
+    w.number = 5;
+    EXPECT_CODE(world_stop(&w, unit.job), JOBS_CODE_JOB_FINISHED);
+    EXPECT_CODE(world_apply(&w), JOBS_CODE_JOB_FINISHED);
+    EXPECT(w.result.replayed);
+    w.number = 6;
+    EXPECT_DONE(world_admit(&w, 3, "n3"));
+    EXPECT_DONE(world_apply(&w));
+    EXPECT(w.result.replayed && w.result.handle == w.index - 1);
+    w.number = 1 + JOBS_SESSION_SLOTS; /* the slot of the first */
+    EXPECT_DONE(world_noop(&w, "work", 1));
+    w.number = 1;
+    EXPECT_CODE(world_apply(&w), JOBS_CODE_NUMBER_OLD);
+    EXPECT(!w.result.replayed);
+    EXPECT_EQ(w.result.err, SH_ERR_STALE);
     world_free(&w);
 }

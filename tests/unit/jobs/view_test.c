@@ -108,8 +108,11 @@ TEST(a_data_set_that_no_agent_holds_frees_its_name)
     EXPECT_DONE(world_dataset(&w, 1, "birds", 1));
     EXPECT_DONE(world_dataset(&w, 2, "birds", 1));
     EXPECT_DONE(world_dataset_remove(&w, 1, "birds"));
+    EXPECT(w.result.datasets_changed);
     EXPECT_CODE(world_dataset_remove(&w, 1, "birds"), JOBS_CODE_DATASET_UNKNOWN);
+    EXPECT(!w.result.datasets_changed);
     EXPECT_DONE(world_dataset_remove(&w, 2, "birds"));
+    EXPECT(w.result.datasets_changed);
     EXPECT_CODE(world_dataset_remove(&w, 2, "birds"), JOBS_CODE_DATASET_UNKNOWN);
     EXPECT_DONE(world_dataset(&w, 2, "birds", 2));
     struct jobs_dataset sets[2];

@@ -656,3 +656,57 @@ TEST(a_refusal_is_followed_to_where_the_logs_may_agree)
         EXPECT_EQ(p->state, RAFT_PROBE);
     }
 }
+
+TEST(a_snapshot_is_put_in_place_where_it_brings_something_to_a_member)
+{
+    static const struct {
+        uint64_t index;
+        uint64_t term;
+        uint64_t me; /* 2 votes, 4 learns, 9: none of it */
+        bool installs;
+        uint64_t answer;
+    } rows[] = {{9, 1, 2, true, 9},  {9, 1, 4, true, 9},  {9, 1, 9, false, 1},
+                {1, 1, 2, false, 1}, {3, 1, 2, false, 3}, {3, 1, 9, false, 1},
+                {2, 3, 2, true, 2},  {9, 4, 2, false, 0}, {0, 1, 2, false, 0}};
+    for (uint32_t i = 0; i < SH_COUNT(rows); i++) {
+        struct net *net = net_three();
+        EXPECT_EQ(net_propose(net, 1, "a"), SH_OK);
+        EXPECT_EQ(net_propose(net, 1, "b"), SH_OK);
+        net_drop_to(net, 3);
+        while (net->pool_count > 0) {
+            (void)net_deliver_at(net, net->pool_count - 1, false);
+        }
+        struct raft *r = core(net, 2);
+        EXPECT(r->log.last == 3 && r->commit == 1);
+        struct raft_msg m = {.type = RAFT_MSG_SNAP, .from = 1, .to = 2, .term = 3};
+        m.snapshot = (struct raft_snapshot){.index = rows[i].index, .term = rows[i].term};
+        m.snapshot.conf = (struct raft_conf){.voters = {1, 3}, .voter_count = 2};
+        if (rows[i].me == 2) {
+            m.snapshot.conf =
+                (struct raft_conf){.voters = {1, 2, 3}, .voter_count = 3, .learner_count = 0};
+        } else if (rows[i].me == 4) {
+            m.snapshot.conf.learners[0] = 2;
+            m.snapshot.conf.learner_count = 1;
+        }
+        struct raft_event event = {.type = RAFT_RECEIVE, .now = net->now};
+        event.message = &m;
+        struct raft_update u;
+        raft_step(r, &event, &u);
+        raft_check(r);
+        EXPECT_EQ(u.install, rows[i].installs);
+        EXPECT_EQ(u.message_count, rows[i].answer != 0);
+        EXPECT(rows[i].answer == 0 || u.messages[0].index == rows[i].answer);
+        EXPECT_EQ(u.conf_changed, rows[i].installs);
+        EXPECT_EQ(r->install_token != 0, rows[i].installs);
+        if (rows[i].installs) {
+            EXPECT(u.snapshot.index == rows[i].index && u.commit == rows[i].index);
+            EXPECT(r->log.first == rows[i].index + 1 && r->log.last == rows[i].index);
+            EXPECT(!raft_promotable(r)); /* until it is in place */
+            event = (struct raft_event){.type = RAFT_PERSISTED, .now = net->now};
+            event.token = u.token;
+            raft_step(r, &event, &u);
+            EXPECT_EQ(r->applied, rows[i].index);
+            EXPECT_EQ(raft_promotable(r), rows[i].me == 2);
+        }
+    }
+}
