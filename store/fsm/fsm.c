@@ -207,6 +207,11 @@ uint64_t fsm_applied_index(const struct fsm *fsm)
     return fsm->index;
 }
 
+enum sh_err fsm_health(const struct fsm *fsm)
+{
+    return kv_health(fsm->rows.kv);
+}
+
 /* ---- views ---- */
 
 static bool view_get(void *ctx, struct sh_span key, struct sh_span *value)
@@ -288,7 +293,7 @@ enum sh_err fsm_view_applied(struct fsm_view *view, struct fsm_applied *out)
     return err == SH_OK ? fsm_record_conf(&view->rows, out) : err;
 }
 
-size_t fsm_view_scan(struct fsm_view *view, uint8_t *out, size_t size)
+size_t fsm_view_scan(struct fsm_view *view, uint8_t *out, size_t size, size_t enough)
 {
     struct sh_writer w = sh_writer_over(out, size);
     struct sh_span key;
@@ -296,7 +301,7 @@ size_t fsm_view_scan(struct fsm_view *view, uint8_t *out, size_t size)
     SH_CHECK_CMP(size, >=, FSM_CHUNK_BYTES_MIN);
     struct sh_span from = fsm_key_name(&view->next);
     bool more = fsm_rows_seek(&view->rows, from, KV_ALL, false, &key, &value);
-    while (more && 8 + key.size + value.size <= w.size - w.used) {
+    while (more && w.used < enough && 8 + key.size + value.size <= w.size - w.used) {
         sh_put_u32(&w, (uint32_t)key.size);
         sh_put_u32(&w, (uint32_t)value.size);
         sh_put_bytes(&w, key.at, key.size);

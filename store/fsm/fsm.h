@@ -61,6 +61,8 @@ SH_MUST_USE enum sh_err fsm_commit(struct fsm *fsm, uint64_t index, uint64_t ter
                                    uint64_t conf_index, struct sh_span conf, bool sync);
 void fsm_abort(struct fsm *fsm);
 uint64_t fsm_applied_index(const struct fsm *fsm); /* owner only */
+/* Not OK: a write to the store has failed, whosever it was, and it takes no more. Any thread. */
+enum sh_err fsm_health(const struct fsm *fsm);
 
 /* ---- one consistent state, read-only, for any thread ---- */
 
@@ -73,10 +75,10 @@ uint64_t fsm_view_index(const struct fsm_view *view); /* applied index that it s
 SH_MUST_USE enum sh_err fsm_view_applied(struct fsm_view *view, struct fsm_applied *out);
 
 /* Rows in key order as a stream of chunks: the body of a snapshot. Fills out (size >=
- * FSM_CHUNK_BYTES_MIN) with as many whole rows as fit, beginning after the rows given before;
- * returns the bytes used, 0 when all rows have been given. A row: u32 key size, u32 value size,
- * key, value. */
-size_t fsm_view_scan(struct fsm_view *view, uint8_t *out, size_t size);
+ * FSM_CHUNK_BYTES_MIN) with whole rows, beginning after the rows given before, until enough bytes
+ * are used or the next row does not fit; returns the bytes used, 0 when all rows have been given. A
+ * row: u32 key size, u32 value size, key, value. */
+size_t fsm_view_scan(struct fsm_view *view, uint8_t *out, size_t size, size_t enough);
 
 /* Takes the next row of a chunk; the spans borrow it. False at its end; where the bytes are damaged
  * chunk->bad is set then (sh_reader_end answers CORRUPT). */

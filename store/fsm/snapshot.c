@@ -29,6 +29,7 @@ struct fsm_out {
     uint32_t number; /* of the next chunk */
     bool ended;
     struct tally tally;
+    size_t enough; /* bytes of rows in a chunk */
     uint8_t *rows; /* ROWS_BYTES */
 };
 
@@ -91,6 +92,7 @@ enum sh_err fsm_out_open(struct fsm *fsm, uint64_t id, uint32_t schema, struct f
     }
     o->id = id;
     o->schema = schema;
+    o->enough = ROWS_BYTES;
     o->rows = malloc(ROWS_BYTES);
     sh_blake2b_start(&o->tally.digest, SH_DIGEST_BYTES);
     enum sh_err err = o->rows == NULL ? SH_ERR_NO_MEMORY : fsm_view_open(fsm, &o->view);
@@ -112,6 +114,12 @@ void fsm_out_close(struct fsm_out *out)
         free(out->rows);
         free(out);
     }
+}
+
+void fsm_out_pace(struct fsm_out *out, size_t bytes)
+{
+    SH_CHECK_CMP(bytes, >, 0);
+    out->enough = bytes;
 }
 
 static void put_head(const struct fsm_out *o, struct sh_writer *w)
@@ -150,7 +158,8 @@ size_t fsm_out_next(struct fsm_out *out, uint8_t *bytes)
     if (out->ended) {
         return 0;
     }
-    size_t rows = out->number > 0 ? fsm_view_scan(out->view, out->rows, ROWS_BYTES) : 0;
+    size_t rows =
+        out->number > 0 ? fsm_view_scan(out->view, out->rows, ROWS_BYTES, out->enough) : 0;
     enum chunk_kind kind = rows > 0 ? CHUNK_ROWS : CHUNK_END;
     kind = out->number == 0 ? CHUNK_HEAD : kind;
     struct sh_writer w = sh_writer_over(bytes, FSM_SNAPSHOT_CHUNK_MAX);

@@ -30,6 +30,8 @@ struct fsm_in;
 SH_MUST_USE enum sh_err fsm_out_open(struct fsm *fsm, uint64_t id, uint32_t schema,
                                      struct fsm_out **out);
 void fsm_out_close(struct fsm_out *out);
+/* Chunks end with the row that brings them to so many bytes; unless given, as many as fit. */
+void fsm_out_pace(struct fsm_out *out, size_t bytes);
 /* The next chunk into bytes (FSM_SNAPSHOT_CHUNK_MAX of them); its size, 0 when END was given. */
 size_t fsm_out_next(struct fsm_out *out, uint8_t *bytes);
 const struct fsm_applied *fsm_out_applied(const struct fsm_out *out);

@@ -71,7 +71,7 @@ static void read_fsm(struct kv *kv)
     for (size_t used = 1; used > 0;) {
         struct sh_span key;
         struct sh_span value;
-        used = fsm_view_scan(view, chunk, sizeof chunk);
+        used = fsm_view_scan(view, chunk, sizeof chunk, SIZE_MAX);
         struct sh_reader r = sh_reader_over(chunk, used);
         while (fsm_chunk_row(&r, &key, &value)) {
         }

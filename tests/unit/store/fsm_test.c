@@ -288,7 +288,7 @@ TEST(a_scan_gives_every_row_once_in_order_whatever_the_chunks)
     char last[SH_TABLE_KEY_MAX] = {0};
     size_t last_size = 0;
     for (;;) {
-        size_t used = fsm_view_scan(view, chunk, sizeof chunk);
+        size_t used = fsm_view_scan(view, chunk, sizeof chunk, SIZE_MAX);
         struct sh_reader r = sh_reader_over(chunk, used);
         struct sh_span key;
         struct sh_span bytes;

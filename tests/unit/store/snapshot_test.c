@@ -268,6 +268,27 @@ static enum sh_err after(struct fsm *fsm, const struct stream *s, uint32_t first
     return err;
 }
 
+TEST(chunks_are_as_small_as_is_asked_for_and_a_row_is_never_cut)
+{
+    enum { ENOUGH = 100 };
+    struct kv *kv = open_mem();
+    struct fsm *fsm = open_fsm(kv, NULL);
+    struct fsm_out *out = NULL;
+    static uint8_t chunk[FSM_SNAPSHOT_CHUNK_MAX];
+    uint32_t chunks = 0;
+    fill(fsm, 3);
+    EXPECT_EQ(fsm_out_open(fsm, 1, SCHEMA, &out), SH_OK);
+    fsm_out_pace(out, ENOUGH);
+    for (size_t size = 1; size > 0; chunks++) {
+        size = fsm_out_next(out, chunk);
+        EXPECT(size <= ENOUGH + VALUE + 64);
+    }
+    EXPECT(chunks > rows_at(3) / 2);
+    fsm_out_close(out);
+    fsm_close(fsm);
+    kv_close(kv);
+}
+
 TEST(what_is_not_the_next_chunk_of_the_stream_is_refused_and_leaves_nothing)
 {
     struct stream s;
