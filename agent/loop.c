@@ -553,15 +553,20 @@ static void end_step(struct loop *l, uint64_t now_us)
 
 /* ---- a turn ---- */
 
+static void end_with_store(struct loop *l, uint64_t now_us, const char *what, enum sh_err err)
+{
+    char text[KV_TEXT_BYTES];
+    kv_error_text(l->s->state, text);
+    journal_error("%s, stopping: %s: %s", what, sh_err_text(err), text);
+    end_with(l, now_us, err);
+}
+
 static void take_disk(struct loop *l, uint64_t now_us)
 {
     struct disk_done done;
     while (l->failure == SH_OK && queue_pop(disk_done_queue(l->s->disk), &done)) {
         if (done.err != SH_OK) {
-            char text[KV_TEXT_BYTES];
-            kv_error_text(l->s->state, text);
-            journal_error("writing the log failed, stopping: %s: %s", sh_err_text(done.err), text);
-            end_with(l, now_us, done.err);
+            end_with_store(l, now_us, "writing the log failed", done.err);
         } else {
             replica_disk_done(l->replica, now_us, &done);
         }
@@ -584,7 +589,11 @@ static void take_snapshots(struct loop *l, uint64_t now_us)
 {
     struct snapshots_event event;
     while (l->failure == SH_OK && queue_pop(snapshots_event_queue(l->s->snapshots), &event)) {
-        replica_snapshot_event(l->replica, now_us, &event);
+        if (event.kind == SNAPSHOTS_FAILED) {
+            end_with_store(l, now_us, "writing a snapshot failed", event.err);
+        } else {
+            replica_snapshot_event(l->replica, now_us, &event);
+        }
     }
 }
 

@@ -559,12 +559,26 @@ static bool next_order(struct snapshots *s, struct pull *p)
     return !stopping;
 }
 
+/* Nobody else may have anything to write, and so find out: a member that waits for a snapshot gets
+ * nothing but heartbeats. */
+static bool store_failed(struct snapshots *s)
+{
+    struct snapshots_event event = {.kind = SNAPSHOTS_FAILED, .err = fsm_health(s->config.fsm)};
+    if (event.err != SH_OK) {
+        SH_MAY_FAIL(queue_push_wait(s->events, &event)); /* CANCELLED: the agent ends already */
+    }
+    return event.err != SH_OK;
+}
+
 static void *run(void *arg)
 {
     struct snapshots *s = arg;
     struct pull p = {0};
     while (next_order(s, &p)) {
         enum sh_err err = pull(s, &p);
+        if (err != SH_OK && store_failed(s)) {
+            return NULL;
+        }
         if (err != SH_OK && err != SH_ERR_CANCELLED && err != SH_ERR_STALE) {
             pause_us(s, SNAPSHOTS_BACKOFF_US);
         }

@@ -44,7 +44,8 @@ struct snapshots_config {
 
 enum snapshots_event_kind {
     SNAPSHOTS_STAGED, /* snapshot: pulled and whole; answer with snapshots_take or snapshots_drop */
-    SNAPSHOTS_SENT    /* node, ok: that agent has put one in place, or failed to */
+    SNAPSHOTS_SENT,   /* node, ok: that agent has put one in place, or failed to */
+    SNAPSHOTS_FAILED  /* err: the own store takes no more writes; the agent must stop */
 };
 
 struct snapshots_event {
@@ -52,6 +53,7 @@ struct snapshots_event {
     struct raft_snapshot snapshot;
     uint8_t node[SH_NODE_ID_BYTES];
     bool ok;
+    enum sh_err err;
 };
 
 SH_MUST_USE enum sh_err snapshots_open(struct snapshots **out,

@@ -176,6 +176,31 @@ TEST(ending_while_a_snapshot_is_fetched_leaves_the_old_tables)
     close_remote();
 }
 
+/* A member that waits for a snapshot has nothing else to write: nobody would notice. */
+TEST(a_store_that_fails_under_a_snapshot_is_told_to_the_loop)
+{
+    struct snapshots_event event = {.kind = SNAPSHOTS_STAGED};
+    replica_rig_open();
+    open_remote();
+    replica_rig_open_core();
+    struct pollfd fd = {.fd = queue_fd(disk_done_queue(replica_rig.disk)), .events = POLLIN};
+    replica_rig_receive(COORDINATOR, replica_rig_heartbeat(5)); /* a handle and a term: written, */
+    EXPECT_EQ(poll(&fd, 1, 10000), 1);
+    kv_mem_fail(replica_rig.kv, 2, SH_ERR_NO_SPACE, false); /* and the last that is */
+    offer();
+    fd.fd = queue_fd(snapshots_event_queue(replica_rig.snapshots));
+    EXPECT_EQ(poll(&fd, 1, 10000), 1);
+    EXPECT(queue_pop(snapshots_event_queue(replica_rig.snapshots), &event));
+    EXPECT_EQ(event.kind, SNAPSHOTS_FAILED);
+    EXPECT_EQ(event.err, SH_ERR_NO_SPACE);
+    replica_rig_close_core();
+    kv_mem_crash(replica_rig.kv, UINT32_MAX);
+    replica_rig_open_core();
+    EXPECT_EQ(rows_in_tables(), 0);
+    replica_rig_close();
+    close_remote();
+}
+
 /* ---- what another agent may ask ---- */
 
 /* The answer of the remote agent; the reply lies in reply. */
