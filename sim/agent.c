@@ -84,11 +84,13 @@ void sim_agent_free(struct sim_agent *a)
     while (a->disk.first != NULL) {
         struct sim_write *w = a->disk.first;
         a->disk.first = w->next;
+        sim_install_free(w->install);
         free(w);
     }
     for (uint32_t i = 0; i < a->backlog_count; i++) {
         free(a->backlog[i].body);
     }
+    sim_snapshots_abandon(a);
     if (a->fsm != NULL) {
         fsm_close(a->fsm);
         wal_close(a->wal);
@@ -204,6 +206,7 @@ static void forget_life(struct sim *sim, struct sim_agent *a)
     a->work_due_us = UINT64_MAX;
     a->work_left_out = false;
     a->proposal_next = sh_rng_u64(&sim->rng) | 1;
+    a->call_next = sh_rng_u64(&sim->rng) >> 1;
     a->timer_at = UINT64_MAX;
 }
 
@@ -306,6 +309,8 @@ void sim_agent_arm(struct sim *sim, struct sim_agent *a)
     due = least(due, sim_proposals_deadline(a));
     due = least(due, sim_planner_deadline(a));
     due = least(due, sim_work_deadline(a));
+    due = least(due, sim_streams_deadline(a));
+    due = least(due, sim_snapshots_deadline(a));
     uint64_t at = sim_world(a, due);
     at = at < sim->now_us ? sim->now_us : at;
     if (at < a->timer_at) {
@@ -333,4 +338,6 @@ void sim_agent_timer(struct sim *sim, struct sim_agent *a)
         sim_planner_wake(sim, a);
     }
     sim_work_tick(sim, a);
+    sim_streams_tick(sim, a);
+    sim_snapshots_tick(sim, a);
 }

@@ -8,20 +8,27 @@
 
 enum { APPLY_US = 60, TOLD_US = 20 }; /* means: a thread wakes, and another one */
 
-static void later(struct sim *sim, struct sim_agent *a, uint64_t mean, enum sim_event_kind kind,
-                  uint64_t arg)
+static void later_with(struct sim *sim, struct sim_agent *a, uint64_t mean,
+                       enum sim_event_kind kind, uint64_t arg, void *body)
 {
     sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + 1 + sim_about(sim, mean),
                                                    .who = a->number,
                                                    .life = a->life,
                                                    .kind = kind,
-                                                   .arg = arg});
+                                                   .arg = arg,
+                                                   .body = body});
+}
+
+static void later(struct sim *sim, struct sim_agent *a, uint64_t mean, enum sim_event_kind kind,
+                  uint64_t arg)
+{
+    later_with(sim, a, mean, kind, arg, NULL);
 }
 
 static void wake(struct sim *sim, struct sim_agent *a)
 {
     struct sim_apply *p = &a->apply;
-    if (!p->waking && !p->conf_waiting && !p->failed && p->applied < p->target) {
+    if (!p->waking && !p->conf_waiting && !p->failed && !p->hold && p->applied < p->target) {
         p->waking = true;
         later(sim, a, APPLY_US, SIM_EV_APPLY, 0);
     }
@@ -159,7 +166,7 @@ void sim_apply_event(struct sim *sim, struct sim_agent *a)
     struct sim_apply *p = &a->apply;
     uint32_t count = 0;
     p->waking = false;
-    if (sim_gap(sim, a, SIM_GAP_APPLYING)) {
+    if (p->hold || sim_gap(sim, a, SIM_GAP_APPLYING)) {
         return;
     }
     enum sh_err err = wal_read(a->wal, p->applied + 1, p->target + 1, s->wal, SIM_BATCH_ENTRIES,
@@ -175,9 +182,15 @@ void sim_apply_event(struct sim *sim, struct sim_agent *a)
     if (run > 0) {
         apply_run(sim, a, run);
     } else {
-        sim_check_apply(&sim->check, a->number, &s->wal[0]);
+        struct sim_change *change = sim_zeroed(1, sizeof *change);
+        SH_CHECK_CMP(s->wal[0].bytes.size, <=, sizeof change->bytes);
+        change->term = s->wal[0].term;
+        change->size = (uint32_t)s->wal[0].bytes.size;
+        for (uint32_t i = 0; i < change->size; i++) {
+            change->bytes[i] = s->wal[0].bytes.at[i];
+        }
         p->conf_waiting = true;
-        later(sim, a, TOLD_US, SIM_EV_CONF, p->applied + 1);
+        later_with(sim, a, TOLD_US, SIM_EV_CONF, p->applied + 1, change);
     }
 }
 
@@ -187,27 +200,22 @@ static void say_conf(struct sim *sim, const struct raft_conf *conf)
              conf->learner_count, raft_conf_joint(conf) ? ", changing" : "");
 }
 
-static void apply_conf(struct sim *sim, struct sim_agent *a, uint64_t index)
+void sim_apply_conf(struct sim *sim, struct sim_agent *a, uint64_t index,
+                    const struct sim_change *change)
 {
-    struct sim_scratch *s = sim->scratch;
-    uint32_t count = 0;
-    enum sh_err err =
-        wal_read(a->wal, index, index + 1, s->wal, 1, s->read, SIM_READ_BYTES, &count);
-    if (err != SH_OK) {
-        fail(sim, a, err);
+    struct wal_entry entry = {.index = index,
+                              .term = change->term,
+                              .type = RAFT_ENTRY_CONF,
+                              .bytes = {.at = change->bytes, .size = change->size}};
+    struct raft_event event = {.type = RAFT_CONF_APPLIED, .now = sim_local(sim, a)};
+    event.conf.index = index;
+    event.conf.data = change->bytes;
+    event.conf.size = change->size;
+    if (a->apply.hold || a->apply.applied >= index) {
+        sim_replica_step(sim, a, &event); /* a snapshot has brought it meanwhile */
         return;
     }
-    struct wal_entry entry = s->wal[0];
-    uint8_t change[RAFT_CHANGE_BYTES_MAX];
-    SH_CHECK_CMP(entry.bytes.size, <=, sizeof change);
-    for (size_t i = 0; i < entry.bytes.size; i++) {
-        change[i] = entry.bytes.at[i];
-    }
-    struct raft_event event = {.type = RAFT_CONF_APPLIED};
-    event.conf.index = index;
-    event.conf.data = change;
-    event.conf.size = (uint32_t)entry.bytes.size;
-    event.now = sim_local(sim, a);
+    sim_check_apply(&sim->check, a->number, &entry);
     sim_replica_conf(sim, a, &event);
     if (sim_gap(sim, a, SIM_GAP_CONF_STEP)) {
         return;
@@ -223,8 +231,8 @@ static void apply_conf(struct sim *sim, struct sim_agent *a, uint64_t index)
     }
     sim_check_conf(&sim->check, a->number, index, conf);
     sim_check_applied(&sim->check, a->number, &entry, (struct sh_span){0}, &none, table);
-    err = fsm_commit(a->fsm, index, entry.term, index,
-                     (struct sh_span){.at = bytes, .size = w.used}, true);
+    enum sh_err err = fsm_commit(a->fsm, index, entry.term, index,
+                                 (struct sh_span){.at = bytes, .size = w.used}, true);
     if (err != SH_OK) {
         fail(sim, a, err);
         return;
@@ -240,13 +248,31 @@ static void apply_conf(struct sim *sim, struct sim_agent *a, uint64_t index)
     wake(sim, a);
 }
 
-void sim_apply_told(struct sim *sim, struct sim_agent *a, uint64_t index, bool conf)
+void sim_apply_told(struct sim *sim, struct sim_agent *a, uint64_t index)
 {
-    if (conf) {
-        apply_conf(sim, a, index);
-    } else {
-        struct raft_event event = {.type = RAFT_APPLIED, .index = index};
-        sim_replica_step(sim, a, &event);
-        sim_replica_begin(sim, a);
+    struct raft_event event = {.type = RAFT_APPLIED, .index = index};
+    sim_replica_step(sim, a, &event);
+    sim_snapshots_compact(sim, a, index);
+    sim_replica_begin(sim, a);
+}
+
+void sim_apply_hold(struct sim_agent *a)
+{
+    a->apply.hold = true;
+    a->apply.conf_waiting = false;
+}
+
+void sim_apply_resume(struct sim *sim, struct sim_agent *a)
+{
+    a->apply.hold = false;
+    later(sim, a, TOLD_US, SIM_EV_TOLD, a->apply.applied);
+    const struct sh_table *table = fsm_begin(a->fsm);
+    sim_learn_nodes(sim, a, table);
+    sim_work_replaced(sim, a, table);
+    fsm_abort(a->fsm);
+    if (!a->doomed) {
+        sim_planner_wake(sim, a);
     }
+    sim_reads_applied(sim, a);
+    wake(sim, a);
 }

@@ -56,6 +56,8 @@ static void draw(struct sim_chaos *c, struct sim *sim)
     sim_set_net(sim, &net);
     sim_set_disk(sim, &disk);
     sim_set_batch(sim, half(c) ? SIM_BATCH_MAX : UINT32_C(1) << between(c, 0, 3));
+    sim_set_log(sim, sh_rng_chance(&c->rng, 1, 4) ? SIM_LOG_MAX : UINT32_C(4) << between(c, 0, 5));
+    sim_set_piece(sim, UINT32_C(512) << between(c, 0, 5));
 }
 
 static uint32_t any(struct sim_chaos *c, const struct sim *sim)

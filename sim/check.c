@@ -52,6 +52,7 @@ void sim_check_init(struct sim_check *check)
     sim_ledger_init(&check->fences);
     sim_ledger_init(&check->fence_terms);
     sim_ledger_init(&check->commits);
+    sim_ledger_init(&check->contents);
     check->committed = calloc(FIRST_PLACES, sizeof *check->committed);
     check->cmd = calloc(1, sizeof *check->cmd);
     check->job = calloc(1, sizeof *check->job);
@@ -70,6 +71,7 @@ void sim_check_fini(struct sim_check *check)
     sim_ledger_fini(&check->fences);
     sim_ledger_fini(&check->fence_terms);
     sim_ledger_fini(&check->commits);
+    sim_ledger_fini(&check->contents);
     free(check->committed);
     free(check->acked);
     free(check->cmd);
@@ -282,8 +284,10 @@ static void commit_first(struct sim_check *check, const struct sim_view *v, uint
         check->committed = realloc(check->committed, check->capacity * sizeof *check->committed);
         SH_CHECK(check->committed != NULL);
     }
-    check->committed[index] = (struct sim_committed){
-        .term = v->live.at[index].term, .chain = v->live.at[index].chain, .in_term = term};
+    check->committed[index] = (struct sim_committed){.term = v->live.at[index].term,
+                                                     .chain = v->live.at[index].chain,
+                                                     .in_term = term,
+                                                     .conf = v->live.at[index].conf};
     check->last = index;
 }
 
@@ -312,11 +316,70 @@ static void check_commit(struct sim_check *check, uint32_t agent, const struct r
     v->commit = u->commit;
 }
 
+/* The log is as if it held all that was ever committed up to index. */
+static void log_snapshot(struct sim_log *log, const struct sim_check *check, uint64_t index)
+{
+    for (uint64_t i = 1; i <= index; i++) {
+        const struct sim_committed *c = &check->committed[i];
+        log_set(log, i, (struct sim_place){.term = c->term, .chain = c->chain, .conf = c->conf});
+    }
+    log->last = index;
+}
+
+static bool check_end(struct sim_check *check, uint32_t agent, uint64_t index, uint64_t term)
+{
+    if (index == 0 || index > check->last || check->committed[index].term != term) {
+        sim_check_fail(check,
+                       "agent %s takes a snapshot up to entry %" PRIu64 " of term %" PRIu64
+                       ", which was never committed",
+                       sim_name(agent), index, term);
+        return false;
+    }
+    return true;
+}
+
+/* Of the newest committed change up to index; 0: not known. */
+static uint64_t conf_hash(const struct sim_check *check, uint64_t index)
+{
+    while (index > 0 && !check->committed[index].conf) {
+        index--;
+    }
+    return check->committed[index].applied ? check->committed[index].result : 0;
+}
+
+static uint64_t hash_of_conf(const struct raft_conf *conf)
+{
+    uint8_t bytes[RAFT_CONF_BYTES_MAX];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    raft_conf_encode(conf, &w);
+    return sh_hash64(1, bytes, w.used) | 1;
+}
+
+static void check_snapshot(struct sim_check *check, uint32_t agent, const struct raft_update *u)
+{
+    struct sim_view *v = &check->views[agent];
+    uint64_t index = u->snapshot.index;
+    if (!check_end(check, agent, index, u->snapshot.term)) {
+        return;
+    }
+    if (index <= v->commit) {
+        sim_check_fail(check,
+                       "agent %s goes back to a snapshot of %" PRIu64 " behind its commit index",
+                       sim_name(agent), index);
+    }
+    if (hash_of_conf(&u->snapshot.conf) != conf_hash(check, index)) {
+        sim_check_fail(check, "agent %s takes a snapshot of %" PRIu64 " with another configuration",
+                       sim_name(agent), index);
+    }
+    log_snapshot(&v->live, check, index);
+    v->applied = index; /* nothing before it is applied any more */
+}
+
 void sim_check_update(struct sim_check *check, uint32_t agent, const struct raft_update *update)
 {
     struct sim_view *v = &check->views[agent];
     if (update->install) {
-        sim_check_fail(check, "agent %s installs a snapshot that nobody sent", sim_name(agent));
+        check_snapshot(check, agent, update);
     }
     if (update->term < v->term) {
         sim_check_fail(check, "agent %s goes back to term %" PRIu64, sim_name(agent), update->term);
@@ -395,6 +458,17 @@ void sim_check_message(struct sim_check *check, uint32_t agent, const struct raf
     }
 }
 
+static void write_hard(struct sim_check *check, uint32_t agent, const struct wal_hard *hard)
+{
+    struct sim_view *v = &check->views[agent];
+    if (hard->term < v->hard.term ||
+        (hard->term == v->hard.term && v->hard.vote != 0 && hard->vote != v->hard.vote)) {
+        sim_check_fail(check, "agent %s takes back its term or vote on disk (term %" PRIu64 ")",
+                       sim_name(agent), hard->term);
+    }
+    v->hard = *hard;
+}
+
 void sim_check_write(struct sim_check *check, uint32_t agent, const struct wal_hard *hard,
                      const struct wal_entry *entries, uint32_t count, bool synced)
 {
@@ -409,12 +483,16 @@ void sim_check_write(struct sim_check *check, uint32_t agent, const struct wal_h
         }
     }
     if (hard != NULL) {
-        if (hard->term < v->hard.term ||
-            (hard->term == v->hard.term && v->hard.vote != 0 && hard->vote != v->hard.vote)) {
-            sim_check_fail(check, "agent %s takes back its term or vote on disk (term %" PRIu64 ")",
-                           sim_name(agent), hard->term);
-        }
-        v->hard = *hard;
+        write_hard(check, agent, hard);
+    }
+}
+
+void sim_check_install(struct sim_check *check, uint32_t agent, uint64_t index, uint64_t term,
+                       const struct wal_hard *hard)
+{
+    if (check_end(check, agent, index, term)) {
+        log_snapshot(&check->views[agent].durable, check, index);
+        write_hard(check, agent, hard);
     }
 }
 
@@ -439,8 +517,10 @@ void sim_check_found(struct sim_check *check, uint32_t agent, const struct wal_h
     const struct sim_log *log = &check->views[agent].durable;
     sim_check_write(check, agent, hard, entries, count, true);
     for (uint64_t i = 1; i <= count; i++) {
-        check->committed[i] = (struct sim_committed){
-            .term = log->at[i].term, .chain = log->at[i].chain, .in_term = hard->term};
+        check->committed[i] = (struct sim_committed){.term = log->at[i].term,
+                                                     .chain = log->at[i].chain,
+                                                     .in_term = hard->term,
+                                                     .conf = log->at[i].conf};
     }
     check->last = count;
 }
@@ -448,11 +528,8 @@ void sim_check_found(struct sim_check *check, uint32_t agent, const struct wal_h
 void sim_check_conf(struct sim_check *check, uint32_t agent, uint64_t index,
                     const struct raft_conf *conf)
 {
-    uint8_t bytes[RAFT_CONF_BYTES_MAX];
-    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
-    raft_conf_encode(conf, &w);
     struct sim_committed *c = &check->committed[index];
-    uint64_t hash = sh_hash64(index, bytes, w.used);
+    uint64_t hash = hash_of_conf(conf);
     if (c->applied && c->result != hash) {
         sim_check_fail(check, "agent %s has another configuration than others after entry %" PRIu64,
                        sim_name(agent), index);
@@ -486,10 +563,19 @@ void sim_check_start(struct sim_check *check, uint32_t agent, const struct wal_h
                        sim_name(agent), v->durable.last, wal_last_index(wal));
         return;
     }
+    uint64_t term = 0;
+    uint64_t compacted = wal_compacted_index(wal);
+    if (compacted > applied || wal_term(wal, compacted, &term) != SH_OK ||
+        term != v->durable.at[compacted].term) {
+        sim_check_fail(check,
+                       "agent %s has no log up to entry %" PRIu64 " and tables of %" PRIu64
+                       " after a crash",
+                       sim_name(agent), compacted, applied);
+    }
     uint8_t *buffer = malloc(WAL_ENTRY_BYTES_MAX);
     SH_CHECK(buffer != NULL);
     struct wal_entry entry;
-    for (uint64_t i = v->durable.last; i > 0 && i + 2 > v->durable.last; i--) {
+    for (uint64_t i = v->durable.last; i > compacted && i + 2 > v->durable.last; i--) {
         uint64_t before = v->durable.at[i - 1].chain;
         if (wal_chain(wal, &entry, buffer, WAL_ENTRY_BYTES_MAX, i, before) !=
             v->durable.at[i].chain) {

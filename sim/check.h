@@ -48,6 +48,7 @@ struct sim_committed {
     uint64_t term;
     uint64_t chain;
     uint64_t in_term; /* of whoever committed it first */
+    bool conf;        /* it changes the configuration */
     bool applied;     /* what follows is known */
     uint64_t result;  /* hash of what jobs_apply answered, or of the configuration */
     uint64_t digest;  /* of the tables after it; 0: not a command */
@@ -79,6 +80,7 @@ struct sim_check {
     struct sim_ledger fences;   /* (job, unit) -> index of the current fence */
     struct sim_ledger fence_terms;
     struct sim_ledger commits;       /* (job, unit) -> index of the COMMIT */
+    struct sim_ledger contents;      /* 1 + index -> hash of all rows then */
     struct sim_committed *committed; /* by index */
     uint64_t last;                   /* highest committed by anyone */
     uint64_t capacity;
@@ -119,6 +121,9 @@ void sim_check_message(struct sim_check *check, uint32_t agent, const struct raf
 /* A write reached the disk; synced: for good. */
 void sim_check_write(struct sim_check *check, uint32_t agent, const struct wal_hard *hard,
                      const struct wal_entry *entries, uint32_t count, bool synced);
+/* And so did a snapshot in place of the log, and the tables with it. */
+void sim_check_install(struct sim_check *check, uint32_t agent, uint64_t index, uint64_t term,
+                       const struct wal_hard *hard);
 /* What a CONF entry gave: the same on everyone. */
 void sim_check_conf(struct sim_check *check, uint32_t agent, uint64_t index,
                     const struct raft_conf *conf);
@@ -129,6 +134,12 @@ void sim_check_apply(struct sim_check *check, uint32_t agent, const struct wal_e
 void sim_check_applied(struct sim_check *check, uint32_t agent, const struct wal_entry *entry,
                        struct sh_span command, const struct jobs_result *result,
                        const struct sh_table *table);
+/* The rows of an agent that has applied index: the same on everyone. */
+void sim_check_contents(struct sim_check *check, uint32_t agent, uint64_t index, uint64_t contents);
+/* Tables that did not come about entry by entry here: those of index, acknowledged jobs and all.
+ * O(jobs). */
+void sim_check_tables(struct sim_check *check, uint32_t agent, uint64_t index,
+                      const struct sh_table *table);
 /* A client was told that its job exists. */
 void sim_check_ack(struct sim_check *check, uint32_t request, uint64_t job);
 /* One acknowledged job after the other, each call the next one. */

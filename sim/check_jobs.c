@@ -88,12 +88,9 @@ void sim_check_applied(struct sim_check *check, uint32_t agent, const struct wal
     uint64_t digest = jobs_digest(table);
     uint64_t answer = result_hash(result);
     if (!c->applied) {
-        *c = (struct sim_committed){.term = c->term,
-                                    .chain = c->chain,
-                                    .in_term = c->in_term,
-                                    .applied = true,
-                                    .result = answer,
-                                    .digest = digest};
+        c->applied = true;
+        c->result = answer;
+        c->digest = digest;
         check_first(check, entry, command, result, table);
     } else if (c->digest != digest || c->result != answer) {
         sim_check_fail(check, "agent %s has other tables than others after entry %" PRIu64,
@@ -145,4 +142,30 @@ void sim_check_all_jobs(struct sim_check *check, uint32_t agent, const struct sh
     for (uint32_t i = 0; i < check->acked_count; i++) {
         check_job(check, agent, table, &check->acked[i]);
     }
+}
+
+void sim_check_contents(struct sim_check *check, uint32_t agent, uint64_t index, uint64_t contents)
+{
+    uint64_t *known = sim_ledger_at(&check->contents, index + 1);
+    if (*known == 0) {
+        *known = contents;
+    } else if (*known != contents) {
+        sim_check_fail(check, "agent %s has other rows than others at index %" PRIu64,
+                       sim_name(agent), index);
+    }
+}
+
+void sim_check_tables(struct sim_check *check, uint32_t agent, uint64_t index,
+                      const struct sh_table *table)
+{
+    uint64_t last = index;
+    while (last > 0 && index <= check->applied && check->committed[last].digest == 0) {
+        last--;
+    }
+    if (index > check->applied ||
+        (last > 0 && check->committed[last].digest != jobs_digest(table))) {
+        sim_check_fail(check, "agent %s has other tables than others at index %" PRIu64,
+                       sim_name(agent), index);
+    }
+    sim_check_all_jobs(check, agent, table);
 }

@@ -3,6 +3,18 @@
 
 #include <stdlib.h>
 
+static void free_write(struct sim_write *w)
+{
+    sim_install_free(w->install);
+    free(w);
+}
+
+/* It shares its batch with no other. */
+static bool is_alone(const struct sim_write *w)
+{
+    return w->install != NULL || w->compact_to != 0;
+}
+
 /* Writes are merged as agent/disk.c does: while their entries follow one another. */
 static uint32_t batch_of(const struct sim_disk *disk, uint32_t *entries, bool *sync)
 {
@@ -10,7 +22,11 @@ static uint32_t batch_of(const struct sim_disk *disk, uint32_t *entries, bool *s
     uint64_t next = 0;
     *entries = 0;
     *sync = false;
-    for (const struct sim_write *w = disk->first; w != NULL; w = w->next) {
+    if (disk->first != NULL && is_alone(disk->first)) {
+        *sync = true;
+        return 1;
+    }
+    for (const struct sim_write *w = disk->first; w != NULL && !is_alone(w); w = w->next) {
         if (w->count > 0 && next != 0 && w->entries[0].index != next) {
             break;
         }
@@ -49,7 +65,7 @@ void sim_disk_submit(struct sim *sim, struct sim_agent *a, struct sim_write *wri
 {
     struct sim_disk *d = &a->disk;
     if (a->doomed) {
-        free(write);
+        free_write(write);
         return;
     }
     write->next = NULL;
@@ -67,44 +83,90 @@ void sim_disk_submit(struct sim *sim, struct sim_agent *a, struct sim_write *wri
     }
 }
 
-/* Takes the batch under way off the queue and writes it. *token: the newest in it. */
-static enum sh_err save(struct sim *sim, struct sim_agent *a, uint64_t *token)
+/* The batch under way leaves the queue; it has been written, or not. */
+static void take_off(struct sim_disk *d)
+{
+    for (; d->batch > 0; d->batch--) {
+        struct sim_write *w = d->first;
+        d->first = w->next;
+        d->waiting--;
+        free_write(w);
+    }
+    d->last = d->first == NULL ? NULL : d->last;
+    d->busy = false;
+}
+
+/* Did a write that ended like this reach the disk? It did where the armed failure hit it and keeps
+ * its bytes, although the answer is no. */
+static bool arrived(const struct sim_agent *a, enum sh_err err, bool armed)
+{
+    return err == SH_OK || (armed && a->disk.torn && !kv_mem_armed(a->kv));
+}
+
+static enum sh_err save_log(struct sim *sim, struct sim_agent *a)
 {
     struct sim_disk *d = &a->disk;
     struct wal_entry entries[SIM_BATCH_ENTRIES];
     struct wal_hard hard = {0};
-    struct sim_write *writes = d->first;
-    struct sim_write *last = NULL;
+    const struct sim_write *w = d->first;
     bool has_hard = false;
     bool sync = false;
+    bool armed = kv_mem_armed(a->kv);
     uint32_t count = 0;
-    *token = 0;
-    for (uint32_t i = 0; i < d->batch; i++) {
-        last = last == NULL ? d->first : last->next;
-        SH_CHECK_CMP(count + last->count, <=, SIM_BATCH_ENTRIES);
-        for (uint32_t k = 0; k < last->count; k++) {
-            entries[count++] = last->entries[k];
+    for (uint32_t i = 0; i < d->batch; i++, w = w->next) {
+        SH_CHECK_CMP(count + w->count, <=, SIM_BATCH_ENTRIES);
+        for (uint32_t k = 0; k < w->count; k++) {
+            entries[count++] = w->entries[k];
         }
-        hard = last->has_hard ? last->hard : hard;
-        has_hard = has_hard || last->has_hard;
-        sync = sync || last->sync;
-        *token = last->token != 0 ? last->token : *token;
+        hard = w->has_hard ? w->hard : hard;
+        has_hard = has_hard || w->has_hard;
+        sync = sync || w->sync;
     }
     enum sh_err err = wal_save(a->wal, has_hard ? &hard : NULL, entries, count, sync && !d->lying);
-    if (err == SH_OK || d->torn) { /* torn: the bytes are there, although the answer is no */
+    if (arrived(a, err, armed)) {
         sim_check_write(&sim->check, a->number, has_hard ? &hard : NULL, entries, count, sync);
     }
-    d->waiting -= d->batch;
-    d->first = last->next;
-    d->last = d->first == NULL ? NULL : d->last;
-    last->next = NULL;
-    while (writes != NULL) {
-        struct sim_write *w = writes;
-        writes = w->next;
-        free(w);
+    return err;
+}
+
+static enum sh_err install(struct sim *sim, struct sim_agent *a, const struct sim_write *w)
+{
+    const struct sim_install *i = w->install;
+    bool armed = kv_mem_armed(a->kv);
+    enum sh_err err = wal_install(a->wal, i->index, i->term, &w->hard, &i->flip);
+    if (arrived(a, err, armed)) {
+        sim_check_install(&sim->check, a->number, i->index, i->term, &w->hard);
     }
-    d->batch = 0;
-    d->busy = false;
+    return err;
+}
+
+/* The commit index on the disk may lie behind the one by which the core judged. */
+static enum sh_err compact(struct sim *sim, struct sim_agent *a, const struct sim_write *w)
+{
+    bool armed = kv_mem_armed(a->kv);
+    enum sh_err err = wal_save(a->wal, &w->hard, NULL, 0, false);
+    if (arrived(a, err, armed)) {
+        sim_check_write(&sim->check, a->number, &w->hard, NULL, 0, false);
+    }
+    return err == SH_OK ? wal_compact(a->wal, w->compact_to) : err;
+}
+
+/* Writes the batch under way and takes it off the queue. *token: the newest in it. */
+static enum sh_err save(struct sim *sim, struct sim_agent *a, uint64_t *token)
+{
+    struct sim_disk *d = &a->disk;
+    const struct sim_write *w = d->first;
+    enum sh_err err;
+    *token = 0;
+    if (w->install != NULL) {
+        err = install(sim, a, w);
+    } else {
+        err = w->compact_to != 0 ? compact(sim, a, w) : save_log(sim, a);
+    }
+    for (uint32_t i = 0; i < d->batch; i++, w = w->next) {
+        *token = w->token != 0 ? w->token : *token;
+    }
+    take_off(d);
     return err;
 }
 
@@ -112,10 +174,16 @@ void sim_disk_event(struct sim *sim, struct sim_agent *a)
 {
     uint64_t token;
     SH_CHECK(a->disk.busy);
+    bool installs = a->disk.first->install != NULL;
+    bool compacts = a->disk.first->compact_to != 0;
     enum sh_err err = save(sim, a, &token);
     if (err != SH_OK) {
         a->disk.failed = true;
         sim_agent_fail(sim, a, err, "writing the log failed");
+        return;
+    }
+    if ((installs && !sim_snapshots_switch(sim, a)) ||
+        (compacts && sim_gap(sim, a, SIM_GAP_COMPACTED))) {
         return;
     }
     begin(sim, a);
@@ -144,12 +212,13 @@ void sim_disk_crash(struct sim *sim, struct sim_agent *a, enum sim_loss_kind kin
     while (d->first != NULL) {
         struct sim_write *w = d->first;
         d->first = w->next;
-        free(w);
+        free_write(w);
     }
     d->last = NULL;
     d->busy = false;
     d->batch = 0;
     d->waiting = 0;
+    sim_snapshots_abandon(a);
     uint32_t keep = UINT32_MAX;
     if (kind != SIM_KILL) {
         keep = (uint32_t)sh_rng_below(&sim->rng, (uint64_t)kv_mem_unsynced(a->kv) + 1);

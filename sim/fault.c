@@ -14,7 +14,8 @@ const char *sim_gap_name(enum sim_gap gap)
     static const char *const NAMES[SIM_GAP_COUNT] = {
         "stepped",   "elected",   "submitted", "sent",        "vote-asked", "vote-kept",
         "durable",   "released",  "applying",  "staged",      "applied",    "replying",
-        "conf-step", "conf-kept", "handle",    "handle-kept", "boot"};
+        "conf-step", "conf-kept", "handle",    "handle-kept", "boot",       "compacting",
+        "compacted", "served",    "pulled",    "fetched",     "installing", "installed"};
     return NAMES[gap];
 }
 

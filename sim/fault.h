@@ -45,7 +45,14 @@ enum sim_gap {
     SIM_GAP_CONF_KEPT,  /* both have it; nothing follows from it yet */
     SIM_GAP_HANDLE,     /* a new agent learns its handle; it is not kept */
     SIM_GAP_HANDLE_KEPT,
-    SIM_GAP_BOOT, /* this start is counted; the core is not there yet */
+    SIM_GAP_BOOT,       /* this start is counted; the core is not there yet */
+    SIM_GAP_COMPACTING, /* the core has forgotten a part of the log; the disk has not */
+    SIM_GAP_COMPACTED,  /* the disk has, too; nothing follows from it yet */
+    SIM_GAP_SERVED,     /* a piece of a snapshot is on its way to another agent */
+    SIM_GAP_PULLED,     /* a part of a snapshot lies beside the live tables */
+    SIM_GAP_FETCHED,    /* all of it does; the core has not been asked */
+    SIM_GAP_INSTALLING, /* the core has taken it; the batch that makes it live is not durable */
+    SIM_GAP_INSTALLED,  /* it is; nothing follows from it yet */
     SIM_GAP_COUNT
 };
 

@@ -60,6 +60,8 @@ struct sums {
     uint64_t units;
     uint64_t fewest_units;
     uint64_t trace; /* of all seeds */
+    uint64_t cuts;  /* of logs */
+    uint64_t snapshots;
     struct sim_coverage coverage;
 };
 
@@ -172,13 +174,14 @@ static void run_here(void *ctx, struct sim_verdict *verdict)
 static void print_verdict(const struct sim_verdict *v, uint64_t seed)
 {
     const struct sim_counts *c = &v->counts;
-    (void)printf("%s: seed %" PRIu64 ", %u agents, %" PRIu64 " events in %" PRIu64 ".%03" PRIu64
-                 " s, %" PRIu64 " leader changes, %" PRIu64 " jobs acknowledged, %" PRIu64
-                 " reads, %" PRIu64 " completed, %" PRIu64 " units committed, log of %" PRIu64
-                 ", state %016" PRIx64 ", trace %016" PRIx64 "\n",
-                 v->held ? "held" : "BROKEN", seed, v->agents, c->events, v->time_us / 1000000,
-                 v->time_us / 1000 % 1000, c->leader_changes, c->acknowledged, c->reads,
-                 c->completed, c->units, c->committed_index, c->state, c->trace);
+    (void)printf(
+        "%s: seed %" PRIu64 ", %u agents, %" PRIu64 " events in %" PRIu64 ".%03" PRIu64
+        " s, %" PRIu64 " leader changes, %" PRIu64 " jobs acknowledged, %" PRIu64 " reads, %" PRIu64
+        " completed, %" PRIu64 " units committed, log of %" PRIu64 ", cut %" PRIu64
+        " times, %" PRIu64 " snapshots, state %016" PRIx64 ", trace %016" PRIx64 "\n",
+        v->held ? "held" : "BROKEN", seed, v->agents, c->events, v->time_us / 1000000,
+        v->time_us / 1000 % 1000, c->leader_changes, c->acknowledged, c->reads, c->completed,
+        c->units, c->committed_index, c->compactions, c->snapshots, c->state, c->trace);
 }
 
 static uint64_t fewer(uint64_t a, uint64_t b)
@@ -191,6 +194,8 @@ static void add(struct sums *s, const struct sim_verdict *v)
     s->events += v->counts.events;
     s->changes += v->counts.leader_changes;
     s->units += v->counts.units;
+    s->cuts += v->counts.compactions;
+    s->snapshots += v->counts.snapshots;
     s->fewest = fewer(s->fewest, v->counts.events);
     s->fewest_changes = fewer(s->fewest_changes, v->counts.leader_changes);
     s->fewest_units = fewer(s->fewest_units, v->counts.units);
@@ -224,9 +229,11 @@ static void print_sums(const struct sums *s)
 {
     (void)printf("%s: %" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " events (fewest %" PRIu64
                  "), %" PRIu64 " leader changes (fewest %" PRIu64 "), %" PRIu64
-                 " units committed (fewest %" PRIu64 "), trace %016" PRIx64 "\n",
+                 " units committed (fewest %" PRIu64 "), %" PRIu64 " logs cut, %" PRIu64
+                 " snapshots, trace %016" PRIx64 "\n",
                  s->failed == 0 ? "held" : "BROKEN", s->seeds, s->failed, s->events, s->fewest,
-                 s->changes, s->fewest_changes, s->units, s->fewest_units, s->trace);
+                 s->changes, s->fewest_changes, s->units, s->fewest_units, s->cuts, s->snapshots,
+                 s->trace);
 }
 
 static uint64_t wall_us(void)

@@ -94,6 +94,9 @@ void sim_deliver(struct sim *sim, struct sim_msg *msg)
     case SIM_TRAIN:
         sim_work_receive(sim, to, msg);
         break;
+    case SIM_SNAPSHOT:
+        sim_snapshots_receive(sim, to, msg);
+        break;
     }
     free(msg);
 }

@@ -62,6 +62,8 @@ enum sh_err sim_replica_wake(struct sim *sim, struct sim_agent *a, const struct 
 void sim_replica_receive(struct sim *sim, struct sim_agent *a, struct sh_span bytes);
 void sim_replica_durable(struct sim *sim, struct sim_agent *a, uint64_t token);
 void sim_replica_step(struct sim *sim, struct sim_agent *a, struct raft_event *event);
+/* Carries out what raft_step has just asked for. */
+void sim_replica_absorb(struct sim *sim, struct sim_agent *a);
 void sim_replica_log_read(struct sim *sim, struct sim_agent *a, const struct raft_log_read *read);
 /* An agent that votes alone and has just started campaigns at once. */
 void sim_replica_begin(struct sim *sim, struct sim_agent *a);
@@ -71,11 +73,44 @@ void sim_replica_clear(struct sim_agent *a); /* held messages */
 enum sh_err sim_replica_propose(struct sim *sim, struct sim_agent *a, uint8_t *command,
                                 size_t size);
 
+/* ---- streams.c ---- */
+enum sim_stream_op { SIM_STREAM_OPEN = 1, SIM_STREAM_READ, SIM_STREAM_DONE, SIM_STREAM_ANSWER };
+/* A question of another agent about a snapshot. */
+void sim_streams_answer(struct sim *sim, struct sim_agent *a, const struct sim_msg *msg);
+bool sim_streams_serving(const struct sim *sim, const struct sim_agent *a, uint32_t to);
+uint64_t sim_streams_floor(const struct sim_agent *a); /* UINT64_MAX: the log is not held back */
+void sim_streams_tick(struct sim *sim, struct sim_agent *a);
+uint64_t sim_streams_deadline(const struct sim_agent *a);
+void sim_streams_clear(struct sim_agent *a);
+
+/* ---- snapshots.c ---- */
+void sim_snapshots_begin(struct sim *sim, struct sim_agent *a, const struct wal_boot *boot);
+void sim_snapshots_receive(struct sim *sim, struct sim_agent *a, const struct sim_msg *msg);
+/* The coordinator says that its log begins behind what this member has. */
+void sim_snapshots_offer(struct sim *sim, struct sim_agent *a, const struct raft_msg *msg);
+/* The member has put its snapshot in place, or failed to. */
+void sim_snapshots_sent(struct sim *sim, struct sim_agent *a, uint32_t to, bool ok);
+/* The install batch is on the disk; on_disk: the tables are those of the snapshot. */
+bool sim_snapshots_switch(struct sim *sim, struct sim_agent *a);
+void sim_snapshots_durable(struct sim *sim, struct sim_agent *a); /* and the core knows */
+void sim_snapshots_compact(struct sim *sim, struct sim_agent *a, uint64_t applied);
+void sim_snapshots_tick(struct sim *sim, struct sim_agent *a);
+uint64_t sim_snapshots_deadline(const struct sim_agent *a);
+/* The process has ended: what it pulled and had not handed over stays behind in its store. */
+void sim_snapshots_abandon(struct sim_agent *a);
+void sim_install_free(struct sim_install *install);
+/* Of all rows. */
+uint64_t sim_contents(const struct sh_table *table);
+
 /* ---- apply.c ---- */
 void sim_apply_to(struct sim *sim, struct sim_agent *a, uint64_t target);
 void sim_apply_event(struct sim *sim, struct sim_agent *a);
-/* What the apply thread told the loop: index, and whether it is a CONF entry that waits. */
-void sim_apply_told(struct sim *sim, struct sim_agent *a, uint64_t index, bool conf);
+void sim_apply_told(struct sim *sim, struct sim_agent *a, uint64_t index);
+/* The loop applies a change of the configuration, for which the apply thread waits. */
+void sim_apply_conf(struct sim *sim, struct sim_agent *a, uint64_t index,
+                    const struct sim_change *change);
+void sim_apply_hold(struct sim_agent *a);
+void sim_apply_resume(struct sim *sim, struct sim_agent *a); /* with the tables of a snapshot */
 void sim_learn_nodes(struct sim *sim, struct sim_agent *a, const struct sh_table *table);
 
 /* ---- proposals.c ---- */
@@ -110,6 +145,8 @@ uint64_t sim_planner_deadline(const struct sim_agent *a);
  * started and looks at everything. */
 void sim_work_match(struct sim *sim, struct sim_agent *a, const struct sh_table *table,
                     const struct jobs_result *result);
+/* A snapshot has replaced the tables. */
+void sim_work_replaced(struct sim *sim, struct sim_agent *a, const struct sh_table *table);
 void sim_work_receive(struct sim *sim, struct sim_agent *a, const struct sim_msg *msg);
 void sim_work_answer(struct sim *sim, struct sim_agent *a, uint32_t session, uint32_t command,
                      enum sh_err err);

@@ -15,7 +15,7 @@ enum sim_event_kind {
     SIM_EV_LOG,       /* body: struct raft_log_read, answered now */
     SIM_EV_APPLY,     /* the apply thread goes on */
     SIM_EV_TOLD,      /* the apply thread told the loop: arg is the index */
-    SIM_EV_CONF,      /* and this entry changes the configuration */
+    SIM_EV_CONF,      /* and this entry changes the configuration; body: struct sim_change */
     SIM_EV_PLAN,      /* the planner wakes */
     SIM_EV_BROKEN,    /* the connection to agent arg broke */
     SIM_EV_REQUEST,   /* a client's request arrives: arg, attempt */

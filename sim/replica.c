@@ -54,19 +54,18 @@ static uint32_t send_messages(struct sim *sim, struct sim_agent *a, uint64_t *fa
     uint32_t count = 0;
     for (uint32_t i = 0; i < u->message_count; i++) {
         const struct raft_msg *msg = &u->messages[i];
-        if (msg->type == RAFT_MSG_SNAP) {
-            sim_check_fail(&sim->check, "%s wants to send a snapshot of a log that is whole",
-                           sim_name(a->number));
-            continue;
-        }
         size_t size = raft_msg_encode(msg, sim->scratch->bytes, SIM_SCRATCH_BYTES);
         SH_CHECK(size > 0);
-        if (msg->after > a->durable) {
+        bool later = msg->after > a->durable;
+        if (later) {
             hold(sim, a, msg, size);
-            continue;
+        } else {
+            sim_check_message(&sim->check, a->number, msg);
         }
-        sim_check_message(&sim->check, a->number, msg);
-        if (!send_now(sim, a, msg->to, sim->scratch->bytes, size) && count < RAFT_PEERS_MAX) {
+        bool sent = later || send_now(sim, a, msg->to, sim->scratch->bytes, size);
+        if (msg->type == RAFT_MSG_SNAP) {
+            offers_note(&a->offers, msg->to, sim_local(sim, a) + (sent ? SIM_OFFER_US : 0));
+        } else if (!sent && count < RAFT_PEERS_MAX) {
             failed[count++] = msg->to;
         }
     }
@@ -93,6 +92,7 @@ static void write_update(struct sim *sim, struct sim_agent *a)
     if (u->token == 0) {
         return; /* nothing, or a commit index alone, which the next write brings */
     }
+    SH_CHECK(u->install == (a->pull.install != NULL));
     size_t bytes = 0;
     for (uint32_t i = 0; i < u->append_count; i++) {
         bytes += u->append[i].size;
@@ -105,7 +105,15 @@ static void write_update(struct sim *sim, struct sim_agent *a)
         .sync = u->must_sync,
         .has_hard = u->hard_changed,
         .hard = {.term = u->hard.term, .vote = u->hard.vote, .commit = u->hard.commit},
-        .count = u->append_count};
+        .count = u->append_count,
+        .install = a->pull.install};
+    if (u->install) {
+        a->pull.install = NULL;
+        a->pull.install_token = u->token;
+    }
+    if (u->append_count > 0) {
+        compaction_append(&a->compaction, u->append[u->append_count - 1].index, bytes);
+    }
     uint8_t *at = (uint8_t *)(w->entries + u->append_count);
     for (uint32_t i = 0; i < u->append_count; i++) {
         const struct raft_entry *e = &u->append[i];
@@ -187,7 +195,8 @@ static bool write_and_send(struct sim *sim, struct sim_agent *a, uint64_t *faile
     }
     write_update(sim, a);
     a->vote_token = vote && u->token != 0 ? u->token : a->vote_token;
-    if (u->token != 0 && sim_gap(sim, a, SIM_GAP_SUBMITTED)) {
+    if ((u->install && sim_gap(sim, a, SIM_GAP_INSTALLING)) ||
+        (u->token != 0 && sim_gap(sim, a, SIM_GAP_SUBMITTED))) {
         return true;
     }
     *count = send_messages(sim, a, failed);
@@ -204,8 +213,7 @@ static void check_leader(struct sim *sim, struct sim_agent *a)
     }
 }
 
-/* Carries out what the core's last step asked for. */
-static void absorb(struct sim *sim, struct sim_agent *a)
+void sim_replica_absorb(struct sim *sim, struct sim_agent *a)
 {
     const struct raft_update *u = &sim->scratch->update;
     uint64_t failed[RAFT_PEERS_MAX];
@@ -218,6 +226,7 @@ static void absorb(struct sim *sim, struct sim_agent *a)
     if (write_and_send(sim, a, failed, &failed_count)) {
         return;
     }
+    a->conf = u->install ? u->conf : a->conf;
     ask_log(sim, a);
     sim_reads_take(sim, a, u);
     sim_apply_to(sim, a, u->apply_to);
@@ -238,14 +247,14 @@ void sim_replica_step(struct sim *sim, struct sim_agent *a, struct raft_event *e
     }
     event->now = sim_local(sim, a);
     raft_step(a->raft, event, &sim->scratch->update);
-    absorb(sim, a);
+    sim_replica_absorb(sim, a);
 }
 
 void sim_replica_conf(struct sim *sim, struct sim_agent *a, const struct raft_event *event)
 {
     raft_step(a->raft, event, &sim->scratch->update);
     a->conf = sim->scratch->update.conf;
-    absorb(sim, a);
+    sim_replica_absorb(sim, a);
 }
 
 enum sh_err sim_replica_wake(struct sim *sim, struct sim_agent *a, const struct wal_boot *boot,
@@ -298,6 +307,7 @@ enum sh_err sim_replica_wake(struct sim *sim, struct sim_agent *a, const struct 
         sim_check_handle(&sim->check, a->number, a->handle);
         a->asked = start.hard;
         a->vote_token = 0;
+        sim_snapshots_begin(sim, a, boot);
         sim_apply_to(sim, a,
                      boot->hard.commit < boot->last_index ? boot->hard.commit : boot->last_index);
     }
@@ -355,12 +365,15 @@ void sim_replica_receive(struct sim *sim, struct sim_agent *a, struct sh_span by
         return;
     }
     if (a->raft == NULL) {
-        bool from_leader = msg.type == RAFT_MSG_APP || msg.type == RAFT_MSG_HEARTBEAT;
+        bool from_leader =
+            msg.type == RAFT_MSG_APP || msg.type == RAFT_MSG_HEARTBEAT || msg.type == RAFT_MSG_SNAP;
         if (!from_leader || !take_handle(sim, a, msg.to)) {
             return;
         }
     }
-    if (msg.to == a->handle) {
+    if (msg.to == a->handle && msg.type == RAFT_MSG_SNAP) {
+        sim_snapshots_offer(sim, a, &msg);
+    } else if (msg.to == a->handle) {
         struct raft_event event = {.type = RAFT_RECEIVE, .message = &msg};
         sim_replica_step(sim, a, &event);
     }
@@ -380,6 +393,7 @@ void sim_replica_durable(struct sim *sim, struct sim_agent *a, uint64_t token)
     }
     struct raft_event event = {.type = RAFT_PERSISTED, .token = token};
     sim_replica_step(sim, a, &event);
+    sim_snapshots_durable(sim, a);
 }
 
 void sim_replica_log_read(struct sim *sim, struct sim_agent *a, const struct raft_log_read *read)
@@ -425,6 +439,6 @@ enum sh_err sim_replica_propose(struct sim *sim, struct sim_agent *a, uint8_t *c
     event.now = sim_local(sim, a);
     raft_step(a->raft, &event, &sim->scratch->update);
     enum sh_err refused = sim->scratch->update.refused;
-    absorb(sim, a);
+    sim_replica_absorb(sim, a);
     return refused;
 }

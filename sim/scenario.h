@@ -29,6 +29,8 @@ enum sim_verb {
     SIM_DO_DUPLICATE,
     SIM_DO_CAPACITY,
     SIM_DO_BATCH,
+    SIM_DO_LOG,
+    SIM_DO_PIECE,
     SIM_DO_PARTITION,
     SIM_DO_ISOLATE,
     SIM_DO_MUTE,

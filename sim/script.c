@@ -361,6 +361,20 @@ static void demand(struct script *s, const struct sim_command *c)
 
 /* ---- running ---- */
 
+static void set_host(struct script *s, const struct sim_command *c)
+{
+    uint32_t size = (uint32_t)c->number;
+    if (c->verb == SIM_DO_BATCH) {
+        sim_set_batch(s->sim, size);
+    } else if (c->verb == SIM_DO_LOG) {
+        sim_set_log(s->sim, size);
+    } else if (c->verb == SIM_DO_PIECE) {
+        sim_set_piece(s->sim, size);
+    } else {
+        set_disk(s, c);
+    }
+}
+
 static void perform(struct script *s, const struct sim_command *c)
 {
     switch (c->verb) {
@@ -374,7 +388,10 @@ static void perform(struct script *s, const struct sim_command *c)
         set_sides(s, c);
         break;
     case SIM_DO_BATCH:
-        sim_set_batch(s->sim, (uint32_t)c->number);
+    case SIM_DO_LOG:
+    case SIM_DO_PIECE:
+    case SIM_DO_DISK:
+        set_host(s, c);
         break;
     case SIM_DO_PRESS:
     case SIM_DO_CALM:
@@ -385,9 +402,6 @@ static void perform(struct script *s, const struct sim_command *c)
     case SIM_DO_DUPLICATE:
     case SIM_DO_CAPACITY:
         set_net(s, c);
-        break;
-    case SIM_DO_DISK:
-        set_disk(s, c);
         break;
     case SIM_DO_PARTITION:
         cut_sides(s, c);

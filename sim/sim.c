@@ -20,6 +20,8 @@ struct sim_options sim_options_default(void)
         .net = {.latency_us = 300, .jitter_us = 200, .capacity = 1000},
         .disk = {.write_us = 30, .sync_us = 300},
         .batch = SIM_BATCH_MAX,
+        .log = SIM_LOG_MAX,
+        .piece = SIM_PIECE_MAX,
     };
 }
 
@@ -202,8 +204,10 @@ static void on_agent(struct sim *sim, struct sim_agent *a, struct sim_event *eve
         sim_apply_event(sim, a);
         break;
     case SIM_EV_TOLD:
+        sim_apply_told(sim, a, event->arg);
+        break;
     case SIM_EV_CONF:
-        sim_apply_told(sim, a, event->arg, event->kind == SIM_EV_CONF);
+        sim_apply_conf(sim, a, event->arg, event->body);
         break;
     case SIM_EV_PLAN:
         sim_planner_pass(sim, a);
@@ -378,4 +382,20 @@ void sim_set_batch(struct sim *sim, uint32_t entries)
     SH_CHECK_CMP(entries, <=, SIM_BATCH_MAX);
     sim_act(sim, "batch %u", entries);
     sim->options.batch = entries;
+}
+
+void sim_set_log(struct sim *sim, uint32_t entries)
+{
+    SH_CHECK_CMP(entries, >=, 1);
+    SH_CHECK_CMP(entries, <=, SIM_LOG_MAX);
+    sim_act(sim, "log %u", entries);
+    sim->options.log = entries;
+}
+
+void sim_set_piece(struct sim *sim, uint32_t bytes)
+{
+    SH_CHECK_CMP(bytes, >=, 1);
+    SH_CHECK_CMP(bytes, <=, SIM_PIECE_MAX);
+    sim_act(sim, "piece %u", bytes);
+    sim->options.piece = bytes;
 }

@@ -22,6 +22,8 @@
 #define SIM_REQUESTS_MAX 65536u /* submits of one run */
 #define SIM_TEXT_MAX     255u   /* characters of a note or a failure */
 #define SIM_BATCH_MAX    64u
+#define SIM_LOG_MAX      (1u << 20)
+#define SIM_PIECE_MAX    16384u
 #define SIM_ALL          UINT32_MAX /* every agent, where bit i stands for agent i */
 
 struct sim_net_options {
@@ -59,6 +61,8 @@ struct sim_options {
     struct sim_net_options net;
     struct sim_disk_options disk;
     uint32_t batch; /* entries in one message, 1 .. SIM_BATCH_MAX */
+    uint32_t log;   /* entries in a stretch of the log (agent/compaction.h), 1 .. SIM_LOG_MAX */
+    uint32_t piece; /* bytes of a snapshot in one message, 1 .. SIM_PIECE_MAX */
     void (*note)(void *ctx, const struct sim_note *note); /* NULL: none */
     void *ctx;
     /* What is done to the cluster from outside, as lines of a scenario; NULL: none. */
@@ -93,6 +97,8 @@ void sim_set_net(struct sim *sim, const struct sim_net_options *net);
 struct sim_net_options sim_net(const struct sim *sim);
 void sim_set_disk(struct sim *sim, const struct sim_disk_options *disk);
 void sim_set_batch(struct sim *sim, uint32_t entries); /* of agents that start from now on */
+void sim_set_log(struct sim *sim, uint32_t entries);
+void sim_set_piece(struct sim *sim, uint32_t bytes);
 
 /* ---- clients ---- */
 
@@ -156,6 +162,8 @@ struct sim_counts {
     uint64_t completed;    /* jobs */
     uint64_t units;        /* committed */
     uint64_t crashes;
+    uint64_t compactions;
+    uint64_t snapshots; /* put in place */
     uint64_t messages;
     uint64_t lost;
     uint64_t trace; /* digest of every event so far and what came of it */

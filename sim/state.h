@@ -5,9 +5,13 @@
 
 #include "sim/asked.h"
 #include "sim/check.h"
+#include "sim/disk.h"
 #include "sim/queue.h"
 #include "sim/sim.h"
+#include "sim/transfer.h"
 
+#include "agent/compaction.h"
+#include "agent/offers.h"
 #include "base/ring.h"
 #include "base/rng.h"
 #include "jobs/jobs.h"
@@ -15,7 +19,6 @@
 #include "place/place.h"
 #include "raft/raft.h"
 #include "roles/roles.h"
-#include "store/fsm/fsm.h"
 #include "store/kv_mem.h"
 #include "store/wal/wal.h"
 #include "swim/swim.h"
@@ -53,7 +56,15 @@ enum {
     SIM_NODES_MAX = 64,                        /* identities that ever were */
 };
 
-enum sim_plane { SIM_RAFT, SIM_SWIM, SIM_SWIM_CONTROL, SIM_PROPOSE, SIM_LOST, SIM_TRAIN };
+enum sim_plane {
+    SIM_RAFT,
+    SIM_SWIM,
+    SIM_SWIM_CONTROL,
+    SIM_PROPOSE,
+    SIM_LOST,
+    SIM_TRAIN,
+    SIM_SNAPSHOT
+};
 
 struct sim_msg {
     uint32_t from;
@@ -65,28 +76,6 @@ struct sim_msg {
     uint8_t bytes[];
 };
 
-struct sim_write { /* one raft update on its way to the disk */
-    struct sim_write *next;
-    uint64_t token;
-    bool sync;
-    bool has_hard;
-    struct wal_hard hard;
-    uint32_t count;
-    struct wal_entry entries[]; /* payloads behind them */
-};
-
-struct sim_disk {
-    struct sim_write *first; /* waiting or being written, oldest first */
-    struct sim_write *last;
-    bool busy;
-    uint32_t waiting; /* writes in the list */
-    uint32_t batch;   /* writes of the one under way */
-    uint64_t extra_us;
-    bool lying;
-    bool failed; /* a write failed, and the agent has not been started since */
-    bool torn;   /* the armed failure keeps its bytes */
-};
-
 struct sim_held { /* a message that may leave once its token is durable */
     uint64_t after;
     uint64_t to; /* handle */
@@ -94,11 +83,18 @@ struct sim_held { /* a message that may leave once its token is durable */
     uint8_t *bytes;
 };
 
+struct sim_change { /* a CONF entry on its way from the apply thread to the loop */
+    uint64_t term;
+    uint32_t size;
+    uint8_t bytes[RAFT_CHANGE_BYTES_MAX];
+};
+
 struct sim_apply {
     uint64_t applied; /* the apply thread's */
     uint64_t target;
     bool waking;       /* an APPLY event is on its way */
     bool conf_waiting; /* the loop is asked to apply entry applied + 1 */
+    bool hold;         /* a snapshot is about to replace the tables */
     bool failed;
 };
 
@@ -214,6 +210,11 @@ struct sim_agent {
     uint64_t term;
     uint64_t steps;        /* of the core, in this life */
     struct raft_conf conf; /* newest applied one of this life */
+    struct compaction compaction;
+    struct offers offers;
+    uint64_t call_next;
+    struct sim_stream streams[SIM_STREAMS_MAX];
+    struct sim_pull pull;
     struct sh_ring held_ring;
     struct sim_held held[SIM_HELD_MAX];
 

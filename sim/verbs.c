@@ -110,6 +110,16 @@ static void parse_batch(struct sim_parser *p, struct sim_command *c)
     c->number = sim_parser_number(p, 1, SIM_BATCH_MAX, "entries");
 }
 
+static void parse_log(struct sim_parser *p, struct sim_command *c)
+{
+    c->number = sim_parser_number(p, 1, SIM_LOG_MAX, "entries");
+}
+
+static void parse_piece(struct sim_parser *p, struct sim_command *c)
+{
+    c->number = sim_parser_number(p, 1, SIM_PIECE_MAX, "bytes");
+}
+
 static void parse_two(struct sim_parser *p, struct sim_command *c)
 {
     add_agent(p, c, true);
@@ -430,6 +440,8 @@ const struct sim_verb_form SIM_VERBS[SIM_VERB_COUNT] = {
     [SIM_DO_DUPLICATE] = {"duplicate", "duplicate 5%", parse_share},
     [SIM_DO_CAPACITY] = {"capacity", "capacity 20", parse_capacity},
     [SIM_DO_BATCH] = {"batch", "batch 4", parse_batch},
+    [SIM_DO_LOG] = {"log", "log 16", parse_log},
+    [SIM_DO_PIECE] = {"piece", "piece 1024", parse_piece},
     [SIM_DO_ISOLATE] = {"isolate", "isolate a b", parse_one},
     [SIM_DO_MUTE] = {"mute", "mute a b", parse_one},
     [SIM_DO_MEND] = {"mend", "mend", parse_nothing},

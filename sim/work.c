@@ -433,3 +433,19 @@ void sim_work_match(struct sim *sim, struct sim_agent *a, const struct sh_table 
     }
     settle_due(a);
 }
+
+/* What the sessions here are at may have ended without an entry that said so here. */
+void sim_work_replaced(struct sim *sim, struct sim_agent *a, const struct sh_table *table)
+{
+    struct jobs_unit *unit = &sim->scratch->units[0];
+    for (uint32_t i = 0; i < SIM_SESSIONS_MAX; i++) {
+        struct sim_session *s = &a->sessions[i];
+        if (s->used && jobs_unit_get(table, s->unit, unit) == SH_OK) {
+            match_unit(sim, a, table, unit, false);
+        } else {
+            s->used = false;
+        }
+    }
+    match_all(sim, a, table, false);
+    settle_due(a);
+}
