@@ -2,6 +2,7 @@
 #include "sim/chaos.h"
 
 #include "sim/parts.h"
+#include "sim/theme.h"
 
 enum {
     ROUNDS_MAX = 64,
@@ -94,7 +95,7 @@ static void partition(struct sim_chaos *c, struct sim *sim)
     }
 }
 
-static enum sim_loss_kind loss(struct sim_chaos *c)
+enum sim_loss_kind sim_chaos_loss(struct sim_chaos *c)
 {
     static const enum sim_loss_kind KINDS[] = {SIM_KILL, SIM_POWER, SIM_TORN};
     return KINDS[sh_rng_below(&c->rng, SH_COUNT(KINDS))];
@@ -104,7 +105,7 @@ static void crash(struct sim_chaos *c, struct sim *sim)
 {
     uint32_t agent = any(c, sim);
     if (sim->agents[agent]->up && half(c)) {
-        sim_crash(sim, agent, loss(c));
+        sim_crash(sim, agent, sim_chaos_loss(c));
     } else {
         sim_restart(sim, agent);
     }
@@ -125,13 +126,13 @@ static void crash_in_gap(struct sim_chaos *c, struct sim *sim)
     for (uint32_t i = 0; i < sim->agent_count; i++) {
         const struct sim_agent *a = sim->agents[i];
         if (sim_runs(a) && a->raft == NULL && half(c)) {
-            sim_crash_in(sim, i, loss(c), half(c) ? SIM_GAP_HANDLE : SIM_GAP_HANDLE_KEPT);
+            sim_crash_in(sim, i, sim_chaos_loss(c), half(c) ? SIM_GAP_HANDLE : SIM_GAP_HANDLE_KEPT);
         } else if (i == agent || (is_rare(gap) && half(c))) {
-            sim_crash_in(sim, i, loss(c), gap);
+            sim_crash_in(sim, i, sim_chaos_loss(c), gap);
         }
     }
     if (gap == SIM_GAP_BOOT && half(c)) {
-        sim_crash(sim, agent, loss(c));
+        sim_crash(sim, agent, sim_chaos_loss(c));
         sim_restart(sim, agent);
     }
 }
@@ -182,7 +183,7 @@ static bool any_left(const struct sim *sim)
 }
 
 /* What a disk loses for good stays within what the atlas allows. */
-static void lose(struct sim_chaos *c, struct sim *sim, enum sim_act what)
+void sim_chaos_lose(struct sim_chaos *c, struct sim *sim, enum sim_act what)
 {
     uint32_t agent = any(c, sim);
     const struct sim_agent *a = sim->agents[agent];
@@ -259,7 +260,7 @@ static void act(struct sim_chaos *c, struct sim *sim)
         break;
     case SIM_ACT_ROT:
     case SIM_ACT_WIPE:
-        lose(c, sim, what);
+        sim_chaos_lose(c, sim, what);
         break;
     case SIM_ACT_COUNT:
         SH_UNREACHABLE();
@@ -291,7 +292,7 @@ static void submit(struct sim_chaos *c, struct sim *sim)
 
 /* Those hit before come back, or most of them, and the leader of the moment is hit: with all the
  * terms begun in half-replicated logs that this makes, most of what can go wrong in a log does. */
-static void hunt(struct sim_chaos *c, struct sim *sim)
+void sim_chaos_hunt(struct sim_chaos *c, struct sim *sim)
 {
     uint32_t leader;
     for (uint32_t i = 0; i < sim->agent_count; i++) {
@@ -308,7 +309,7 @@ static void hunt(struct sim_chaos *c, struct sim *sim)
     }
     switch (sh_rng_below(&c->rng, 6)) {
     case 0:
-        sim_crash(sim, leader, loss(c));
+        sim_crash(sim, leader, sim_chaos_loss(c));
         break;
     case 1:
         sim_pause(sim, leader);
@@ -333,6 +334,7 @@ static uint64_t soonest(const struct sim_chaos *c, uint64_t end)
     uint64_t next = c->next_act_us < c->next_submit_us ? c->next_act_us : c->next_submit_us;
     next = c->next_gap_us < next ? c->next_gap_us : next;
     next = c->next_hunt_us < next ? c->next_hunt_us : next;
+    next = c->next_theme_us < next ? c->next_theme_us : next;
     return next < end ? next : end;
 }
 
@@ -340,10 +342,20 @@ void sim_chaos_storm(struct sim_chaos *chaos, struct sim *sim, uint64_t for_us)
 {
     uint64_t end = sim->now_us + for_us;
     draw(chaos, sim);
+    chaos->theme.on = false;
+    chaos->next_theme_us = UINT64_MAX;
+    if (half(chaos)) {
+        sim_theme_draw(chaos, sim);
+        chaos->next_theme_us = sim->now_us + 1;
+    }
     chaos->next_act_us = sim->now_us + 1;
     chaos->next_submit_us = sim->now_us + 1;
     chaos->next_gap_us = sim->now_us + 1;
     chaos->next_hunt_us = sim->now_us + between(chaos, SECOND, for_us / 2);
+    if (chaos->theme.on) { /* it brings what it needs */
+        chaos->next_gap_us = UINT64_MAX;
+        chaos->next_hunt_us = UINT64_MAX;
+    }
     while (sim->now_us < end && sim_failure(sim) == NULL) {
         uint64_t next = soonest(chaos, end);
         sim_run_until(sim, next);
@@ -360,8 +372,12 @@ void sim_chaos_storm(struct sim_chaos *chaos, struct sim *sim, uint64_t for_us)
             chaos->next_gap_us = next + between(chaos, 1, 2 * chaos->gap_us);
         }
         if (chaos->next_hunt_us <= next) {
-            hunt(chaos, sim);
+            sim_chaos_hunt(chaos, sim);
             chaos->next_hunt_us = next + between(chaos, 1, 2 * chaos->hunt_us);
+        }
+        if (chaos->next_theme_us <= next) {
+            sim_theme_act(chaos, sim);
+            chaos->next_theme_us = next + between(chaos, 1, 2 * chaos->theme_us);
         }
     }
 }

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Storms. Each round draws its own parameters from the seed (which faults at all, how often, how
- * bad: swarm testing), lets faults and submits rain for a while (safety: only the checkers judge),
- * then heals, by turns only a core with a majority of the voters or everyone, and demands that
- * these converge within a bound (liveness): one leader, all acknowledged jobs completed, no client
- * waiting, all logs and tables equal. */
+ * bad: swarm testing; half of them with themes, theme.h), lets faults and submits rain for a while
+ * (safety: only the checkers judge), then heals, by turns only a core with a majority of the voters
+ * or everyone, and demands that these converge within a bound (liveness): one leader, all
+ * acknowledged jobs completed, no client waiting, all logs and tables equal. */
 #ifndef SIM_CHAOS_H
 #define SIM_CHAOS_H
 
@@ -32,10 +32,21 @@ enum sim_act {
     SIM_ACT_COUNT
 };
 
+struct sim_theme { /* sim/theme.h */
+    bool on;
+    enum sim_fault fault;
+    enum sim_gap gap;
+    uint32_t victim; /* who is to be behind */
+    uint64_t until_us;
+};
+
 struct sim_chaos {
     struct sh_rng rng; /* of its own, so that a scenario's storms do not depend on its text */
     bool acts[SIM_ACT_COUNT];
     uint32_t wipes;
+    uint32_t joins;
+    struct sim_theme theme;
+    uint64_t theme_us;  /* mean time between two acts of the theme */
     uint64_t act_us;    /* mean time between two acts */
     uint64_t submit_us; /* mean time between two submits */
     uint64_t gap_us;    /* mean time between two crashes armed for a gap */
@@ -44,6 +55,7 @@ struct sim_chaos {
     uint64_t next_hunt_us;
     uint64_t next_gap_us;
     uint64_t next_submit_us;
+    uint64_t next_theme_us;
 };
 
 /* What the bar asks of every seed. */

@@ -119,6 +119,7 @@ void sim_snapshots_offer(struct sim *sim, struct sim_agent *a, const struct raft
         (p->state == SIM_IDLE || (busy && p->source != from->number))) {
         p->ordered = true;
         p->order = from->number;
+        p->order_wipes = from->wipes;
     }
 }
 
@@ -136,7 +137,9 @@ static void say(struct sim *sim, struct sim_agent *a, enum sim_stream_op op, uin
     sh_put_u32(&w, x);
     sh_put_u32(&w, y);
     SH_CHECK(!w.full);
-    (void)sim_send(sim, a->number, p->source, SIM_SNAPSHOT, bytes, w.used);
+    if (sim->agents[p->source]->wipes == p->source_wipes) { /* else nobody is that any more */
+        (void)sim_send(sim, a->number, p->source, SIM_SNAPSHOT, bytes, w.used);
+    }
 }
 
 static void ask(struct sim *sim, struct sim_agent *a)
@@ -156,6 +159,7 @@ static void begin_pull(struct sim *sim, struct sim_agent *a)
     p->state = SIM_PULLING;
     p->ordered = false;
     p->source = p->order;
+    p->source_wipes = p->order_wipes;
     p->stream = 0;
     p->used = 0;
     p->piece_us = sim_local(sim, a);

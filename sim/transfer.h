@@ -42,12 +42,14 @@ enum sim_pull_state { SIM_IDLE, SIM_PULLING, SIM_BACKING_OFF, SIM_STAGED, SIM_FL
 struct sim_pull {
     enum sim_pull_state state;
     bool ordered;
-    uint32_t order;    /* whom to pull from next */
-    uint32_t source;   /* whom it is pulled from now */
-    uint64_t stream;   /* 0: not opened yet */
-    uint64_t call;     /* number of the question under way */
-    uint64_t due_us;   /* local: it is asked again, or the pause is over */
-    uint64_t piece_us; /* local: when the newest one came */
+    uint32_t order; /* whom to pull from next */
+    uint32_t order_wipes;
+    uint32_t source;       /* whom it is pulled from now, */
+    uint32_t source_wipes; /* as long as it is that identity */
+    uint64_t stream;       /* 0: not opened yet */
+    uint64_t call;         /* number of the question under way */
+    uint64_t due_us;       /* local: it is asked again, or the pause is over */
+    uint64_t piece_us;     /* local: when the newest one came */
     struct fsm_in *in;
     size_t used;                 /* of the chunk that is fetched */
     uint8_t *chunk;              /* FSM_SNAPSHOT_CHUNK_MAX */
