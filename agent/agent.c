@@ -202,8 +202,10 @@ static enum sh_err open_kvs(struct service *s, struct reason *why)
     bool stored = false;
     enum sh_err err = has_mark(s, STORES_STORED, &stored, why);
     if (err == SH_OK) {
-        struct kv_rocks_options state = {
-            .cfs = stores_state_families, .cf_count = STORES_STATE_CFS, .create = !stored};
+        struct kv_rocks_options state = {.cfs = stores_state_families,
+                                         .cf_count = STORES_STATE_CFS,
+                                         .create = !stored,
+                                         .redo = true};
         err = open_kv(s, STORES_STATE, state, &s->state, why);
     }
     err = err != SH_OK ? err : open_bulk(s, why);

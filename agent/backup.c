@@ -354,7 +354,7 @@ static enum sh_err scrub(const char *path, struct fsm_applied *applied, uint8_t 
     char text[KV_TEXT_BYTES];
     struct kv *kv = NULL;
     struct kv_rocks_options options = {
-        .path = path, .cfs = stores_state_families, .cf_count = STORES_STATE_CFS};
+        .path = path, .cfs = stores_state_families, .cf_count = STORES_STATE_CFS, .redo = true};
     enum sh_err err = kv_rocks_open(&options, &kv, text);
     if (err != SH_OK) {
         return say(why, err, "the state in the backup: %s", text);

@@ -7,8 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* An operation in a batch: kind u8, cf u8, two lengths u32, then the bytes. The batch never leaves
- * this process, so numbers lie in it as the machine has them. */
+/* An operation in a batch: kind u8, cf u8, two lengths u32, then the bytes. kv_rocks keeps batches
+ * as they are in its redo log: a change here is a new KV_BATCH_VERSION. */
 enum { OP_HEAD_BYTES = 10, BATCH_BYTES_FIRST = 512 };
 
 void kv_base_init(struct kv *kv, const struct kv_ops *ops, uint32_t cf_count)
@@ -257,13 +257,35 @@ static void add_op(struct kv_batch *batch, const struct kv_op *op)
         batch->err = batch->err != SH_OK ? batch->err : SH_ERR_LIMIT;
         return;
     }
-    uint8_t head[2] = {(uint8_t)op->kind, (uint8_t)op->cf};
-    uint32_t sizes[2] = {(uint32_t)op->key.size, (uint32_t)op->value.size};
-    add_bytes(batch, head, sizeof head);
-    add_bytes(batch, sizes, sizeof sizes);
+    struct sh_writer head = sh_writer_over(batch->at + batch->used, OP_HEAD_BYTES);
+    sh_put_u8(&head, (uint8_t)op->kind);
+    sh_put_u8(&head, (uint8_t)op->cf);
+    sh_put_u32(&head, (uint32_t)op->key.size);
+    sh_put_u32(&head, (uint32_t)op->value.size);
+    batch->used += head.used;
     add_bytes(batch, op->key.at, op->key.size);
     add_bytes(batch, op->value.at, op->value.size);
     batch->count++;
+}
+
+/* False where the bytes at *at are no operation. */
+static bool parse_op(const struct kv_batch *batch, size_t *at, struct kv_op *op)
+{
+    struct sh_reader r = sh_reader_over(batch->at + *at, batch->used - *at);
+    uint8_t kind = sh_get_u8(&r);
+    uint8_t cf = sh_get_u8(&r);
+    uint64_t key = sh_get_u32(&r);
+    uint64_t value = sh_get_u32(&r);
+    if (sh_reader_end(&r) != SH_OK || key + value > sh_reader_left(&r)) {
+        return false;
+    }
+    const uint8_t *p = batch->at + *at + OP_HEAD_BYTES;
+    op->kind = (enum kv_op_kind)kind;
+    op->cf = cf;
+    op->key = KV_SPAN(p, (size_t)key);
+    op->value = KV_SPAN(p + key, (size_t)value);
+    *at += OP_HEAD_BYTES + (size_t)(key + value);
+    return true;
 }
 
 bool kv_batch_next(const struct kv_batch *batch, size_t *at, struct kv_op *op)
@@ -271,16 +293,35 @@ bool kv_batch_next(const struct kv_batch *batch, size_t *at, struct kv_op *op)
     if (*at == batch->used) {
         return false;
     }
-    const uint8_t *p = batch->at + *at;
-    uint32_t sizes[2];
-    memcpy(sizes, p + 2, sizeof sizes);
-    op->kind = (enum kv_op_kind)p[0];
-    op->cf = p[1];
-    op->key = KV_SPAN(p + OP_HEAD_BYTES, sizes[0]);
-    op->value = KV_SPAN(p + OP_HEAD_BYTES + sizes[0], sizes[1]);
-    *at += OP_HEAD_BYTES + (size_t)sizes[0] + sizes[1];
-    SH_CHECK_CMP(*at, <=, batch->used);
+    SH_CHECK(parse_op(batch, at, op));
     return true;
+}
+
+static bool op_allowed(const struct kv_op *op, uint32_t cf_count)
+{
+    bool ranged = op->kind == KV_OP_DEL_RANGE;
+    return op->kind <= KV_OP_DEL_RANGE && op->cf < cf_count && op->key.size <= KV_KEY_BYTES_MAX &&
+           (ranged || op->key.size > 0) && (!ranged || op->value.size <= KV_KEY_BYTES_MAX) &&
+           (op->kind != KV_OP_DEL || op->value.size == 0);
+}
+
+enum sh_err kv_batch_load(struct kv_batch *batch, struct sh_span bytes, uint32_t cf_count)
+{
+    struct kv_op op;
+    size_t at = 0;
+    kv_batch_clear(batch);
+    if (!make_room(batch, bytes.size)) {
+        return batch->err;
+    }
+    add_bytes(batch, bytes.at, bytes.size);
+    while (at < batch->used) {
+        if (!parse_op(batch, &at, &op) || !op_allowed(&op, cf_count)) {
+            kv_batch_clear(batch);
+            return SH_ERR_CORRUPT;
+        }
+        batch->count++;
+    }
+    return SH_OK;
 }
 
 void kv_batch_put(struct kv_batch *batch, uint32_t cf, struct sh_span key, struct sh_span value)

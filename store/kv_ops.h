@@ -69,4 +69,11 @@ struct kv_op {
 /* *at starts at 0; false at the end. */
 bool kv_batch_next(const struct kv_batch *batch, size_t *at, struct kv_op *op);
 
+#define KV_BATCH_VERSION 1u /* of the bytes of a batch, where they are kept */
+
+/* Makes batch what it was when it had these bytes. They may come from a disk: CORRUPT leaves it
+ * empty. NO_MEMORY, LIMIT. */
+SH_MUST_USE enum sh_err kv_batch_load(struct kv_batch *batch, struct sh_span bytes,
+                                      uint32_t cf_count);
+
 #endif

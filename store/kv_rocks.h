@@ -6,7 +6,16 @@
  *
  * The write-ahead log is recovered with kTolerateCorruptedTailRecords: a record cut off at the very
  * end (a power cut) is dropped, any other damage refuses the store with CORRUPT. RocksDB's default
- * would open such a store silently without all that follows the damage. */
+ * would open such a store silently without all that follows the damage.
+ *
+ * With "redo" the log is store/redo.h instead, in the same directory, for a store whose writes are
+ * small, synced and waited for: RocksDB's log grows with each of them, and the file system's
+ * journal is committed with it. What lies in the tables names the place in the log behind it, so
+ * that both change together: all column families are flushed as one. A store of large values keeps
+ * RocksDB's log, for it would come round the ring all the time. A store that has a redo log is
+ * opened with one; one that has none yet gets it.
+ *
+ * A batch that is larger than a file of the ring goes to the table files at once. */
 #ifndef SH_STORE_KV_ROCKS_H
 #define SH_STORE_KV_ROCKS_H
 
@@ -22,6 +31,7 @@ struct kv_rocks_options {
     const struct kv_cf *cfs;
     uint32_t cf_count;
     bool create; /* false: a directory without a store is NOT_FOUND */
+    bool redo;   /* a log of its own instead of RocksDB's, see above */
     bool yields; /* stops earlier, so that another store on the same disk can go on */
 };
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The two implementations of store/kv.h as rows of one table, and words for short tests. */
+ * The implementations of store/kv.h as rows of one table, and words for short tests. */
 #ifndef KV_BENCH_H
 #define KV_BENCH_H
 
@@ -24,14 +24,14 @@ static inline struct sh_span text_span(const char *text)
     return KV_SPAN(text, strlen(text));
 }
 
-static inline struct kv *bench_open_rocks(const char *name)
+static inline struct kv *bench_open_rocks(const char *name, bool redo)
 {
     char path[512];
     char why[KV_TEXT_BYTES];
     struct kv *kv = NULL;
     (void)snprintf(path, sizeof path, "%s/%s", tst_dir(), name);
     struct kv_rocks_options options = {
-        .path = path, .cfs = bench_cfs, .cf_count = BENCH_CFS, .create = true};
+        .path = path, .cfs = bench_cfs, .cf_count = BENCH_CFS, .create = true, .redo = redo};
     if (kv_rocks_open(&options, &kv, why) != SH_OK) {
         tst_fail(__FILE__, __LINE__, "a store opens: %s", why);
     }
@@ -47,7 +47,12 @@ static inline struct kv *bench_open_mem(void)
 
 static inline struct kv *bench_open_rocks_one(void)
 {
-    return bench_open_rocks("kv");
+    return bench_open_rocks("kv", false);
+}
+
+static inline struct kv *bench_open_redo(void)
+{
+    return bench_open_rocks("kv", true);
 }
 
 /* Ends the process that had it, as far as the store can tell, and opens it again. */
@@ -60,7 +65,13 @@ static inline struct kv *bench_reopen_mem(struct kv *kv)
 static inline struct kv *bench_reopen_rocks(struct kv *kv)
 {
     kv_close(kv);
-    return bench_open_rocks("kv");
+    return bench_open_rocks("kv", false);
+}
+
+static inline struct kv *bench_reopen_redo(struct kv *kv)
+{
+    kv_close(kv);
+    return bench_open_rocks("kv", true);
 }
 
 struct bench {
@@ -72,6 +83,7 @@ struct bench {
 static const struct bench benches[] = {
     {.name = "mem", .open = bench_open_mem, .reopen = bench_reopen_mem},
     {.name = "rocks", .open = bench_open_rocks_one, .reopen = bench_reopen_rocks},
+    {.name = "rocks with redo", .open = bench_open_redo, .reopen = bench_reopen_redo},
 };
 
 static inline void put_now(struct kv *kv, uint32_t cf, const char *key, const char *value)

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The contract of store/kv.h: every test runs against both implementations. */
+ * The contract of store/kv.h: every test runs against each implementation. */
 #include "kv_bench.h"
 
 #include "base/rng.h"

@@ -52,7 +52,8 @@ static void open_all(const char *path)
 {
     static const struct kv_cf CFS[] = {
         {"meta", KV_CF_SMALL}, {"log", KV_CF_SMALL}, {"fsm", KV_CF_SMALL}};
-    struct kv_rocks_options options = {.path = path, .cfs = CFS, .cf_count = SH_COUNT(CFS)};
+    struct kv_rocks_options options = {
+        .path = path, .cfs = CFS, .cf_count = SH_COUNT(CFS), .redo = true};
     char why[KV_TEXT_BYTES] = "";
     struct sh_arena arena;
     enum sh_err err = kv_rocks_open(&options, &fill.kv, why);

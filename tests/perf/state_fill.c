@@ -122,7 +122,7 @@ static void open_fill(struct fill *f, const char *data)
     char why[KV_TEXT_BYTES];
     (void)snprintf(path, sizeof path, "%s/" STORES_STATE, data);
     struct kv_rocks_options options = {
-        .path = path, .cfs = stores_state_families, .cf_count = STORES_STATE_CFS};
+        .path = path, .cfs = stores_state_families, .cf_count = STORES_STATE_CFS, .redo = true};
     if (kv_rocks_open(&options, &f->kv, why) != SH_OK) {
         (void)fprintf(stderr, "state_fill: %s\n", why);
         exit(1);

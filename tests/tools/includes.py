@@ -27,7 +27,7 @@ ALLOWED = {
 }
 HOMES = {
     r"zmq\.h|czmq\.h": ("mesh/link", "tests"),
-    r"rocksdb/c\.h": ("store/kv_rocks.c",),
+    r"rocksdb/c\.h": ("store/kv_rocks_parts.h",),
     r"sodium.*\.h": ("mesh/trust", "mesh/base/host"),
     r"cblas\.h": ("kernels/cpu",),
     r"cuda.*\.h|cublas.*\.h": ("kernels/cuda",),

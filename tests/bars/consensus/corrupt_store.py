@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""A bit flips in the log of a killed agent's state store. The agent refuses to start, in one line
+"""A bit flips in the redo log of a killed agent's state store. The agent refuses to start, in one line
 that names the damaged place and the commands that help; carried out, they make a new agent that
 fetches the state, while the old one's vote is taken over. Then a bit flips in its store of blobs and
 metrics: it puts that store aside, says so, and goes on under its identity. All states are equal at
@@ -16,18 +16,35 @@ from mesh import agreed_leader, equal_states, finished, noop, require, run, unti
 JOBS = 20
 
 
-def flip(store):
-    """One bit in the middle of the store's largest write-ahead log; its path."""
+SECTOR = 512
+
+
+def flip(path, at):
+    """One bit of a file."""
+    with open(path, "r+b") as log:
+        log.seek(at)
+        byte = log.read(1)[0]
+        log.seek(at)
+        log.write(bytes([byte ^ 1]))
+
+
+def flip_redo(store):
+    """One bit in the middle of what was written to the store's redo log since it began."""
+    path = os.path.join(store, "redo-0")
+    with open(path, "rb") as log:
+        data = log.read()
+    written = len(data.rstrip(b"\0")) // SECTOR
+    require(10 < written < len(data) // SECTOR, f"{path}: {written} sectors are written")
+    flip(path, written // 2 * SECTOR + SECTOR // 4)
+
+
+def flip_log(store):
+    """One bit in the middle of the store's largest write-ahead log."""
     logs = [os.path.join(store, name) for name in os.listdir(store) if name.endswith(".log")]
     path = max(logs, key=os.path.getsize)
     size = os.path.getsize(path)
     require(size > 1000, f"{path} has {size} bytes only")
-    with open(path, "r+b") as log:
-        log.seek(size // 2)
-        byte = log.read(1)[0]
-        log.seek(size // 2)
-        log.write(bytes([byte ^ 1]))
-    return path
+    flip(path, size // 2)
 
 
 def main(mesh):
@@ -39,7 +56,7 @@ def main(mesh):
         finished(broken, job, 20)
     broken.kill()
     state = os.path.join(broken.dir, "state")
-    flip(state)
+    flip_redo(state)
     for _ in range(2):  # refusing changes nothing
         broken.launch()
         require(broken.end(20) == 1, "it starts on a damaged log")
@@ -65,7 +82,7 @@ def main(mesh):
     before = fresh.status()["id"]
     require(fresh.call("PUT", "/blobs", os.urandom(1 << 20)).status == 201, "no upload")
     fresh.kill()
-    flip(os.path.join(fresh.dir, "bulk"))
+    flip_log(os.path.join(fresh.dir, "bulk"))
     fresh.start()
     kept = [name for name in os.listdir(fresh.dir) if name.startswith("bulk.damaged")]
     require(len(kept) == 1, f"the damaged store was not kept: {os.listdir(fresh.dir)}")
