@@ -187,7 +187,7 @@ static void drop_run(struct raft *r)
     memmove(runs, runs + 1, (log->run_count - 1) * sizeof *runs);
     log->run_count--;
     log->first = runs[0].first + 1;
-    while (log->tail_first < log->first && log->tail_first <= log->last) {
+    while (log->tail_first < log->first) {
         drop_oldest(r);
     }
 }
@@ -303,11 +303,8 @@ void raft_log_compact(struct raft *r, uint64_t index)
     log->run_count -= k;
     runs[0].first = index;
     log->first = index + 1;
-    while (log->tail_first < log->first && log->tail_first <= log->last) {
+    while (log->tail_first < log->first) { /* at most all of it: index is in the log */
         drop_oldest(r);
-    }
-    if (log->tail_first < log->first) {
-        log->tail_first = log->first;
     }
 }
 
