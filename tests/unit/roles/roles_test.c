@@ -430,20 +430,27 @@ TEST_DIES(a_leader_that_is_no_agent_panics, "s->leader->node")
     roles_plan(&in, &limits, &memory, &change);
 }
 
-/* One look at a group whose first agent leads; voters and learners by their handles. */
-static struct roles_change look(struct roles_node *nodes, uint32_t count, const char *voters,
-                                const char *learners)
+/* A look, at a time, at a group whose first agent leads; voters and learners by their handles. */
+static struct roles_change look_at(uint64_t now_us, struct roles_memory *memory,
+                                   struct roles_node *nodes, uint32_t count, const char *voters,
+                                   const char *learners)
 {
-    struct roles_input in = {.now_us = NOW, .last_index = 1000, .nodes = nodes};
+    struct roles_input in = {.now_us = now_us, .last_index = 1000, .nodes = nodes};
     in.node_count = count;
     in.leader = nodes[0].handle;
     in.voter_count = handles(voters, in.voters);
     in.learner_count = handles(learners, in.learners);
     struct roles_limits limits = roles_limits_default();
-    struct roles_memory memory = roles_memory_new(0);
     struct roles_change change;
-    roles_plan(&in, &limits, &memory, &change);
+    roles_plan(&in, &limits, memory, &change);
     return change;
+}
+
+static struct roles_change look(struct roles_node *nodes, uint32_t count, const char *voters,
+                                const char *learners)
+{
+    struct roles_memory memory = roles_memory_new(0);
+    return look_at(NOW, &memory, nodes, count, voters, learners);
 }
 
 TEST(a_limit_of_time_or_log_is_reached_with_its_last_unit)
@@ -542,4 +549,77 @@ TEST(a_better_voter_is_wished_for_only_while_all_voters_are_well)
     nodes[2].presence = ROLES_ALIVE;
     nodes[3].presence = ROLES_LEAVING; /* and there is one to be had */
     EXPECT_EQ(look(nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_NONE);
+}
+
+/* Of a voter and of a learner: 99th percentiles of their disks and ways, in us. */
+TEST(a_voter_gives_way_for_a_disk_or_a_way_of_a_quarter_and_for_no_less)
+{
+    static const struct {
+        uint32_t out_disk;
+        uint32_t in_disk;
+        uint32_t out_way;
+        uint32_t in_way;
+        bool wished;
+    } rows[] = {{4000, 1000, 500, 500, true},  {3999, 1000, 500, 500, false},
+                {2000, 999, 500, 500, true},   {1999, 999, 500, 500, false},
+                {0, 500, 500, 500, false},     {500, 0, 4000, 500, false},
+                {500, 500, 4000, 1000, true},  {500, 500, 3999, 1000, false},
+                {500, 500, 0, 500, false},     {500, 1000, 64000, 500, false},
+                {1000, 500, 4000, 1000, true}, {4000, 1000, 500, 64000, true},
+                {0, 0, 4000, 1000, true},      {500, 500, 500, 0, false}};
+    for (uint32_t i = 0; i < SH_COUNT(rows); i++) {
+        struct roles_node nodes[4];
+        (void)nodes_of("1 2 3 4", nodes);
+        for (uint32_t k = 0; k < 2; k++) {
+            nodes[k].fsync_p99_us = 500;
+            nodes[k].rtt_p99_us = 500;
+        }
+        nodes[2].fsync_p99_us = rows[i].out_disk;
+        nodes[2].rtt_p99_us = rows[i].out_way;
+        nodes[3].fsync_p99_us = rows[i].in_disk;
+        nodes[3].rtt_p99_us = rows[i].in_way;
+        enum roles_cause cause = look(nodes, 4, "1 2 3", "4").cause;
+        EXPECT_EQ(cause, rows[i].wished ? ROLES_CAUSE_WISH : ROLES_CAUSE_NONE);
+    }
+}
+
+TEST(a_wish_must_last_and_moves_keep_their_distance)
+{
+    struct roles_node nodes[4];
+    (void)nodes_of("1 2 3 4", nodes);
+    nodes[1].domain = 7;
+    nodes[2].domain = 7;
+    nodes[3].domain = 8;
+    struct roles_memory memory = roles_memory_new(NOW - 60 * SECOND);
+    EXPECT_EQ(look_at(NOW, &memory, nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_WISH);
+    nodes[3].domain = 7; /* not for a moment: it begins anew */
+    EXPECT_EQ(look_at(NOW + 5, &memory, nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_NONE);
+    nodes[3].domain = 8;
+    EXPECT_EQ(look_at(NOW + 6, &memory, nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_WISH);
+    uint64_t ripe = NOW + 6 + 30 * SECOND;
+    EXPECT_EQ(look_at(ripe - 1, &memory, nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_WISH);
+    struct roles_change change = look_at(ripe, &memory, nodes, 4, "1 2 3", "4");
+    EXPECT_EQ(change.cause, ROLES_CAUSE_IMPROVE);
+    EXPECT(change.op_count == 2 && change.ops[0].type == ROLES_ADD_LEARNER);
+    EXPECT(change.ops[0].handle == 2 && change.ops[1].handle == 4);
+    EXPECT(change.ops[1].type == ROLES_ADD_VOTER);
+    EXPECT_EQ(memory.moved_us, ripe);
+    /* It is said once; the same again has to be wished for again, and a minute must pass. */
+    EXPECT_EQ(look_at(ripe + 1, &memory, nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_WISH);
+    uint64_t next = ripe + 60 * SECOND;
+    EXPECT_EQ(look_at(next - 1, &memory, nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_WISH);
+    EXPECT_EQ(look_at(next, &memory, nodes, 4, "1 2 3", "4").cause, ROLES_CAUSE_IMPROVE);
+}
+
+TEST(fewer_voters_are_wished_for_and_then_the_least_wanted_goes)
+{
+    struct roles_node nodes[6];
+    (void)nodes_of("1 2 3 4 5 6", nodes);
+    struct roles_memory memory = roles_memory_new(NOW - 60 * SECOND);
+    EXPECT_EQ(look_at(NOW, &memory, nodes, 6, "1 2 3 4 5", "6").cause, ROLES_CAUSE_WISH);
+    uint64_t ripe = NOW + 30 * SECOND;
+    EXPECT_EQ(look_at(ripe - 1, &memory, nodes, 6, "1 2 3 4 5", "6").cause, ROLES_CAUSE_WISH);
+    struct roles_change change = look_at(ripe, &memory, nodes, 6, "1 2 3 4 5", "6");
+    EXPECT_EQ(change.cause, ROLES_CAUSE_SHRINK);
+    EXPECT(change.op_count == 2 && change.ops[0].handle == 4 && change.ops[1].handle == 5);
 }
