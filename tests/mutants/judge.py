@@ -11,8 +11,9 @@ import time
 WALL_S = 120  # against a program that waits for something; none of these does
 TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
-# status: None where it was ended here; complained: by the harness' own words, before it ended
-Run = collections.namedtuple("Run", "status complained complaints cpu_s")
+# status: None where it was ended here; complained: by the harness' own words, before it ended;
+# slowest_s: of its processes, each of which is a test, the one that took most
+Run = collections.namedtuple("Run", "status complained complaints cpu_s slowest_s")
 
 
 def family(pid):
@@ -28,16 +29,17 @@ def family(pid):
 
 
 def cpu_of(pids):
-    """Processor time of processes and of what they have waited for."""
-    ticks = 0
+    """Processor time of processes with what they have waited for, and the most of one alone."""
+    ticks = most = 0
     for pid in pids:
         try:
             with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as stat:
-                words = stat.read().rpartition(")")[2].split()
-            ticks += sum(int(word) for word in words[11:15])
+                words = [int(word) for word in stat.read().rpartition(")")[2].split()[11:15]]
+            ticks += sum(words)
+            most = max(most, words[0] + words[1])
         except OSError:
             pass
-    return ticks * TICK_S
+    return ticks * TICK_S, most * TICK_S
 
 
 def end(pids):
@@ -48,9 +50,9 @@ def end(pids):
             pass
 
 
-def run(command, budget_s, wall_s=WALL_S):
-    """Until it ends, a test of it fails, or it has used the budget."""
-    began, pause, cpu = time.monotonic(), 0.002, 0.0
+def run(command, budget_s, each_s=None, wall_s=WALL_S):
+    """Until it ends, a test of it fails, it has used the budget, or one of its tests its own."""
+    began, pause, cpu, slowest = time.monotonic(), 0.002, 0.0, 0.0
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         # Waited for here, with what it used.
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL,  # pylint: disable=consider-using-with
@@ -65,8 +67,10 @@ def run(command, budget_s, wall_s=WALL_S):
                 cpu = usage.ru_utime + usage.ru_stime
                 break
             pids = family(child.pid)
-            cpu = max(cpu, cpu_of(pids))
-            if complained or cpu >= budget_s or time.monotonic() - began > wall_s:
+            now, one = cpu_of(pids)
+            cpu, slowest = max(cpu, now), max(slowest, one)
+            looped = each_s is not None and one >= each_s
+            if complained or looped or cpu >= budget_s or time.monotonic() - began > wall_s:
                 end(pids)
                 os.wait4(child.pid, 0)
                 break
@@ -74,4 +78,4 @@ def run(command, budget_s, wall_s=WALL_S):
             pause = min(pause * 1.5, 0.05)
         child.returncode = -1 if status is None else status
         err.seek(0)
-        return Run(status, complained, err.read().count(b"\n"), cpu)
+        return Run(status, complained, err.read().count(b"\n"), cpu, slowest)

@@ -179,7 +179,8 @@ static void expect_tail(const struct raft *r, const struct model *m)
 
 static void expect_changes(const struct raft *r, const struct model *m)
 {
-    for (uint64_t after = m->first - 1; after <= m->last; after++) {
+    uint64_t low = m->first >= 7 ? m->first - 7 : 0; /* of what was compacted it may know more */
+    for (uint64_t after = low; after <= m->last; after++) {
         for (uint64_t upto = after; upto <= m->last && upto < after + 4; upto++) {
             bool any = m->floor > after && upto > after;
             for (uint64_t i = after + 1; i <= upto; i++) {
