@@ -182,8 +182,9 @@ bool raft_promotable(const struct raft *r);
 bool raft_leased(const struct raft *r, uint64_t *left);
 void raft_tick(struct raft *r);
 void raft_draw_timeout(struct raft *r);
-/* Pace: a heartbeat of the leader came; an answer to one did; what the host measured; a write is
- * about to be asked for; one or more are done. */
+/* Pace: a step at now begins; a heartbeat of the leader came; an answer to one did; what the host
+ * measured; a write is about to be asked for; one or more are done. */
+void raft_pace_wake(struct raft *r, uint64_t now);
 void raft_pace_beat(struct raft *r);
 void raft_pace_answer(struct raft *r, struct raft_peer *peer);
 void raft_pace_round_trip(struct raft *r, uint64_t typical);

@@ -17,7 +17,7 @@ static uint64_t larger(uint64_t a, uint64_t b)
 static uint64_t way(const struct raft_pace *p)
 {
     uint64_t want = larger(p->least, ROUND_TRIPS * p->round_trip);
-    return larger(want, GAPS * (uint64_t)sh_latency_p99(&p->gaps));
+    return larger(want, GAPS * (uint64_t)sh_latency_usual_p99(&p->gaps));
 }
 
 uint64_t raft_pace_lease(const struct raft *r)
@@ -38,7 +38,7 @@ static void follow(struct raft *r)
     if (r->config.election_max == 0) {
         return;
     }
-    uint64_t want = larger(way(p), WRITES * (uint64_t)sh_latency_p99(&p->writes));
+    uint64_t want = larger(way(p), WRITES * (uint64_t)sh_latency_usual_p99(&p->writes));
     want = want < r->config.election_max ? want : r->config.election_max;
     if (want > now + now / STEP) {
         r->config.election = want;
@@ -47,6 +47,23 @@ static void follow(struct raft *r)
     }
     if (r->config.election != now && r->role != RAFT_LEADER) {
         raft_draw_timeout(r);
+    }
+}
+
+/* A step that comes late by a heartbeat tells that this member stood still: its process was
+ * stopped, its machine slept. What it measures across that is its own absence: at a leader a gap of
+ * every peer at once, which would make it wait for seconds, as a voter, when the next one is gone.
+ */
+void raft_pace_wake(struct raft *r, uint64_t now)
+{
+    uint64_t due = raft_deadline(r);
+    if (r->config.election_max == 0 || now <= due || now - due <= r->config.heartbeat) {
+        return;
+    }
+    r->pace.beat_at = 0;
+    r->pace.write_since = now;
+    for (uint32_t i = 0; i < r->peers.count; i++) {
+        r->peers.list[i].beat_at = 0;
     }
 }
 

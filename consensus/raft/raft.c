@@ -496,6 +496,7 @@ void raft_step(struct raft *r, const struct raft_event *event, struct raft_updat
     uint64_t vote = r->vote;
     uint64_t commit = r->commit;
     if (event->now > r->now) {
+        raft_pace_wake(r, event->now);
         r->now = event->now;
     }
     r->append_first = 0;

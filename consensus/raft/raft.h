@@ -61,9 +61,9 @@ struct raft_config {
     uint64_t heartbeat; /* < election */
     /* 0: the election timeout stays as it is. Else it is the least one, and grows up to this with
      * 10 round trips, and with 3 of this member's writes and 3 gaps between heartbeats, of both the
-     * 99th percentile of late. Needs pre_vote: members with unlike timeouts could else keep each
-     * other from being elected, one that cannot win by running before all others again and again.
-     */
+     * 99th percentile of late, by which one alone decides nothing. Needs pre_vote: members with
+     * unlike timeouts could else keep each other from being elected, one that cannot win by running
+     * before all others again and again. */
     uint64_t election_max;
     uint64_t stagger; /* disconnect hint: campaign after rank * stagger + [0, stagger / 2]; a
                          pre-vote without an answer is asked again after it; 0: neither */

@@ -36,17 +36,28 @@ void sh_latency_add(struct sh_latency *l, uint64_t us)
     l->held++;
 }
 
-uint32_t sh_latency_p99(const struct sh_latency *l)
+/* The longest but so many. */
+static uint32_t longest_but(const struct sh_latency *l, uint32_t left_out)
 {
     uint32_t above = 0;
     uint32_t bucket = SH_LATENCY_BUCKETS;
-    if (l->held == 0) {
+    if (l->held <= left_out) {
         return 0;
     }
-    while (above <= l->held / 100) {
+    while (above <= left_out) {
         SH_CHECK_CMP(bucket, >, 0);
         bucket--;
         above += l->count[bucket];
     }
     return end_of(bucket);
+}
+
+uint32_t sh_latency_p99(const struct sh_latency *l)
+{
+    return longest_but(l, l->held / 100);
+}
+
+uint32_t sh_latency_usual_p99(const struct sh_latency *l)
+{
+    return longest_but(l, l->held < 200 ? 1 : l->held / 100);
 }

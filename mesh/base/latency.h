@@ -20,5 +20,8 @@ struct sh_latency {
 void sh_latency_add(struct sh_latency *l, uint64_t us);
 /* 0: nothing was measured. Of less than a hundred, the longest. O(buckets). */
 uint32_t sh_latency_p99(const struct sh_latency *l);
+/* The same, but one measurement alone never decides: of less than two hundred, the longest but one,
+ * and 0 where there is no other. */
+uint32_t sh_latency_usual_p99(const struct sh_latency *l);
 
 #endif

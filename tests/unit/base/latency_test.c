@@ -50,3 +50,20 @@ TEST(what_was_long_ago_is_forgotten)
     EXPECT(needed < 4 * SH_LATENCY_HELD_MAX);
     EXPECT(sh_latency_p99(&l) <= 1250);
 }
+
+TEST(one_long_one_alone_is_not_usual_but_two_of_less_than_two_hundred_are)
+{
+    struct sh_latency l = {0};
+    EXPECT_EQ(sh_latency_usual_p99(&l), 0);
+    sh_latency_add(&l, 40000);
+    EXPECT_EQ(sh_latency_usual_p99(&l), 0);
+    for (uint32_t i = 0; i < 197; i++) {
+        sh_latency_add(&l, 100);
+        EXPECT(sh_latency_usual_p99(&l) >= 100 && sh_latency_usual_p99(&l) <= 125);
+    }
+    sh_latency_add(&l, 40000);
+    EXPECT(sh_latency_usual_p99(&l) >= 40000);
+    sh_latency_add(&l, 100); /* two hundred: one in a hundred may be longer */
+    EXPECT(sh_latency_usual_p99(&l) <= 125);
+    EXPECT_EQ(sh_latency_usual_p99(&l), sh_latency_p99(&l));
+}

@@ -26,6 +26,12 @@ static void slow_write(struct net *net, uint64_t id, uint64_t takes)
     net_settle(net);
 }
 
+static void slow_disk(struct net *net, uint64_t id, uint64_t takes)
+{
+    slow_write(net, id, takes);
+    slow_write(net, id, takes);
+}
+
 static void round_trip(struct net *net, uint64_t id, uint64_t p99)
 {
     struct raft_event event = {.type = RAFT_ROUND_TRIP};
@@ -46,6 +52,8 @@ TEST(on_a_calm_network_the_timeout_is_the_configured_one)
 TEST(the_timeout_is_three_of_a_members_own_slow_writes)
 {
     struct net *net = paced(5000);
+    slow_write(net, 3, 84); /* which may have been chance */
+    EXPECT_EQ(net_status(net, 3).election, 100);
     slow_write(net, 3, 84);
     EXPECT(net_status(net, 3).election >= 240);
     EXPECT(net_status(net, 3).election <= 300);
@@ -95,7 +103,7 @@ static uint64_t silence(struct net *net, uint64_t most)
 TEST(nobody_waits_for_a_voter_with_a_slow_disk_to_give_up_a_silent_leader)
 {
     struct net *net = paced(5000);
-    slow_write(net, 3, 400);
+    slow_disk(net, 3, 400);
     EXPECT(net_status(net, 3).election >= 1000);
     EXPECT_EQ(net_status(net, 2).election, 100);
     EXPECT(silence(net, 1000) <= 210);
@@ -119,7 +127,7 @@ TEST(a_voter_that_hears_irregularly_does_not_give_up_a_leader_as_soon_as_others)
 TEST(a_leader_with_a_slow_disk_is_held_by_itself_for_its_whole_timeout)
 {
     struct net *net = paced(5000);
-    slow_write(net, 1, 99);
+    slow_disk(net, 1, 99);
     struct raft_status leader = net_status(net, 1);
     EXPECT(leader.election >= 240);
     struct raft_msg ask = {.type = RAFT_MSG_PREVOTE,
@@ -135,10 +143,59 @@ TEST(a_leader_with_a_slow_disk_is_held_by_itself_for_its_whole_timeout)
     }
 }
 
+/* Heartbeats are on their way while id stands still; then it gets what has come for it. */
+static void stand_still(struct net *net, uint64_t id, uint64_t by)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        net->now += 10;
+        net_tick(net, 1);
+        net->nodes[id].clock += by;
+        net_settle(net);
+        net_advance(net, 50);
+    }
+}
+
+TEST(a_leader_that_stood_still_does_not_take_that_for_slow_answers)
+{
+    struct net *net = paced(5000);
+    net_advance(net, 100);
+    stand_still(net, 1, 90);
+    EXPECT_EQ(net_status(net, 1).election, 100);
+    EXPECT_EQ(net_leader(net), 1);
+}
+
+TEST(a_follower_that_stood_still_does_not_take_that_for_a_silent_leader)
+{
+    struct net *net = paced(5000);
+    net_advance(net, 100);
+    stand_still(net, 3, 400);
+    EXPECT_EQ(net_status(net, 3).election, 100);
+    EXPECT_EQ(net_leader(net), 1);
+    EXPECT_EQ(net_status(net, 3).term, 1);
+}
+
+TEST(standing_still_is_no_slow_write)
+{
+    struct net *net = paced(5000);
+    net->nodes[1].stalled = true;
+    EXPECT_EQ(net_propose(net, 1, "slow once"), SH_OK);
+    net_advance(net, 90);
+    net->nodes[1].stalled = false;
+    net_settle(net);
+    net->nodes[1].stalled = true;
+    EXPECT_EQ(net_propose(net, 1, "written meanwhile"), SH_OK);
+    net->nodes[1].clock += 400;
+    net_tick(net, 1);
+    EXPECT_EQ(net_status(net, 1).transferee, 0); /* nor a silent disk */
+    net->nodes[1].stalled = false;
+    net_settle(net);
+    EXPECT_EQ(net_status(net, 1).election, 100);
+}
+
 TEST(without_a_limit_the_timeout_never_moves)
 {
     struct net *net = paced(0);
-    slow_write(net, 3, 80);
+    slow_disk(net, 3, 80);
     round_trip(net, 3, 400);
     EXPECT_EQ(net_status(net, 3).election, 100);
 }
