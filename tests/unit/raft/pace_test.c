@@ -367,15 +367,16 @@ TEST(fast_heartbeats_say_nothing_of_silence)
     }
 }
 
-TEST(a_silent_leader_hands_over_to_the_voter_that_has_most_and_is_heard)
+TEST(a_silent_leader_hands_over_to_a_voter_that_is_heard_and_then_to_who_has_most)
 {
     static const struct {
         uint64_t match[2]; /* of 2 and 3; the leader has written 5 */
         bool active[2];
         uint64_t heir;
     } rows[] = {{{6, 7}, {true, true}, 3},  {{7, 6}, {true, true}, 2},  {{7, 7}, {true, true}, 2},
-                {{7, 7}, {false, true}, 3}, {{7, 6}, {false, true}, 2}, {{5, 5}, {true, true}, 0},
-                {{5, 6}, {true, true}, 3},  {{7, 7}, {true, false}, 2}};
+                {{7, 7}, {false, true}, 3}, {{7, 6}, {false, true}, 3}, {{5, 5}, {true, true}, 0},
+                {{5, 6}, {true, true}, 3},  {{7, 7}, {true, false}, 2}, {{6, 7}, {false, false}, 3},
+                {{6, 5}, {false, true}, 2}};
     for (uint32_t i = 0; i < SH_COUNT(rows); i++) {
         struct net *net = paced(5000);
         net_propose_some(net, 1, 4);

@@ -60,6 +60,8 @@ static const struct situation situations[] = {
     {"with three of five", "1 2 3 4 5", "6 7", "1 2 3 4l 5d 6 7", "REPLACE ~5 +6"},
     {"not into a set of which two of five are in sync", "1 2 3 4 5", "6 7", "1 2 3d 4l 5l 6 7",
      "NO_MAJORITY"},
+    {"nor into one whose wanted voters are behind", "1 2 3 4 5", "", "1 2g 3g 4l 5l",
+     "NO_MAJORITY"},
     {"a majority that is behind is none", "1 2 3", "4", "1 2l 3l 4", "NO_MAJORITY"},
     {"a leaving leader hands over", "1 2 3", "", "1g 2 3", "TRANSFER >2"},
     {"not to one that is dead", "1 2 3", "", "1g 2d 3", "TRANSFER >3"},
