@@ -7,7 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { EXIT_UNTOLD = 3 };
+enum { EXIT_UNTOLD = 3, RUNS_MAX = 256 };
 
 /* Up to size bytes; how many there were before the end. */
 static size_t read_all(int fd, void *out, size_t size)
@@ -79,5 +79,73 @@ void sim_apart_run(void (*run)(void *ctx, struct sim_verdict *verdict), void *ct
         out->verdict = (struct sim_verdict){0};
         (void)snprintf(out->verdict.why, sizeof out->verdict.why, "%s",
                        words[0] != '\0' ? words : "the process died; what it said stands above");
+    }
+}
+
+/* ---- many runs ---- */
+
+static _Noreturn void work(const struct sim_worker *w, int asked, int told)
+{
+    uint64_t number;
+    while (read_all(asked, &number, sizeof number) == sizeof number) {
+        struct sim_verdict verdict;
+        w->run(w->ctx, number, &verdict);
+        (void)fflush(stdout);
+        if (write(told, &verdict, sizeof verdict) != (ssize_t)sizeof verdict) {
+            _exit(EXIT_UNTOLD);
+        }
+    }
+    _exit(0);
+}
+
+static void begin(struct sim_worker *w)
+{
+    int asked[2];
+    int told[2];
+    (void)fflush(stdout);
+    SH_CHECK(pipe(asked) == 0);
+    SH_CHECK(pipe(told) == 0);
+    pid_t pid = fork();
+    SH_CHECK(pid >= 0);
+    if (pid == 0) {
+        (void)close(asked[1]);
+        (void)close(told[0]);
+        work(w, asked[0], told[1]);
+    }
+    (void)close(asked[0]);
+    (void)close(told[1]);
+    w->pid = (int)pid;
+    w->asked = asked[1];
+    w->told = told[0];
+    w->runs = 0;
+}
+
+void sim_worker_end(struct sim_worker *worker)
+{
+    int status = 0;
+    if (worker->pid != 0) {
+        (void)close(worker->asked);
+        (void)close(worker->told);
+        SH_CHECK(waitpid((pid_t)worker->pid, &status, 0) == (pid_t)worker->pid);
+        worker->pid = 0;
+    }
+}
+
+void sim_worker_run(struct sim_worker *worker, uint64_t number, struct sim_apart *out)
+{
+    if (worker->runs == RUNS_MAX) {
+        sim_worker_end(worker);
+    }
+    if (worker->pid == 0) {
+        begin(worker);
+    }
+    worker->runs++;
+    out->lived = write(worker->asked, &number, sizeof number) == (ssize_t)sizeof number &&
+                 read_all(worker->told, &out->verdict, sizeof out->verdict) == sizeof out->verdict;
+    if (!out->lived) {
+        sim_worker_end(worker);
+        out->verdict = (struct sim_verdict){0};
+        (void)snprintf(out->verdict.why, sizeof out->verdict.why,
+                       "the process died; what it said stands above");
     }
 }

@@ -16,4 +16,18 @@ struct sim_apart {
 void sim_apart_run(void (*run)(void *ctx, struct sim_verdict *verdict), void *ctx, bool quiet,
                    struct sim_apart *out);
 
+/* One process for many runs, one after the other: one that dies costs only the run it was at. */
+struct sim_worker {
+    void (*run)(void *ctx, uint64_t number, struct sim_verdict *verdict);
+    void *ctx;
+    int pid; /* 0: none at present */
+    int told;
+    int asked;
+    uint32_t runs;
+};
+
+/* worker: {run, ctx}, zeros else. */
+void sim_worker_run(struct sim_worker *worker, uint64_t number, struct sim_apart *out);
+void sim_worker_end(struct sim_worker *worker);
+
 #endif

@@ -91,7 +91,7 @@ void sim_check_fail(struct sim_check *check, const char *format, ...)
 static uint64_t entry_hash(uint64_t index, uint64_t term, uint64_t type, const void *bytes,
                            size_t size)
 {
-    return sh_hash64(sh_mix64(index) ^ sh_mix64(term + 1) ^ type, bytes, size);
+    return sh_words64(sh_mix64(index) ^ sh_mix64(term + 1) ^ type, bytes, size);
 }
 
 static uint64_t chain_of(uint64_t before, uint64_t entry)
@@ -352,7 +352,7 @@ static uint64_t hash_of_conf(const struct raft_conf *conf)
     uint8_t bytes[RAFT_CONF_BYTES_MAX];
     struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
     raft_conf_encode(conf, &w);
-    return sh_hash64(1, bytes, w.used) | 1;
+    return sh_words64(1, bytes, w.used) | 1;
 }
 
 static void check_snapshot(struct sim_check *check, uint32_t agent, const struct raft_update *u)

@@ -13,6 +13,7 @@
 #include <ctype.h>
 #include <errno.h>
 #include <inttypes.h>
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -156,18 +157,17 @@ static void print_repeat(const struct options *o, uint64_t seed)
 struct job {
     const struct options *options;
     const struct sim_scenario *scenario; /* NULL: a storm */
-    uint64_t seed;
 };
 
-static void run_here(void *ctx, struct sim_verdict *verdict)
+static void run_here(void *ctx, uint64_t seed, struct sim_verdict *verdict)
 {
     const struct job *job = ctx;
     const struct options *o = job->options;
     FILE *line = o->first == o->last && !o->quiet ? stdout : NULL;
     if (job->scenario != NULL) {
-        sim_scenario_run(job->scenario, job->seed, line, verdict);
+        sim_scenario_run(job->scenario, seed, line, verdict);
     } else {
-        sim_storm_run((uint32_t)o->agents, o->events, job->seed, line, verdict);
+        sim_storm_run((uint32_t)o->agents, o->events, seed, line, verdict);
     }
 }
 
@@ -254,27 +254,30 @@ static int run_seeds(const struct options *o, const struct sim_scenario *scenari
     struct sums sums = {
         .fewest = UINT64_MAX, .fewest_changes = UINT64_MAX, .fewest_units = UINT64_MAX};
     bool one = o->first == o->last;
+    struct job job = {.options = o, .scenario = scenario};
+    struct sim_worker worker = {.run = run_here, .ctx = &job};
     uint64_t begun = wall_us();
     uint64_t took = 0;
     for (uint64_t n = 0; n <= o->last - o->first; n++) {
-        struct job job = {.options = o, .scenario = scenario, .seed = o->first + n};
+        uint64_t seed = o->first + n;
         struct sim_apart result;
-        sim_apart_run(run_here, &job, false, &result);
+        sim_worker_run(&worker, seed, &result);
         bool held = result.lived && result.verdict.held;
         sums.seeds++;
         sums.failed += !held;
         add(&sums, &result.verdict);
         if (one && result.lived) {
-            print_verdict(&result.verdict, job.seed);
+            print_verdict(&result.verdict, seed);
         }
         if (!held && sums.failed <= FAILURES_SHOWN) {
-            print_broken(o, job.seed, &result);
+            print_broken(o, seed, &result);
         }
         took = wall_us() - begun;
         if ((!held && o->stop) || (o->for_s > 0 && took >= o->for_s * 1000000)) {
             break;
         }
     }
+    sim_worker_end(&worker);
     if (!one) {
         if (o->pairs) {
             print_pairs(&sums.coverage);
@@ -415,6 +418,10 @@ int main(int argc, char **argv)
 {
     struct options o = {.first = 1, .last = 1, .agents = 5, .events = 20000, .runs = SHRINK_RUNS};
     const char *verb = argc > 1 ? argv[1] : "";
+    /* Worlds come and go: their memory stays here. */
+    (void)mallopt(M_MMAP_THRESHOLD, 1 << 30);
+    (void)mallopt(M_TRIM_THRESHOLD, 1 << 30);
+    (void)mallopt(M_TOP_PAD, 64 << 20);
     if (strcmp(verb, "help") == 0 || strcmp(verb, "--help") == 0) {
         (void)printf("%s\n%s\n%s", USAGE, SIM_SCENARIO_HELP, LIN_HISTORY_HELP);
         return 0;

@@ -26,7 +26,7 @@ uint64_t sim_contents(const struct sh_table *table)
     struct sh_span value;
     uint64_t hash = 1;
     while (table->seek(table->ctx, from, (struct sh_span){0}, false, &key, &value)) {
-        hash = sh_hash64(sh_hash64(hash, key.at, key.size), value.at, value.size);
+        hash = sh_words64(sh_words64(hash, key.at, key.size), value.at, value.size);
         memcpy(last, key.at, key.size);
         last[key.size] = 0;
         from = (struct sh_span){.at = last, .size = key.size + 1};

@@ -6,13 +6,53 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The first bytes of a key as numbers that order as they do; most keys differ there. */
+struct head {
+    uint64_t first;
+    uint64_t second;
+};
+
 struct kv_node {
     uint32_t refs; /* versions and parents that point here */
+    struct head head;
     uint64_t priority;
     struct kv_pair *pair;
     struct kv_node *left;
     struct kv_node *right;
 };
+
+static uint64_t big_endian(const uint8_t *at)
+{
+    uint64_t word = 0;
+    for (uint32_t i = 0; i < 8; i++) {
+        word = word << 8 | at[i];
+    }
+    return word;
+}
+
+static struct head head_of(struct sh_span key)
+{
+    uint8_t bytes[16] = {0};
+    if (key.size >= sizeof bytes) {
+        return (struct head){.first = big_endian(key.at), .second = big_endian(key.at + 8)};
+    }
+    if (key.size > 0) {
+        memcpy(bytes, key.at, key.size);
+    }
+    return (struct head){.first = big_endian(bytes), .second = big_endian(bytes + 8)};
+}
+
+/* As kv_compare of the node's key with this one. */
+static int compare(const struct kv_node *node, const struct head *head, struct sh_span key)
+{
+    if (node->head.first != head->first) {
+        return node->head.first < head->first ? -1 : 1;
+    }
+    if (node->head.second != head->second) {
+        return node->head.second < head->second ? -1 : 1;
+    }
+    return kv_compare(kv_pair_key(node->pair), key);
+}
 
 static void *take_memory(size_t size)
 {
@@ -113,9 +153,10 @@ static struct kv_node *own(struct kv_node **slot)
 static void split(struct kv_node *tree, struct sh_span key, struct kv_node **low,
                   struct kv_node **high)
 {
+    struct head head = head_of(key);
     while (tree != NULL) {
         struct kv_node *node = own(&tree);
-        if (kv_compare(kv_pair_key(node->pair), key) < 0) {
+        if (compare(node, &head, key) < 0) {
             *low = node;
             low = &node->right;
             tree = node->right;
@@ -151,21 +192,23 @@ static struct kv_node *join(struct kv_node *low, struct kv_node *high)
 
 void kv_tree_put(struct kv_node **root, struct sh_span key, struct sh_span value, bool gone)
 {
-    uint64_t priority = sh_hash64(0, key.at, key.size);
+    uint64_t priority = sh_words64(0, key.at, key.size);
+    struct head head = head_of(key);
     struct kv_node **slot = root;
     while (*slot != NULL && stands_above(*slot, priority, key)) {
         struct kv_node *node = own(slot);
-        int order = kv_compare(key, kv_pair_key(node->pair));
+        int order = compare(node, &head, key);
         if (order == 0) {
             struct kv_pair *old = node->pair; /* key and value may lie in it */
             node->pair = make_pair(key, value, gone);
             drop_pair(old);
             return;
         }
-        slot = order < 0 ? &node->left : &node->right;
+        slot = order > 0 ? &node->left : &node->right;
     }
     struct kv_node *node = take_memory(sizeof *node);
-    *node = (struct kv_node){.refs = 1, .priority = priority, .pair = make_pair(key, value, gone)};
+    *node = (struct kv_node){
+        .refs = 1, .head = head, .priority = priority, .pair = make_pair(key, value, gone)};
     split(*slot, key, &node->left, &node->right);
     *slot = node;
 }
@@ -175,17 +218,18 @@ void kv_tree_del(struct kv_node **root, struct sh_span key)
     if (kv_tree_find(*root, key) == NULL) {
         return;
     }
+    struct head head = head_of(key);
     struct kv_node **slot = root;
     for (;;) {
         struct kv_node *node = own(slot);
-        int order = kv_compare(key, kv_pair_key(node->pair));
+        int order = compare(node, &head, key);
         if (order == 0) {
             *slot = join(node->left, node->right);
             drop_pair(node->pair);
             free(node);
             return;
         }
-        slot = order < 0 ? &node->left : &node->right;
+        slot = order > 0 ? &node->left : &node->right;
     }
 }
 
@@ -214,10 +258,11 @@ const struct kv_pair *kv_tree_find(const struct kv_node *root, struct sh_span ke
 /* The least pair whose key compares with key at or above bound (0: >=, 1: >). */
 static const struct kv_pair *least(const struct kv_node *root, struct sh_span key, int bound)
 {
+    struct head head = head_of(key);
     const struct kv_pair *best = NULL;
     const struct kv_node *node = root;
     while (node != NULL) {
-        if (kv_compare(kv_pair_key(node->pair), key) >= bound) {
+        if (compare(node, &head, key) >= bound) {
             best = node->pair;
             node = node->left;
         } else {
@@ -239,10 +284,11 @@ const struct kv_pair *kv_tree_after(const struct kv_node *root, struct sh_span k
 
 const struct kv_pair *kv_tree_before(const struct kv_node *root, struct sh_span key)
 {
+    struct head head = head_of(key);
     const struct kv_pair *best = NULL;
     const struct kv_node *node = root;
     while (node != NULL) {
-        if (kv_compare(kv_pair_key(node->pair), key) < 0) {
+        if (compare(node, &head, key) < 0) {
             best = node->pair;
             node = node->right;
         } else {

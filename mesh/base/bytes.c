@@ -17,11 +17,15 @@ static uint8_t *claim(struct sh_writer *w, size_t size)
     return at;
 }
 
-static void put_le(struct sh_writer *w, uint64_t value, size_t size)
+static inline void put_le(struct sh_writer *w, uint64_t value, size_t size)
 {
     uint8_t *at = claim(w, size);
-    for (size_t i = 0; at != NULL && i < size; i++) {
-        at[i] = (uint8_t)(value >> (8 * i));
+    uint8_t bytes[8];
+    for (size_t i = 0; i < sizeof bytes; i++) { /* of a fixed number: one store for a compiler */
+        bytes[i] = (uint8_t)(value >> (8 * i));
+    }
+    if (at != NULL) {
+        memcpy(at, bytes, size);
     }
 }
 
@@ -95,12 +99,16 @@ static const uint8_t *take(struct sh_reader *r, size_t size)
     return at;
 }
 
-static uint64_t get_le(struct sh_reader *r, size_t size)
+static inline uint64_t get_le(struct sh_reader *r, size_t size)
 {
     const uint8_t *at = take(r, size);
+    uint8_t bytes[8] = {0};
     uint64_t value = 0;
-    for (size_t i = 0; at != NULL && i < size; i++) {
-        value |= (uint64_t)at[i] << (8 * i);
+    if (at != NULL) {
+        memcpy(bytes, at, size);
+    }
+    for (size_t i = 0; i < sizeof bytes; i++) { /* of a fixed number: one load for a compiler */
+        value |= (uint64_t)bytes[i] << (8 * i);
     }
     return value;
 }

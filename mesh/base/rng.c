@@ -2,6 +2,8 @@
 #include "base/rng.h"
 #include "base/check.h"
 
+#include <string.h>
+
 uint64_t sh_mix64(uint64_t x)
 {
     x += UINT64_C(0x9e3779b97f4a7c15);
@@ -37,6 +39,32 @@ uint64_t sh_hash64(uint64_t seed, const void *bytes, uint64_t size)
     }
     if (left > 0) {
         hash = take_word(hash, word_of(at, left));
+    }
+    return sh_mix64(hash ^ size);
+}
+
+static uint64_t word_at(const uint8_t *at, uint64_t size)
+{
+    uint8_t bytes[8] = {0};
+    uint64_t word = 0;
+    memcpy(bytes, at, size);
+    for (uint32_t i = 0; i < 8; i++) {
+        word |= (uint64_t)bytes[i] << (8 * i);
+    }
+    return word;
+}
+
+uint64_t sh_words64(uint64_t seed, const void *bytes, uint64_t size)
+{
+    const uint8_t *at = bytes;
+    uint64_t hash = UINT64_C(0xcbf29ce484222325) ^ sh_mix64(seed);
+    uint64_t left = size;
+    for (; left >= 8; left -= 8, at += 8) {
+        hash = (hash ^ word_at(at, 8)) * UINT64_C(0x9fb21c651e98df25);
+        hash ^= hash >> 32;
+    }
+    if (left > 0) {
+        hash = (hash ^ word_at(at, left)) * UINT64_C(0x9fb21c651e98df25);
     }
     return sh_mix64(hash ^ size);
 }

@@ -27,5 +27,8 @@ uint64_t sh_mix64(uint64_t x);
  * step, after FNV-1a). The same on every machine. Not a cryptographic hash: contents are addressed
  * with sh_blake2b (base/host). */
 uint64_t sh_hash64(uint64_t seed, const void *bytes, uint64_t size);
+/* Another one, eight bytes a turn: for what is long, compared and never stored. The same on every
+ * machine. */
+uint64_t sh_words64(uint64_t seed, const void *bytes, uint64_t size);
 
 #endif

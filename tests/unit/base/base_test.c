@@ -293,3 +293,23 @@ TEST(the_clock_never_goes_back)
         last = now;
     }
 }
+
+TEST(the_digest_of_words_sees_every_byte_the_size_and_the_seed)
+{
+    uint8_t bytes[41] = {0};
+    uint64_t seen[2 * sizeof bytes + 1];
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof bytes; i++) { /* a byte that is set, and a size */
+        bytes[i] = 1;
+        seen[count++] = sh_words64(7, bytes, sizeof bytes);
+        bytes[i] = 0;
+        seen[count++] = sh_words64(7, bytes, i);
+    }
+    seen[count++] = sh_words64(8, bytes, sizeof bytes);
+    for (size_t i = 0; i < count; i++) {
+        for (size_t k = 0; k < i; k++) {
+            EXPECT(seen[i] != seen[k]);
+        }
+    }
+    EXPECT_EQ(sh_words64(1, "the same on every machine", 25), UINT64_C(0xb79709b22dd77056));
+}
