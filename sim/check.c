@@ -238,13 +238,25 @@ static void check_quorum(struct sim_check *check, uint32_t agent, const struct r
     }
 }
 
+/* Is all that the log begins with on the disk, be it as a snapshot? */
+static bool is_in_place(const struct sim_view *v)
+{
+    uint64_t index = v->snapshot;
+    return index == 0 ||
+           (v->durable.last >= index && v->durable.at[index].chain == v->live.at[index].chain);
+}
+
 /* Nobody runs before a committed change of the configuration is applied: it would count the wrong
- * votes. */
+ * votes. Nor while a snapshot is being put in place: its log is not what its disk has. */
 static void check_runner(struct sim_check *check, uint32_t agent, const struct raft_update *u)
 {
     const struct sim_view *v = &check->views[agent];
     if (u->role != RAFT_CANDIDATE && u->role != RAFT_PRE_CANDIDATE) {
         return;
+    }
+    if (!is_in_place(v)) {
+        sim_check_fail(check, "agent %s runs while a snapshot of %" PRIu64 " is put in place",
+                       sim_name(agent), v->snapshot);
     }
     for (uint64_t i = v->applied + 1; i <= v->commit; i++) {
         if (v->live.at[i].conf) {
@@ -367,12 +379,14 @@ static void check_snapshot(struct sim_check *check, uint32_t agent, const struct
                        "agent %s goes back to a snapshot of %" PRIu64 " behind its commit index",
                        sim_name(agent), index);
     }
-    if (hash_of_conf(&u->snapshot.conf) != conf_hash(check, index)) {
+    if (hash_of_conf(&u->snapshot.conf) != conf_hash(check, index) ||
+        !raft_conf_equal(&u->snapshot.conf, &u->conf)) {
         sim_check_fail(check, "agent %s takes a snapshot of %" PRIu64 " with another configuration",
                        sim_name(agent), index);
     }
     log_snapshot(&v->live, check, index);
     v->applied = index; /* nothing before it is applied any more */
+    v->snapshot = index;
 }
 
 void sim_check_update(struct sim_check *check, uint32_t agent, const struct raft_update *update)
@@ -589,6 +603,7 @@ void sim_check_start(struct sim_check *check, uint32_t agent, const struct wal_h
                        sim_name(agent));
     }
     log_copy(&v->live, &v->durable);
+    v->snapshot = 0;
     v->hard = *hard;
     v->role = RAFT_FOLLOWER;
     v->term = hard->term;

@@ -13,11 +13,12 @@
  * the disks of a majority of every side of its configuration, and ends with an entry of its own
  * term (5.4.2); what is acknowledged is what the leader has, and a leader counts nobody for what it
  * lacks; a vote goes to no shorter log than the voter's; nobody runs before a committed
- * change of the configuration is applied; one vote per term and voter; term, vote and acknowledged
- * entries never go back on a disk; nobody applies beyond its commit index, nobody commits beyond
- * its log; an applied change of the configuration gives everyone the same one. Jobs: equal digests
- * at equal applied index; an acknowledged job exists ever after; a unit is committed at most once
- * and under its current fence; fences only grow; one key, one job.
+ * change of the configuration is applied, or while a snapshot is put in place; one vote per term
+ * and voter; term, vote and acknowledged entries never go back on a disk; nobody applies beyond its
+ * commit index, nobody commits beyond its log; an applied change of the configuration gives
+ * everyone the same one. Jobs: equal digests at equal applied index; an acknowledged job exists
+ * ever after; a unit is committed at most once and under its current fence; fences only grow; one
+ * key, one job.
  *
  * The first violation stands; later ones are not recorded. Each call is O(1) but for what it is
  * given (entries of one update). */
@@ -62,8 +63,9 @@ struct sim_view {           /* what is known of one agent */
     uint64_t term;
     uint64_t commit;
     uint64_t applied;
-    uint64_t handle; /* 0: none yet */
-    uint64_t voter;  /* number of its identity: an agent has another one after a wipe */
+    uint64_t snapshot; /* newest one that the core has taken in this life; 0: none */
+    uint64_t handle;   /* 0: none yet */
+    uint64_t voter;    /* number of its identity: an agent has another one after a wipe */
 };
 
 struct sim_acked {

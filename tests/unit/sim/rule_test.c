@@ -128,6 +128,27 @@ TEST(nobody_runs_before_a_committed_change_is_applied)
     end(w, "agent a runs with change 1 committed, not applied");
 }
 
+TEST(nobody_runs_while_a_snapshot_is_put_in_place)
+{
+    struct wal_hard hard = {.term = 1, .commit = 1};
+    for (uint32_t stored = 0; stored < 2; stored++) {
+        struct world *w = begin();
+        append(w, 1, 1, RAFT_ENTRY_CONF);
+        store(w, 0, 1, 1);
+        step(w, 0, RAFT_FOLLOWER, 1, 1);
+        struct raft_conf conf = {.voters = {1, 2, 3}, .voter_count = 3};
+        sim_check_conf(&w->check, 0, 1, &conf);
+        w->update.install = true;
+        w->update.snapshot = (struct raft_snapshot){.index = 1, .term = 1, .conf = conf};
+        step(w, 1, RAFT_FOLLOWER, 1, 1);
+        if (stored == 1) {
+            sim_check_install(&w->check, 1, 1, 1, &hard);
+        }
+        step(w, 1, RAFT_PRE_CANDIDATE, 1, 1);
+        end(w, stored == 1 ? "" : "agent b runs while a snapshot of 1 is put in place");
+    }
+}
+
 TEST(a_vote_for_a_shorter_log_is_seen)
 {
     struct world *w = begin();

@@ -204,6 +204,7 @@ TEST(a_snapshot_with_another_configuration_is_seen)
     update.snapshot = (struct raft_snapshot){
         .index = index, .term = sim->check.committed[index].term, .conf = sim->agents[0]->conf};
     update.snapshot.conf.voters[--update.snapshot.conf.voter_count] = 0;
+    update.conf = update.snapshot.conf;
     sim_check_update(&sim->check, 4, &update);
     expect_failure(sim, "another configuration");
 }
