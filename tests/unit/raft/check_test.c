@@ -87,6 +87,8 @@ static const struct field fields[] = {
     FIELD(election_start, CLOCK),
     FIELD(election_timeout, CLOCK),
     FIELD(heartbeat_start, CLOCK),
+    FIELD(news_due, CLOCK),
+    FIELD(eager_index, CLOCK),
     FIELD(rng.s[0], CLOCK),
     FIELD(pace.least, CLOCK),
     FIELD(pace.round_trip, CLOCK),

@@ -81,6 +81,7 @@ TEST(a_new_term_forgets_what_the_old_one_knew)
     r->transferee = 2;
     r->pending_conf = 3;
     r->pace.beat_at = 4;
+    r->news_due = 5;
     r->now += 7;
     for (uint32_t i = 0; i < 3; i++) {
         struct raft_peer *p = &r->peers.list[i];
@@ -94,6 +95,7 @@ TEST(a_new_term_forgets_what_the_old_one_knew)
     EXPECT(r->role == RAFT_FOLLOWER && r->vote == 0 && r->leader == 0 && r->term == 2);
     EXPECT(r->election_start == r->now && r->heartbeat_start == r->now && r->hint_deadline == 0);
     EXPECT(r->transferee == 0 && r->pending_conf == 0 && r->uncommitted == 0);
+    EXPECT_EQ(r->news_due, 0);
     EXPECT(r->pace.beat_at == 0 && r->read_ring.count == 0 && r->read_sent == 0);
     for (uint32_t i = 0; i < 3; i++) {
         const struct raft_peer *p = &r->peers.list[i];

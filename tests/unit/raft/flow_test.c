@@ -73,7 +73,12 @@ TEST(members_hear_of_a_commit_a_little_later_without_entries)
     EXPECT_EQ(net_propose(net, 1, "last"), SH_OK);
     net_settle(net);
     EXPECT_EQ(raft_deadline(net->nodes[1].core), net->now + NEWS_DELAY);
-    net_advance(net, NEWS_DELAY);
+    net_tick(net, 1); /* before it is due */
+    net_advance(net, NEWS_DELAY - 1);
+    net_tick(net, 1);
+    net_settle(net);
+    EXPECT_EQ(net_commit(net, 2), 1);
+    net_advance(net, 1);
     EXPECT_EQ(net_commit(net, 2), 2);
     EXPECT_EQ(net_commit(net, 3), 2);
     EXPECT(raft_deadline(net->nodes[1].core) > net->now + NEWS_DELAY);
