@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * libmicrohttpd underneath, with one thread for all connections. It never waits: whatever may is
- * done by a worker while the connection is suspended, and the library leaves a suspended connection
- * alone, so an exchange belongs to one thread at a time. A proposal suspends it likewise, without a
- * worker. */
+ * libmicrohttpd underneath, with HTTP_THREADS that share the connections. They never wait: whatever
+ * may is done by a worker while the connection is suspended, and the library leaves a suspended
+ * connection alone, so an exchange belongs to one thread at a time. A proposal suspends it
+ * likewise, without a worker. */
 #include "api/address.h"
 #include "api/datasets.h"
 #include "api/exchange.h"
@@ -21,12 +21,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+/* One alone is always ready to run and so shares a processor with all that wake one another, while
+ * another processor idles. */
+#define HTTP_THREADS       2u
 #define THREAD_STACK_BYTES ((size_t)512 * 1024)
 #define STREAM_BLOCK_BYTES ((size_t)64 * 1024)
 /* Of all request bodies in memory at one time. */
 #define BODIES_BYTES_MAX (UINT64_C(2) << 30)
 #define BODY_START_BYTES ((size_t)16 * 1024)
-/* Larger ones are not parsed on the HTTP thread. */
+/* Larger ones are not parsed on an HTTP thread. */
 #define QUICK_BODY_BYTES ((size_t)16 * 1024)
 
 struct api {
@@ -38,7 +41,7 @@ struct api {
     atomic_bool stopping;           /* no connection is suspended any more */
     atomic_uint streams;
     atomic_uint_fast64_t body_bytes; /* reserved by requests in progress */
-    uint32_t connections;            /* the HTTP thread's */
+    atomic_uint connections;
     struct api_workers *workers;
     pthread_mutex_t lock; /* what follows */
     pthread_cond_t resumed;
@@ -248,7 +251,7 @@ static bool suspend(struct exchange *x)
     return good;
 }
 
-/* Gives x back to the HTTP thread. */
+/* Gives x back to its HTTP thread. */
 static void resume(struct exchange *x)
 {
     struct api *api = x->request.api;
@@ -541,10 +544,10 @@ static void finish(void *cls, struct MHD_Connection *connection, void **con_cls,
 /* At its own limit the library would let a client wait for another one to end. */
 static enum MHD_Result admit(void *cls, const struct sockaddr *from, socklen_t size)
 {
-    const struct api *api = cls;
+    struct api *api = cls;
     (void)from;
     (void)size;
-    return api->connections < API_CONNECTIONS_MAX ? MHD_YES : MHD_NO;
+    return atomic_load(&api->connections) < API_CONNECTIONS_MAX ? MHD_YES : MHD_NO;
 }
 
 static void count_connection(void *cls, struct MHD_Connection *connection, void **context,
@@ -554,10 +557,9 @@ static void count_connection(void *cls, struct MHD_Connection *connection, void 
     (void)connection;
     (void)context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
-        api->connections++;
+        (void)atomic_fetch_add(&api->connections, 1);
     } else {
-        SH_CHECK_CMP(api->connections, >, 0);
-        api->connections--;
+        SH_CHECK_CMP(atomic_fetch_sub(&api->connections, 1), >, 0);
     }
 }
 
@@ -590,12 +592,13 @@ static enum sh_err start_daemon(struct api *api, int fd, char *why, size_t why_s
 {
     api->daemon = MHD_start_daemon(
         MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, admit, api, answer, api,
-        MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_CONNECTION_LIMIT, API_CONNECTIONS_MAX + 1u,
-        MHD_OPTION_CONNECTION_TIMEOUT, API_IDLE_TIMEOUT_S, MHD_OPTION_THREAD_STACK_SIZE,
-        THREAD_STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, finish, api, MHD_OPTION_NOTIFY_CONNECTION,
-        count_connection, api, MHD_OPTION_END);
+        MHD_OPTION_THREAD_POOL_SIZE, HTTP_THREADS, MHD_OPTION_LISTEN_SOCKET, fd,
+        MHD_OPTION_CONNECTION_LIMIT, API_CONNECTIONS_MAX + 1u, MHD_OPTION_CONNECTION_TIMEOUT,
+        API_IDLE_TIMEOUT_S, MHD_OPTION_THREAD_STACK_SIZE, THREAD_STACK_BYTES,
+        MHD_OPTION_NOTIFY_COMPLETED, finish, api, MHD_OPTION_NOTIFY_CONNECTION, count_connection,
+        api, MHD_OPTION_END);
     if (api->daemon == NULL) {
-        (void)snprintf(why, why_size, "api: the HTTP thread cannot be started: %s",
+        (void)snprintf(why, why_size, "api: the HTTP threads cannot be started: %s",
                        strerror(errno));
         return SH_ERR_IO;
     }

@@ -2,7 +2,7 @@
  *
  * Private to agent/api: one request and its reply, as routes see them. Routes run on worker threads
  * and may wait in service calls, each of which has a deadline. A route that is `quick` is tried on
- * the HTTP thread first, where it must not wait. */
+ * an HTTP thread first, where it must not wait. */
 #ifndef API_EXCHANGE_H
 #define API_EXCHANGE_H
 
@@ -20,7 +20,7 @@ struct api_request {
     char params[API_PARAMS_MAX][API_PARAM_BYTES_MAX + 1];
     const uint8_t *body; /* borrowed */
     size_t body_size;
-    bool may_wait; /* false: on the HTTP thread */
+    bool may_wait; /* false: on an HTTP thread */
 };
 
 struct api_reply;

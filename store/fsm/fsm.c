@@ -96,6 +96,7 @@ enum sh_err fsm_switch(struct fsm *fsm, struct fsm_applied *applied)
 {
     SH_CHECK(!fsm->open);
     uint64_t before = fsm->index;
+    fsm_rows_forget(&fsm->rows);
     fsm_rows_reset(&fsm->rows);
     enum sh_err err = read_state(fsm, applied);
     SH_CHECK(SH_IMPLIES(err == SH_OK, fsm->index >= before));
@@ -133,6 +134,7 @@ void fsm_close(struct fsm *fsm)
 {
     if (fsm != NULL) {
         fsm_rows_reset(&fsm->rows);
+        fsm_rows_forget(&fsm->rows);
         kv_batch_fini(&fsm->batch);
         free(fsm);
     }
@@ -181,6 +183,11 @@ enum sh_err fsm_commit(struct fsm *fsm, uint64_t index, uint64_t term, uint64_t 
     }
     if (err == SH_OK) {
         err = kv_write(fsm->rows.kv, &fsm->batch, sync);
+    }
+    if (err == SH_OK) {
+        fsm_rows_settle(&fsm->rows);
+    } else {
+        fsm_rows_forget(&fsm->rows);
     }
     fsm_abort(fsm);
     if (err == SH_OK) {

@@ -42,12 +42,39 @@ void fsm_rows_reset(struct fsm_rows *rows)
 {
     kv_tree_drop(rows->overlay);
     rows->overlay = NULL;
-    kv_tree_drop(rows->read);
-    rows->read = NULL;
     kv_iter_close(rows->iter);
     rows->iter = NULL;
     rows->stands = false;
     kv_value_free(&rows->value);
+}
+
+void fsm_rows_forget(struct fsm_rows *rows)
+{
+    kv_tree_drop(rows->read);
+    rows->read = NULL;
+    rows->read_count = 0;
+}
+
+void fsm_rows_settle(struct fsm_rows *rows)
+{
+    const struct kv_node *root = rows->overlay;
+    const struct kv_pair *pair = kv_tree_from(root, KV_ALL);
+    while (pair != NULL) {
+        struct sh_span key = kv_pair_key(pair);
+        if (kv_tree_find(rows->read, key) != NULL) {
+            kv_tree_put(&rows->read, key, kv_pair_value(pair), pair->gone);
+        }
+        pair = kv_tree_after(root, key);
+    }
+}
+
+static void remember(struct fsm_rows *rows, struct sh_span key, struct sh_span value, bool gone)
+{
+    if (rows->read_count == FSM_READ_MAX) {
+        fsm_rows_forget(rows);
+    }
+    kv_tree_put(&rows->read, key, value, gone);
+    rows->read_count++;
 }
 
 bool fsm_rows_get(struct fsm_rows *rows, struct sh_span key, struct sh_span *value)
@@ -68,7 +95,7 @@ bool fsm_rows_get(struct fsm_rows *rows, struct sh_span key, struct sh_span *val
     }
     *value = rows->value.bytes;
     if (rows->remembers) {
-        kv_tree_put(&rows->read, fsm_key_name(&full), *value, err != SH_OK);
+        remember(rows, fsm_key_name(&full), *value, err != SH_OK);
     }
     return err == SH_OK;
 }

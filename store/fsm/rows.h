@@ -17,6 +17,8 @@ struct fsm_key { /* room for a bound just past the longest key */
     size_t size;
 };
 
+#define FSM_READ_MAX 4096u /* rows; then all are forgotten */
+
 struct fsm_rows {
     struct kv *kv;
     const struct kv_snap *snap; /* NULL: the present state */
@@ -24,8 +26,11 @@ struct fsm_rows {
     uint32_t generation;
     struct fsm_fault fault;
     struct kv_node *overlay;
-    bool remembers; /* what was read is kept until the reset: it may change by the overlay only */
-    struct kv_node *read;  /* committed rows that get has found, or not found */
+    /* Committed rows that get was asked for, and those it did not find: whoever writes the tables
+     * alone (remembers) need not read them again. */
+    bool remembers;
+    struct kv_node *read;
+    uint32_t read_count;   /* at most FSM_READ_MAX */
     struct kv_iter *iter;  /* over the committed rows, opened by the first seek */
     bool stands;           /* iter is on a row */
     struct kv_value value; /* what the last get lent */
@@ -41,6 +46,10 @@ struct sh_span fsm_key_name(const struct fsm_key *key); /* without its prefix */
 
 /* Drops the overlay and whatever is lent or open. */
 void fsm_rows_reset(struct fsm_rows *rows);
+/* The overlay has been committed: what is remembered of its rows follows. Before the reset. */
+void fsm_rows_settle(struct fsm_rows *rows);
+/* Forgets what was read: somebody else wrote the tables. */
+void fsm_rows_forget(struct fsm_rows *rows);
 /* As in base/table.h; key, low and high may borrow from what an earlier call gave. */
 bool fsm_rows_get(struct fsm_rows *rows, struct sh_span key, struct sh_span *value);
 bool fsm_rows_seek(struct fsm_rows *rows, struct sh_span low, struct sh_span high, bool reverse,
