@@ -23,6 +23,11 @@ enum { A, B, ACKS = 120, PUTS = 1000, VALUE = 100 };
 static const struct kv_cf cfs[] = {{.name = "a", .kind = KV_CF_SMALL},
                                    {.name = "b", .kind = KV_CF_TEXT}};
 static char why[KV_TEXT_BYTES];
+static bool redo; /* how stores are opened */
+
+static const struct {
+    bool redo;
+} logs[] = {{false}, {true}};
 
 static const char *path_of(const char *name)
 {
@@ -34,7 +39,7 @@ static const char *path_of(const char *name)
 static enum sh_err try_open(const char *path, bool create, struct kv **kv)
 {
     struct kv_rocks_options options = {
-        .path = path, .cfs = cfs, .cf_count = SH_COUNT(cfs), .create = create};
+        .path = path, .cfs = cfs, .cf_count = SH_COUNT(cfs), .create = create, .redo = redo};
     return kv_rocks_open(&options, kv, why);
 }
 
@@ -95,9 +100,10 @@ static uint32_t count_numbers(struct kv *kv)
     return counts[0];
 }
 
-TEST(a_checkpoint_is_a_store_of_its_own_with_what_was_there)
+TEST_ROWS(a_checkpoint_is_a_store_of_its_own_with_what_was_there, logs)
 {
     char copy[600];
+    redo = logs[tst_row].redo;
     (void)snprintf(copy, sizeof copy, "%s", path_of("copy"));
     struct kv *kv = open_at(path_of("kv"));
     for (uint32_t n = 0; n < 100; n++) {
@@ -113,6 +119,9 @@ TEST(a_checkpoint_is_a_store_of_its_own_with_what_was_there)
     EXPECT_EQ(count_numbers(kv), 100);
     EXPECT_EQ(put_number(kv, 100, true), SH_OK);
     EXPECT_EQ(put_number(kv, 101, true), SH_OK);
+    kv_close(kv);
+    kv = open_at(copy);
+    EXPECT_EQ(count_numbers(kv), 102);
     kv_close(kv);
     kv = open_at(path_of("kv"));
     EXPECT_EQ(count_numbers(kv), 101);
@@ -334,10 +343,13 @@ TEST(a_store_below_a_file_is_refused_with_its_path)
 struct murder {
     bool sync;
     uint32_t after; /* acknowledgements */
+    bool redo;
 };
 
-static const struct murder murders[] = {{true, 1},  {true, 40},  {true, ACKS},
-                                        {false, 1}, {false, 40}, {false, ACKS}};
+static const struct murder murders[] = {{true, 1, false},  {true, 40, false},  {true, ACKS, false},
+                                        {false, 1, false}, {false, 40, false}, {false, ACKS, false},
+                                        {true, 1, true},   {true, 40, true},   {true, ACKS, true},
+                                        {false, 1, true},  {false, 40, true},  {false, ACKS, true}};
 
 /* Writes numbers from first on for ever, one byte into fd for each that was acknowledged. */
 static _Noreturn void write_for_ever(const char *path, uint32_t first, bool sync, int fd)
@@ -407,6 +419,7 @@ TEST_ROWS(kill_9_of_the_writer_loses_no_acknowledged_batch_and_splits_none, murd
 {
     char path[600];
     uint32_t there = 0;
+    redo = murders[tst_row].redo;
     (void)snprintf(path, sizeof path, "%s", path_of("kv"));
     for (int round = 0; round < 3; round++) {
         uint32_t acked = murder_one(path, there, &murders[tst_row]);
@@ -417,7 +430,191 @@ TEST_ROWS(kill_9_of_the_writer_loses_no_acknowledged_batch_and_splits_none, murd
     }
 }
 
+/* ---- a redo log ---- */
+
+enum { MIB = 1 << 20, RING_BATCH = 60000, RING_BATCHES = 1500, SMALL_BATCHES = 70000 };
+
+/* Number n in family A under n mod PUTS, as a value of that size that does not compress. */
+static void put_sized(struct kv *kv, uint32_t n, uint32_t size, bool sync)
+{
+    uint8_t key[8];
+    uint8_t *value = malloc(size);
+    struct kv_batch batch;
+    EXPECT(value != NULL);
+    for (uint32_t i = 0; i + 8 <= size; i += 8) {
+        uint64_t word = sh_mix64(((uint64_t)n << 32) + i);
+        memcpy(value + i, &word, sizeof word);
+    }
+    sh_key_u64(key, n % PUTS);
+    memcpy(value, &n, sizeof n);
+    kv_batch_init(&batch);
+    kv_batch_put(&batch, A, KV_SPAN(key, 8), KV_SPAN(value, size));
+    kv_batch_put(&batch, B, KV_SPAN(key, 8), KV_SPAN(value, sizeof n));
+    EXPECT_EQ(kv_write(kv, &batch, sync), SH_OK);
+    kv_batch_fini(&batch);
+    free(value);
+}
+
+/* The last of the numbers 0 .. count - 1 is there under each key, in both families. */
+static void expect_sized(struct kv *kv, uint32_t count, uint32_t size)
+{
+    for (uint32_t at = 0; at < PUTS && at < count; at++) {
+        uint8_t key[8];
+        uint32_t last = at + (count - 1 - at) / PUTS * PUTS;
+        sh_key_u64(key, at);
+        for (uint32_t cf = 0; cf < 2; cf++) {
+            struct kv_value value;
+            uint32_t n = 0;
+            EXPECT_EQ(kv_get(kv, NULL, cf, KV_SPAN(key, 8), &value), SH_OK);
+            EXPECT_EQ(value.bytes.size, cf == A ? size : sizeof n);
+            memcpy(&n, value.bytes.at, sizeof n);
+            EXPECT_EQ(n, last);
+            kv_value_free(&value);
+        }
+    }
+}
+
+static void write_sized_in_child(const char *path, uint32_t first, uint32_t count, uint32_t size)
+{
+    int status = 0;
+    pid_t pid = fork_child();
+    if (pid == 0) {
+        struct kv *kv = open_at(path);
+        for (uint32_t i = first; i < first + count; i++) {
+            put_sized(kv, i, size, i % 200 == 0);
+        }
+        _exit(0); /* without closing */
+    }
+    EXPECT_EQ(waitpid(pid, &status, 0), pid);
+    EXPECT(WIFEXITED(status));
+    EXPECT_EQ(WEXITSTATUS(status), 0);
+}
+
+static const struct {
+    uint32_t size;
+    uint32_t count; /* twice: more than twice round the ring */
+} rings[] = {{RING_BATCH, RING_BATCHES}, {8, SMALL_BATCHES}};
+
+TEST_ROWS(the_tables_have_what_the_redo_log_overwrites, rings)
+{
+    char path[600];
+    uint32_t size = rings[tst_row].size;
+    uint32_t count = rings[tst_row].count;
+    redo = true;
+    (void)snprintf(path, sizeof path, "%s", path_of("kv"));
+    write_sized_in_child(path, 0, count, size);
+    write_sized_in_child(path, count, count, size);
+    struct kv *kv = open_at(path);
+    expect_sized(kv, 2 * count, size);
+    kv_close(kv);
+}
+
+/* Larger than a file of the log, it goes to the tables at once, with those before it. */
+TEST(a_batch_that_is_too_large_for_the_redo_log_is_as_durable_as_others)
+{
+    char path[600];
+    redo = true;
+    (void)snprintf(path, sizeof path, "%s", path_of("kv"));
+    write_sized_in_child(path, 0, 3, 100);
+    write_sized_in_child(path, 3, 1, 10 * MIB);
+    write_sized_in_child(path, 4, 1, 30 * MIB);
+    write_sized_in_child(path, 5, 2, 100);
+    struct kv *kv = open_at(path);
+    for (uint32_t n = 0; n < 7; n++) {
+        uint8_t key[8];
+        struct kv_value value;
+        sh_key_u64(key, n);
+        EXPECT_EQ(kv_get(kv, NULL, A, KV_SPAN(key, 8), &value), SH_OK);
+        EXPECT_EQ(value.bytes.size, n == 3 ? 10 * MIB : n == 4 ? 30 * MIB : 100);
+        kv_value_free(&value);
+    }
+    kv_close(kv);
+}
+
+TEST(a_store_with_rocksdbs_log_gets_a_redo_log_and_then_needs_it)
+{
+    const char *path = path_of("kv");
+    struct kv *kv = NULL;
+    fill_in_child(path);
+    redo = true;
+    kv = open_at(path);
+    EXPECT_EQ(count_numbers(kv), PUTS);
+    EXPECT_EQ(put_number(kv, PUTS, false), SH_OK);
+    kv_close(kv);
+    redo = false;
+    EXPECT_EQ(try_open(path, true, &kv), SH_ERR_VERSION);
+    EXPECT(strstr(why, "redo") != NULL);
+    redo = true;
+    kv = open_at(path);
+    EXPECT_EQ(count_numbers(kv), PUTS + 1);
+    kv_close(kv);
+}
+
+enum redo_wound { REDO_NONE, REDO_BIT, REDO_ZEROS, REDO_LAST_ZERO, REDO_GONE, REDO_NEXT_GONE };
+
+/* fill_in_child writes a sector for each number. */
+static void wound_redo(const char *path, enum redo_wound wound)
+{
+    static const uint8_t zeros[512];
+    char name[700];
+    uint8_t byte = 0;
+    (void)snprintf(name, sizeof name, "%s/redo-%d", path, wound == REDO_NEXT_GONE ? 1 : 0);
+    if (wound == REDO_GONE || wound == REDO_NEXT_GONE) {
+        EXPECT_EQ(unlink(name), 0);
+        return;
+    }
+    int fd = open(name, O_RDWR);
+    off_t at = (off_t)sizeof zeros * (wound == REDO_LAST_ZERO ? PUTS - 1 : PUTS / 2);
+    EXPECT(fd >= 0);
+    EXPECT_EQ(pread(fd, &byte, 1, at + 100), 1);
+    byte ^= 0x10;
+    if (wound == REDO_BIT) {
+        EXPECT_EQ(pwrite(fd, &byte, 1, at + 100), 1);
+    } else if (wound != REDO_NONE) {
+        EXPECT_EQ(pwrite(fd, zeros, sizeof zeros, at), sizeof zeros);
+    }
+    EXPECT_EQ(close(fd), 0);
+}
+
+static const struct {
+    enum redo_wound wound;
+    enum sh_err err;
+    uint32_t left;
+} redo_wounds[] = {{REDO_NONE, SH_OK, PUTS},        {REDO_BIT, SH_ERR_CORRUPT, 0},
+                   {REDO_ZEROS, SH_ERR_CORRUPT, 0}, {REDO_LAST_ZERO, SH_OK, PUTS - 1},
+                   {REDO_GONE, SH_ERR_CORRUPT, 0},  {REDO_NEXT_GONE, SH_ERR_CORRUPT, 0}};
+
+TEST_ROWS(a_redo_log_that_was_cut_short_opens_and_a_damaged_one_is_refused, redo_wounds)
+{
+    const char *path = path_of("kv");
+    struct kv *kv = NULL;
+    redo = true;
+    fill_in_child(path);
+    wound_redo(path, redo_wounds[tst_row].wound);
+    EXPECT_EQ(try_open(path, true, &kv), redo_wounds[tst_row].err);
+    if (kv == NULL) {
+        EXPECT(strstr(why, "Corruption") != NULL);
+        EXPECT_EQ(try_open(path, true, &kv), SH_ERR_CORRUPT); /* refusing mends nothing */
+    } else {
+        EXPECT_EQ(count_numbers(kv), redo_wounds[tst_row].left);
+        kv_close(kv);
+    }
+}
+
 /* ---- a full disk ---- */
+
+/* Takes what room there is beyond the reserve of a large batch: then there is none for a small one.
+ */
+static void take_room(const char *disk)
+{
+    static const uint8_t bytes[MIB];
+    char path[600];
+    (void)snprintf(path, sizeof path, "%s/ballast", disk);
+    FILE *file = fopen(path, "w");
+    EXPECT(file != NULL);
+    EXPECT_EQ(fwrite(bytes, sizeof bytes, 1, file), 1);
+    EXPECT_EQ(fclose(file), 0);
+}
 
 static uint32_t write_until_full(struct kv *kv, enum sh_err *err)
 {
@@ -445,12 +642,13 @@ static uint32_t write_until_full(struct kv *kv, enum sh_err *err)
     return n;
 }
 
-TEST(a_full_disk_is_told_and_loses_nothing_that_was_acknowledged)
+TEST_ROWS(a_full_disk_is_told_and_loses_nothing_that_was_acknowledged, logs)
 {
     char path[600];
     char text[KV_TEXT_BYTES];
     enum sh_err err = SH_OK;
     const char *disk = path_of("disk");
+    redo = logs[tst_row].redo;
     (void)snprintf(path, sizeof path, "%s/kv", disk);
     EXPECT_EQ(mkdir(disk, 0700), 0);
     if (mount("tmpfs", disk, "tmpfs", 0, "size=80m") != 0) {
@@ -458,6 +656,7 @@ TEST(a_full_disk_is_told_and_loses_nothing_that_was_acknowledged)
     }
     struct kv *kv = open_at(path);
     uint32_t written = write_until_full(kv, &err);
+    take_room(disk);
     enum sh_err again = put_number(kv, UINT32_MAX, true);
     enum sh_err health = kv_health(kv);
     kv_error_text(kv, text);
