@@ -225,10 +225,11 @@ static void closed_port(struct gossip *g, uint64_t now_us, const struct link_add
     }
 }
 
-void gossip_turn(struct gossip *g, uint64_t now_us)
+void gossip_turn(struct gossip *g, uint64_t now_us, bool input)
 {
     struct link_gossip_event e;
-    for (unsigned i = 0; i < PACKETS_A_TURN && link_gossip_next(g->socket, now_us, &e); i++) {
+    for (unsigned i = 0; input && i < PACKETS_A_TURN && link_gossip_next(g->socket, now_us, &e);
+         i++) {
         if (e.kind == LINK_GOSSIP_DATA) {
             struct swim_event event = {.kind = SWIM_EV_PACKET, .now_us = now_us};
             memcpy(event.packet.node, e.node, SH_NODE_ID_BYTES);

@@ -23,8 +23,8 @@ SH_MUST_USE enum sh_err gossip_open(struct gossip **out, struct service *s,
 void gossip_close(struct gossip *g);
 int gossip_fd(const struct gossip *g);
 
-/* Drains the socket, then does what is due. */
-void gossip_turn(struct gossip *g, uint64_t now_us);
+/* Drains the socket where it has input, then does what is due. */
+void gossip_turn(struct gossip *g, uint64_t now_us, bool input);
 uint64_t gossip_deadline_us(const struct gossip *g);
 
 /* Addresses to find the cluster at, besides those given before; up to SWIM_SEEDS_MAX in all. */

@@ -57,6 +57,7 @@ struct loop {
     struct outbox *outbox;
     struct queue *posts;
     struct queue *commands;
+    bool gossip_input;        /* its socket is readable */
     uint64_t gather_until_us; /* 0: no commands wait for others to come */
     int epoll;
     int wake; /* eventfd of loop_leave */
@@ -711,7 +712,8 @@ static void turn(struct loop *l, uint64_t now_us)
     for (unsigned i = 0; i < TURN_EVENTS && link_next(l->control, now_us, l->event); i++) {
         take_event(l, now_us, l->event);
     }
-    gossip_turn(l->gossip, now_us);
+    gossip_turn(l->gossip, now_us, l->gossip_input);
+    l->gossip_input = false;
     take_disk(l, now_us);
     take_applied(l, now_us);
     take_snapshots(l, now_us);
@@ -760,6 +762,7 @@ static void sleep_until_due(struct loop *l, bool leaving)
     SH_CHECK(n >= 0 || errno == EINTR);
     for (int i = 0; i < n; i++) {
         uint64_t counter;
+        l->gossip_input = l->gossip_input || events[i].data.fd == gossip_fd(l->gossip);
         if (events[i].data.fd == l->wake) {
             SH_CHECK(read(l->wake, &counter, sizeof counter) == (ssize_t)sizeof counter);
         }

@@ -13,15 +13,28 @@
 
 #define RETRY_US        1000u    /* a blocked sender is told to try again after this long */
 #define DROPS_MAX       64u      /* messages dropped in one link_next */
+#define LOOKS           64u      /* messages between two looks at quiet sockets */
 #define WRONG_SECRET_US 1000000u /* between two events of the listener */
 
-static bool watch_fd(int epoll_fd, void *socket)
+/* sign: what link_next sets to false when the descriptor is readable. */
+static bool watch_fd(int epoll_fd, void *socket, bool *sign)
 {
     int fd = LINK_NO_FD;
     size_t size = sizeof fd;
-    struct epoll_event event = {.events = EPOLLIN};
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = sign};
     return zmq_getsockopt(socket, ZMQ_FD, &fd, &size) == 0 &&
            epoll_ctl(epoll_fd, EPOLL_CTL_ADD, fd, &event) == 0;
+}
+
+/* What has signalled is not quiet any more. */
+static void look(struct link_plane *plane)
+{
+    struct epoll_event events[2 * LINK_SIDES];
+    int n = epoll_wait(plane->epoll_fd, events, 2 * LINK_SIDES, 0);
+    SH_CHECK(n >= 0 || errno == EINTR);
+    for (int i = 0; i < n; i++) {
+        *(bool *)events[i].data.ptr = false;
+    }
 }
 
 enum sh_err link_plane_open(struct link_plane *plane, void *context)
@@ -39,8 +52,8 @@ enum sh_err link_plane_open(struct link_plane *plane, void *context)
     for (unsigned side = 0; side < LINK_SIDES && err == SH_OK; side++) {
         struct link_socket *s = &plane->sides[side];
         err = link_socket_open(s, context, plane->trust, plane->id, (enum link_side)side);
-        if (err == SH_OK &&
-            (!watch_fd(plane->epoll_fd, s->socket) || !watch_fd(plane->epoll_fd, s->monitor))) {
+        if (err == SH_OK && (!watch_fd(plane->epoll_fd, s->socket, &s->quiet) ||
+                             !watch_fd(plane->epoll_fd, s->monitor, &s->monitor_quiet))) {
             err = SH_ERR_IO;
         }
     }
@@ -450,6 +463,7 @@ static void apply(struct link_plane *plane, enum link_side side, uint64_t now_us
 
 void link_plane_settle(struct link_plane *plane, uint64_t now_us)
 {
+    look(plane);
     for (unsigned side = 0; side < LINK_SIDES; side++) {
         do {
             if (plane->has_deferred[side]) {
@@ -473,6 +487,7 @@ static bool watch(struct link_plane *plane, uint64_t now_us)
     for (unsigned side = 0; side < LINK_SIDES; side++) {
         if (link_socket_watch(&plane->sides[side], &plane->deferred[side])) {
             plane->has_deferred[side] = true;
+            look(plane); /* for those messages */
             return true;
         }
     }
@@ -512,9 +527,22 @@ static void offer_retries(struct link_plane *plane, uint64_t now_us)
     }
 }
 
+/* Where all are quiet, and now and then, because one may be busy without end. */
+static void rouse(struct link_plane *plane)
+{
+    bool quiet = true;
+    for (unsigned side = 0; side < LINK_SIDES; side++) {
+        quiet = quiet && link_socket_quiet(&plane->sides[side]);
+    }
+    if (quiet || plane->looks++ % LOOKS == 0) {
+        look(plane);
+    }
+}
+
 bool link_next(struct link_plane *plane, uint64_t now_us, struct link_event *out)
 {
     release_current(plane);
+    rouse(plane);
     if (now_us >= plane->deadline_us) {
         link_dial_tick(plane, now_us);
     }
@@ -535,8 +563,7 @@ bool link_pending(struct link_plane *plane)
 {
     bool pending = plane->event_ring.count > 0;
     for (unsigned side = 0; side < LINK_SIDES && !pending; side++) {
-        pending = plane->has_deferred[side] || link_socket_has_input(plane->sides[side].socket) ||
-                  link_socket_has_input(plane->sides[side].monitor);
+        pending = plane->has_deferred[side] || link_socket_pending(&plane->sides[side]);
     }
     return pending;
 }

@@ -42,6 +42,7 @@ struct link_plane {
     zmq_msg_t current; /* what the last LINK_MESSAGE borrowed from */
     bool has_current;
     unsigned turn;
+    unsigned looks;
 
     struct link_wire deferred[LINK_SIDES]; /* read, to be applied after the messages before it */
     bool has_deferred[LINK_SIDES];

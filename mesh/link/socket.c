@@ -167,6 +167,7 @@ enum sh_err link_socket_dial(struct link_socket *s, const struct link_addr *addr
                              const uint8_t rid[static LINK_RID_MAX])
 {
     char endpoint[ENDPOINT_MAX];
+    s->quiet = false;
     endpoint_of(addr, endpoint);
     if (!set_int(s->socket, ZMQ_IPV6, link_addr_is_v4(addr) ? 0 : 1) ||
         !set_bytes(s->socket, ZMQ_CONNECT_ROUTING_ID, rid, LINK_RID_MAX) ||
@@ -180,6 +181,7 @@ enum sh_err link_socket_dial(struct link_socket *s, const struct link_addr *addr
 void link_socket_undial(struct link_socket *s, const struct link_addr *addr)
 {
     char endpoint[ENDPOINT_MAX];
+    s->quiet = false;
     endpoint_of(addr, endpoint);
     if (zmq_disconnect(s->socket, endpoint) != 0) {
         SH_CHECK(errno == ENOENT); /* libzmq had given it up itself */
@@ -209,6 +211,7 @@ enum sh_err link_socket_message(zmq_msg_t *out, uint16_t type, struct sh_span he
 enum sh_err link_socket_send(struct link_socket *s, const uint8_t *rid, size_t rid_size,
                              zmq_msg_t *message)
 {
+    s->quiet = false;
     if (zmq_send(s->socket, rid, rid_size, ZMQ_SNDMORE | ZMQ_DONTWAIT) < 0) {
         return errno == EAGAIN ? SH_ERR_FULL : SH_ERR_UNREACHABLE;
     }
@@ -239,8 +242,12 @@ static void drop_rest(void *socket)
 bool link_socket_receive(struct link_socket *s, struct link_arrival *out, zmq_msg_t *message)
 {
     zmq_msg_t id;
+    if (s->quiet) {
+        return false;
+    }
     SH_CHECK(zmq_msg_init(&id) == 0);
     if (zmq_msg_recv(&id, s->socket, ZMQ_DONTWAIT) < 0) {
+        s->quiet = errno == EAGAIN;
         SH_CHECK(zmq_msg_close(&id) == 0);
         return false;
     }
@@ -259,12 +266,24 @@ bool link_socket_receive(struct link_socket *s, struct link_arrival *out, zmq_ms
     return true;
 }
 
-bool link_socket_has_input(void *socket)
+static bool has_input(void *socket)
 {
     int events = 0;
     size_t size = sizeof events;
     SH_CHECK(zmq_getsockopt(socket, ZMQ_EVENTS, &events, &size) == 0);
     return (events & ZMQ_POLLIN) != 0;
+}
+
+bool link_socket_pending(struct link_socket *s)
+{
+    s->quiet = s->quiet || !has_input(s->socket);
+    s->monitor_quiet = s->monitor_quiet || !has_input(s->monitor);
+    return !link_socket_quiet(s);
+}
+
+bool link_socket_quiet(const struct link_socket *s)
+{
+    return s->quiet && s->monitor_quiet;
 }
 
 static enum link_wire_kind kind_of(uint16_t event)
@@ -294,8 +313,12 @@ bool link_socket_watch(struct link_socket *s, struct link_wire *out)
     char endpoint[ENDPOINT_MAX];
     uint16_t event;
     uint32_t value;
+    if (s->monitor_quiet) {
+        return false;
+    }
     int size = zmq_recv(s->monitor, frame, sizeof frame, ZMQ_DONTWAIT);
     if (size < 0) {
+        s->monitor_quiet = errno == EAGAIN;
         return false;
     }
     SH_CHECK_CMP(size, ==, sizeof frame);

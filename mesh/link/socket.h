@@ -32,9 +32,14 @@ struct link_plane_spec {
 };
 extern const struct link_plane_spec link_plane_specs[LINK_PLANES];
 
+/* Asking libzmq whether there is input costs three system calls, so what it said last is kept: a
+ * quiet one has nothing to receive, and nothing was done to it since that could have swallowed the
+ * signal of its descriptor. Who sees that readable sets it to false. */
 struct link_socket {
     void *socket;
     void *monitor;
+    bool quiet;
+    bool monitor_quiet;
 };
 
 /* Opens the ROUTER of one side with all its options and its monitor; not bound yet. */
@@ -65,7 +70,9 @@ struct link_arrival {
 };
 /* One message without waiting; false: none. On true the caller closes message. */
 bool link_socket_receive(struct link_socket *s, struct link_arrival *out, zmq_msg_t *message);
-bool link_socket_has_input(void *socket);
+/* Whether there is a message or a monitor event, by asking. */
+bool link_socket_pending(struct link_socket *s);
+bool link_socket_quiet(const struct link_socket *s); /* both, by what is known */
 
 enum link_wire_kind {
     LINK_WIRE_OTHER,

@@ -180,7 +180,7 @@ static void turn(void)
     EXPECT(poll(fds, count, due > now ? (int)((due - now) / 1000 + 1) : 0) >= 0);
     for (size_t i = 0; i < agent_count; i++) {
         if (!agents[i].silent) {
-            gossip_turn(agents[i].gossip, sh_now_us());
+            gossip_turn(agents[i].gossip, sh_now_us(), true);
         }
     }
 }
