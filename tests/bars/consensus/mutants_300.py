@@ -96,13 +96,18 @@ class Bench:
             raise SystemExit(f"{name} fails without a change")
         return done
 
+    def link(self, target, changed):
+        """A program of the build with the changed object; what compiles links."""
+        out = os.path.join(self.place, "program")
+        if not program.link(self.build, target, [changed], out):
+            raise SystemExit(f"{target} does not link: is the build whole, and at rest?")
+        return out
+
     def noticed(self, source, changed):
         """(name of what noticed it or None, processor time of the tests)."""
-        out = os.path.join(self.place, "program")
         left = BUDGET_S
         for name in TESTS[folder_of(source)]:
-            if not program.link(self.build, "tests/" + name, [changed], out):
-                return "link", BUDGET_S - left
+            out = self.link("tests/" + name, changed)
             usual = self.usual(name)
             # A test that loops is ended by its time limit; here, by what the slowest usually takes.
             patience = 10 * usual.slowest_s + 1
@@ -117,9 +122,7 @@ class Bench:
                 return name, BUDGET_S - left
             if left <= 0:
                 return None, BUDGET_S - left
-        if not program.link(self.build, "bin/shoal-sim", [changed], out):
-            return "link", BUDGET_S - left
-        done = judge.run([out, *SIM], left)
+        done = judge.run([self.link("bin/shoal-sim", changed), *SIM], left)
         return "sim" if done.status not in (None, 0) else None, BUDGET_S - left + done.cpu_s
 
     def verdict(self, change):
