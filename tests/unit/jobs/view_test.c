@@ -542,3 +542,18 @@ TEST(an_empty_table_has_nothing_and_says_so)
     EXPECT_EQ(jobs_session_get(w.t, 1, &session), SH_ERR_NOT_FOUND);
     world_free(&w);
 }
+
+TEST(states_move_as_they_are_drawn_and_no_end_is_left)
+{
+    /* From each state, in the order of their numbers, to those that are marked. */
+    static const char *const units[] = {".x...x", "xxxxx.", "...xxx", "......", "......", "......"};
+    static const char *const jobs[] = {".x...x", "x.xxx.", "...xxx", "......", "......", "......"};
+    for (uint32_t from = 0; from < JOBS_STATE_COUNT; from++) {
+        for (uint32_t to = 0; to < JOBS_STATE_COUNT; to++) {
+            EXPECT_EQ(sh_fsm_allows(&jobs_unit_fsm, from, to), units[from][to] == 'x');
+            EXPECT_EQ(sh_fsm_allows(&jobs_job_fsm, from, to), jobs[from][to] == 'x');
+        }
+        EXPECT_EQ(jobs_state_final((enum jobs_state)from), from >= JOBS_COMPLETED);
+        EXPECT_STR(sh_fsm_name(&jobs_job_fsm, from), jobs_state_name(from));
+    }
+}

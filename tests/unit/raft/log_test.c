@@ -407,6 +407,8 @@ TEST(a_boot_with_more_terms_than_are_remembered_keeps_the_newest)
     EXPECT_EQ(raft_log_last_term(r), 11);
     EXPECT(raft_log_conf_within(r, 4, 23)); /* there may be a change up to 5, */
     EXPECT(!raft_log_conf_within(r, 5, 23));
+    raft_log_reset(r, 40, 12); /* a snapshot brings all changes before it */
+    EXPECT(!raft_log_conf_within(r, 4, 40));
     runs[11].term = 10; /* two runs of one term are one */
     sh_arena_init(&arena, memory, sizeof memory);
     r = raft_init(&arena, &config, &boot, 0);
