@@ -259,6 +259,21 @@ TEST(a_submit_of_a_later_kind_or_with_too_many_blobs_is_told_apart)
     EXPECT_EQ(back.u.submit.blob_count, 0);
 }
 
+TEST(holders_beyond_those_there_is_room_for_are_damage_and_none)
+{
+    static const enum jobs_cmd_type held[] = {JOBS_CHECKPOINT, JOBS_COMMIT};
+    for (uint32_t i = 0; i < SH_COUNT(held); i++) {
+        fill(held[i]);
+        size_t size = 0;
+        EXPECT_EQ(encoded(&size), SH_OK);
+        size_t count = size - JOBS_HOLDERS_MAX * SH_NODE_ID_BYTES - 1;
+        EXPECT_EQ(bytes[count], JOBS_HOLDERS_MAX);
+        bytes[count]++;
+        EXPECT_EQ(jobs_cmd_decode(bytes, sizeof bytes, &back), SH_ERR_CORRUPT);
+        EXPECT_EQ(i == 0 ? back.u.checkpoint.holder_count : back.u.commit.holder_count, 0);
+    }
+}
+
 TEST(what_concerns_a_unit_names_it_and_keeps_to_its_limits)
 {
     static const enum jobs_cmd_type of_units[] = {JOBS_PLACE, JOBS_CHECKPOINT, JOBS_COMMIT,
