@@ -392,13 +392,21 @@ static enum sh_err sweep(struct redo *redo, char *why)
         if (err != SH_OK) {
             return err;
         }
-        /* A damaged one here is older than the table files or was never acknowledged. */
-        if (look != LOOK_SOUND || s.number < redo->end.number) {
+        /* One that does not count yet would when the log has come there. */
+        if (look == LOOK_ROTTEN) {
+            return corrupt(redo, why, "of the ring is damaged", place);
+        }
+        if (look == LOOK_ZERO || s.number < redo->end.number) {
             continue;
         }
         if (s.durable > redo->end.number) {
             return corrupt(redo, why, "is not there, though later ones call it durable",
                            redo->end.number);
+        }
+        /* The tables had what it overwrote (redo_floor). */
+        if (s.number >= redo->from.number + ring_sectors(redo)) {
+            return corrupt(redo, why, "is newer than the tables allow: they are older than the log",
+                           s.number);
         }
         written = s.number + 1 > written ? s.number + 1 : written;
     }

@@ -20,20 +20,26 @@
  * Numbers are little-endian. A batch begins in a sector of its own; its first byte is the caller's
  * "kind".
  *
- * What redo_open makes of the bytes it finds, beginning at options.from, with n the next number:
+ * What redo_open makes of what it finds; n is the number that comes next, at first options.from's.
+ * The log ends at n where the ring has
  *
- *   at n: zeros, a smaller number, or n with another link     the log ends here: what was written
- *         (left by a life that crashed)                       there was never acknowledged, or is
- *                                                             an older round of the ring
- *   a batch whose LAST sector is not there                    dropped; the log ends where it began
- *   at n: a wrong hash, or a place that is not its number's   CORRUPT (a sector is written whole)
- *   at n: a larger number                                     CORRUPT: the tables are too old
- *   anywhere: a number >= the end that says durable > the end CORRUPT: what was acknowledged is
- * gone a file is missing that had been written, or has another   CORRUPT size, or a sound sector
- * has fields nobody writes
+ *   - zeros or a smaller number there: an older round;
+ *   - n with another link: left by a life that crashed, never acknowledged;
+ *   - a batch whose LAST sector is not there: it is dropped as a whole.
  *
- * Not noticed: the loss of the last synced batch where nothing was written after it. Slot n + 1
- * exists before slot n is written, so that its loss is noticed.
+ * CORRUPT are
+ *
+ *   - a wrong hash anywhere in the ring (a sector is written whole), or a sector in a place that is
+ *     not its number's;
+ *   - a larger number in n's place, or one that is a whole round ahead of options.from: the tables
+ *     are older than those that this log was written with;
+ *   - a number from the end on that says that more than that was durable: what was acknowledged is
+ *     gone;
+ *   - a file that is not there though it had been written, or has another size (slot k + 1 exists
+ *     before slot k is written, so that the loss of the last one is noticed);
+ *   - fields that nobody writes.
+ *
+ * Not noticed: the loss of the last synced batch where nothing was written after it.
  *
  * Threads: one at a time calls redo_room, redo_floor and redo_append (the caller's lock); redo_sync
  * may be called by any at any time. After an error of redo_append or redo_sync, or redo_fail,
