@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/fsm/fsm.h"
+#include "store/fsm/rows.h"
 
 #include "base/rng.h"
 #include "store/kv_mem.h"
@@ -119,6 +120,62 @@ TEST_ROWS(a_transaction_reads_its_own_writes, openers)
     fsm_abort(fsm);
     t = fsm_begin(fsm);
     EXPECT_STR(walk(t, "", "", false), "a=1 b=2 d=4 ");
+    fsm_close(fsm);
+    kv_close(kv);
+}
+
+TEST_ROWS(what_was_read_in_an_earlier_transaction_follows_what_was_written_since, openers)
+{
+    struct kv *kv = openers[tst_row]();
+    struct fsm *fsm = open_fsm(kv, NULL);
+    const struct sh_table *t = fsm_begin(fsm);
+    expect_get(t, "a", "absent");
+    put(t, "b", "1");
+    expect_get(t, "b", "1");
+    commit(fsm, 1, false);
+    t = fsm_begin(fsm);
+    expect_get(t, "b", "1");
+    put(t, "a", "2");
+    put(t, "b", "3");
+    commit(fsm, 2, false);
+    t = fsm_begin(fsm);
+    expect_get(t, "a", "2");
+    expect_get(t, "b", "3");
+    t->del(t->ctx, str("a"));
+    commit(fsm, 3, false);
+    t = fsm_begin(fsm);
+    expect_get(t, "a", "absent");
+    put(t, "b", "never committed");
+    fsm_abort(fsm);
+    t = fsm_begin(fsm);
+    expect_get(t, "b", "3");
+    commit(fsm, 4, false);
+    fsm_close(fsm);
+    kv_close(kv);
+}
+
+TEST(more_rows_than_are_remembered_can_be_read)
+{
+    struct kv *kv = open_mem();
+    struct fsm *fsm = open_fsm(kv, NULL);
+    const struct sh_table *t = fsm_begin(fsm);
+    char key[16];
+    put(t, "a", "1");
+    commit(fsm, 1, false);
+    t = fsm_begin(fsm);
+    expect_get(t, "a", "1");
+    for (unsigned i = 0; i < 2 * FSM_READ_MAX; i++) {
+        (void)snprintf(key, sizeof key, "n%u", i);
+        expect_get(t, key, "absent");
+    }
+    put(t, "a", "2");
+    put(t, "n7", "here");
+    commit(fsm, 2, false);
+    t = fsm_begin(fsm);
+    expect_get(t, "a", "2");
+    expect_get(t, "n7", "here");
+    expect_get(t, "n8", "absent");
+    commit(fsm, 3, false);
     fsm_close(fsm);
     kv_close(kv);
 }

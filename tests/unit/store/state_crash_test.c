@@ -235,15 +235,16 @@ static bool run(uint64_t seed, uint32_t n, bool torn, uint32_t keep)
     return fired;
 }
 
-TEST(a_voter_comes_back_whole_from_a_crash_at_every_write)
+static const uint32_t keeps[] = {0, 1, 2, 5, UINT32_MAX};
+
+TEST_ROWS(a_voter_comes_back_whole_from_a_crash_at_every_write, keeps)
 {
-    static const uint32_t keeps[] = {0, 1, 2, 5, UINT32_MAX};
     uint64_t first = tst_seed() * 1000;
     sh_host_init();
-    for (uint64_t seed = first; seed < first + 20; seed++) {
-        for (uint32_t i = 0; i < 2 * SH_COUNT(keeps); i++) {
+    for (uint64_t seed = first; seed < first + 10; seed++) {
+        for (uint32_t torn = 0; torn < 2; torn++) {
             uint32_t n = 1;
-            while (run(seed, n, i % 2 == 1, keeps[i / 2])) {
+            while (run(seed, n, torn == 1, keeps[tst_row])) {
                 n++;
             }
             EXPECT(n > TURNS / 2);
