@@ -14,6 +14,7 @@ enum {
     WRITE_BUFFER = 4 << 20,
     WRITE_BUFFERS = 2,
     WAL_TOTAL = 32 << 20,
+    FILTER_BITS = 10, /* a key */
     LARGE_VALUE = 64 << 10,
     LARGE_FILE = 64 << 20,
     INFO_LOG = 1 << 20,
@@ -28,7 +29,7 @@ enum {
  * meanwhile, 512 bytes a batch and the bytes themselves, is less than three of its four files: the
  * tables have the fourth before it is overwritten, and nobody waits. */
 enum {
-    REDO_BUFFERS = 16 << 20,
+    REDO_BUFFERS = 6 << 20,
     REDO_BUFFER_COUNT = 4,
     REDO_ARENA_BLOCK = 256 << 10,
     REDO_MARK_BUFFER = 512 << 10,
@@ -123,6 +124,10 @@ static rocksdb_options_t *make_cf_options(const struct rocks *rocks, enum kv_cf_
     }
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(table, rocks->cache);
+    if (kind == KV_CF_SMALL) { /* most table files do not have the row that is looked for */
+        rocksdb_block_based_options_set_filter_policy(
+            table, rocksdb_filterpolicy_create_bloom_full(FILTER_BITS));
+    }
     rocksdb_options_set_block_based_table_factory(o, table);
     rocksdb_block_based_options_destroy(table);
     return o;
