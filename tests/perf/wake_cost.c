@@ -44,8 +44,8 @@ static bool hear(int epoll, int fd, int wait_ms, struct sockaddr_in *from, char 
     if (epoll_wait(epoll, &event, 1, wait_ms) <= 0) {
         return false;
     }
-    while (recvfrom(fd, bytes, sizeof bytes, MSG_DONTWAIT, (struct sockaddr *)(void *)from,
-                    &size) > 0) {
+    while (recvfrom(fd, bytes, sizeof bytes, MSG_DONTWAIT, (struct sockaddr *)(void *)from, &size) >
+           0) {
         *first = bytes[0];
         heard = true;
     }
