@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * kv on RocksDB, one directory per store. Tuned for an agent beside a training job: two background
- * threads for all stores of the process, an 8 MiB block cache and about 8 MiB of write buffers
- * each.
+ * threads for all stores of the process, at most 8 MiB of blocks cached (with "redo" 32 MiB) and
+ * about 8 MiB of write buffers each.
  *
  * The write-ahead log is recovered with kTolerateCorruptedTailRecords: a record cut off at the very
  * end (a power cut) is dropped, any other damage refuses the store with CORRUPT. RocksDB's default

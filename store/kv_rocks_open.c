@@ -29,6 +29,7 @@ enum {
  * meanwhile, 512 bytes a batch and the bytes themselves, is less than three of its four files: the
  * tables have the fourth before it is overwritten, and nobody waits. */
 enum {
+    REDO_BLOCK_CACHE = 32 << 20, /* rows of some 50,000 jobs */
     REDO_BUFFERS = 6 << 20,
     REDO_BUFFER_COUNT = 4,
     REDO_ARENA_BLOCK = 256 << 10,
@@ -141,7 +142,7 @@ static struct rocks *make_rocks(const struct kv_rocks_options *options)
     rocks->path = strdup(options->path);
     SH_CHECK(rocks->path != NULL);
     rocks->reserve = options->yields ? KV_ROCKS_YIELD_BYTES : KV_ROCKS_RESERVE_BYTES;
-    rocks->cache = rocksdb_cache_create_lru(BLOCK_CACHE);
+    rocks->cache = rocksdb_cache_create_lru(options->redo ? REDO_BLOCK_CACHE : BLOCK_CACHE);
     rocks->options = make_db_options(options->redo);
     for (uint32_t i = 0; i < options->cf_count; i++) {
         rocks->cf_options[i] = make_cf_options(rocks, options->cfs[i].kind, options->redo);
