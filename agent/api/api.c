@@ -25,6 +25,9 @@
  * another processor idles. */
 #define HTTP_THREADS       2u
 #define THREAD_STACK_BYTES ((size_t)512 * 1024)
+/* What the library keeps for a connection: a request's head fits, and the library clears all of it
+ * for every request. */
+#define CONNECTION_BYTES   ((size_t)16 * 1024)
 #define STREAM_BLOCK_BYTES ((size_t)64 * 1024)
 /* Of all request bodies in memory at one time. */
 #define BODIES_BYTES_MAX (UINT64_C(2) << 30)
@@ -56,7 +59,7 @@ enum step {
     STEP_SEND,    /* there is a reply; that of a refused request ignores what still comes in */
 };
 
-/* One request and its reply. */
+/* One request and its reply. A connection has one for all its requests, which come one by one. */
 struct exchange {
     const struct api_route *route;
     struct MHD_Connection *connection;
@@ -165,17 +168,9 @@ static bool reserve(struct api *api, struct exchange *x, uint64_t bytes)
     return before + bytes <= BODIES_BYTES_MAX;
 }
 
-/* Room for `more` bytes of body beyond those taken. */
-static bool make_room(struct api *api, struct exchange *x, size_t more)
+/* Room for a body of that size, more than there is. */
+static bool grow_body(struct api *api, struct exchange *x, size_t capacity)
 {
-    size_t wanted = x->request.body_size + more;
-    if (wanted <= x->capacity) {
-        return true;
-    }
-    size_t capacity = x->capacity > 0 ? x->capacity : BODY_START_BYTES;
-    while (capacity < wanted) {
-        capacity *= 2;
-    }
     if (!reserve(api, x, capacity - x->capacity)) {
         refuse(x, SH_ERR_FULL, 503, "too many uploads at the same time, try again");
         return false;
@@ -188,6 +183,20 @@ static bool make_room(struct api *api, struct exchange *x, size_t more)
     x->body = body;
     x->capacity = capacity;
     return true;
+}
+
+/* Room for `more` bytes of body beyond those taken, of a request that does not say its length. */
+static bool make_room(struct api *api, struct exchange *x, size_t more)
+{
+    size_t wanted = x->request.body_size + more;
+    if (wanted <= x->capacity) {
+        return true;
+    }
+    size_t capacity = x->capacity > 0 ? x->capacity : BODY_START_BYTES;
+    while (capacity < wanted) {
+        capacity *= 2;
+    }
+    return grow_body(api, x, capacity);
 }
 
 static void check_request(struct api *api, struct exchange *x, const char *method, const char *url)
@@ -211,12 +220,13 @@ static void check_request(struct api *api, struct exchange *x, const char *metho
                             : "no such path; GET /api/v1 lists them all");
         return;
     }
-    if (length != NULL && strtoull(length, NULL, 10) > x->route->body_max) {
+    uint64_t size = length != NULL ? strtoull(length, NULL, 10) : 0;
+    if (size > x->route->body_max) {
         refuse(x, SH_ERR_LIMIT, 413, "the request is larger than this path takes");
         return;
     }
-    if (length != NULL && x->route->body_max > 0) {
-        (void)make_room(api, x, (size_t)strtoull(length, NULL, 10));
+    if (size > 0) {
+        (void)grow_body(api, x, (size_t)size);
     }
 }
 
@@ -440,15 +450,15 @@ static enum MHD_Result send_reply(struct exchange *x)
     if (response == NULL) {
         return MHD_NO;
     }
-    char disposition[192];
-    (void)snprintf(disposition, sizeof disposition, "attachment; filename=\"%s\"",
-                   reply->file_name);
     enum MHD_Result good =
         MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, reply->type);
     if (good == MHD_YES && reply->location[0] != '\0') {
         good = MHD_add_response_header(response, MHD_HTTP_HEADER_LOCATION, reply->location);
     }
     if (good == MHD_YES && reply->file_name[0] != '\0') {
+        char disposition[192];
+        (void)snprintf(disposition, sizeof disposition, "attachment; filename=\"%s\"",
+                       reply->file_name);
         good = MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_DISPOSITION, disposition);
     }
     if (good == MHD_YES && reply->stale) {
@@ -497,15 +507,14 @@ static enum MHD_Result answer(void *cls, struct MHD_Connection *connection, cons
     struct exchange *x = *con_cls;
     (void)version;
     if (x == NULL) {
-        x = calloc(1, sizeof *x);
+        x = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT)->socket_context;
         if (x == NULL) {
-            return MHD_NO;
+            return MHD_NO; /* there was no memory for it */
         }
         *con_cls = x;
-        x->connection = connection;
-        x->request.service = api->service;
-        x->request.api = api;
-        x->request.connection = connection;
+        *x = (struct exchange){
+            .connection = connection,
+            .request = {.service = api->service, .api = api, .connection = connection}};
         check_request(api, x, method, url);
         /* A refused upload is answered at once, before its bytes travel. */
         return x->step == STEP_SEND ? send_reply(x) : MHD_YES;
@@ -537,7 +546,6 @@ static void finish(void *cls, struct MHD_Connection *connection, void **con_cls,
     free(x->reply.body);
     free(x->body);
     (void)atomic_fetch_sub(&api->body_bytes, x->reserved);
-    free(x);
     *con_cls = NULL;
 }
 
@@ -550,15 +558,17 @@ static enum MHD_Result admit(void *cls, const struct sockaddr *from, socklen_t s
     return atomic_load(&api->connections) < API_CONNECTIONS_MAX ? MHD_YES : MHD_NO;
 }
 
-static void count_connection(void *cls, struct MHD_Connection *connection, void **context,
-                             enum MHD_ConnectionNotificationCode code)
+/* Its exchange comes and goes with a connection. */
+static void note_connection(void *cls, struct MHD_Connection *connection, void **context,
+                            enum MHD_ConnectionNotificationCode code)
 {
     struct api *api = cls;
     (void)connection;
-    (void)context;
     if (code == MHD_CONNECTION_NOTIFY_STARTED) {
+        *context = malloc(sizeof(struct exchange));
         (void)atomic_fetch_add(&api->connections, 1);
     } else {
+        free(*context);
         SH_CHECK_CMP(atomic_fetch_sub(&api->connections, 1), >, 0);
     }
 }
@@ -593,10 +603,10 @@ static enum sh_err start_daemon(struct api *api, int fd, char *why, size_t why_s
     api->daemon = MHD_start_daemon(
         MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, admit, api, answer, api,
         MHD_OPTION_THREAD_POOL_SIZE, HTTP_THREADS, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_LIMIT, API_CONNECTIONS_MAX + 1u, MHD_OPTION_CONNECTION_TIMEOUT,
-        API_IDLE_TIMEOUT_S, MHD_OPTION_THREAD_STACK_SIZE, THREAD_STACK_BYTES,
-        MHD_OPTION_NOTIFY_COMPLETED, finish, api, MHD_OPTION_NOTIFY_CONNECTION, count_connection,
-        api, MHD_OPTION_END);
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+        API_CONNECTIONS_MAX + 1u, MHD_OPTION_CONNECTION_TIMEOUT, API_IDLE_TIMEOUT_S,
+        MHD_OPTION_THREAD_STACK_SIZE, THREAD_STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, finish, api,
+        MHD_OPTION_NOTIFY_CONNECTION, note_connection, api, MHD_OPTION_END);
     if (api->daemon == NULL) {
         (void)snprintf(why, why_size, "api: the HTTP threads cannot be started: %s",
                        strerror(errno));

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define LOCATION          "/api/v1/jobs/"
 #define UPLOAD_COPIES     2u
 #define UPLOAD_TIMEOUT_US UINT64_C(120000000)
 #define FETCH_TIMEOUT_US  UINT64_C(60000000)
@@ -202,9 +203,9 @@ static void fill_command(struct submission *s, const char *key, const char *owne
     const struct spec_job *job = &s->job;
     s->cmd = (struct jobs_cmd){.type = JOBS_SUBMIT};
     struct jobs_submit *submit = &s->cmd.u.submit;
-    (void)snprintf(submit->key, sizeof submit->key, "%s", key);
-    (void)snprintf(submit->name, sizeof submit->name, "%s", job->name);
-    (void)snprintf(submit->owner, sizeof submit->owner, "%s", owner);
+    memcpy(submit->key, key, strlen(key) + 1);
+    memcpy(submit->name, job->name, sizeof submit->name);
+    memcpy(submit->owner, owner, strlen(owner) + 1);
     submit->kind = job->kind == SPEC_TRAIN ? WIRE_KIND_TRAIN : WIRE_KIND_NOOP;
     submit->spec = (struct sh_span){.at = (const uint8_t *)s->spec, .size = s->spec_size};
     sh_blake2b(submit->spec_digest, sizeof submit->spec_digest, s->spec, s->spec_size);
@@ -283,11 +284,21 @@ static void reply_submitted(const struct api_request *request, struct api_reply 
     } else if (!read_job(request, reply, result->unit.job, &job)) {
         return;
     }
-    json_t *out = api_job_json(&job);
-    (void)json_object_set_new(out, "duplicate", json_boolean(result->duplicate));
-    (void)snprintf(reply->location, sizeof reply->location, "/api/v1/jobs/%llu",
-                   (unsigned long long)job.id);
-    api_reply_json(reply, result->duplicate ? 200 : 201, out);
+    char row[API_ROW_BYTES];
+    size_t size = api_job_print(&job, &result->duplicate, row);
+    char *text = size > 0 ? malloc(size) : NULL;
+    if (text == NULL) {
+        api_reply_err(reply, SH_ERR_NO_MEMORY);
+        return;
+    }
+    memcpy(text, row, size);
+    api_reply_text(reply, "application/json", text, size);
+    reply->status = result->duplicate ? 200 : 201;
+    struct sh_writer location = sh_writer_over(reply->location, sizeof reply->location);
+    sh_put_bytes(&location, LOCATION, strlen(LOCATION));
+    spec_json_put_int(&location, NULL, (int64_t)job.id);
+    sh_put_u8(&location, 0);
+    SH_CHECK(!location.full);
 }
 
 static void answer_job(void *ctx, const struct api_request *request, struct api_reply *reply,

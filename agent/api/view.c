@@ -83,41 +83,6 @@ const char *api_kind_text(enum wire_kind kind)
     return kind == WIRE_KIND_TRAIN ? "train" : "noop";
 }
 
-static json_t *failure_json(const struct jobs_job *job)
-{
-    return json_pack("{s:s, s:i, s:s}", "code", sh_err_name(job->fail_reason), "unit",
-                     (int)job->fail_unit, "message", job->fail_text);
-}
-
-json_t *api_job_json(const struct jobs_job *job)
-{
-    json_t *out = json_pack(
-        "{s:I, s:s, s:s, s:s, s:s, s:i, s:b, s:s, s:I, s:I, s:I, s:i, s:i, s:i, s:I}", "id",
-        (json_int_t)job->id, "name", job->name, "kind", api_kind_text(job->kind), "state",
-        jobs_state_name((uint32_t)job->state), "owner", job->owner, "priority", (int)job->priority,
-        "reproducible", job->reproducible && !job->mixed, "arithmetic",
-        job->need.arithmetic == WIRE_ARITHMETIC_ANY ? "any" : "same", "submitted_us",
-        (json_int_t)job->submit_us, "started_us", (json_int_t)job->start_us, "ended_us",
-        (json_int_t)job->end_us, "units", (int)job->units, "units_completed",
-        (int)job->units_in[JOBS_COMPLETED], "units_running", (int)job->units_in[JOBS_RUNNING],
-        "events", (json_int_t)job->event_next);
-    if (out == NULL) {
-        return NULL;
-    }
-    (void)json_object_set_new(out, "spec_digest",
-                              spec_json_hex(job->spec_digest, sizeof job->spec_digest));
-    if (job->pinned) {
-        (void)json_object_set_new(out, "class", spec_json_hex(job->class, sizeof job->class));
-    }
-    if (job->cause != WIRE_CAUSE_NONE) {
-        (void)json_object_set_new(out, "cause", json_string(wire_cause_text((uint32_t)job->cause)));
-    }
-    if (job->cause == WIRE_CAUSE_FAILED) {
-        (void)json_object_set_new(out, "failure", failure_json(job));
-    }
-    return out;
-}
-
 static json_t *members_json(const struct sh_table *t, const struct wire_placement *placement)
 {
     json_t *list = json_array();

@@ -25,7 +25,12 @@ bool api_find_job(const struct api_request *request, struct api_reply *reply,
                   const struct sh_table *t, struct jobs_job *job);
 
 const char *api_kind_text(enum wire_kind kind);
-/* One line of `shoal ps`. */
+#define API_ROW_BYTES 4096u
+/* One line of `shoal ps`: the bytes of a JSON object; what a submission answers says whether it is
+ * a duplicate. 0: no memory. */
+size_t api_job_print(const struct jobs_job *job, const bool *duplicate,
+                     char out[static API_ROW_BYTES]);
+/* The same as a tree. */
 json_t *api_job_json(const struct jobs_job *job);
 json_t *api_unit_json(const struct sh_table *t, const struct jobs_unit *unit);
 json_t *api_event_json(const struct sh_table *t, const struct jobs_event *event);

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define HEX_BYTES_MAX 64u
-
 enum sh_err spec_json_print(json_t *value, char *out, size_t size, size_t *length)
 {
     size_t n = value != NULL ? json_dumpb(value, out, size, SPEC_JSON_PRINT) : 0;
@@ -27,8 +25,8 @@ enum sh_err spec_json_print(json_t *value, char *out, size_t size, size_t *lengt
 
 json_t *spec_json_hex(const void *bytes, size_t size)
 {
-    char hex[2 * HEX_BYTES_MAX + 1];
-    SH_CHECK_CMP(size, <=, HEX_BYTES_MAX);
+    char hex[2 * SPEC_JSON_HEX_MAX + 1];
+    SH_CHECK_CMP(size, <=, SPEC_JSON_HEX_MAX);
     sh_hex(hex, bytes, size);
     return json_string(hex);
 }
@@ -162,16 +160,31 @@ static json_t *train_json(const struct spec_train *t)
     return out;
 }
 
+/* What job_json gives for a training job: its members sorted. */
+static enum sh_err print_noop(const struct spec_job *job, char *out, size_t size, size_t *length)
+{
+    struct sh_writer w = sh_writer_over(out, size);
+    spec_json_open(&w, NULL);
+    spec_json_put_str(&w, "api", "shoal/v1");
+    spec_json_put_str(&w, "kind", spec_kind_name(job->kind));
+    spec_json_put_str(&w, "name", job->name);
+    spec_json_put_int(&w, "priority", job->priority);
+    spec_json_open(&w, "resources");
+    spec_json_put_int(&w, "cpus", job->cpus);
+    spec_json_close(&w);
+    spec_json_put_int(&w, "retries", job->retries);
+    spec_json_put_int(&w, "units", job->units);
+    spec_json_close(&w);
+    *length = w.used;
+    sh_put_u8(&w, 0);
+    return w.full ? SH_ERR_LIMIT : SH_OK;
+}
+
 static json_t *job_json(const struct spec_job *job)
 {
     json_t *out =
         json_pack("{s:s, s:s, s:s, s:i, s:i}", "api", "shoal/v1", "kind", spec_kind_name(job->kind),
                   "name", job->name, "priority", (int)job->priority, "retries", (int)job->retries);
-    if (job->kind == SPEC_NOOP) {
-        (void)json_object_set_new(out, "units", json_integer(job->units));
-        (void)json_object_set_new(out, "resources", json_pack("{s:i}", "cpus", (int)job->cpus));
-        return out;
-    }
     (void)json_object_set_new(out, "data", data_json(&job->data));
     (void)json_object_set_new(out, "model", model_json(&job->model));
     (void)json_object_set_new(out, "train", train_json(&job->train));
@@ -191,7 +204,8 @@ static json_t *job_json(const struct spec_job *job)
 
 enum sh_err spec_canonical(const struct spec_job *job, char *out, size_t size, size_t *length)
 {
-    return spec_json_print(job_json(job), out, size, length);
+    return job->kind == SPEC_NOOP ? print_noop(job, out, size, length)
+                                  : spec_json_print(job_json(job), out, size, length);
 }
 
 enum sh_err spec_model_canonical(const struct spec_model *model, char *out, size_t size,

@@ -77,12 +77,12 @@ enum sh_err spec_config_parse(const char *text, size_t size, struct spec_config 
     }
     memset(config, 0, sizeof *config);
     errors->count = 0;
-    struct spec_tree *tree = spec_read_tree(text, size, errors);
+    struct spec_tree *tree = spec_tree_open(text, size, errors);
     if (tree == NULL) {
         return SH_ERR_INVALID;
     }
     struct spec_decode d = {.tree = tree, .errors = errors};
     spec_decode_map(&d, &tree->nodes[SPEC_ROOT], fields, SPEC_CONFIG_KEYS, config);
-    free(tree);
+    spec_tree_close(tree);
     return errors->count == 0 ? SH_OK : SH_ERR_INVALID;
 }

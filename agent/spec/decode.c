@@ -13,18 +13,25 @@
 #define SUGGEST_FAR  2u  /* edits at which two words are no longer alike */
 #define INTEGER_BITS 53  /* what JSON readers keep exactly */
 
+/* Cut where it does not fit. */
+static void add_to_path(struct spec_decode *d, const char *text)
+{
+    size_t n = strnlen(text, sizeof d->path - 1 - d->path_length);
+    memcpy(d->path + d->path_length, text, n);
+    d->path_length += n;
+    d->path[d->path_length] = '\0';
+}
+
 size_t spec_decode_enter(struct spec_decode *d, const char *key, uint32_t index)
 {
     size_t mark = d->path_length;
-    size_t left = sizeof d->path - mark;
-    int n = 0;
+    char word[16];
     if (key == NULL) {
-        n = snprintf(d->path + mark, left, "[%u]", index);
-    } else {
-        n = snprintf(d->path + mark, left, "%s%s", mark > 0 ? "." : "", key);
+        (void)snprintf(word, sizeof word, "[%u]", index);
+    } else if (mark > 0) {
+        add_to_path(d, ".");
     }
-    SH_CHECK(n >= 0);
-    d->path_length = mark + ((size_t)n < left ? (size_t)n : left - 1);
+    add_to_path(d, key != NULL ? key : word);
     return mark;
 }
 
@@ -182,16 +189,13 @@ static bool inside(const struct spec_field *f, double value)
 static void take_integer(struct spec_decode *d, const struct spec_node *node,
                          const struct spec_field *f, void *at)
 {
-    char right[128];
-    interval_text(f, "whole number", right, sizeof right);
     bool scalar = node->kind == SPEC_NODE_SCALAR && node->plain;
     size_t digits = scalar ? strspn(node->text, "0123456789") : 0;
-    if (!scalar || digits == 0 || digits > 16 || node->text[digits] != '\0') {
-        spec_decode_wrong(d, node, "%s", right);
-        return;
-    }
-    uint64_t value = strtoull(node->text, NULL, 10);
-    if (value >> INTEGER_BITS != 0 || !inside(f, (double)value)) {
+    bool whole = digits > 0 && digits <= 16 && node->text[digits] == '\0';
+    uint64_t value = whole ? strtoull(node->text, NULL, 10) : 0;
+    if (!whole || value >> INTEGER_BITS != 0 || !inside(f, (double)value)) {
+        char right[128];
+        interval_text(f, "whole number", right, sizeof right);
         spec_decode_wrong(d, node, "%s", right);
     } else if (f->type == SPEC_FIELD_U32) {
         *(uint32_t *)at = (uint32_t)value;
@@ -225,7 +229,7 @@ static void take_text(struct spec_decode *d, const struct spec_node *node,
                           "a letter or digit",
                           SH_NAME_MAX);
     } else {
-        (void)snprintf(at, SH_NAME_MAX + 1, "%s", node->text);
+        memcpy(at, node->text, strlen(node->text) + 1);
     }
 }
 

@@ -5,9 +5,11 @@
 #ifndef SPEC_JSON_H
 #define SPEC_JSON_H
 
+#include "base/bytes.h"
 #include "base/err.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,5 +25,19 @@ struct spec_table;
 json_t *spec_json_table(const struct spec_table *table);
 /* A finite number, else null; given. */
 json_t *spec_json_number(double value);
+
+/* An object as text without a tree, for what is printed often. Members stand in the order of the
+ * calls; key is a literal without anything to escape, NULL: no member, the bare value. w->full
+ * where it did not fit or there was no memory. */
+#define SPEC_JSON_HEX_MAX 64u /* bytes */
+void spec_json_open(struct sh_writer *w, const char *key);
+void spec_json_close(struct sh_writer *w);
+void spec_json_put_int(struct sh_writer *w, const char *key, int64_t value);
+void spec_json_put_bool(struct sh_writer *w, const char *key, bool value);
+/* null where text is not UTF-8. */
+void spec_json_put_str(struct sh_writer *w, const char *key, const char *text);
+void spec_json_put_hex(struct sh_writer *w, const char *key, const void *bytes, size_t size);
+/* Takes value; NULL gives null. */
+void spec_json_put_tree(struct sh_writer *w, const char *key, json_t *value);
 
 #endif

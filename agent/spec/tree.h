@@ -58,9 +58,10 @@ void spec_build_close(struct spec_builder *b);
 bool spec_read_yaml(const char *text, size_t size, struct spec_builder *b);
 bool spec_read_json(const char *text, size_t size, struct spec_builder *b);
 
-/* The whole text as a tree, in either notation; given (free). NULL with an error noted. The caller
- * has bounded size. text may be NULL where size is 0. */
-struct spec_tree *spec_read_tree(const char *text, size_t size, struct spec_errors *errors);
+/* The whole text as a tree, in either notation. NULL with an error noted. The caller has bounded
+ * size. text may be NULL where size is 0. */
+struct spec_tree *spec_tree_open(const char *text, size_t size, struct spec_errors *errors);
+void spec_tree_close(struct spec_tree *tree);
 
 /* The member of a map, or NULL. */
 const struct spec_node *spec_tree_member(const struct spec_tree *tree, const struct spec_node *map,

@@ -2,7 +2,7 @@
  *
  * JSON: jansson judges the whole text (syntax, UTF-8, duplicate keys, numbers), then one pass over
  * the text that is now known to be good finds where every value stands, which jansson does not
- * tell. Strings are decoded by jansson, one at a time. */
+ * tell. Strings with an escape in them are decoded by jansson, one at a time. */
 #include "spec/tree.h"
 
 #include <jansson.h>
@@ -37,13 +37,8 @@ static void skip_gap(struct scan *s)
     }
 }
 
-static bool take_string(struct scan *s, struct spec_builder *b)
+static bool take_escaped(struct scan *s, struct spec_builder *b, size_t end)
 {
-    size_t end = s->at + 1;
-    while (s->text[end] != '"') {
-        end += s->text[end] == '\\' ? 2 : 1;
-    }
-    end++;
     json_t *string = json_loadb(s->text + s->at, end - s->at, JSON_DECODE_ANY, NULL);
     if (string == NULL) {
         spec_note(b->errors, place_of(s), "", NULL,
@@ -53,6 +48,21 @@ static bool take_string(struct scan *s, struct spec_builder *b)
     bool good = spec_build_scalar(b, json_string_value(string), json_string_length(string), false,
                                   place_of(s));
     json_decref(string);
+    return good;
+}
+
+static bool take_string(struct scan *s, struct spec_builder *b)
+{
+    size_t end = s->at + 1;
+    bool escaped = false;
+    while (s->text[end] != '"') {
+        escaped = escaped || s->text[end] == '\\';
+        end += s->text[end] == '\\' ? 2 : 1;
+    }
+    end++;
+    bool good =
+        escaped ? take_escaped(s, b, end)
+                : spec_build_scalar(b, s->text + s->at + 1, end - s->at - 2, false, place_of(s));
     s->at = end;
     return good;
 }

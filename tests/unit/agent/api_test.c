@@ -96,6 +96,32 @@ TEST(a_submitted_job_is_committed_when_the_answer_comes)
     stop();
 }
 
+/* Every member of the row but the count of its history, which begins with the submission. */
+TEST(a_submission_answers_the_row_that_is_shown_afterwards)
+{
+    start();
+    json_t *answer = call("POST", "/api/v1/jobs?owner=me", NOOP, 201);
+    char path[64];
+    (void)snprintf(path, sizeof path, "/api/v1/jobs/%lld", number_of(answer, "id"));
+    json_t *shown = call("GET", path, NULL, 200);
+    EXPECT(json_is_false(json_object_get(answer, "duplicate")));
+    EXPECT_STR(text_of(answer, "owner"), "me");
+    EXPECT_EQ(json_object_size(answer), 17);
+    EXPECT(json_object_del(answer, "duplicate") == 0);
+    EXPECT(json_object_del(answer, "events") == 0);
+    const char *key = NULL;
+    json_t *value = NULL;
+    json_object_foreach(answer, key, value)
+    {
+        if (!json_equal(value, json_object_get(shown, key))) {
+            tst_fail(__FILE__, __LINE__, "%s differs", key);
+        }
+    }
+    json_decref(answer);
+    json_decref(shown);
+    stop();
+}
+
 TEST(yaml_and_json_of_the_same_job_have_the_same_digest)
 {
     start();

@@ -88,6 +88,19 @@ TEST(a_yaml_job_has_one_canonical_form_with_all_defaults)
     EXPECT_STR(canonical(), JOB_CANONICAL);
 }
 
+TEST(a_noop_job_has_one_canonical_form_with_all_defaults)
+{
+    parse_good(
+        "{\"name\": \"n.\\u0031\", \"kind\": \"noop\", \"api\": \"shoal\\/v1\", \"retries\": 0}");
+    EXPECT_STR(canonical(),
+               "{\"api\":\"shoal/v1\",\"kind\":\"noop\",\"name\":\"n.1\",\"priority\":50,"
+               "\"resources\":{\"cpus\":0},\"retries\":0,\"units\":1}");
+    size_t length = strlen(canonical());
+    char out[256];
+    EXPECT(spec_canonical(&job, out, length, &length) == SH_ERR_LIMIT);
+    EXPECT(spec_canonical(&job, out, length + 1, &length) == SH_OK);
+}
+
 TEST(the_digest_of_a_job_never_changes)
 {
     parse_good(JOB);
