@@ -25,9 +25,6 @@
  * another processor idles. */
 #define HTTP_THREADS       2u
 #define THREAD_STACK_BYTES ((size_t)512 * 1024)
-/* What the library keeps for a connection: a request's head fits, and the library clears all of it
- * for every request. */
-#define CONNECTION_BYTES   ((size_t)16 * 1024)
 #define STREAM_BLOCK_BYTES ((size_t)64 * 1024)
 /* Of all request bodies in memory at one time. */
 #define BODIES_BYTES_MAX (UINT64_C(2) << 30)
@@ -603,10 +600,12 @@ static enum sh_err start_daemon(struct api *api, int fd, char *why, size_t why_s
     api->daemon = MHD_start_daemon(
         MHD_USE_POLL_INTERNAL_THREAD | MHD_ALLOW_SUSPEND_RESUME, 0, admit, api, answer, api,
         MHD_OPTION_THREAD_POOL_SIZE, HTTP_THREADS, MHD_OPTION_LISTEN_SOCKET, fd,
-        MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_BYTES, MHD_OPTION_CONNECTION_LIMIT,
-        API_CONNECTIONS_MAX + 1u, MHD_OPTION_CONNECTION_TIMEOUT, API_IDLE_TIMEOUT_S,
-        MHD_OPTION_THREAD_STACK_SIZE, THREAD_STACK_BYTES, MHD_OPTION_NOTIFY_COMPLETED, finish, api,
-        MHD_OPTION_NOTIFY_CONNECTION, note_connection, api, MHD_OPTION_END);
+        /* No larger, because the library clears all of it after every request. */
+        MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)API_CONNECTION_BYTES,
+        MHD_OPTION_CONNECTION_LIMIT, API_CONNECTIONS_MAX + 1u, MHD_OPTION_CONNECTION_TIMEOUT,
+        API_IDLE_TIMEOUT_S, MHD_OPTION_THREAD_STACK_SIZE, THREAD_STACK_BYTES,
+        MHD_OPTION_NOTIFY_COMPLETED, finish, api, MHD_OPTION_NOTIFY_CONNECTION, note_connection,
+        api, MHD_OPTION_END);
     if (api->daemon == NULL) {
         (void)snprintf(why, why_size, "api: the HTTP threads cannot be started: %s",
                        strerror(errno));

@@ -17,8 +17,9 @@
 #include <stdint.h>
 
 #define API_CONNECTIONS_MAX   512u
-#define API_STREAMS_MAX       256u       /* of them streams: other requests always find a place */
-#define API_BODY_BYTES_MAX    (2u << 20) /* of a request, uploads apart */
+#define API_CONNECTION_BYTES  (16u << 10) /* that each has; half of it for a request's head */
+#define API_STREAMS_MAX       256u        /* of them streams: other requests always find a place */
+#define API_BODY_BYTES_MAX    (2u << 20)  /* of a request, uploads apart */
 #define API_UPLOAD_BYTES_MAX  (UINT64_C(1) << 30)  /* PUT /blobs */
 #define API_PREDICT_BYTES_MAX (UINT64_C(64) << 20) /* POST /predict */
 #define API_TOKEN_BYTES_MAX   127u

@@ -27,9 +27,9 @@ struct submission {
     uint8_t bytes[JOBS_CMD_BYTES_MAX];
 };
 
-/* What of it stays while the command is under way. */
+/* What of it stays while the command is under way: its bytes. */
 struct submitted {
-    struct jobs_submit submit; /* without its spec */
+    size_t size;
     uint8_t command[];
 };
 
@@ -305,7 +305,9 @@ static void answer_job(void *ctx, const struct api_request *request, struct api_
                        enum sh_err err, const struct jobs_result *result)
 {
     const struct submitted *s = ctx;
-    const struct jobs_submit *submit = &s->submit;
+    struct jobs_cmd cmd;
+    SH_CHECK(jobs_cmd_decode(s->command, s->size, &cmd) == SH_OK);
+    const struct jobs_submit *submit = &cmd.u.submit;
     if (err == SH_ERR_EXISTS) {
         api_reply_error(reply, err, "Idempotency-Key", submit->key,
                         "this key was used for another job file");
@@ -343,8 +345,7 @@ static void submit(const struct api_request *request, struct api_reply *reply, s
         api_reply_err(reply, err != SH_OK ? err : SH_ERR_NO_MEMORY);
         return;
     }
-    kept->submit = s->cmd.u.submit;
-    kept->submit.spec = (struct sh_span){0};
+    kept->size = w.used;
     memcpy(kept->command, s->bytes, w.used);
     reply->proposal = (struct api_proposal){.command = {.at = kept->command, .size = w.used},
                                             .answer = answer_job,

@@ -543,6 +543,26 @@ TEST_ROWS(foreign_pages_and_oversized_bodies_are_refused_before_anything_is_done
     stop();
 }
 
+static const struct {
+    size_t bytes;
+    const char *line;
+} HEADS[] = {{7u << 10, "HTTP/1.1 200 OK"},
+             {API_CONNECTION_BYTES * 2, "HTTP/1.1 431 Request Header Fields Too Large"}};
+
+TEST_ROWS(a_long_head_is_read_and_one_beyond_the_limit_refused, HEADS)
+{
+    start();
+    char line[512];
+    static char request[API_CONNECTION_BYTES * 3];
+    int n = snprintf(request, sizeof request,
+                     "GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\nCookie: %0*d\r\n\r\n",
+                     (int)HEADS[tst_row].bytes, 7);
+    EXPECT((size_t)n < sizeof request);
+    raw(request, line, sizeof line);
+    EXPECT_STR(line, HEADS[tst_row].line);
+    stop();
+}
+
 TEST(an_api_that_others_can_reach_needs_a_token)
 {
     char why[256] = "";
