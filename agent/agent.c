@@ -656,7 +656,7 @@ static void on_signal(int number)
     atomic_fetch_sub(&in_handler, 1);
 }
 
-static enum sh_err run(struct service *s)
+enum sh_err agent_run(struct service *s)
 {
     atomic_store(&leaving_loop, s->loop);
     if (atomic_load(&leave_asked)) {
@@ -684,12 +684,14 @@ static void prepare_process(void)
     }
 }
 
-int agent_main(const struct agent_options *options)
+enum sh_err agent_open(const struct agent_options *options, struct service **out,
+                       char why[static AGENT_WHY_BYTES])
 {
-    static struct reason why;
+    struct reason reason = {.text = ""};
     struct service *s = calloc(1, sizeof *s);
     if (s == NULL) {
-        return CLI_INTERNAL;
+        (void)snprintf(why, AGENT_WHY_BYTES, "%s", sh_err_text(SH_ERR_NO_MEMORY));
+        return SH_ERR_NO_MEMORY;
     }
     prepare_process();
     sh_host_init();
@@ -703,19 +705,38 @@ int agent_main(const struct agent_options *options)
     SH_CHECK(pthread_mutex_init(&s->lock, NULL) == 0);
     SH_CHECK(pthread_cond_init(&s->applied_more, &attr) == 0);
     SH_CHECK(pthread_condattr_destroy(&attr) == 0);
-    enum sh_err err = open_all(s, &why);
+    enum sh_err err = open_all(s, &reason);
     if (err != SH_OK) {
-        (void)fprintf(stderr, "shoal agent: %s\n", why.text);
-    } else {
-        char id[2 * SH_NODE_ID_BYTES + 1];
-        sh_hex(id, s->trust.node, SH_NODE_ID_BYTES);
-        journal_info("agent %s (%.8s) at %s, API http://%s", options->name, id, s->self.addr,
-                     s->self.api);
-        err = run(s);
+        (void)snprintf(why, AGENT_WHY_BYTES, "%s", reason.text);
+        agent_close(s);
+        return err;
     }
+    char id[2 * SH_NODE_ID_BYTES + 1];
+    sh_hex(id, s->trust.node, SH_NODE_ID_BYTES);
+    journal_info("agent %s (%.8s) at %s, API http://%s", options->name, id, s->self.addr,
+                 s->self.api);
+    *out = s;
+    return SH_OK;
+}
+
+void agent_close(struct service *s)
+{
     close_all(s);
     SH_CHECK(pthread_cond_destroy(&s->applied_more) == 0);
     SH_CHECK(pthread_mutex_destroy(&s->lock) == 0);
     free(s);
+}
+
+int agent_main(const struct agent_options *options)
+{
+    char why[AGENT_WHY_BYTES];
+    struct service *s = NULL;
+    enum sh_err err = agent_open(options, &s, why);
+    if (err != SH_OK) {
+        (void)fprintf(stderr, "shoal agent: %s\n", why);
+        return exit_of(err);
+    }
+    err = agent_run(s);
+    agent_close(s);
     return exit_of(err);
 }

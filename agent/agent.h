@@ -5,6 +5,7 @@
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
 
+#include "base/err.h"
 #include "wire/node.h"
 
 #include <stdbool.h>
@@ -38,8 +39,19 @@ struct agent_options {
     uint32_t log_entries;                    /* --log-entries */
 };
 
-/* Runs until SIGTERM or SIGINT (leaves gracefully). Returns the exit status of the process
- * (cli/exit.h). */
+struct service;
+
+/* An agent in this process, for a program that is a client of its own (service.h). options are
+ * borrowed until it is closed. One at a time: SIGTERM and SIGINT ask it to leave. why gets one line
+ * on failure, and then nothing is left open. */
+SH_MUST_USE enum sh_err agent_open(const struct agent_options *options, struct service **out,
+                                   char why[static AGENT_WHY_BYTES]);
+/* Its loop, on the thread that calls, until it has left or failed. */
+SH_MUST_USE enum sh_err agent_run(struct service *s);
+/* When it does not run, and nobody is in a call to it. */
+void agent_close(struct service *s);
+/* All three. Runs until SIGTERM or SIGINT (leaves gracefully). Returns the exit status of the
+ * process (cli/exit.h). */
 int agent_main(const struct agent_options *options);
 
 struct restore_options {
