@@ -203,11 +203,14 @@ static void propose(struct loop *l, uint64_t now_us, struct sh_span command, boo
     enum sh_err err = replica_propose(l->replica, now_us, command, sh_wall_us(), eager);
     uint8_t leader[SH_NODE_ID_BYTES];
     /* Only its origin sends it on: else it could go in circles. */
-    if (err == SH_ERR_NOT_LEADER && !eager && replica_leader(l->replica, leader)) {
-        /* Lost, refused or FULL: its origin sends it again. */
-        SH_MAY_FAIL(
-            link_send(l->control, now_us, leader, FRAME_PROPOSE, (struct sh_span){0}, command));
+    if (err != SH_ERR_NOT_LEADER || eager || !replica_leader(l->replica, leader)) {
+        return;
     }
+    err = link_send(l->control, now_us, leader, FRAME_PROPOSE, (struct sh_span){0}, command);
+    if (err == SH_ERR_FULL) { /* by many: it waits for its turn, and not for its next send */
+        err = outbox_post(l->outbox, leader, FRAME_PROPOSE, (struct sh_span){0}, command);
+    }
+    SH_MAY_FAIL(err); /* lost or refused: its origin sends it again */
 }
 
 static void take_proposal(struct loop *l, struct sh_span bytes)
