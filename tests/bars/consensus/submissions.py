@@ -24,7 +24,7 @@ from postgres import Postgres, programs
 
 CLIENTS = (1, 256)
 LEAST = {1: 2.0, 256: 4.0}
-CONNECTIONS = 16  # PostgreSQL has a process for each, and is slower with more
+CONNECTIONS = 16  # of PostgreSQL: it has a process for each, and is slower with more
 JOB = json.dumps({"api": "shoal/v1", "kind": "noop", "name": "bench", "units": 1,
                   "resources": {"cpus": 1024}})
 
