@@ -376,9 +376,11 @@ void apply_commit(struct apply *apply, uint64_t apply_to)
     bool more = apply_to > apply->target;
     if (more) {
         apply->target = apply_to;
-        SH_CHECK(pthread_cond_broadcast(&apply->wake) == 0);
     }
     SH_CHECK(pthread_mutex_unlock(&apply->lock) == 0);
+    if (more) { /* without the lock: whoever wakes wants it at once */
+        SH_CHECK(pthread_cond_broadcast(&apply->wake) == 0);
+    }
 }
 
 void apply_conf(struct apply *apply, uint64_t index, const struct raft_conf *conf)

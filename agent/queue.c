@@ -17,6 +17,8 @@ struct queue {
     pthread_cond_t arrived;
     pthread_cond_t room;
     int fd;
+    bool watched; /* somebody asked for fd */
+    bool marked;  /* fd is readable, or a push is about to make it so */
     bool stopped;
     size_t item_size;
     struct sh_ring ring;
@@ -68,15 +70,8 @@ void queue_close(struct queue *q)
     free(q);
 }
 
-/* The eventfd holds 1 exactly while the queue is not empty. */
-static void mark(const struct queue *q, bool filled)
-{
-    uint64_t one = 1;
-    ssize_t n = filled ? write(q->fd, &one, sizeof one) : read(q->fd, &one, sizeof one);
-    SH_CHECK(n == (ssize_t)sizeof one);
-}
-
-/* Under the lock. */
+/* Under the lock. Wakes nobody: who does holds no lock, for whoever it wakes would run at once, in
+ * its place, and wait for that lock. */
 static enum sh_err add(struct queue *q, const void *item)
 {
     if (q->stopped) {
@@ -86,18 +81,35 @@ static enum sh_err add(struct queue *q, const void *item)
         return SH_ERR_FULL;
     }
     memcpy(q->items + sh_ring_push(&q->ring) * q->item_size, item, q->item_size);
-    if (q->ring.count == 1) {
-        mark(q, true);
+    return SH_OK;
+}
+
+/* Under the lock, after an item was added: whether fd is to be marked. */
+static bool claim_mark(struct queue *q)
+{
+    bool claimed = q->watched && !q->marked;
+    q->marked = q->marked || claimed;
+    return claimed;
+}
+
+static void tell(struct queue *q, bool mark)
+{
+    uint64_t one = 1;
+    if (mark) {
+        SH_CHECK(write(q->fd, &one, sizeof one) == (ssize_t)sizeof one);
     }
     SH_CHECK(pthread_cond_signal(&q->arrived) == 0);
-    return SH_OK;
 }
 
 enum sh_err queue_push(struct queue *q, const void *item)
 {
     SH_CHECK(pthread_mutex_lock(&q->lock) == 0);
     enum sh_err err = add(q, item);
+    bool mark = err == SH_OK && claim_mark(q);
     SH_CHECK(pthread_mutex_unlock(&q->lock) == 0);
+    if (err == SH_OK) {
+        tell(q, mark);
+    }
     return err;
 }
 
@@ -109,21 +121,29 @@ enum sh_err queue_push_wait(struct queue *q, const void *item)
         SH_CHECK(pthread_cond_wait(&q->room, &q->lock) == 0);
         err = add(q, item);
     }
+    bool mark = err == SH_OK && claim_mark(q);
     SH_CHECK(pthread_mutex_unlock(&q->lock) == 0);
+    if (err == SH_OK) {
+        tell(q, mark);
+    }
     return err;
 }
 
+/* Under the lock. A mark that is claimed and not made yet stays claimed: it wakes whoever watches
+ * once for nothing, and the pop that finds nothing clears it. */
 static bool take(struct queue *q, void *item)
 {
-    if (q->ring.count == 0) {
-        return false;
+    uint64_t counter;
+    bool taken = q->ring.count > 0;
+    if (taken) {
+        memcpy(item, q->items + sh_ring_pop(&q->ring) * q->item_size, q->item_size);
     }
-    memcpy(item, q->items + sh_ring_pop(&q->ring) * q->item_size, q->item_size);
-    if (q->ring.count == 0) {
-        mark(q, false);
+    if (q->ring.count == 0 && q->marked) {
+        ssize_t n = read(q->fd, &counter, sizeof counter);
+        SH_CHECK(n == (ssize_t)sizeof counter || errno == EAGAIN);
+        q->marked = n < 0;
     }
-    SH_CHECK(pthread_cond_signal(&q->room) == 0);
-    return true;
+    return taken;
 }
 
 bool queue_pop(struct queue *q, void *item)
@@ -131,6 +151,9 @@ bool queue_pop(struct queue *q, void *item)
     SH_CHECK(pthread_mutex_lock(&q->lock) == 0);
     bool taken = take(q, item);
     SH_CHECK(pthread_mutex_unlock(&q->lock) == 0);
+    if (taken) {
+        SH_CHECK(pthread_cond_signal(&q->room) == 0);
+    }
     return taken;
 }
 
@@ -152,6 +175,9 @@ bool queue_wait(struct queue *q, void *item, uint64_t timeout_us)
         SH_CHECK(rc == 0);
     }
     SH_CHECK(pthread_mutex_unlock(&q->lock) == 0);
+    if (taken) {
+        SH_CHECK(pthread_cond_signal(&q->room) == 0);
+    }
     return taken;
 }
 
@@ -164,8 +190,15 @@ void queue_stop(struct queue *q)
     SH_CHECK(pthread_mutex_unlock(&q->lock) == 0);
 }
 
-int queue_fd(const struct queue *q)
+int queue_fd(struct queue *q)
 {
+    SH_CHECK(pthread_mutex_lock(&q->lock) == 0);
+    q->watched = true;
+    bool mark = q->ring.count > 0 && claim_mark(q);
+    SH_CHECK(pthread_mutex_unlock(&q->lock) == 0);
+    if (mark) {
+        tell(q, mark);
+    }
     return q->fd;
 }
 

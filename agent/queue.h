@@ -26,9 +26,10 @@ bool queue_pop(struct queue *q, void *item);
 bool queue_wait(struct queue *q, void *item, uint64_t timeout_us);
 /* Wakes every waiter for good; pushes are refused with CANCELLED from then on. */
 void queue_stop(struct queue *q);
-/* Readable while items wait (level-triggered eventfd, cleared by the pop that empties the queue).
- */
-int queue_fd(const struct queue *q);
+/* Readable while items wait: an eventfd, cleared by the pop that empties the queue or finds it
+ * empty. A push makes it readable when its item is in already, so it may wake once for an item that
+ * was popped meanwhile. Whoever waits by its edge has to pop until there is nothing. */
+int queue_fd(struct queue *q);
 uint32_t queue_count(struct queue *q);
 
 #endif

@@ -5,8 +5,10 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sys/epoll.h>
+#include <unistd.h>
 
-static bool readable(const struct queue *q)
+static bool readable(struct queue *q)
 {
     struct pollfd p = {.fd = queue_fd(q), .events = POLLIN};
     return poll(&p, 1, 0) == 1;
@@ -30,6 +32,18 @@ TEST(a_queue_is_bounded_and_its_fd_says_whether_items_wait)
     EXPECT_EQ(x, 1);
     EXPECT(!readable(q));
     EXPECT(!queue_pop(q, &x));
+    queue_close(q);
+}
+
+TEST(an_fd_that_is_asked_for_late_says_that_items_wait)
+{
+    struct queue *q;
+    int x = 7;
+    EXPECT_EQ(queue_open(&q, 2, sizeof(int)), SH_OK);
+    EXPECT_EQ(queue_push(q, &x), SH_OK);
+    EXPECT(readable(q));
+    EXPECT(queue_pop(q, &x));
+    EXPECT(!readable(q));
     queue_close(q);
 }
 
@@ -62,6 +76,35 @@ TEST(items_of_two_producers_all_arrive)
     for (int i = 0; i < 2; i++) {
         EXPECT_EQ(pthread_join(threads[i], NULL), 0);
     }
+    queue_close(q);
+}
+
+TEST(who_watches_by_the_edge_and_pops_all_misses_nothing)
+{
+    struct queue *q;
+    pthread_t threads[2];
+    int epoll = epoll_create1(EPOLL_CLOEXEC);
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET};
+    EXPECT_EQ(queue_open(&q, 16, sizeof(int)), SH_OK);
+    EXPECT_EQ(epoll_ctl(epoll, EPOLL_CTL_ADD, queue_fd(q), &event), 0);
+    for (int i = 0; i < 2; i++) {
+        EXPECT_EQ(pthread_create(&threads[i], NULL, produce, q), 0);
+    }
+    int count = 0;
+    while (count < 20000) {
+        int x;
+        EXPECT_EQ(epoll_wait(epoll, &event, 1, 20000), 1);
+        while (queue_pop(q, &x)) {
+            count++;
+        }
+    }
+    for (int i = 0; i < 2; i++) {
+        EXPECT_EQ(pthread_join(threads[i], NULL), 0);
+    }
+    int none;
+    EXPECT(!queue_pop(q, &none));
+    EXPECT(!readable(q));
+    EXPECT_EQ(close(epoll), 0);
     queue_close(q);
 }
 
