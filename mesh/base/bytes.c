@@ -1,71 +1,23 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/bytes.h"
 
-struct sh_writer sh_writer_over(void *buffer, size_t size)
-{
-    return (struct sh_writer){.at = buffer, .size = size};
-}
-
-static uint8_t *claim(struct sh_writer *w, size_t size)
-{
-    if (w->full || size > w->size - w->used) {
-        w->full = true;
-        return NULL;
-    }
-    uint8_t *at = w->at + w->used;
-    w->used += size;
-    return at;
-}
-
-static inline void put_le(struct sh_writer *w, uint64_t value, size_t size)
-{
-    uint8_t *at = claim(w, size);
-    uint8_t bytes[8];
-    for (size_t i = 0; i < sizeof bytes; i++) { /* of a fixed number: one store for a compiler */
-        bytes[i] = (uint8_t)(value >> (8 * i));
-    }
-    if (at != NULL) {
-        memcpy(at, bytes, size);
-    }
-}
-
-void sh_put_u8(struct sh_writer *w, uint8_t value)
-{
-    put_le(w, value, 1);
-}
-
-void sh_put_u16(struct sh_writer *w, uint16_t value)
-{
-    put_le(w, value, 2);
-}
-
-void sh_put_u32(struct sh_writer *w, uint32_t value)
-{
-    put_le(w, value, 4);
-}
-
-void sh_put_u64(struct sh_writer *w, uint64_t value)
-{
-    put_le(w, value, 8);
-}
-
 void sh_put_f32(struct sh_writer *w, float value)
 {
     uint32_t bits;
     memcpy(&bits, &value, sizeof bits);
-    put_le(w, bits, 4);
+    sh_put_le(w, bits, 4);
 }
 
 void sh_put_f64(struct sh_writer *w, double value)
 {
     uint64_t bits;
     memcpy(&bits, &value, sizeof bits);
-    put_le(w, bits, 8);
+    sh_put_le(w, bits, 8);
 }
 
 void sh_put_bytes(struct sh_writer *w, const void *bytes, size_t size)
 {
-    uint8_t *at = claim(w, size);
+    uint8_t *at = sh_put_room(w, size);
     if (at != NULL && size > 0) {
         memcpy(at, bytes, size);
     }
@@ -83,59 +35,9 @@ void sh_put_str(struct sh_writer *w, const char *text)
     sh_put_blob(w, text, strlen(text));
 }
 
-struct sh_reader sh_reader_over(const void *bytes, size_t size)
-{
-    return (struct sh_reader){.at = bytes, .size = size};
-}
-
-static const uint8_t *take(struct sh_reader *r, size_t size)
-{
-    if (r->bad || size > r->size - r->used) {
-        r->bad = true;
-        return NULL;
-    }
-    const uint8_t *at = r->at + r->used;
-    r->used += size;
-    return at;
-}
-
-static inline uint64_t get_le(struct sh_reader *r, size_t size)
-{
-    const uint8_t *at = take(r, size);
-    uint8_t bytes[8] = {0};
-    uint64_t value = 0;
-    if (at != NULL) {
-        memcpy(bytes, at, size);
-    }
-    for (size_t i = 0; i < sizeof bytes; i++) { /* of a fixed number: one load for a compiler */
-        value |= (uint64_t)bytes[i] << (8 * i);
-    }
-    return value;
-}
-
-uint8_t sh_get_u8(struct sh_reader *r)
-{
-    return (uint8_t)get_le(r, 1);
-}
-
-uint16_t sh_get_u16(struct sh_reader *r)
-{
-    return (uint16_t)get_le(r, 2);
-}
-
-uint32_t sh_get_u32(struct sh_reader *r)
-{
-    return (uint32_t)get_le(r, 4);
-}
-
-uint64_t sh_get_u64(struct sh_reader *r)
-{
-    return get_le(r, 8);
-}
-
 float sh_get_f32(struct sh_reader *r)
 {
-    uint32_t bits = (uint32_t)get_le(r, 4);
+    uint32_t bits = (uint32_t)sh_get_le(r, 4);
     float value;
     memcpy(&value, &bits, sizeof value);
     return value;
@@ -143,7 +45,7 @@ float sh_get_f32(struct sh_reader *r)
 
 double sh_get_f64(struct sh_reader *r)
 {
-    uint64_t bits = get_le(r, 8);
+    uint64_t bits = sh_get_le(r, 8);
     double value;
     memcpy(&value, &bits, sizeof value);
     return value;
@@ -158,7 +60,7 @@ bool sh_get_bool(struct sh_reader *r)
 
 void sh_get_bytes(struct sh_reader *r, void *out, size_t size)
 {
-    const uint8_t *at = take(r, size);
+    const uint8_t *at = sh_get_room(r, size);
     if (at == NULL) {
         memset(out, 0, size);
     } else if (size > 0) {
@@ -170,7 +72,7 @@ struct sh_span sh_get_blob(struct sh_reader *r, size_t max)
 {
     size_t size = sh_get_u32(r);
     r->bad = r->bad || size > max;
-    const uint8_t *at = take(r, size);
+    const uint8_t *at = sh_get_room(r, size);
     return at == NULL ? (struct sh_span){0} : (struct sh_span){.at = at, .size = size};
 }
 

@@ -33,11 +33,55 @@ struct sh_reader {
     bool bad; /* a get went past the end, or a value was refused by the caller */
 };
 
-struct sh_writer sh_writer_over(void *buffer, size_t size);
-void sh_put_u8(struct sh_writer *w, uint8_t value);
-void sh_put_u16(struct sh_writer *w, uint16_t value);
-void sh_put_u32(struct sh_writer *w, uint32_t value);
-void sh_put_u64(struct sh_writer *w, uint64_t value);
+static inline struct sh_writer sh_writer_over(void *buffer, size_t size)
+{
+    return (struct sh_writer){.at = (uint8_t *)buffer, .size = size};
+}
+
+/* Room for size bytes, or NULL when they do not fit. */
+static inline uint8_t *sh_put_room(struct sh_writer *w, size_t size)
+{
+    if (w->full || size > w->size - w->used) {
+        w->full = true;
+        return NULL;
+    }
+    uint8_t *at = w->at + w->used;
+    w->used += size;
+    return at;
+}
+
+static inline void sh_put_le(struct sh_writer *w, uint64_t value, size_t size)
+{
+    uint8_t *at = sh_put_room(w, size);
+    uint8_t bytes[8];
+    for (size_t i = 0; i < sizeof bytes; i++) { /* of a fixed number: one store for a compiler */
+        bytes[i] = (uint8_t)(value >> (8 * i));
+    }
+    if (at != NULL) {
+        memcpy(at, bytes, size);
+    }
+}
+
+static inline void sh_put_u8(struct sh_writer *w, uint8_t value)
+{
+    sh_put_le(w, value, 1);
+}
+
+static inline void sh_put_u16(struct sh_writer *w, uint16_t value)
+{
+    sh_put_le(w, value, 2);
+}
+
+static inline void sh_put_u32(struct sh_writer *w, uint32_t value)
+{
+    sh_put_le(w, value, 4);
+}
+
+static inline void sh_put_u64(struct sh_writer *w, uint64_t value)
+{
+    sh_put_le(w, value, 8);
+}
+
 void sh_put_f32(struct sh_writer *w, float value); /* IEEE-754 bits */
 void sh_put_f64(struct sh_writer *w, double value);
 void sh_put_bytes(struct sh_writer *w, const void *bytes, size_t size); /* no length prefix */
@@ -45,11 +89,57 @@ void sh_put_bytes(struct sh_writer *w, const void *bytes, size_t size); /* no le
 void sh_put_blob(struct sh_writer *w, const void *bytes, size_t size);
 void sh_put_str(struct sh_writer *w, const char *text);
 
-struct sh_reader sh_reader_over(const void *bytes, size_t size);
-uint8_t sh_get_u8(struct sh_reader *r);
-uint16_t sh_get_u16(struct sh_reader *r);
-uint32_t sh_get_u32(struct sh_reader *r);
-uint64_t sh_get_u64(struct sh_reader *r);
+static inline struct sh_reader sh_reader_over(const void *bytes, size_t size)
+{
+    return (struct sh_reader){.at = (const uint8_t *)bytes, .size = size};
+}
+
+/* The next size bytes, or NULL when there are not so many. */
+static inline const uint8_t *sh_get_room(struct sh_reader *r, size_t size)
+{
+    if (r->bad || size > r->size - r->used) {
+        r->bad = true;
+        return NULL;
+    }
+    const uint8_t *at = r->at + r->used;
+    r->used += size;
+    return at;
+}
+
+static inline uint64_t sh_get_le(struct sh_reader *r, size_t size)
+{
+    const uint8_t *at = sh_get_room(r, size);
+    uint8_t bytes[8] = {0};
+    uint64_t value = 0;
+    if (at != NULL) {
+        memcpy(bytes, at, size);
+    }
+    for (size_t i = 0; i < sizeof bytes; i++) { /* of a fixed number: one load for a compiler */
+        value |= (uint64_t)bytes[i] << (8 * i);
+    }
+    return value;
+}
+
+static inline uint8_t sh_get_u8(struct sh_reader *r)
+{
+    return (uint8_t)sh_get_le(r, 1);
+}
+
+static inline uint16_t sh_get_u16(struct sh_reader *r)
+{
+    return (uint16_t)sh_get_le(r, 2);
+}
+
+static inline uint32_t sh_get_u32(struct sh_reader *r)
+{
+    return (uint32_t)sh_get_le(r, 4);
+}
+
+static inline uint64_t sh_get_u64(struct sh_reader *r)
+{
+    return sh_get_le(r, 8);
+}
+
 float sh_get_f32(struct sh_reader *r);
 double sh_get_f64(struct sh_reader *r);
 bool sh_get_bool(struct sh_reader *r);                          /* anything but 0 and 1 is bad */
