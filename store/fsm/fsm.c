@@ -40,13 +40,13 @@ static void table_put(void *ctx, struct sh_span key, struct sh_span value)
 {
     SH_CHECK_CMP(key.size, <=, SH_TABLE_KEY_MAX);
     SH_CHECK_CMP(value.size, <=, SH_TABLE_VALUE_MAX);
-    kv_tree_put(&fsm_of(ctx)->rows.overlay, key, value, false);
+    fsm_rows_put(&fsm_of(ctx)->rows, key, value, false);
 }
 
 static void table_del(void *ctx, struct sh_span key)
 {
     SH_CHECK_CMP(key.size, <=, SH_TABLE_KEY_MAX);
-    kv_tree_put(&fsm_of(ctx)->rows.overlay, key, KV_ALL, true);
+    fsm_rows_put(&fsm_of(ctx)->rows, key, KV_ALL, true);
 }
 
 static bool table_seek(void *ctx, struct sh_span low, struct sh_span high, bool reverse,
@@ -133,8 +133,7 @@ enum sh_err fsm_open(struct kv *kv, uint32_t cf, const struct fsm_fault *fault, 
 void fsm_close(struct fsm *fsm)
 {
     if (fsm != NULL) {
-        fsm_rows_reset(&fsm->rows);
-        fsm_rows_forget(&fsm->rows);
+        fsm_rows_fini(&fsm->rows);
         kv_batch_fini(&fsm->batch);
         free(fsm);
     }
@@ -147,20 +146,19 @@ const struct sh_table *fsm_begin(struct fsm *fsm)
     return &fsm->table;
 }
 
+/* In the order of their keys: RocksDB finds the place of a row from that of the one before. */
 static void put_rows(struct fsm *fsm)
 {
-    const struct kv_node *root = fsm->rows.overlay;
-    const struct kv_pair *pair = kv_tree_from(root, KV_ALL);
-    while (pair != NULL) {
-        struct sh_span name = kv_pair_key(pair);
+    struct fsm_map *map = &fsm->rows.overlay;
+    struct fsm_row **rows = fsm_map_sorted(map);
+    for (uint32_t i = 0; i < map->count; i++) {
         struct fsm_key key;
-        fsm_key_make(&key, fsm->rows.generation, FSM_KIND_ROW, name);
-        if (pair->gone) {
+        fsm_key_make(&key, fsm->rows.generation, FSM_KIND_ROW, fsm_row_key(rows[i]));
+        if (rows[i]->gone) {
             kv_batch_del(&fsm->batch, fsm->rows.cf, fsm_key_span(&key));
         } else {
-            kv_batch_put(&fsm->batch, fsm->rows.cf, fsm_key_span(&key), kv_pair_value(pair));
+            kv_batch_put(&fsm->batch, fsm->rows.cf, fsm_key_span(&key), fsm_row_value(rows[i]));
         }
-        pair = kv_tree_after(root, name);
     }
 }
 
@@ -278,7 +276,7 @@ enum sh_err fsm_view_open(struct fsm *fsm, struct fsm_view **out)
 void fsm_view_close(struct fsm_view *view)
 {
     if (view != NULL) {
-        fsm_rows_reset(&view->rows);
+        fsm_rows_fini(&view->rows);
         kv_snap_close(view->rows.kv, view->snap);
         free(view);
     }

@@ -40,51 +40,53 @@ static void stop(struct fsm_rows *rows, enum sh_err err)
 
 void fsm_rows_reset(struct fsm_rows *rows)
 {
-    kv_tree_drop(rows->overlay);
-    rows->overlay = NULL;
+    fsm_map_clear(&rows->overlay);
     kv_iter_close(rows->iter);
     rows->iter = NULL;
     rows->stands = false;
     kv_value_free(&rows->value);
 }
 
+void fsm_rows_fini(struct fsm_rows *rows)
+{
+    fsm_rows_reset(rows);
+    fsm_map_fini(&rows->overlay);
+    fsm_map_fini(&rows->read);
+}
+
 void fsm_rows_forget(struct fsm_rows *rows)
 {
-    kv_tree_drop(rows->read);
-    rows->read = NULL;
-    rows->read_count = 0;
+    fsm_map_clear(&rows->read);
 }
 
 void fsm_rows_settle(struct fsm_rows *rows)
 {
-    const struct kv_node *root = rows->overlay;
-    const struct kv_pair *pair = kv_tree_from(root, KV_ALL);
-    while (pair != NULL) {
-        struct sh_span key = kv_pair_key(pair);
-        if (kv_tree_find(rows->read, key) != NULL) {
-            kv_tree_put(&rows->read, key, kv_pair_value(pair), pair->gone);
+    for (const struct fsm_row *row = rows->overlay.first; row != NULL; row = row->next) {
+        struct sh_span key = fsm_row_key(row);
+        if (fsm_map_find(&rows->read, key, row->hash) != NULL) {
+            fsm_map_put(&rows->read, key, row->hash, fsm_row_value(row), row->gone);
         }
-        pair = kv_tree_after(root, key);
     }
 }
 
-static void remember(struct fsm_rows *rows, struct sh_span key, struct sh_span value, bool gone)
+static void remember(struct fsm_rows *rows, struct sh_span key, uint64_t hash, struct sh_span value,
+                     bool gone)
 {
-    if (rows->read_count == FSM_READ_MAX) {
+    if (rows->read.count == FSM_READ_MAX || rows->read.bytes > FSM_READ_BYTES) {
         fsm_rows_forget(rows);
     }
-    kv_tree_put(&rows->read, key, value, gone);
-    rows->read_count++;
+    fsm_map_put(&rows->read, key, hash, value, gone);
 }
 
 bool fsm_rows_get(struct fsm_rows *rows, struct sh_span key, struct sh_span *value)
 {
-    const struct kv_pair *pair = kv_tree_find(rows->overlay, key);
-    pair = pair == NULL ? kv_tree_find(rows->read, key) : pair;
+    uint64_t hash = fsm_map_hash(key);
+    const struct fsm_row *row = fsm_map_find(&rows->overlay, key, hash);
+    row = row == NULL ? fsm_map_find(&rows->read, key, hash) : row;
     *value = KV_ALL;
-    if (pair != NULL) {
-        *value = pair->gone ? KV_ALL : kv_pair_value(pair);
-        return !pair->gone;
+    if (row != NULL) {
+        *value = row->gone ? KV_ALL : fsm_row_value(row);
+        return !row->gone;
     }
     struct fsm_key full;
     fsm_key_make(&full, rows->generation, FSM_KIND_ROW, key);
@@ -95,9 +97,14 @@ bool fsm_rows_get(struct fsm_rows *rows, struct sh_span key, struct sh_span *val
     }
     *value = rows->value.bytes;
     if (rows->remembers) {
-        remember(rows, fsm_key_name(&full), *value, err != SH_OK);
+        remember(rows, fsm_key_name(&full), hash, *value, err != SH_OK);
     }
     return err == SH_OK;
+}
+
+void fsm_rows_put(struct fsm_rows *rows, struct sh_span key, struct sh_span value, bool gone)
+{
+    fsm_map_put(&rows->overlay, key, fsm_map_hash(key), value, gone);
 }
 
 static void open_iter(struct fsm_rows *rows)
@@ -134,6 +141,11 @@ static bool is_next(const struct fsm_rows *rows, const struct fsm_key *bound)
            memcmp(bound->bytes, key.at, key.size) == 0;
 }
 
+static bool is_overlaid(const struct fsm_rows *rows, struct sh_span key)
+{
+    return rows->overlay.count > 0 && fsm_map_find(&rows->overlay, key, fsm_map_hash(key)) != NULL;
+}
+
 /* Moves the iterator to the nearest committed row that the overlay says nothing about. */
 static bool seek_committed(struct fsm_rows *rows, const struct fsm_key *bound, bool reverse)
 {
@@ -148,7 +160,7 @@ static bool seek_committed(struct fsm_rows *rows, const struct fsm_key *bound, b
     } else {
         more = kv_iter_seek(iter, fsm_key_span(bound));
     }
-    while (more && kv_tree_find(rows->overlay, row_key(iter)) != NULL) {
+    while (more && is_overlaid(rows, row_key(iter))) {
         more = reverse ? kv_iter_prev(iter) : kv_iter_next(iter);
     }
     rows->stands = more;
@@ -161,21 +173,15 @@ static bool seek_committed(struct fsm_rows *rows, const struct fsm_key *bound, b
     return more;
 }
 
-static const struct kv_pair *seek_overlay(const struct fsm_rows *rows, struct sh_span bound,
-                                          bool reverse)
+static const struct fsm_row *seek_overlay(struct fsm_rows *rows, struct sh_span bound, bool reverse)
 {
-    const struct kv_node *root = rows->overlay;
-    const struct kv_pair *pair;
-    if (reverse) {
-        pair = bound.size > 0 ? kv_tree_before(root, bound) : kv_tree_last(root);
-    } else {
-        pair = kv_tree_from(root, bound);
+    struct fsm_map *map = &rows->overlay;
+    const struct fsm_row *row = reverse ? fsm_map_before(map, bound) : fsm_map_from(map, bound);
+    while (row != NULL && row->gone) {
+        struct sh_span key = fsm_row_key(row);
+        row = reverse ? fsm_map_before(map, key) : fsm_map_after(map, key);
     }
-    while (pair != NULL && pair->gone) {
-        struct sh_span key = kv_pair_key(pair);
-        pair = reverse ? kv_tree_before(root, key) : kv_tree_after(root, key);
-    }
-    return pair;
+    return row;
 }
 
 bool fsm_rows_seek(struct fsm_rows *rows, struct sh_span low, struct sh_span high, bool reverse,
@@ -185,17 +191,17 @@ bool fsm_rows_seek(struct fsm_rows *rows, struct sh_span low, struct sh_span hig
     struct fsm_key to;
     fsm_key_make(&from, rows->generation, FSM_KIND_ROW, reverse ? high : low);
     fsm_key_make(&to, rows->generation, FSM_KIND_ROW, reverse ? low : high);
-    const struct kv_pair *pair = seek_overlay(rows, fsm_key_name(&from), reverse);
+    const struct fsm_row *row = seek_overlay(rows, fsm_key_name(&from), reverse);
     bool found = seek_committed(rows, &from, reverse);
     *key = found ? row_key(rows->iter) : KV_ALL;
     *value = found ? kv_iter_value(rows->iter) : KV_ALL;
-    if (pair != NULL && found) {
-        int order = kv_compare(kv_pair_key(pair), *key);
+    if (row != NULL && found) {
+        int order = kv_compare(fsm_row_key(row), *key);
         found = reverse ? order < 0 : order > 0; /* the committed row comes sooner */
     }
-    if (pair != NULL && !found) {
-        *key = kv_pair_key(pair);
-        *value = kv_pair_value(pair);
+    if (row != NULL && !found) {
+        *key = fsm_row_key(row);
+        *value = fsm_row_value(row);
         found = true;
     }
     int past = kv_compare(*key, fsm_key_name(&to));

@@ -499,6 +499,63 @@ TEST_ROWS(random_transactions_agree_with_a_plain_array, openers)
     kv_close(kv);
 }
 
+/* Keys in an order that is none, values of all sizes that grow and shrink. */
+static struct sh_span scrambled(uint8_t key[static 8], uint32_t i, uint32_t count)
+{
+    sh_key_u64(key, (uint64_t)i * 7919 % count);
+    return KV_SPAN(key, 8);
+}
+
+TEST_ROWS(a_transaction_of_many_rows_sees_them_in_order_while_it_grows, openers)
+{
+    enum { COUNT = 5000 };
+    static uint8_t bytes[70000];
+    struct kv *kv = openers[tst_row]();
+    struct fsm *fsm = open_fsm(kv, NULL);
+    struct sh_span key;
+    struct sh_span value;
+    uint8_t name[8];
+    uint8_t least[8];
+    const struct sh_table *t = fsm_begin(fsm);
+    for (uint32_t i = 0; i < COUNT; i++) {
+        struct sh_span at = scrambled(name, i, COUNT);
+        bytes[0] = (uint8_t)i;
+        t->put(t->ctx, at, KV_SPAN(bytes, 1 + i % 60));
+        t->put(t->ctx, at, KV_SPAN(bytes, i % 500 == 0 ? sizeof bytes : 1 + i % 90));
+        if (i % 100 == 0) {
+            EXPECT(t->seek(t->ctx, KV_ALL, KV_ALL, false, &key, &value));
+            EXPECT_MEM(key.at, scrambled(least, 0, COUNT).at, 8);
+            EXPECT(t->seek(t->ctx, at, KV_ALL, false, &key, &value));
+            EXPECT_MEM(key.at, name, 8);
+            EXPECT_EQ(value.size, i % 500 == 0 ? sizeof bytes : 1 + i % 90);
+        }
+    }
+    commit(fsm, 1, false);
+    t = fsm_begin(fsm); /* memory of the large one is gone or empty */
+    EXPECT(!t->get(t->ctx, KV_SPAN("none", 4), &value));
+    t->del(t->ctx, scrambled(name, 1, COUNT));
+    for (uint32_t i = 0; i < COUNT; i++) {
+        bool found = t->get(t->ctx, scrambled(name, i, COUNT), &value);
+        EXPECT_EQ(found, i != 1);
+        EXPECT(!found || value.at[0] == (uint8_t)i);
+    }
+    commit(fsm, 2, false);
+    t = fsm_begin(fsm);
+    EXPECT(!t->get(t->ctx, scrambled(name, 1, COUNT), &value));
+    uint32_t rows = 0;
+    uint8_t past[9] = {0};
+    struct sh_span from = KV_ALL;
+    while (t->seek(t->ctx, from, KV_ALL, false, &key, &value)) {
+        rows++;
+        memcpy(past, key.at, 8);
+        from = KV_SPAN(past, 9);
+    }
+    EXPECT_EQ(rows, COUNT - 1);
+    fsm_abort(fsm);
+    fsm_close(fsm);
+    kv_close(kv);
+}
+
 /* A store whose reads of one kind fail from the shutting on. */
 static struct {
     const struct kv_ops *plain;
