@@ -14,6 +14,7 @@ void jobs_job_begin(const struct jobs_submit *c, uint64_t id, uint64_t stamp_us,
                              .checkpoint_keep = c->checkpoint_keep,
                              .submit_us = stamp_us,
                              .units = c->units,
+                             .event_next = 1, /* the first is read from this row */
                              .blob_count = c->blob_count};
     memcpy(job->name, c->name, sizeof job->name);
     memcpy(job->owner, c->owner, sizeof job->owner);
@@ -26,15 +27,11 @@ void jobs_job_begin(const struct jobs_submit *c, uint64_t id, uint64_t stamp_us,
 static void write_units(struct jobs_tx *tx)
 {
     const struct jobs_job *job = &tx->core->job;
-    struct jobs_unit *unit = &tx->core->unit;
-    uint8_t present = 1;
+    struct jobs_row_waiting row = {.since_us = tx->meta.stamp_us};
     for (uint32_t i = 0; i < job->units; i++) {
-        *unit = (struct jobs_unit){.id = {.job = job->id, .unit = i},
-                                   .state = JOBS_WAITING,
-                                   .since_us = tx->meta.stamp_us};
-        jobs_tx_put(tx, jobs_row_unit('u', unit->id), jobs_row_put_unit(tx->core->buffer, unit));
-        jobs_tx_put(tx, jobs_row_unit('a', unit->id), (struct sh_span){&present, 1});
-        jobs_life_touch(tx, unit->id);
+        struct wire_unit id = {.job = job->id, .unit = i};
+        jobs_tx_put(tx, jobs_row_unit('a', id), jobs_row_put_waiting(tx->core->buffer, &row));
+        jobs_life_touch(tx, id);
     }
     tx->meta.open_units += job->units;
 }
@@ -87,8 +84,7 @@ enum jobs_code jobs_do_submit(struct jobs_tx *tx, const struct jobs_submit *c)
     write_units(tx);
     tx->meta.jobs++;
     tx->meta.jobs_in[JOBS_WAITING]++;
-    core->event = (struct jobs_event){.cause = WIRE_CAUSE_SUBMITTED};
-    jobs_life_settle(tx, NULL);
+    jobs_tx_put(tx, jobs_row_u64('j', core->job.id), jobs_row_put_job(core->buffer, &core->job));
     return JOBS_CODE_NONE;
 }
 

@@ -25,7 +25,7 @@
 #define JOBS_NODES_MAX    SH_NODES_MAX
 #define JOBS_DATASETS_MAX 4096u  /* names; DATASET_ADD answers FULL beyond */
 #define JOBS_HISTORY_MAX  64u    /* events kept per job, the oldest go first */
-#define JOBS_WATCH_MAX    65536u /* newest log entries whose changes of jobs can be listed */
+#define JOBS_WATCH_MAX    65536u /* newest log entries, at least, whose changes can be listed */
 /* A session that no command used for so long has expired. In the cluster's time, so all agree. */
 #define JOBS_SESSION_US  UINT64_C(600000000)
 #define JOBS_TOUCHED_MAX 16u /* units listed in a result */

@@ -18,14 +18,18 @@ static char list_of(enum jobs_state state)
     return jobs_state_final(state) ? 0 : state == JOBS_WAITING ? 'a' : 'g';
 }
 
-static void change_list(struct jobs_tx *tx, struct wire_unit unit, char from, char to)
+static void change_list(struct jobs_tx *tx, const struct jobs_unit *unit, char from, char to)
 {
     static const uint8_t present = 1;
+    struct jobs_row_waiting waiting = {.placed = true, .since_us = unit->since_us};
     if (from != to) {
-        jobs_tx_del(tx, jobs_row_unit(from, unit));
+        jobs_tx_del(tx, jobs_row_unit(from, unit->id));
     }
-    if (from != to && to != 0) {
-        jobs_tx_put(tx, jobs_row_unit(to, unit), (struct sh_span){&present, 1});
+    if (from != to && to == 'a') {
+        jobs_tx_put(tx, jobs_row_unit(to, unit->id),
+                    jobs_row_put_waiting(tx->core->buffer, &waiting));
+    } else if (from != to && to != 0) {
+        jobs_tx_put(tx, jobs_row_unit(to, unit->id), (struct sh_span){&present, 1});
     }
 }
 
@@ -44,7 +48,7 @@ void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state 
         SH_CHECK_CMP(tx->meta.open_units, >, 0);
         tx->meta.open_units--;
     }
-    change_list(tx, unit->id, from, list_of(to));
+    change_list(tx, unit, from, list_of(to));
     jobs_tx_put(tx, jobs_row_unit('u', unit->id), jobs_row_put_unit(tx->core->buffer, unit));
     jobs_life_touch(tx, unit->id);
 }
@@ -117,7 +121,8 @@ static void append_event(struct jobs_tx *tx, const struct jobs_unit *unit)
     event->unit_state = unit == NULL ? job->state : unit->state;
     jobs_tx_put(tx, jobs_row_event(job->id, event->seq),
                 jobs_row_put_event(tx->core->buffer, event));
-    if (event->seq >= JOBS_HISTORY_MAX) {
+    SH_CHECK_CMP(event->seq, >, 0); /* the first one has no row */
+    if (event->seq > JOBS_HISTORY_MAX) {
         jobs_tx_del(tx, jobs_row_event(job->id, event->seq - JOBS_HISTORY_MAX));
     }
 }

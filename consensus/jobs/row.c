@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/row.h"
 
-#define ROW 1u /* version of every encoding below */
+#define ROW 2u /* version of every encoding below */
 
 static struct sh_writer begin(uint8_t *buffer)
 {
@@ -120,7 +120,7 @@ struct sh_span jobs_row_put_job(uint8_t *buffer, const struct jobs_job *row)
     sh_put_u8(&w, row->reproducible);
     sh_put_u8(&w, row->mixed);
     sh_put_u8(&w, row->pinned);
-    sh_put_bytes(&w, row->class, WIRE_CLASS_BYTES);
+    sh_put_bytes(&w, row->class, row->pinned ? WIRE_CLASS_BYTES : 0);
     sh_put_u8(&w, row->priority);
     sh_put_u8(&w, row->retries);
     sh_put_u8(&w, row->checkpoint_keep);
@@ -173,7 +173,7 @@ enum sh_err jobs_row_get_job(struct sh_span value, struct jobs_job *row)
     row->reproducible = sh_get_bool(&r);
     row->mixed = sh_get_bool(&r);
     row->pinned = sh_get_bool(&r);
-    sh_get_bytes(&r, row->class, WIRE_CLASS_BYTES);
+    sh_get_bytes(&r, row->class, row->pinned ? WIRE_CLASS_BYTES : 0);
     row->priority = sh_get_u8(&r);
     row->retries = sh_get_u8(&r);
     row->checkpoint_keep = sh_get_u8(&r);
@@ -454,6 +454,50 @@ enum sh_err jobs_row_get_spec(struct sh_span value, struct sh_span *spec)
     *spec = r.bad ? (struct sh_span){0}
                   : (struct sh_span){.at = value.at + r.used, .size = sh_reader_left(&r)};
     return sh_reader_end(&r);
+}
+
+struct sh_span jobs_row_put_waiting(uint8_t *buffer, const struct jobs_row_waiting *row)
+{
+    struct sh_writer w = begin(buffer);
+    sh_put_u8(&w, row->placed);
+    sh_put_u64(&w, row->since_us);
+    return end(&w);
+}
+
+enum sh_err jobs_row_get_waiting(struct sh_span value, struct jobs_row_waiting *row)
+{
+    struct sh_reader r = open_row(value);
+    *row = (struct jobs_row_waiting){.placed = sh_get_bool(&r)};
+    row->since_us = sh_get_u64(&r);
+    return sh_reader_end(&r);
+}
+
+void jobs_row_first_unit(const struct jobs_row_waiting *row, struct wire_unit id,
+                         struct jobs_unit *out)
+{
+    *out = (struct jobs_unit){.id = id, .state = JOBS_WAITING, .since_us = row->since_us};
+}
+
+void jobs_row_first_event(const struct jobs_job *job, struct jobs_event *out)
+{
+    *out = (struct jobs_event){.unit = JOBS_EVENT_ALL_UNITS,
+                               .stamp_us = job->submit_us,
+                               .index = job->id,
+                               .cause = WIRE_CAUSE_SUBMITTED,
+                               .unit_state = JOBS_WAITING,
+                               .job_state = JOBS_WAITING};
+}
+
+void jobs_row_first_change(const struct jobs_job *job, struct jobs_change *out)
+{
+    *out = (struct jobs_change){.index = job->id,
+                                .job = job->id,
+                                .unit = JOBS_EVENT_ALL_UNITS,
+                                .stamp_us = job->submit_us,
+                                .cause = WIRE_CAUSE_SUBMITTED,
+                                .unit_state = JOBS_WAITING,
+                                .job_state = JOBS_WAITING,
+                                .units_in = {[JOBS_WAITING] = job->units}};
 }
 
 struct sh_span jobs_row_put_session(uint8_t *buffer, const struct jobs_session *row)

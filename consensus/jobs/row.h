@@ -8,7 +8,7 @@
  *   n NODE                     agent             h HANDLE      -> NODE         m NAME  -> NODE
  *   j JOB                      job               s JOB         canonical spec
  *   i KEY                      -> JOB, digest    u JOB UNIT    unit
- *   a JOB UNIT                 while it waits    g JOB UNIT    while it has a gang
+ *   a JOB UNIT    while it waits, since when     g JOB UNIT    while it has a gang
  *   c JOB UNIT INDEX           checkpoint        e JOB SEQ     history event
  *   o NAME 0 VERSION           model             l NAME        newest version of a model name
  *   d NAME                     data set          p NAME 0 NODE one agent's copy of it
@@ -17,7 +17,12 @@
  *   x SESSION                  session           y NODE        -> SESSION
  *   z SESSION SLOT             newest reply
  *
- * JOB, HANDLE, INDEX and SESSION are u64, UNIT, SEQ, SLOT and VERSION u32, NODE 16 bytes. */
+ * JOB, HANDLE, INDEX and SESSION are u64, UNIT, SEQ, SLOT and VERSION u32, NODE 16 bytes.
+ *
+ * A job that was only submitted has rows j, s, k, i and an a for each unit: what every submission
+ * would say alike is left out. A unit that never was placed has no u, its a says all; the first
+ * event and the change that a job begins with are read from its j (jobs_row_first_event,
+ * jobs_row_first_change). */
 #ifndef SH_JOBS_ROW_H
 #define SH_JOBS_ROW_H
 
@@ -35,6 +40,11 @@ struct jobs_row_key {
 struct jobs_row_idem {
     uint64_t job;
     uint8_t spec_digest[SH_DIGEST_BYTES];
+};
+
+struct jobs_row_waiting {
+    bool placed; /* before: the unit has a row of its own */
+    uint64_t since_us;
 };
 
 struct jobs_reply { /* what the newest command of a slot came to */
@@ -78,6 +88,7 @@ struct sh_span jobs_row_put_model(uint8_t *buffer, const struct jobs_model *row)
 struct sh_span jobs_row_put_dataset(uint8_t *buffer, const struct jobs_dataset *row);
 struct sh_span jobs_row_put_holder(uint8_t *buffer, const struct jobs_dataset_holder *row);
 struct sh_span jobs_row_put_idem(uint8_t *buffer, const struct jobs_row_idem *row);
+struct sh_span jobs_row_put_waiting(uint8_t *buffer, const struct jobs_row_waiting *row);
 struct sh_span jobs_row_put_session(uint8_t *buffer, const struct jobs_session *row);
 struct sh_span jobs_row_put_reply(uint8_t *buffer, const struct jobs_reply *row);
 struct sh_span jobs_row_put_index(uint8_t *buffer, uint64_t index);
@@ -97,12 +108,19 @@ SH_MUST_USE enum sh_err jobs_row_get_model(struct sh_span value, struct jobs_mod
 SH_MUST_USE enum sh_err jobs_row_get_dataset(struct sh_span value, struct jobs_dataset *row);
 SH_MUST_USE enum sh_err jobs_row_get_holder(struct sh_span value, struct jobs_dataset_holder *row);
 SH_MUST_USE enum sh_err jobs_row_get_idem(struct sh_span value, struct jobs_row_idem *row);
+SH_MUST_USE enum sh_err jobs_row_get_waiting(struct sh_span value, struct jobs_row_waiting *row);
 SH_MUST_USE enum sh_err jobs_row_get_session(struct sh_span value, struct jobs_session *row);
 SH_MUST_USE enum sh_err jobs_row_get_reply(struct sh_span value, struct jobs_reply *row);
 SH_MUST_USE enum sh_err jobs_row_get_index(struct sh_span value, uint64_t *index);
 SH_MUST_USE enum sh_err jobs_row_get_node_id(struct sh_span value, uint8_t *id);
 SH_MUST_USE enum sh_err jobs_row_get_number(struct sh_span value, uint32_t *number);
 SH_MUST_USE enum sh_err jobs_row_get_spec(struct sh_span value, struct sh_span *spec);
+
+/* What has no row of its own. */
+void jobs_row_first_unit(const struct jobs_row_waiting *row, struct wire_unit id,
+                         struct jobs_unit *out);
+void jobs_row_first_event(const struct jobs_job *job, struct jobs_event *out);
+void jobs_row_first_change(const struct jobs_job *job, struct jobs_change *out);
 
 /* Parts that commands have too (cmd.c). */
 void jobs_holders_put(struct sh_writer *w, const uint8_t holders[][SH_NODE_ID_BYTES],

@@ -54,6 +54,8 @@ void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit);
 
 /* In change.c: keeps core->event, of core->job, as the change that this entry made. */
 void jobs_change_note(struct jobs_tx *tx);
+/* Index from which on changes are kept when everything up to applied is. */
+uint64_t jobs_change_oldest(uint64_t applied);
 /* Forgets changes that this entry moves out of the window; before meta.applied is raised. */
 void jobs_change_prune(struct jobs_tx *tx);
 

@@ -198,8 +198,16 @@ enum sh_err jobs_spec_get(const struct sh_table *t, uint64_t job, struct sh_span
 enum sh_err jobs_unit_get(const struct sh_table *t, struct wire_unit id, struct jobs_unit *out)
 {
     struct sh_span value;
-    bool found = row_get(t, jobs_row_unit('u', id), &value);
-    return found ? jobs_row_get_unit(value, out) : SH_ERR_NOT_FOUND;
+    struct jobs_row_waiting waiting;
+    if (row_get(t, jobs_row_unit('u', id), &value)) {
+        return jobs_row_get_unit(value, out);
+    }
+    if (!row_get(t, jobs_row_unit('a', id), &value)) {
+        return SH_ERR_NOT_FOUND;
+    }
+    enum sh_err err = jobs_row_get_waiting(value, &waiting);
+    jobs_row_first_unit(&waiting, id, out);
+    return waiting.placed ? SH_ERR_CORRUPT : err;
 }
 
 enum sh_err jobs_placement_get(const struct sh_table *t, struct wire_unit id,
@@ -219,16 +227,25 @@ enum sh_err jobs_placement_get(const struct sh_table *t, struct wire_unit id,
 enum sh_err jobs_unit_list(const struct sh_table *t, uint64_t job, uint32_t from,
                            struct jobs_unit *out, uint32_t max, uint32_t *count)
 {
-    struct jobs_row_key prefix = jobs_row_u64('u', job);
-    struct jobs_row_key low = jobs_row_unit('u', (struct wire_unit){job, from});
-    struct sh_span key;
-    struct sh_span value;
     enum sh_err err = SH_OK;
     *count = 0;
-    while (err == SH_OK && *count < max && walk(t, &prefix, &low, &key, &value)) {
-        err = jobs_row_get_unit(value, &out[*count]);
+    while (err == SH_OK && *count < max) {
+        err = jobs_unit_get(t, (struct wire_unit){job, from + *count}, &out[*count]);
         *count += err == SH_OK;
     }
+    return err == SH_ERR_NOT_FOUND ? SH_OK : err;
+}
+
+/* Most units that wait have no other row than the one in the list. */
+static enum sh_err listed_unit(const struct sh_table *t, char letter, struct wire_unit id,
+                               struct sh_span value, struct jobs_unit *out)
+{
+    struct jobs_row_waiting waiting = {.placed = true};
+    enum sh_err err = letter == 'a' ? jobs_row_get_waiting(value, &waiting) : SH_OK;
+    if (err == SH_OK && waiting.placed) {
+        return jobs_unit_get(t, id, out);
+    }
+    jobs_row_first_unit(&waiting, id, out);
     return err;
 }
 
@@ -245,7 +262,7 @@ static enum sh_err list_units(const struct sh_table *t, char letter, struct wire
     while (err == SH_OK && *count < max && walk(t, &prefix, &low, &key, &value)) {
         struct wire_unit id = {.job = sh_key_u64_get(low.at + 1)};
         id.unit = (uint32_t)(sh_key_u64_get(low.at + 5) & UINT32_MAX);
-        err = jobs_unit_get(t, id, &out[*count]);
+        err = listed_unit(t, letter, id, value, &out[*count]);
         *count += err == SH_OK;
     }
     return err;
@@ -305,8 +322,13 @@ enum sh_err jobs_history_list(const struct sh_table *t, uint64_t job, uint32_t f
     struct jobs_row_key low = jobs_row_event(job, from);
     struct sh_span key;
     struct sh_span value;
-    enum sh_err err = SH_OK;
+    struct jobs_job first;
+    enum sh_err err = from == 0 && max > 0 ? jobs_job_get(t, job, &first) : SH_ERR_NOT_FOUND;
     *count = 0;
+    if (err == SH_OK && first.event_next <= JOBS_HISTORY_MAX) {
+        jobs_row_first_event(&first, &out[(*count)++]);
+    }
+    err = err == SH_ERR_NOT_FOUND ? SH_OK : err;
     while (err == SH_OK && *count < max && walk(t, &prefix, &low, &key, &value)) {
         err = jobs_row_get_event(value, &out[*count]);
         *count += err == SH_OK;

@@ -177,8 +177,8 @@ SH_MUST_USE enum sh_err jobs_node_list(const struct sh_table *t, const uint8_t *
                                        struct jobs_node *out, uint32_t max, uint32_t *count);
 
 SH_MUST_USE enum sh_err jobs_job_get(const struct sh_table *t, uint64_t job, struct jobs_job *out);
-/* The row of a job as SUBMIT makes it, but for the history, for who has the command and its result:
- * id and stamp_us of that. */
+/* The row of a job as SUBMIT makes it, for who has the command and its result: id and stamp_us of
+ * that. */
 void jobs_job_begin(const struct jobs_submit *submit, uint64_t id, uint64_t stamp_us,
                     struct jobs_job *out);
 /* The job submitted under an idempotency key. */

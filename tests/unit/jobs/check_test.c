@@ -55,6 +55,12 @@ static void present(struct jobs_row_key key)
     put(key, (struct sh_span){(const uint8_t *)"\1", 1});
 }
 
+static void waiting(struct wire_unit unit, bool placed, uint64_t since_us)
+{
+    struct jobs_row_waiting row = {.placed = placed, .since_us = since_us};
+    put(jobs_row_unit('a', unit), jobs_row_put_waiting(buffer, &row));
+}
+
 static void gone(struct jobs_row_key key)
 {
     struct sh_span value;
@@ -87,10 +93,17 @@ static void gone(struct jobs_row_key key)
     change;                                                                                        \
     put(jobs_row_letter('M'), jobs_row_put_meta(buffer, &counts))
 
-BROKEN(a_waiting_unit_that_is_not_listed_panics, "jobs_row_unit('a', id)",
+BROKEN(a_unit_without_any_row_panics, "jobs_unit_get",
        gone(jobs_row_unit('a', (struct wire_unit){running.job, 1})))
-BROKEN(a_running_unit_listed_as_waiting_panics, "jobs_row_unit('a', id)",
-       present(jobs_row_unit('a', running)))
+BROKEN(a_waiting_unit_that_is_not_listed_panics, "jobs_row_unit('a', id)",
+       EXPECT_EQ(world_expire(&w, running, world_fence(&w, running)), SH_OK);
+       jobs_check(w.core, w.t); gone(jobs_row_unit('a', running)))
+BROKEN(a_running_unit_listed_as_waiting_panics, "jobs_row_unit('a', id)", waiting(running, true, 1))
+BROKEN(a_placed_unit_listed_as_never_placed_panics, "waiting.placed", waiting(running, false, 1))
+BROKEN(a_placed_unit_without_its_row_panics, "waiting.placed",
+       waiting((struct wire_unit){running.job, 1}, true, 1))
+BROKEN(a_unit_that_waits_since_the_future_panics, "waiting.since_us",
+       waiting((struct wire_unit){running.job, 1}, false, w.now_us + 1))
 BROKEN(a_gang_that_is_not_listed_panics, "jobs_row_unit('g', id)",
        gone(jobs_row_unit('g', running)))
 BROKEN(a_stopping_gang_that_is_not_listed_panics, "jobs_row_unit('g', id)",
@@ -98,12 +111,12 @@ BROKEN(a_stopping_gang_that_is_not_listed_panics, "jobs_row_unit('g', id)",
 BROKEN(an_ended_unit_listed_with_a_gang_panics, "jobs_row_unit('g', id)",
        present(jobs_row_unit('g', trained)))
 BROKEN(a_unit_of_nobody_listed_as_waiting_panics, "open_units",
-       present(jobs_row_unit('a', (struct wire_unit){running.job, 3})))
+       waiting((struct wire_unit){running.job, 3}, false, 1))
 BROKEN(a_unit_beyond_its_job_panics, "tally->units",
        UNIT(running, unit.id.unit = 3; unit.state = JOBS_STOPPED))
 BROKEN(a_unit_under_another_number_panics, "wire_unit_equal",
-       UNIT(running, put(jobs_row_unit('u', (struct wire_unit){running.job, 1}),
-                         jobs_row_put_unit(buffer, &unit))))
+       UNIT(stopping, put(jobs_row_unit('u', (struct wire_unit){stopping.job, 1}),
+                          jobs_row_put_unit(buffer, &unit))))
 BROKEN(a_fence_from_the_future_panics, "placement.fence.index",
        UNIT(running, unit.placement.fence.index = w.index + 1))
 BROKEN(a_gang_that_leaves_ranks_out_panics, "wire_members_cover",
@@ -173,6 +186,11 @@ BROKEN(a_change_before_its_job_panics, "change->job", struct jobs_change change;
        EXPECT_EQ(jobs_change_list(w.t, 0, &change, 1, &count), SH_OK);
        change.job = change.index + 1;
        put(jobs_row_u64('w', change.index), jobs_row_put_change(buffer, &change)))
+BROKEN(a_first_change_with_a_row_panics, "change->job", struct jobs_change change;
+       uint32_t count = 0; EXPECT_EQ(jobs_change_list(w.t, 0, &change, 1, &count), SH_OK);
+       EXPECT_EQ(change.job, change.index);
+       put(jobs_row_u64('w', change.index), jobs_row_put_change(buffer, &change)))
+BROKEN(a_change_out_of_the_window_panics, "jobs_change_oldest", META(counts.applied = 1u << 20))
 BROKEN(a_change_of_no_job_panics, "change->job", struct jobs_change change; uint32_t count = 0;
        EXPECT_EQ(jobs_change_list(w.t, 0, &change, 1, &count), SH_OK); change.job = 1;
        put(jobs_row_u64('w', change.index), jobs_row_put_change(buffer, &change)))

@@ -498,6 +498,10 @@ TEST(every_row_of_jobs_comes_back_whole)
 {
     EXPECT_ROW(jobs_job, job, full_job());
     EXPECT_ROW(jobs_unit, unit, full_unit());
+    struct jobs_job never_placed = full_job();
+    never_placed.pinned = false;
+    memset(never_placed.class, 0, sizeof never_placed.class);
+    EXPECT_ROW(jobs_job, job, never_placed);
     struct jobs_unit open = full_unit();
     open.committed = false;
     open.partial = false;
@@ -577,6 +581,8 @@ TEST(every_row_of_what_jobs_use_and_leave_comes_back_whole)
     struct jobs_row_idem idem = {.job = 1};
     memset(idem.spec_digest, 0x98, sizeof idem.spec_digest);
     EXPECT_ROW(jobs_row_idem, idem, idem);
+    struct jobs_row_waiting waiting = {.placed = true, .since_us = 1};
+    EXPECT_ROW(jobs_row_waiting, waiting, waiting);
     struct jobs_session session = {.id = 1, .life = 2, .used_us = 3};
     memset(session.node, 0x99, sizeof session.node);
     EXPECT_ROW(jobs_session, session, session);
