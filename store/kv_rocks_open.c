@@ -32,6 +32,7 @@ enum {
     REDO_BLOCK_CACHE = 32 << 20, /* rows of some 50,000 jobs */
     REDO_BUFFERS = 6 << 20,
     REDO_BUFFER_COUNT = 4,
+    REDO_READAHEAD = 256 << 10, /* of compaction, which else reads block by block */
     REDO_ARENA_BLOCK = 256 << 10,
     REDO_MARK_BUFFER = 512 << 10,
     REDO_MARK_ARENA_BLOCK = 64 << 10
@@ -93,6 +94,7 @@ static rocksdb_options_t *make_db_options(bool redo)
     if (redo) {
         rocksdb_options_set_atomic_flush(o, 1);
         rocksdb_options_set_db_write_buffer_size(o, REDO_BUFFERS);
+        rocksdb_options_compaction_readahead_size(o, REDO_READAHEAD);
         rest = "max_bgerror_resume_count=0;avoid_flush_during_shutdown=1";
     }
     rocksdb_options_t *settled = rocksdb_options_create();
