@@ -59,7 +59,8 @@ def main(mesh):
     again = mesh.path("again")
     mesh.must(["restore", place, "--data", again])
     first = restored_agent(mesh, "alpha", again).start()
-    require(first.status()["cluster"] != before and first.leader() == "alpha", "it does not lead")
+    until("the restored agent leads", 20, lambda: first.leader() == "alpha")
+    require(first.status()["cluster"] != before, "it is of the old cluster")
     for job, name in before.items():
         require(first.job(job)["name"] == name, f"job {job} is another one")
     require(first.get(f"/jobs/{later}").status == 404 or first.job(later)["name"] != "later",
