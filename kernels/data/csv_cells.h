@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Cells of a table of text (RFC 4180: quotes, doubled quotes, line ends inside quotes): internal to
- * data/. Blank lines are skipped, blanks round a cell are not part of it. */
+ * data/ and score/. Blank lines are skipped, blanks round a cell are not part of it. */
 #ifndef KN_DATA_CSV_CELLS_H
 #define KN_DATA_CSV_CELLS_H
 
