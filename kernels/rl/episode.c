@@ -10,6 +10,18 @@ size_t kn_policy_count(const struct kn_hallway_config *config)
     return (size_t)kn_hallway_views(config) * KN_HALLWAY_ACTIONS;
 }
 
+enum kn_err kn_policy_verify(const float *policy, size_t count, struct kn_diag *diag)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (isfinite(policy[i]) == 0) {
+            return kn_fail(diag, KN_ERR_NOT_FINITE,
+                           "policy: the preference for action %zu in view %zu is not finite",
+                           i % KN_HALLWAY_ACTIONS, i / KN_HALLWAY_ACTIONS);
+        }
+    }
+    return KN_OK;
+}
+
 uint64_t kn_policy_hash(const float *policy, size_t count)
 {
     uint64_t hash = kn_mix64(0, count);

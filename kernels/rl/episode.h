@@ -15,6 +15,9 @@
 
 /* Floats of a policy. */
 size_t kn_policy_count(const struct kn_hallway_config *config);
+/* For a policy that somebody stored: NOT_FINITE names the first float that is not finite. Playing
+ * with one that is not verified ends, but means nothing. */
+KN_MUST_USE enum kn_err kn_policy_verify(const float *policy, size_t count, struct kn_diag *diag);
 /* Over the bits of the floats; what an episode names its policy by. Not proof against forgery:
  * where that matters, compare the digest of the stored policy too. O(count). */
 uint64_t kn_policy_hash(const float *policy, size_t count);

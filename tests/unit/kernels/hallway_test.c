@@ -201,6 +201,24 @@ TEST(odds_are_a_softmax_also_of_large_preferences)
     EXPECT_NEAR((double)odds[1], 0.0, 1e-30);
 }
 
+TEST(a_stored_policy_that_is_not_finite_is_refused_and_playing_with_it_still_ends)
+{
+    const struct kn_course course = {config(3, 4, 20, 0), 1, KN_HALLWAY_TRAIN};
+    float policy[3 * 4 * 4 * KN_HALLWAY_ACTIONS] = {0};
+    struct kn_episode e;
+    struct kn_diag diag;
+    EXPECT(kn_policy_verify(policy, KN_COUNT(policy), &diag) == KN_OK);
+    for (size_t i = 6; i < KN_COUNT(policy); i++) {
+        policy[i] = i % 3 == 0 ? NAN : -INFINITY;
+    }
+    EXPECT(kn_policy_verify(policy, KN_COUNT(policy), &diag) == KN_ERR_NOT_FINITE);
+    EXPECT_STR(diag.text, "policy: the preference for action 2 in view 1 is not finite");
+    kn_episode_play(&course, policy, KN_CHOICE_SAMPLE, 0, NULL, &e);
+    EXPECT(e.length <= 20);
+    kn_episode_play(&course, policy, KN_CHOICE_GREEDY, 0, NULL, &e);
+    EXPECT(e.length <= 20);
+}
+
 struct tape {
     uint8_t action[KN_HALLWAY_STEPS_MAX];
     uint32_t calls;

@@ -108,6 +108,7 @@ TEST_ROWS(completion_chooses_the_bucket_by_its_decimal_digits, bounds)
         EXPECT_EQ(as.bucket[i].rows, i == at->conductor ? 1 : 0);
     }
     EXPECT_EQ(fixed.unplaced, at->fixed < 0 ? 1 : 0);
+    EXPECT_EQ(fixed.valued[KN_METRIC_ACCURACY], at->fixed < 0 ? 0 : 1);
 }
 
 struct cargo {

@@ -233,6 +233,16 @@ TEST(relative_errors_compare_with_the_mean_of_the_truth)
     EXPECT_NEAR(r.rrse, 1.0, CLOSE);
 }
 
+TEST(relative_errors_do_not_depend_on_the_scale)
+{
+    const double truth[] = {1e-9, 2e-9, 3e-9, 6e-9};
+    const double said[] = {2e-9, 2e-9, 5e-9, 3e-9};
+    struct kn_regression r;
+    EXPECT(kn_regression_scores(truth, said, 4, &r, NULL) == KN_OK);
+    EXPECT_NEAR(r.rae, 1.0, CLOSE);
+    EXPECT_NEAR(r.rse, 1.0, CLOSE);
+}
+
 TEST(a_constant_truth_leaves_relative_errors_without_value)
 {
     const double truth[] = {0.1, 0.1, 0.1}; /* whose sum over 3 is not 0.1 in binary */

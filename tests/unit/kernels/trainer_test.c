@@ -36,8 +36,10 @@ static struct state encoded(const struct kn_rl *t)
 {
     struct state s;
     s.size = kn_rl_state_size(t);
-    EXPECT(s.size <= sizeof s.bytes);
+    EXPECT(s.size < sizeof s.bytes);
+    s.bytes[s.size] = 0xa5;
     kn_rl_encode(t, s.bytes);
+    EXPECT_EQ(s.bytes[s.size], 0xa5);
     return s;
 }
 
