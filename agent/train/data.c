@@ -4,30 +4,21 @@
 #include "base/host/host.h"
 #include "spec/fileset.h"
 
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATH_BYTES = 4096, TREE_FDS = 16 };
+enum { PATH_BYTES = 4096, WHY_BYTES = 512 };
 
 static void say(char *why, enum spec_role role, const char *text)
 {
     (void)snprintf(why, TRAIN_WHY_BYTES, "%s: %s", spec_dataset_field(role), text);
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
 static void remove_tree(const char *path)
 {
     /* What stays behind costs disk space only and is replaced by the next session of the unit. */
-    SH_MAY_FAIL(nftw(path, remove_one, TREE_FDS, FTW_DEPTH | FTW_PHYS) == 0);
+    SH_MAY_FAIL(spec_fileset_remove(path));
 }
 
 /* The whole blob; *bytes is given (free). */
@@ -96,16 +87,16 @@ static enum sh_err open_files(const struct train_material_source *source,
     }
     int n = snprintf(folder, sizeof folder, "%s-%u", source->cache, (unsigned)role);
     struct sh_span blob = {.at = bytes, .size = size};
+    char bad[WHY_BYTES] = "its path is too long";
     err = n > 0 && n < (int)sizeof folder ? SH_OK : SH_ERR_LIMIT;
     if (err == SH_OK) {
         remove_tree(folder);
-        err = spec_fileset_extract(blob, folder, path, sizeof path);
+        err = spec_fileset_extract(blob, 0, folder, path, sizeof path, bad, sizeof bad);
     }
     free(bytes);
     if (err != SH_OK) {
-        char text[128];
-        (void)snprintf(text, sizeof text, "the uploaded files cannot be unpacked: %s",
-                       sh_err_text(err));
+        char text[WHY_BYTES + 64];
+        (void)snprintf(text, sizeof text, "the uploaded files cannot be unpacked: %s", bad);
         say(why, role, text);
         return err;
     }

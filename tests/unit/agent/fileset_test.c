@@ -79,8 +79,8 @@ TEST(an_extracted_set_opens_where_the_original_did)
     EXPECT(chdir(tst_dir()) == 0);
     write_file("t.csv", "1,a\n2,b\n", 8);
     pack("t.csv", false);
-    EXPECT(spec_fileset_extract((struct sh_span){blob, blob_size}, "out", path, sizeof path) ==
-           SH_OK);
+    EXPECT(spec_fileset_extract((struct sh_span){blob, blob_size}, 0, "out", path, sizeof path, why,
+                                sizeof why) == SH_OK);
     EXPECT_STR(path, "out/t.csv");
     char bytes[16] = "";
     FILE *file = fopen(path, "rb");
@@ -88,8 +88,8 @@ TEST(an_extracted_set_opens_where_the_original_did)
     EXPECT_EQ(fread(bytes, 1, sizeof bytes, file), 8);
     EXPECT(fclose(file) == 0);
     EXPECT_MEM(bytes, "1,a\n2,b\n", 8);
-    EXPECT(spec_fileset_extract((struct sh_span){blob, blob_size}, "out", path, sizeof path) ==
-           SH_OK);
+    EXPECT(spec_fileset_extract((struct sh_span){blob, blob_size}, 0, "out", path, sizeof path, why,
+                                sizeof why) == SH_OK);
     free(blob);
 }
 
@@ -108,41 +108,217 @@ TEST(a_missing_folder_names_the_four_files_expected)
     EXPECT(strstr(why, "t10k-labels-idx1-ubyte") != NULL);
 }
 
-/* A set of one entry with that path and place. */
-static size_t make_blob(uint8_t *out, size_t size, const char *path, uint64_t offset,
-                        uint64_t length)
+TEST(classes_may_differ_by_case_in_a_data_set_and_not_in_a_package)
 {
+    char path[512];
+    struct sh_span bytes = {.at = NULL};
+    EXPECT(chdir(tst_dir()) == 0);
+    EXPECT(mkdir("letters", 0700) == 0);
+    EXPECT(mkdir("letters/a", 0700) == 0);
+    EXPECT(mkdir("letters/A", 0700) == 0);
+    write_file("letters/a/1.pgm", "P5 1 1 255 x", 12);
+    write_file("letters/A/1.pgm", "P5 1 1 255 y", 12);
+    pack("letters", false);
+    bytes = (struct sh_span){blob, blob_size};
+    EXPECT_EQ(spec_fileset_extract(bytes, SPEC_FILESET_ONE_CASE, "out", path, sizeof path, why,
+                                   sizeof why),
+              SH_ERR_CORRUPT);
+    EXPECT_STR(why, "a: differs from A by case alone");
+    EXPECT(access("out", F_OK) != 0);
+    EXPECT_EQ(spec_fileset_extract(bytes, 0, "out", path, sizeof path, why, sizeof why), SH_OK);
+    EXPECT(access("out/a/1.pgm", F_OK) == 0);
+    EXPECT(access("out/A/1.pgm", F_OK) == 0);
+    free(blob);
+}
+
+/* ---- hostile blobs ---- */
+
+struct record { /* path "": no such record */
+    uint8_t kind;
+    const char *path;
+    const char *bytes;
+    size_t path_size; /* 0: strlen */
+    uint64_t more;    /* added to the size that the index says */
+    uint64_t gap;     /* added to the offset that the index says */
+};
+
+struct hostile {
+    struct record records[3];
+    const char *why;
+    const char *behind; /* bytes after the last entry's */
+    uint32_t count;     /* 0: that of the records */
+};
+
+static size_t length_of(const struct record *r)
+{
+    return r->path_size > 0 ? r->path_size : strlen(r->path);
+}
+
+/* The blob of a row; returns its size. */
+static size_t make_blob(uint8_t *out, size_t size, const struct hostile *h)
+{
+    uint32_t count = 0;
+    size_t index = 12;
+    for (size_t i = 0; i < SH_COUNT(h->records) && h->records[i].path != NULL; i++) {
+        index += 21 + length_of(&h->records[i]);
+        count++;
+    }
     struct sh_writer w = sh_writer_over(out, size);
-    sh_put_u32(&w, UINT32_C(0x31464853));
+    sh_put_u32(&w, SPEC_FILESET_MAGIC);
     sh_put_str(&w, "");
-    sh_put_u32(&w, 1);
-    sh_put_u64(&w, offset);
-    sh_put_u64(&w, length);
-    sh_put_str(&w, path);
-    sh_put_bytes(&w, "data", 4);
+    sh_put_u32(&w, h->count > 0 ? h->count : count);
+    size_t at = index;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct record *r = &h->records[i];
+        sh_put_u8(&w, r->kind);
+        sh_put_u64(&w, at + r->gap);
+        sh_put_u64(&w, strlen(r->bytes) + r->more);
+        sh_put_blob(&w, r->path, length_of(r));
+        at += strlen(r->bytes);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        sh_put_bytes(&w, h->records[i].bytes, strlen(h->records[i].bytes));
+    }
+    sh_put_bytes(&w, h->behind != NULL ? h->behind : "", h->behind != NULL ? strlen(h->behind) : 0);
     EXPECT(!w.full);
     return w.used;
 }
 
-static const struct {
-    const char *path;
-    uint64_t offset_from_end; /* offset = size of the blob - this */
-    uint64_t length;
-} HOSTILE[] = {
-    {"../up", 4, 4}, {"/root", 4, 4}, {"a//b", 4, 4},       {"a/./b", 4, 4}, {"..", 4, 4},
-    {"", 4, 4},      {"a", 4, 5},     {"a", 4, UINT64_MAX}, {"a", 20, 4},    {"a/", 4, 4},
+#define DEEP8 "d/d/d/d/d/d/d/d/"
+static const struct hostile HOSTILE[] = {
+    {.records = {{.kind = 1, .path = "../up", .bytes = "data"}},
+     .why = "../up: a path with a \"..\" part"},
+    {.records = {{.kind = 1, .path = "a/../../up", .bytes = "data"}},
+     .why = "a/../../up: a path with a \"..\" part"},
+    {.records = {{.kind = 1, .path = "/root", .bytes = "data"}},
+     .why = "/root: an absolute path, or one with an empty part"},
+    {.records = {{.kind = 1, .path = "a//b", .bytes = "data"}},
+     .why = "a//b: an absolute path, or one with an empty part"},
+    {.records = {{.kind = 1, .path = "a/./b", .bytes = "data"}},
+     .why = "a/./b: a path with a \".\" part"},
+    {.records = {{.kind = 1, .path = "..", .bytes = "data"}},
+     .why = "..: a path with a \"..\" part"},
+    {.records = {{.kind = 1, .path = "a/", .bytes = "data"}},
+     .why = "a/: an absolute path, or one with an empty part"},
+    {.records = {{.kind = 1, .path = "", .bytes = "data"}},
+     .why = "entry 1: an absolute path, or one with an empty part"},
+    {.records = {{.kind = 1, .path = "a\0b", .bytes = "data", .path_size = 3}},
+     .why = "a\\x00b: a name with a control character"},
+    {.records = {{.kind = 1, .path = "a\nb", .bytes = "data"}},
+     .why = "a\\nb: a name with a control character"},
+    {.records = {{.kind = 1, .path = "\x1b[2J", .bytes = "data"}},
+     .why = "\\x1b[2J: a name with a control character"},
+    {.records = {{.kind = 1, .path = "..\\up", .bytes = "data"}},
+     .why = "..\\up: a name with a backslash"},
+    {.records = {{.kind = 1, .path = "caf\xe9", .bytes = "data"}},
+     .why = "caf\\xe9: a name that is not UTF-8"},
+    {.records = {{.kind = 1, .path = "\xc0\xae\xc0\xae/up", .bytes = "data"}},
+     .why = "\\xc0\\xae\\xc0\\xae/up: a name that is not UTF-8"},
+    {.records = {{.kind = 1,
+                  .path = DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 "x",
+                  .bytes = "data"}},
+     .why = DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 DEEP8 "x: more than 64 folders deep"},
+    {.records = {{.kind = 1, .path = "a", .bytes = "data", .more = 1}},
+     .why = "a: its bytes are not where the index says, or more than there are"},
+    {.records = {{.kind = 1, .path = "a", .bytes = "data", .more = UINT64_MAX - 4}},
+     .why = "a: its bytes are not where the index says, or more than there are"},
+    {.records = {{.kind = 1, .path = "a", .bytes = "data", .gap = UINT64_MAX - 3}},
+     .why = "a: its bytes are not where the index says, or more than there are"},
+    {.records = {{.kind = 1, .path = "a", .bytes = "data"},
+                 {.kind = 1, .path = "b", .bytes = "more", .gap = (uint64_t)0 - 4}},
+     .why = "b: its bytes are not where the index says, or more than there are"},
+    {.records = {{.kind = 1, .path = "a", .bytes = "data"},
+                 {.kind = 1, .path = "a", .bytes = "more"}},
+     .why = "a: twice in the index, or not in its order"},
+    {.records = {{.kind = 1, .path = "b", .bytes = "data"},
+                 {.kind = 1, .path = "a", .bytes = "more"}},
+     .why = "a: twice in the index, or not in its order"},
+    {.records = {{.kind = 4, .path = "a", .bytes = "/etc"}},
+     .why = "a: a link to an absolute path"},
+    {.records = {{.kind = 4, .path = "a", .bytes = ".."}}, .why = "a: a link that leaves the tree"},
+    {.records = {{.kind = 4, .path = "d/a", .bytes = "../../up"}},
+     .why = "d/a: a link that leaves the tree"},
+    {.records = {{.kind = 4, .path = "d/a", .bytes = "x/../y"}},
+     .why = "d/a: a link with \"..\" after a name"},
+    {.records = {{.kind = 4, .path = "a", .bytes = ""}},
+     .why = "a: a link to nothing, or to more than 1023 bytes"},
+    {.records = {{.kind = 4, .path = "a", .bytes = "b\nc"}},
+     .why = "a: a link to a name that no entry can have"},
+    {.records = {{.kind = 4, .path = "a", .bytes = "b"},
+                 {.kind = 1, .path = "a/passwd", .bytes = "root"}},
+     .why = "a: both an entry and a folder of others"},
+    {.records = {{.kind = 1, .path = "a", .bytes = "data"},
+                 {.kind = 1, .path = "a-b", .bytes = ""},
+                 {.kind = 1, .path = "a/c", .bytes = ""}},
+     .why = "a: both an entry and a folder of others"},
+    {.records = {{.kind = 3, .path = "a", .bytes = ""}, {.kind = 1, .path = "a/c", .bytes = ""}},
+     .why = "a: both an entry and a folder of others"},
+    {.records = {{.kind = 3, .path = "a", .bytes = "data"}}, .why = "a: a folder with bytes"},
+    {.records = {{.kind = 0, .path = "a", .bytes = "data"}},
+     .why = "a: neither a file, a program, an empty folder nor a link"},
+    {.records = {{.kind = 5, .path = "null", .bytes = ""}},
+     .why = "null: neither a file, a program, an empty folder nor a link"},
+    {.records = {{.kind = 0x82, .path = "su", .bytes = "data"}},
+     .why = "su: neither a file, a program, an empty folder nor a link"},
+    {.records = {{.kind = 1, .path = "A", .bytes = ""}, {.kind = 1, .path = "a", .bytes = ""}},
+     .why = "a: differs from A by case alone"},
+    {.records = {{.kind = 1, .path = "D/x", .bytes = ""}, {.kind = 1, .path = "d/y", .bytes = ""}},
+     .why = "d: differs from D by case alone"},
+    {.records = {{.kind = 1, .path = "\xc3\x89t\xc3\xa9", .bytes = ""},
+                 {.kind = 1, .path = "\xc3\xa9T\xc3\xa9", .bytes = ""}},
+     .why = "\xc3\xa9T\xc3\xa9: differs from \xc3\x89t\xc3\xa9 by case alone"},
+    {.records = {{.kind = 1, .path = "a", .bytes = "data"}},
+     .why = "the file set has bytes that no entry accounts for",
+     .behind = "x"},
+    {.records = {{.kind = 1, .path = "a", .bytes = "data"}},
+     .why = "entry 2: the index ends too early, or a path is longer than 1023 bytes",
+     .count = 2},
+    {.records = {{.kind = 1, .path = "a", .bytes = "data"}},
+     .why = "the file set has more than 1,000,000 entries",
+     .count = 1000001},
+    {.records = {{.kind = 1, .path = "a", .bytes = "data"}},
+     .why = "the file set has more than 1,000,000 entries",
+     .count = UINT32_MAX},
 };
 
-TEST_ROWS(a_hostile_set_is_refused_and_nothing_is_left_behind, HOSTILE)
+TEST_ROWS(a_hostile_set_is_refused_by_name_and_nothing_is_written, HOSTILE)
 {
-    uint8_t bytes[512];
+    uint8_t bytes[1024];
     char path[512];
     EXPECT(chdir(tst_dir()) == 0);
-    size_t size = make_blob(bytes, sizeof bytes, HOSTILE[tst_row].path, 0, 4);
-    size = make_blob(bytes, sizeof bytes, HOSTILE[tst_row].path,
-                     size - HOSTILE[tst_row].offset_from_end, HOSTILE[tst_row].length);
-    EXPECT(spec_fileset_extract((struct sh_span){bytes, size}, "out", path, sizeof path) ==
-           SH_ERR_CORRUPT);
-    EXPECT(access("out", F_OK) != 0);
+    EXPECT(mkdir("in", 0700) == 0);
+    EXPECT(chdir("in") == 0);
+    struct sh_span span = {bytes, make_blob(bytes, sizeof bytes, &HOSTILE[tst_row])};
+    enum sh_err err = spec_fileset_extract(span, SPEC_FILESET_ONE_CASE, "out", path, sizeof path,
+                                           why, sizeof why);
+    EXPECT_STR(why, HOSTILE[tst_row].why);
+    EXPECT(err == SH_ERR_CORRUPT || (HOSTILE[tst_row].count > 2 && err == SH_ERR_LIMIT));
+    EXPECT(rmdir("../in") == 0); /* there is nothing in it */
     EXPECT(access("../up", F_OK) != 0);
+}
+
+TEST(a_set_cut_anywhere_is_refused)
+{
+    static const struct hostile WHOLE = {
+        .records = {{.kind = 1, .path = "a", .bytes = "data"},
+                    {.kind = 2, .path = "b/c", .bytes = "program"}}};
+    uint8_t bytes[256];
+    size_t size = make_blob(bytes, sizeof bytes, &WHOLE);
+    EXPECT_EQ(spec_fileset_check((struct sh_span){bytes, size}, true, why, sizeof why), SH_OK);
+    for (size_t cut = 0; cut < size; cut++) {
+        EXPECT_EQ(spec_fileset_check((struct sh_span){bytes, cut}, true, why, sizeof why),
+                  SH_ERR_CORRUPT);
+    }
+}
+
+TEST(a_long_path_is_shown_by_both_ends)
+{
+    char long_path[600];
+    char shown[SPEC_FILESET_SHOWN_BYTES];
+    memset(long_path, 'a', sizeof long_path);
+    memset(long_path + 500, '\n', 90);
+    spec_fileset_show((struct sh_span){(const uint8_t *)long_path, sizeof long_path}, shown);
+    EXPECT_MEM(shown, "aaaa", 4);
+    EXPECT(strstr(shown, "a...\\n\\n") != NULL);
+    EXPECT_STR(shown + strlen(shown) - 12, "\\naaaaaaaaaa");
 }
