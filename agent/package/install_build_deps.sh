@@ -5,8 +5,8 @@
 set -eu
 
 packages="gcc cmake ninja-build pkg-config libzmq3-dev libczmq-dev libsodium-dev librocksdb-dev
-libopenblas-dev libmicrohttpd-dev libjansson-dev libyaml-dev libcurl4-openssl-dev libjpeg-dev
-libpng-dev zlib1g-dev"
+libopenblas-dev libmicrohttpd-dev libjansson-dev libyaml-dev libexpat1-dev libarchive-dev
+libcurl4-openssl-dev libjpeg-dev libpng-dev zlib1g-dev"
 if [ "${1:-}" = "--tests" ]; then
     packages="$packages python3 clang-format curl procps iproute2 git"
 fi

@@ -33,7 +33,9 @@ HOMES = {
     r"cuda.*\.h|cublas.*\.h": ("kernels/cuda",),
     r"microhttpd\.h|wslay/.*": ("agent/api",),
     r"curl/.*": ("agent/cli", "tests"),
-    r"jansson\.h|yaml\.h|expat\.h": ("agent",),
+    r"jansson\.h|yaml\.h": ("agent",),
+    r"expat\.h": ("agent/spec/conductor.c",),
+    r"archive\.h|archive_entry\.h": ("agent/spec/archive.c",),
     r"zlib\.h|png\.h|jpeglib\.h": ("kernels/data", "kernels/format", "tests"),
 }
 INCLUDE = re.compile(r'^\s*#\s*include\s+(?:"([^"]+)"|<([^>]+)>)', re.M)
