@@ -8,6 +8,7 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,8 +55,9 @@ static enum sh_err open_archive(struct unpack *u)
                   archive_read_support_format_zip(u->archive) == ARCHIVE_OK &&
                   archive_read_open_memory(u->archive, u->packed.at, u->packed.size) == ARCHIVE_OK;
     if (!opened) {
+        const char *text = archive_error_string(u->archive);
         (void)snprintf(u->bundle.why, u->bundle.why_size,
-                       "the bytes are not a tar, tar.gz or zip archive");
+                       "not a whole tar, tar.gz or zip archive: %s", text != NULL ? text : "");
         return SH_ERR_CORRUPT;
     }
     return SH_OK;
@@ -99,7 +101,8 @@ static enum sh_err next_entry(struct unpack *u, struct entry *entry, bool *end)
     if (*end) {
         return SH_OK;
     }
-    if (got != ARCHIVE_OK && got != ARCHIVE_WARN) { /* WARN: this locale cannot say its name */
+    if (got != ARCHIVE_OK &&
+        got != ARCHIVE_WARN) { /* WARN: it has oddities that do not matter here */
         char after[48];
         (void)snprintf(after, sizeof after, "entry %u of the archive", u->entries + 1);
         return refuse_damage(u, span_of(after));
@@ -294,8 +297,8 @@ static enum sh_err pack(struct unpack *u, uint8_t **bytes, size_t *size)
     return err == SH_OK ? spec_bundle_seal(&u->bundle, "", true, fill, u, bytes, size) : err;
 }
 
-enum sh_err spec_package_pack_archive(struct sh_span archive, uint8_t **bytes, size_t *size,
-                                      char *why, size_t why_size)
+static enum sh_err pack_from(struct sh_span archive, uint8_t **bytes, size_t *size, char *why,
+                             size_t why_size)
 {
     struct unpack *u = calloc(1, sizeof *u);
     if (u == NULL) {
@@ -309,5 +312,21 @@ enum sh_err spec_package_pack_archive(struct sh_span archive, uint8_t **bytes, s
     spec_ignore_close(&u->ignore);
     free(u->data);
     free(u);
+    return err;
+}
+
+/* libarchive loses names that the locale of the thread cannot say, so it gets one that can. */
+enum sh_err spec_package_pack_archive(struct sh_span archive, uint8_t **bytes, size_t *size,
+                                      char *why, size_t why_size)
+{
+    locale_t utf8 = newlocale(LC_CTYPE_MASK, "C.UTF-8", (locale_t)0);
+    if (utf8 == (locale_t)0) {
+        (void)snprintf(why, why_size, "this system lacks the locale C.UTF-8");
+        return SH_ERR_UNSUPPORTED;
+    }
+    locale_t before = uselocale(utf8);
+    enum sh_err err = pack_from(archive, bytes, size, why, why_size);
+    (void)uselocale(before);
+    freelocale(utf8);
     return err;
 }

@@ -199,6 +199,21 @@ static enum sh_err compile_patterns(struct collection *c, char *why, size_t why_
     return SH_OK;
 }
 
+/* Names the largest one. */
+static enum sh_err refuse_bytes(struct spec_bundle *b, uint64_t limit)
+{
+    const struct spec_item *largest = &b->items[0];
+    for (size_t i = 1; i < b->count; i++) {
+        largest = b->items[i].size > largest->size ? &b->items[i] : largest;
+    }
+    char what[128];
+    (void)snprintf(what, sizeof what, "the largest of the outputs, %llu bytes, more than %llu",
+                   (unsigned long long)b->bytes, (unsigned long long)limit);
+    struct sh_span path = {.at = (const uint8_t *)spec_bundle_path(b, largest),
+                           .size = largest->length};
+    return spec_bundle_refuse(b, SH_ERR_LIMIT, path, what);
+}
+
 static enum sh_err check_outputs(struct collection *c)
 {
     struct spec_bundle *b = &c->bundle;
@@ -216,9 +231,7 @@ static enum sh_err check_outputs(struct collection *c)
         limit = SPEC_FILESET_BYTES_MAX;
     }
     if (b->bytes > limit) {
-        (void)snprintf(b->why, b->why_size, "the outputs have %llu bytes, more than %llu",
-                       (unsigned long long)b->bytes, (unsigned long long)limit);
-        return SH_ERR_LIMIT;
+        return refuse_bytes(b, limit);
     }
     return SH_OK;
 }

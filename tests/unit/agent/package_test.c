@@ -476,7 +476,7 @@ TEST(the_byte_limit_of_outputs_counts_what_is_collected_only)
     free(blob);
     put("w/out", "12345", 0644);
     EXPECT_EQ(spec_package_collect(&outputs, &blob, &blob_size, why, sizeof why), SH_ERR_LIMIT);
-    EXPECT_STR(why, "the outputs have 5 bytes, more than 4");
+    EXPECT_STR(why, "out: the largest of the outputs, 5 bytes, more than 4");
     free(package);
 }
 
