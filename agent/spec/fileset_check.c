@@ -141,6 +141,9 @@ static enum sh_err add_entry(struct check *c, struct sh_span path, struct sh_spa
 
 static enum sh_err compare_neighbours(struct check *c)
 {
+    if (c->count == 0) {
+        return SH_OK; /* and no array to sort */
+    }
     qsort_r(c->nodes, c->count, sizeof c->nodes[0], by_path, c);
     for (size_t i = 1; i < c->count; i++) {
         struct sh_span a = path_of(c, &c->nodes[i - 1]);

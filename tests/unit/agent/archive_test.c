@@ -69,6 +69,7 @@ TEST(an_archive_packs_to_the_same_bytes_as_its_directory)
     put_entry("./b/", '5', 02775, "", "", 0);
     put_file("./b/x.py", "x");
     put_entry("./b/empty/", '5', 0755, "", "", 0);
+    put_entry("./b/empty/", '5', 0700, "", "", 0); /* said twice, as tar -r does */
     put_entry("./run.sh", '0', 0700, "", "#!", 2);
     put_entry("./b/l", '2', 0777, "../run.sh", "", 0);
     put_entry("./models/", '5', 0755, "", "", 0);
