@@ -41,6 +41,13 @@ static struct sh_span span_of(const char *text)
     return (struct sh_span){.at = (const uint8_t *)text, .size = text != NULL ? strlen(text) : 0};
 }
 
+/* What libarchive says, in one line: it may quote what it read. */
+static void show_error(struct unpack *u, char shown[static SPEC_FILESET_SHOWN_BYTES])
+{
+    const char *text = archive_error_string(u->archive);
+    spec_fileset_show(span_of(text != NULL ? text : "it does not say why"), shown);
+}
+
 static enum sh_err open_archive(struct unpack *u)
 {
     u->archive = archive_read_new();
@@ -55,9 +62,10 @@ static enum sh_err open_archive(struct unpack *u)
                   archive_read_support_format_zip(u->archive) == ARCHIVE_OK &&
                   archive_read_open_memory(u->archive, u->packed.at, u->packed.size) == ARCHIVE_OK;
     if (!opened) {
-        const char *text = archive_error_string(u->archive);
+        char shown[SPEC_FILESET_SHOWN_BYTES];
+        show_error(u, shown);
         (void)snprintf(u->bundle.why, u->bundle.why_size,
-                       "not a whole tar, tar.gz or zip archive: %s", text != NULL ? text : "");
+                       "not a whole tar, tar.gz or zip archive: %s", shown);
         return SH_ERR_CORRUPT;
     }
     return SH_OK;
@@ -71,9 +79,10 @@ static void close_archive(struct unpack *u)
 
 static enum sh_err refuse_damage(struct unpack *u, struct sh_span path)
 {
-    const char *text = archive_error_string(u->archive);
-    char what[256];
-    (void)snprintf(what, sizeof what, "damaged: %s", text != NULL ? text : "no such archive");
+    char shown[SPEC_FILESET_SHOWN_BYTES];
+    char what[SPEC_FILESET_SHOWN_BYTES + 16];
+    show_error(u, shown);
+    (void)snprintf(what, sizeof what, "damaged: %s", shown);
     return spec_bundle_refuse(&u->bundle, SH_ERR_CORRUPT, path, what);
 }
 
@@ -151,6 +160,9 @@ static enum sh_err each_entry(struct unpack *u, visit visitor)
 
 static enum sh_err append(struct unpack *u, const struct entry *entry, size_t size)
 {
+    if (size == 0) {
+        return SH_OK; /* there may be no array yet */
+    }
     if (u->capacity - u->used < size) {
         size_t wanted = 2 * (u->capacity + size);
         uint8_t *data = realloc(u->data, wanted);

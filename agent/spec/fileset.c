@@ -42,6 +42,9 @@ const char *spec_fileset_path_wrong(struct sh_span path)
     if (path.size > SPEC_FILESET_PATH_MAX) {
         return "a path of more than 1023 bytes";
     }
+    if (path.size == 0) {
+        return name_wrong(path.at, 0);
+    }
     uint32_t depth = 0;
     for (size_t at = 0;;) {
         const uint8_t *slash = at < path.size ? memchr(path.at + at, '/', path.size - at) : NULL;
