@@ -8,7 +8,7 @@ packages="gcc cmake ninja-build pkg-config libzmq3-dev libczmq-dev libsodium-dev
 libopenblas-dev libmicrohttpd-dev libjansson-dev libyaml-dev libexpat1-dev libarchive-dev
 libcurl4-openssl-dev libjpeg-dev libpng-dev zlib1g-dev"
 if [ "${1:-}" = "--tests" ]; then
-    packages="$packages python3 clang-format curl procps iproute2 git"
+    packages="$packages python3 clang-format curl procps iproute2 git bubblewrap"
 fi
 
 missing=""
