@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
@@ -109,6 +110,24 @@ static enum sh_err write_order(struct ends *ends, const struct exec_order *order
     return err;
 }
 
+/* shoal-keeper beside this program where it is installed, for it starts faster; else this program,
+ * which can do the same. out has PATH_MAX bytes. */
+static const char *keeper_program(char *out)
+{
+    static const char self[] = "/proc/self/exe";
+    const ssize_t used = readlink(self, out, PATH_MAX - sizeof EXEC_KEEPER_NAME - 1);
+    if (used <= 0) {
+        return self;
+    }
+    out[used] = 0;
+    char *slash = strrchr(out, '/');
+    if (slash == NULL) {
+        return self;
+    }
+    memcpy(slash + 1, EXEC_KEEPER_NAME, sizeof EXEC_KEEPER_NAME);
+    return access(out, X_OK) == 0 ? out : self;
+}
+
 static enum sh_err give(posix_spawn_file_actions_t *actions, int fd, int as)
 {
     if (fd < 0) {
@@ -167,6 +186,7 @@ static enum sh_err spawn(struct exec_link *link, const char *program, const stru
 enum sh_err exec_link_open(struct exec_link *link, const char *keeper,
                            const struct exec_order *order, const char *options, size_t options_size)
 {
+    char program[PATH_MAX];
     struct ends ends = {-1, {-1, -1, -1, -1}, -1, -1, -1};
     *link = (struct exec_link){.control = -1, .pipes = {-1, -1, -1, -1}};
     SH_CHECK(order->wrapped == (options != NULL));
@@ -175,7 +195,7 @@ enum sh_err exec_link_open(struct exec_link *link, const char *keeper,
         err = write_order(&ends, order, options, options_size);
     }
     if (err == SH_OK) {
-        err = spawn(link, keeper != NULL ? keeper : "/proc/self/exe", &ends);
+        err = spawn(link, keeper != NULL ? keeper : keeper_program(program), &ends);
     }
     shut_ends(&ends);
     if (err != SH_OK) {

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * The keeper: the process between an agent and one command. It is a fresh image of the agent's own
- * program (a fork of the agent would pin a copy of its memory for hours), adopts orphans
- * (PR_SET_CHILD_SUBREAPER), passes on what the agent says, and ends when the command and all that
- * came of it have ended. ECHILD of wait is the proof of that. When the agent's end of the socket
- * closes, it kills everything.
+ * The keeper: the process between an agent and one command. It is a fresh image of
+ * shoal-keeper or of the agent's own program (a fork of the agent would pin a copy of its memory
+ * for hours), adopts orphans (PR_SET_CHILD_SUBREAPER), passes on what the agent says, and ends when
+ * the command and all that came of it have ended. ECHILD of wait is the proof of that. When the
+ * agent's end of the socket closes, it kills everything.
  *
  * The rest of this header is between keeper.c and command.c. */
 #ifndef EXEC_KEEPER_H

@@ -95,7 +95,7 @@ struct exec_spec {
     const struct exec_sandbox *sandbox; /* NULL: level none */
     const struct exec_cgroup *cgroup;   /* NULL: no cgroup */
     const char *keeper; /* a program whose main() calls exec_keeper_main when exec_keeper_called
-                         * says so; NULL: /proc/self/exe */
+                         * says so; NULL: shoal-keeper beside this program, else this program */
     uint32_t uid, gid;  /* whom to become (needs root); 0: stay who we are */
     int nice;           /* added to the niceness, 0 to 19 */
 };

@@ -9,6 +9,7 @@
 
 #define EAGER_US   (EXEC_SAMPLE_US / 10u)
 #define COST_TIMES 25u /* a look of 4 ms is followed by at least 100 ms without one */
+#define REST_TIMES 10u /* but by no more than ten times the usual: meanwhile nobody looks */
 #define GROWTH     16u /* processes more than at the look before: perhaps a bomb */
 
 void exec_watch_start(struct exec_watch *watch, const struct exec_limits *limits, const char *dir,
@@ -32,11 +33,13 @@ uint64_t exec_watch_next(const struct exec_watch *watch)
 static uint64_t pause_after(uint64_t began_us, uint64_t usual_us)
 {
     const uint64_t now_us = sh_now_us();
-    const uint64_t rest = (now_us - began_us) * COST_TIMES;
+    const uint64_t most = usual_us * REST_TIMES;
+    uint64_t rest = (now_us - began_us) * COST_TIMES;
+    rest = rest < most ? rest : most;
     return now_us + (rest > usual_us ? rest : usual_us);
 }
 
-static enum exec_cause look_at_tree(struct exec_watch *watch, char *text)
+static enum exec_cause look_at_tree(struct exec_watch *watch, uint64_t *usual_us, char *text)
 {
     const struct exec_limits *limits = watch->limits;
     if (exec_tree_read(&watch->tree, watch->root) != SH_OK) {
@@ -49,8 +52,7 @@ static enum exec_cause look_at_tree(struct exec_watch *watch, char *text)
     const bool near = (limits->memory_bytes > 0 && rss > limits->memory_bytes / 2) ||
                       (limits->tasks > 0 && tasks > most / 2);
     watch->tasks_before = tasks;
-    watch->tree_at_us =
-        near || growing ? EAGER_US : EXEC_SAMPLE_US; /* from now on: see the caller */
+    *usual_us = near || growing ? EAGER_US : EXEC_SAMPLE_US;
     watch->peak_bytes = rss > watch->peak_bytes ? rss : watch->peak_bytes;
     if (limits->tasks > 0 && tasks > most) {
         (void)snprintf(text, EXEC_TEXT_BYTES,
@@ -72,7 +74,7 @@ static enum exec_cause look_at_tree(struct exec_watch *watch, char *text)
     return EXEC_OOM;
 }
 
-static enum exec_cause look_at_disk(const struct exec_watch *watch, char *text)
+static enum exec_cause look_at_disk(const struct exec_watch *watch, uint64_t *usual_us, char *text)
 {
     const struct exec_limits *limits = watch->limits;
     const uint64_t free_bytes = exec_usage_free(watch->dir);
@@ -86,6 +88,7 @@ static enum exec_cause look_at_disk(const struct exec_watch *watch, char *text)
     if (limits->disk_bytes == 0 || exec_usage_of(watch->dir, &usage) != SH_OK) {
         return EXEC_OK;
     }
+    *usual_us = usage.bytes > limits->disk_bytes / 2 ? EAGER_US : EXEC_SAMPLE_US;
     if (usage.cut) {
         (void)snprintf(text, EXEC_TEXT_BYTES,
                        "more than %" PRIu64 " files in the working directory, or too deep ones",
@@ -104,16 +107,17 @@ static enum exec_cause look_at_disk(const struct exec_watch *watch, char *text)
 enum exec_cause exec_watch_look(struct exec_watch *watch, uint64_t now_us, char *text)
 {
     enum exec_cause cause = EXEC_OK;
+    uint64_t usual_us = EXEC_SAMPLE_US;
     if (now_us >= watch->tree_at_us) {
         const uint64_t began_us = sh_now_us();
-        watch->tree_at_us = EXEC_SAMPLE_US;
-        cause = look_at_tree(watch, text);
-        watch->tree_at_us = pause_after(began_us, watch->tree_at_us);
+        cause = look_at_tree(watch, &usual_us, text);
+        watch->tree_at_us = pause_after(began_us, usual_us);
     }
+    usual_us = EXEC_SAMPLE_US;
     if (cause == EXEC_OK && now_us >= watch->disk_at_us) {
         const uint64_t began_us = sh_now_us();
-        cause = look_at_disk(watch, text);
-        watch->disk_at_us = pause_after(began_us, EXEC_SAMPLE_US);
+        cause = look_at_disk(watch, &usual_us, text);
+        watch->disk_at_us = pause_after(began_us, usual_us);
     }
     return cause;
 }

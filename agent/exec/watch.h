@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Limits that no kernel keeps for a whole command: looked at about once a second, ten times as
- * often from half of a limit on, and never for more than a few hundredths of the time. */
+ * often from half of a limit on. A look that takes long is followed by a longer pause, at most ten
+ * times the usual one. */
 #ifndef EXEC_WATCH_H
 #define EXEC_WATCH_H
 

@@ -22,6 +22,7 @@ ALLOWED = {
     "store": CORES | {"host", "store"},
     "kernels": {"kernels"},
     "agent": {"*"},
+    "agent/exec": {"base", "host"},
     "sim": {"*"},
     "tests": {"*"},
 }
