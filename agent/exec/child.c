@@ -2,6 +2,7 @@
 #include "exec/child.h"
 
 #include "exec/confine.h"
+#include "exec/tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -48,15 +49,28 @@ static bool limit(__rlimit_resource_t what, uint64_t most)
     return setrlimit(what, &wanted) == 0;
 }
 
+/* The kernel counts by user, over everything that a user runs. Exact is it only for a user of this
+ * command's own; for one that others use too it is a bound that a bomb meets before the machine
+ * does, so that those who hunt it down win. It does not bind root. */
+static bool limit_tasks(const struct exec_order *order)
+{
+    if (order->tasks == 0) {
+        return true;
+    }
+    if (order->uid != 0) {
+        return limit(RLIMIT_NPROC, order->tasks);
+    }
+    const uint64_t now = exec_tree_of_user(geteuid());
+    return now == 0 || limit(RLIMIT_NPROC, now + order->tasks + EXEC_TASKS_SLACK);
+}
+
 static bool set_limits(const struct exec_order *order)
 {
     /* RLIMIT_AS is left alone: CUDA, the JVM and Go reserve address space that they never use. */
     return limit(RLIMIT_CORE, 0) &&
            limit(RLIMIT_NOFILE, order->open_files != 0 ? order->open_files : OPEN_FILES) &&
            (order->data_bytes == 0 || limit(RLIMIT_DATA, order->data_bytes)) &&
-           (order->file_bytes == 0 || limit(RLIMIT_FSIZE, order->file_bytes)) &&
-           /* Counted by user, over all its processes: of use where the user is this job's own. */
-           (order->tasks == 0 || order->uid == 0 || limit(RLIMIT_NPROC, order->tasks));
+           (order->file_bytes == 0 || limit(RLIMIT_FSIZE, order->file_bytes)) && limit_tasks(order);
 }
 
 static bool become(const struct exec_order *order)

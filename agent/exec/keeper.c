@@ -5,7 +5,9 @@
  *
  * While SWEEPING everything that can be found is killed again and again, because what was being
  * forked during a reading of /proc is missed by it; children of the dead become children of the
- * keeper, so each pass finds what the one before could not see. */
+ * keeper, so each pass finds what the one before could not see. Where that is not
+ * enough everything is stopped first, as often as there is somebody who moves: who is killed makes
+ * room for the fork of another, who stands still does not. */
 #include "exec/keeper.h"
 
 #include "base/host/host.h"
@@ -27,6 +29,7 @@
 #include <unistd.h>
 
 #define SWEEP_MIN_MS 5
+#define HALTS_MAX    100 /* readings in a row: a bound, not an expectation */
 #define SWEEP_MAX_MS 500 /* who is left by then waits for a device, and no signal reaches it */
 
 struct keeper {
@@ -69,10 +72,37 @@ static void signal_all(struct keeper *k, int number)
     }
 }
 
+/* Whether somebody moves, or did when it was looked. */
+static bool anyone_moves(const struct exec_tree *tree)
+{
+    for (size_t i = 0; i < tree->count; i++) {
+        if (strchr("TtZXD", tree->at[i].state) == NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void halt(struct keeper *k)
+{
+    for (int i = 0; i < HALTS_MAX; i++) {
+        signal_all(k, SIGSTOP);
+        if (!anyone_moves(&k->tree)) {
+            return;
+        }
+    }
+}
+
+/* The first pass kills the group at once, and with the first process of a namespace all others.
+ * Only where somebody is still about afterwards it takes stopping. */
 static void sweep(struct keeper *k)
 {
     k->sweeping = true;
     signal_all(k, SIGKILL);
+    if (exec_tree_read(&k->tree, getpid()) == SH_OK && anyone_moves(&k->tree)) {
+        halt(k);
+        signal_all(k, SIGKILL);
+    }
 }
 
 /* bwrap and the first process of its namespace would take the command with them without grace. */
@@ -116,7 +146,7 @@ static void obey(struct keeper *k)
         sweep(k);
         break;
     case EXEC_OP_HALT:
-        signal_all(k, SIGSTOP);
+        halt(k);
         break;
     case EXEC_OP_CONT:
         signal_all(k, SIGCONT);

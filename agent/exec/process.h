@@ -26,6 +26,7 @@
 #define EXEC_COMMANDS_MAX    256u      /* of one run */
 #define EXEC_ARGUMENTS_MAX   1024u     /* of one command */
 #define EXEC_ORDER_BYTES_MAX 1048576u  /* arguments, environment and paths of one command */
+#define EXEC_TASKS_SLACK     1024u     /* more than `tasks` that a user may get meanwhile */
 #define EXEC_TEXT_BYTES      512u      /* a sentence for people */
 #define EXEC_ABORT_GRACE_US  1000000u  /* between SIGTERM and SIGKILL for ABORTED */
 #define EXEC_KILL_US         10000000u /* what SIGKILL did not end by then is reported and left */

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { UNKNOWN, INSIDE, OUTSIDE, CLIMBED };
@@ -188,6 +189,27 @@ uint32_t exec_tree_threads(const struct exec_tree *tree)
         sum += tree->at[i].threads;
     }
     return sum < UINT32_MAX ? (uint32_t)sum : UINT32_MAX;
+}
+
+uint32_t exec_tree_of_user(uid_t user)
+{
+    uint32_t sum = 0;
+    DIR *proc = opendir("/proc");
+    const struct dirent *entry;
+    while (proc != NULL && (entry = readdir(proc)) != NULL) {
+        char text[STAT_BYTES];
+        struct stat about;
+        struct exec_task task = {0};
+        if (strtol(entry->d_name, NULL, 10) > 0 &&
+            fstatat(dirfd(proc), entry->d_name, &about, 0) == 0 && about.st_uid == user &&
+            read_proc(entry->d_name, "stat", text, sizeof text) > 0 && parse_stat(text, &task)) {
+            sum += task.threads;
+        }
+    }
+    if (proc != NULL) {
+        (void)closedir(proc);
+    }
+    return sum;
 }
 
 void exec_tree_close(struct exec_tree *tree)

@@ -38,6 +38,8 @@ uint64_t exec_tree_rss(const struct exec_tree *tree);
  * Milliseconds for each of them. */
 uint64_t exec_tree_pss(const struct exec_tree *tree);
 uint32_t exec_tree_threads(const struct exec_tree *tree);
+/* Processes and threads of a user on this machine; 0 where /proc cannot be read. */
+uint32_t exec_tree_of_user(uid_t user);
 void exec_tree_close(struct exec_tree *tree);
 
 #endif

@@ -6,6 +6,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <time.h>
 
 #define EAGER_US   (EXEC_SAMPLE_US / 10u)
 #define COST_TIMES 25u /* a look of 4 ms is followed by at least 100 ms without one */
@@ -30,13 +31,21 @@ uint64_t exec_watch_next(const struct exec_watch *watch)
     return watch->tree_at_us < watch->disk_at_us ? watch->tree_at_us : watch->disk_at_us;
 }
 
-static uint64_t pause_after(uint64_t began_us, uint64_t usual_us)
+/* By this thread's own time: on a machine that a bomb keeps busy a look takes long, and is cheap.
+ */
+static uint64_t spent_us(void)
 {
-    const uint64_t now_us = sh_now_us();
+    struct timespec now;
+    SH_CHECK(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) == 0);
+    return (uint64_t)now.tv_sec * 1000000u + (uint64_t)now.tv_nsec / 1000u;
+}
+
+static uint64_t pause_after(uint64_t before_us, uint64_t usual_us)
+{
     const uint64_t most = usual_us * REST_TIMES;
-    uint64_t rest = (now_us - began_us) * COST_TIMES;
+    uint64_t rest = (spent_us() - before_us) * COST_TIMES;
     rest = rest < most ? rest : most;
-    return now_us + (rest > usual_us ? rest : usual_us);
+    return sh_now_us() + (rest > usual_us ? rest : usual_us);
 }
 
 static enum exec_cause look_at_tree(struct exec_watch *watch, uint64_t *usual_us, char *text)
@@ -109,15 +118,15 @@ enum exec_cause exec_watch_look(struct exec_watch *watch, uint64_t now_us, char 
     enum exec_cause cause = EXEC_OK;
     uint64_t usual_us = EXEC_SAMPLE_US;
     if (now_us >= watch->tree_at_us) {
-        const uint64_t began_us = sh_now_us();
+        const uint64_t before_us = spent_us();
         cause = look_at_tree(watch, &usual_us, text);
-        watch->tree_at_us = pause_after(began_us, usual_us);
+        watch->tree_at_us = pause_after(before_us, usual_us);
     }
     usual_us = EXEC_SAMPLE_US;
     if (cause == EXEC_OK && now_us >= watch->disk_at_us) {
-        const uint64_t began_us = sh_now_us();
+        const uint64_t before_us = spent_us();
         cause = look_at_disk(watch, &usual_us, text);
-        watch->disk_at_us = pause_after(began_us, usual_us);
+        watch->disk_at_us = pause_after(before_us, usual_us);
     }
     return cause;
 }

@@ -61,6 +61,8 @@ class Includes(unittest.TestCase):
 
     def test_foreign_headers_have_one_home(self):
         self.assertTrue(list(includes.judge("agent/loop.c", "#include <zmq.h>\n")))
+        self.assertTrue(list(includes.judge("agent/exec/process.c", '#include "jobs/jobs.h"\n')))
+        self.assertEqual(list(includes.judge("agent/exec/process.c", '#include "exec/tree.h"\n')), [])
         self.assertEqual(list(includes.judge("mesh/link/link.c", "#include <zmq.h>\n")), [])
 
 

@@ -187,8 +187,12 @@ def harm(bar, level, gives, other_dir, other_pid, port, address):
     # As a user of its own the kernel refuses the 201st: it may also just run into its time limit.
     bar.expect("forks", level, ["/bin/sh", "-c", FORKS], ("tasks", "timeout", "exit", "ok"),
                run=3000, **small)
-    bar.expect("forks-away", level, ["python3", "-c", FORKS_AWAY], ("tasks", "timeout"), run=3000,
-               tasks=200, memory=4096 * MIB)
+    # Elsewhere it is bounded by the kernel, but hunting it down can take longer than EXEC_KILL_US.
+    if bar.as_root or level == "strict":
+        bar.expect("forks-away", level, ["python3", "-c", FORKS_AWAY], ("tasks", "timeout"),
+                   run=3000, tasks=200, memory=4096 * MIB)
+    else:
+        print(f"  {level:7} forks-away   not claimed without root, and not counted", flush=True)
     bar.expect("memory", level, ["python3", "-c", MEMORY], ("oom",), memory=256 * MIB, data=512 * MIB)
     bar.expect("disk", level, ["/bin/sh", "-c", DISK], ("disk",), disk=256 * MIB)
     bar.expect("one-file", level, ["/bin/sh", "-c", ONE_FILE], ("disk",), file=64 * MIB)
