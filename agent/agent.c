@@ -11,6 +11,7 @@
 #include "parts.h"
 #include "planner.h"
 #include "records.h"
+#include "script/unit.h"
 #include "stores.h"
 #include "train/train.h"
 
@@ -401,8 +402,16 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
     err = err != SH_OK ? err : planner_open(&s->planner, s);
     char cache[DIR_PATH_MAX + 1];
     dir_entry(s->dir, "cache", cache);
+    char work[DIR_PATH_MAX + 1];
+    dir_entry(s->dir, "work", work);
+    struct scripts_config scripts = {.s = s, .allowed = s->options->allow_commands, .work = work};
+    err = err != SH_OK ? err : scripts_open(&s->scripts, &scripts);
     struct train_config train = {.s = s, .bulk = s->bulk, .threads = s->self.cpus, .cache = cache};
-    err = err != SH_OK ? err : train_open(&s->train, &train);
+    if (err == SH_OK) {
+        calls_on(s->calls, SERVICE_CALL_SCRIPT, scripts_answer, s->scripts);
+        train.exec = scripts_runner(s->scripts);
+        err = train_open(&s->train, &train);
+    }
     s->applied_index = s->applied.index;
     s->life = sh_random_u64();
     apply.proposals = s->proposals;
@@ -601,6 +610,7 @@ static void close_all(struct service *s)
     loop_close(s->loop);
     apply_close(s->apply);
     train_close(s->train);
+    scripts_close(s->scripts);
     planner_close(s->planner);
     bulk_close(s->bulk);
     disk_close(s->disk);

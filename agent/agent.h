@@ -37,6 +37,7 @@ struct agent_options {
     char zone[WIRE_ZONE_MAX + 1];            /* --zone; empty: this machine is one of its own */
     uint32_t voters;                         /* --voters; 1, 3, 5 or 7 */
     uint32_t log_entries;                    /* --log-entries */
+    bool allow_commands;                     /* --allow-commands */
 };
 
 struct service;

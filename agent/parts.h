@@ -29,6 +29,7 @@ struct bulk;
 struct loop;
 struct planner;
 struct records;
+struct scripts;
 struct train;
 
 struct service {
@@ -58,6 +59,7 @@ struct service {
     struct loop *loop;           /* posted to by any thread */
     struct bulk *bulk;           /* posted to by any thread */
     struct planner *planner;     /* woken by any thread */
+    struct scripts *scripts;
     struct train *train;
     struct api *api;
 

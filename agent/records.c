@@ -1,67 +1,42 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "records.h"
+#include "records_parts.h"
 
 #include "journal.h"
-#include "parts.h"
-#include "queue.h"
 
 #include "base/host/host.h"
 #include "base/rng.h"
 
-#include <pthread.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum records_op { OP_PUT = 1, OP_GET = 2, OP_NEWEST = 3 };
-enum {
-    REQUEST_BYTES = 262144,
-    LINE_BUFFER = 1 << 20,
-    QUESTION_BYTES = 32 + SERVICE_NEWEST_MAX * (SH_NAME_MAX + 4)
-};
+enum { REQUEST_BYTES = 262144 };
 
 #define WAIT_US UINT64_C(60000000) /* for a row; queue_stop ends it earlier */
 
-struct row { /* a point, or a line when name is empty */
-    uint64_t job;
-    uint64_t step; /* of a point; sequence of a line */
-    uint64_t wall_us;
-    double value;
-    char name[SH_NAME_MAX + 1];
-    char text[sizeof((struct service_log_line *)0)->text];
-};
+/* ---- rows on the wire: job, step, wall, value, name, line ---- */
 
-struct records {
-    struct service *s;
-    struct queue *queue; /* of struct row */
-    pthread_t thread;
-    bool running;
-    atomic_bool warned;   /* that the store refuses writes: one line is enough */
-    pthread_mutex_t lock; /* sequence */
-    uint64_t sequence;
-};
-
-/* ---- rows on the wire: kind u8, job, step, wall, value, name, text ---- */
-
-static void put_row(struct sh_writer *w, const struct row *row)
+void records_row_put(struct sh_writer *w, const struct records_row *row)
 {
     sh_put_u64(w, row->job);
     sh_put_u64(w, row->step);
     sh_put_u64(w, row->wall_us);
     sh_put_f64(w, row->value);
     sh_put_str(w, row->name);
-    sh_put_str(w, row->text);
+    sh_put_u16(w, row->size);
+    sh_put_bytes(w, row->line, row->size);
 }
 
-static void get_row(struct sh_reader *r, struct row *row)
+void records_row_get(struct sh_reader *r, struct records_row *row)
 {
     row->job = sh_get_u64(r);
     row->step = sh_get_u64(r);
     row->wall_us = sh_get_u64(r);
     row->value = sh_get_f64(r);
     sh_get_str(r, row->name, sizeof row->name);
-    sh_get_str(r, row->text, sizeof row->text);
+    row->size = sh_get_u16(r);
+    r->bad = r->bad || row->size > sizeof row->line;
+    sh_get_bytes(r, row->line, r->bad ? 0 : row->size);
 }
 
 static void put_point(struct sh_writer *w, const struct service_point *p)
@@ -80,7 +55,7 @@ static struct service_point get_point(struct sh_reader *r)
     return p;
 }
 
-static void store_row(struct records *r, struct kv_batch *batch, const struct row *row)
+void records_row_store(struct records *r, struct kv_batch *batch, const struct records_row *row)
 {
     if (row->name[0] != '\0') {
         struct series_point point = {
@@ -91,15 +66,14 @@ static void store_row(struct records *r, struct kv_batch *batch, const struct ro
         struct series_row line = {
             .seq = row->step,
             .wall_us = row->wall_us,
-            .text = {.at = (const uint8_t *)row->text, .size = strlen(row->text)}};
+            .text = {.at = row->line, .size = row->size}};
         series_put_line(&r->s->series, batch, &stream, &line);
     }
 }
 
 /* ---- writing ---- */
 
-/* Takes the batch: what it holds is written here. */
-static void keep(struct records *r, struct kv_batch *batch)
+void records_keep(struct records *r, struct kv_batch *batch)
 {
     enum sh_err err = kv_write(r->s->bulk_kv, batch, false);
     kv_batch_fini(batch);
@@ -108,16 +82,15 @@ static void keep(struct records *r, struct kv_batch *batch)
     }
 }
 
-/* For the other agents, after it is kept here. */
-static void offer(struct records *r, const struct row *row)
+void records_offer(struct records *r, const struct records_row *row)
 {
     /* FULL: this row stays on this agent only, as the header says. */
     SH_MAY_FAIL(queue_push(r->queue, row));
 }
 
-static struct row point_row(uint64_t job, const struct service_measure *m)
+static struct records_row point_row(uint64_t job, const struct service_measure *m)
 {
-    struct row row = {
+    struct records_row row = {
         .job = job, .step = m->point.step, .wall_us = m->point.wall_us, .value = m->point.value};
     (void)snprintf(row.name, sizeof row.name, "%s", m->name);
     return row;
@@ -129,37 +102,14 @@ void records_points(struct records *r, uint64_t job, const struct service_measur
     struct kv_batch batch;
     kv_batch_init(&batch);
     for (size_t i = 0; i < count; i++) {
-        struct row row = point_row(job, &measures[i]);
-        store_row(r, &batch, &row);
+        struct records_row row = point_row(job, &measures[i]);
+        records_row_store(r, &batch, &row);
     }
-    keep(r, &batch);
+    records_keep(r, &batch);
     for (size_t i = 0; i < count; i++) {
-        struct row row = point_row(job, &measures[i]);
-        offer(r, &row);
+        struct records_row row = point_row(job, &measures[i]);
+        records_offer(r, &row);
     }
-}
-
-/* Grows with the wall clock so that lines of several agents merge in time order; the low bits tell
- * the writers apart. */
-static uint64_t next_sequence(struct records *r)
-{
-    uint64_t now = sh_wall_us();
-    SH_CHECK(pthread_mutex_lock(&r->lock) == 0);
-    r->sequence = now > r->sequence ? now : r->sequence + 1;
-    uint64_t sequence = r->sequence;
-    SH_CHECK(pthread_mutex_unlock(&r->lock) == 0);
-    return sequence * 64 + r->s->trust.node[0] % 64;
-}
-
-void records_line(struct records *r, uint64_t job, const char *text)
-{
-    struct row row = {.job = job, .step = next_sequence(r), .wall_us = sh_wall_us()};
-    struct kv_batch batch;
-    (void)snprintf(row.text, sizeof row.text, "%s", text);
-    kv_batch_init(&batch);
-    store_row(r, &batch, &row);
-    keep(r, &batch);
-    offer(r, &row);
 }
 
 /* ---- copies ---- */
@@ -193,62 +143,80 @@ static size_t choose(struct records *r, uint64_t job, struct choice out[static R
     return chosen;
 }
 
-/* Sends rows of one job; what does not arrive stays on this agent. */
-static void copy_rows(struct records *r, const struct row *rows, uint32_t count)
+/* Rows of one job that wait for their copies. */
+struct parcel {
+    uint64_t job;
+    uint32_t count;
+    struct sh_writer w; /* over bytes: op, count, rows */
+    uint8_t bytes[REQUEST_BYTES];
+};
+
+static void parcel_begin(struct parcel *p, uint64_t job)
+{
+    p->job = job;
+    p->count = 0;
+    p->w = sh_writer_over(p->bytes, sizeof p->bytes);
+    sh_put_u8(&p->w, RECORDS_PUT);
+    sh_put_u32(&p->w, 0);
+}
+
+static bool parcel_full(const struct parcel *p)
+{
+    return sizeof p->bytes - p->w.used < RECORDS_ROW_BYTES;
+}
+
+static void parcel_add(struct parcel *p, const struct records_row *row)
+{
+    records_row_put(&p->w, row);
+    p->count++;
+    SH_CHECK(!p->w.full);
+}
+
+/* What does not arrive stays on this agent. */
+static void parcel_send(struct records *r, struct parcel *p)
 {
     struct choice to[RECORDS_COPIES];
-    size_t targets = choose(r, rows[0].job, to);
-    uint8_t *request = malloc(REQUEST_BYTES);
-    if (request == NULL || targets == 0) {
-        free(request);
-        return;
-    }
-    struct sh_writer w = sh_writer_over(request, REQUEST_BYTES);
-    sh_put_u8(&w, OP_PUT);
-    sh_put_u32(&w, count);
-    for (uint32_t i = 0; i < count; i++) {
-        put_row(&w, &rows[i]);
-    }
-    SH_CHECK(!w.full);
+    size_t targets = choose(r, p->job, to);
+    struct sh_writer head = sh_writer_over(p->bytes, 5);
+    sh_put_u8(&head, RECORDS_PUT);
+    sh_put_u32(&head, p->count);
     for (size_t i = 0; i < targets; i++) {
         size_t size = 0;
         uint8_t none[1];
-        SH_MAY_FAIL(calls_ask(r->s->calls, CALLS_CONTROL, to[i].node, SERVICE_CALL_SERIES, request,
-                              w.used, none, sizeof none, &size, RECORDS_ASK_US));
+        SH_MAY_FAIL(calls_ask(r->s->calls, CALLS_CONTROL, to[i].node, SERVICE_CALL_SERIES, p->bytes,
+                              p->w.used, none, sizeof none, &size, RECORDS_ASK_US));
     }
-    free(request);
 }
 
 static void *run(void *arg)
 {
-    enum { BATCH = 512 }; /* rows of at most 400 bytes: one request holds them */
     struct records *r = arg;
-    struct row *rows = calloc(BATCH, sizeof *rows);
-    SH_CHECK(rows != NULL);
-    struct row next;
+    struct parcel *p = calloc(1, sizeof *p);
+    SH_CHECK(p != NULL);
+    struct records_row next;
     bool have = false;
     sh_thread_name("records");
     while (!calls_stopped(r->s->calls)) {
         if (!have && !queue_wait(r->queue, &next, WAIT_US)) {
             continue;
         }
-        uint32_t count = 0;
-        rows[count++] = next;
+        parcel_begin(p, next.job);
+        parcel_add(p, &next);
         have = false;
         uint64_t until = sh_now_us() + RECORDS_FLUSH_US;
-        while (count < BATCH && !have) {
+        while (!parcel_full(p) && !have) {
             uint64_t now = sh_now_us();
             if (now >= until || !queue_wait(r->queue, &next, until - now)) {
                 break;
             }
-            have = next.job != rows[0].job;
+            have = next.job != p->job;
             if (!have) {
-                rows[count++] = next;
+                parcel_add(p, &next);
             }
         }
-        copy_rows(r, rows, count);
+        parcel_send(r, p);
     }
-    free(rows);
+    free(p);
     return NULL;
 }
 
@@ -260,10 +228,10 @@ static enum sh_err answer_put(struct records *r, struct sh_reader *request)
     struct kv_batch batch;
     kv_batch_init(&batch);
     for (uint32_t i = 0; i < count && !request->bad; i++) {
-        struct row row;
-        get_row(request, &row);
+        struct records_row row;
+        records_row_get(request, &row);
         if (!request->bad) {
-            store_row(r, &batch, &row);
+            records_row_store(r, &batch, &row);
         }
     }
     enum sh_err err = request->bad ? SH_ERR_CORRUPT : kv_write(r->s->bulk_kv, &batch, false);
@@ -284,27 +252,6 @@ static enum sh_err local_points(struct records *r, uint64_t job, const char *nam
             .step = points[i].step, .wall_us = points[i].wall_us, .value = points[i].value};
     }
     free(points);
-    return err;
-}
-
-static enum sh_err local_lines(struct records *r, uint64_t job, uint64_t from,
-                               struct service_log_line *out, uint32_t capacity, uint32_t *count)
-{
-    struct series_stream stream = {.job = job};
-    struct series_row *rows = calloc(capacity, sizeof *rows);
-    uint8_t *buffer = malloc(LINE_BUFFER);
-    enum sh_err err = rows == NULL || buffer == NULL ? SH_ERR_NO_MEMORY : SH_OK;
-    if (err == SH_OK) {
-        err =
-            series_lines(&r->s->series, &stream, from, rows, capacity, buffer, LINE_BUFFER, count);
-    }
-    for (uint32_t i = 0; err == SH_OK && i < *count; i++) {
-        out[i] = (struct service_log_line){.sequence = rows[i].seq, .wall_us = rows[i].wall_us};
-        (void)snprintf(out[i].text, sizeof out[i].text, "%.*s", (int)rows[i].text.size,
-                       (const char *)rows[i].text.at);
-    }
-    free(buffer);
-    free(rows);
     return err;
 }
 
@@ -357,25 +304,21 @@ static enum sh_err answer_newest(struct records *r, struct sh_reader *request,
     return request->bad ? SH_ERR_CORRUPT : reply->full ? SH_ERR_LIMIT : SH_OK;
 }
 
-static enum sh_err answer_lines(struct records *r, struct sh_reader *request,
+static enum sh_err answer_names(struct records *r, struct sh_reader *request,
                                 struct sh_writer *reply)
 {
     uint64_t job = sh_get_u64(request);
-    uint64_t from = sh_get_u64(request);
-    uint32_t max = RECORDS_LINES_MAX;
-    struct service_log_line *lines = calloc(max, sizeof *lines);
+    struct series_name *names = calloc(RECORDS_NAMES_MAX, sizeof *names);
     uint32_t count = 0;
-    enum sh_err err = lines == NULL ? SH_ERR_NO_MEMORY : request->bad ? SH_ERR_CORRUPT : SH_OK;
+    enum sh_err err = names == NULL ? SH_ERR_NO_MEMORY : request->bad ? SH_ERR_CORRUPT : SH_OK;
     if (err == SH_OK) {
-        err = local_lines(r, job, from, lines, max, &count);
+        err = series_names(&r->s->series, job, names, RECORDS_NAMES_MAX, &count);
     }
     sh_put_u32(reply, count);
     for (uint32_t i = 0; i < count; i++) {
-        sh_put_u64(reply, lines[i].sequence);
-        sh_put_u64(reply, lines[i].wall_us);
-        sh_put_str(reply, lines[i].text);
+        sh_put_str(reply, names[i].text);
     }
-    free(lines);
+    free(names);
     return err == SH_OK && reply->full ? SH_ERR_LIMIT : err;
 }
 
@@ -385,20 +328,11 @@ static enum sh_err answer_series(void *ctx, struct sh_span bytes, uint8_t *reply
     struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
     struct sh_writer w = sh_writer_over(reply, capacity);
     uint8_t op = sh_get_u8(&r);
-    enum sh_err err = op == OP_PUT      ? answer_put(ctx, &r)
-                      : op == OP_GET    ? answer_points(ctx, &r, &w)
-                      : op == OP_NEWEST ? answer_newest(ctx, &r, &w)
+    enum sh_err err = op == RECORDS_PUT      ? answer_put(ctx, &r)
+                      : op == RECORDS_GET    ? answer_points(ctx, &r, &w)
+                      : op == RECORDS_NEWEST ? answer_newest(ctx, &r, &w)
+                      : op == RECORDS_NAMES  ? answer_names(ctx, &r, &w)
                                         : SH_ERR_INVALID;
-    *reply_size = w.used;
-    return err;
-}
-
-static enum sh_err answer_logs(void *ctx, struct sh_span bytes, uint8_t *reply, size_t capacity,
-                               size_t *reply_size)
-{
-    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
-    struct sh_writer w = sh_writer_over(reply, capacity);
-    enum sh_err err = sh_get_u8(&r) == OP_GET ? answer_lines(ctx, &r, &w) : SH_ERR_INVALID;
     *reply_size = w.used;
     return err;
 }
@@ -434,41 +368,7 @@ static void merge_point(struct service_point *out, size_t capacity, size_t *coun
     *count = *count < capacity ? *count + 1 : capacity;
 }
 
-static void merge_line(struct service_log_line *out, size_t capacity, size_t *count,
-                       const struct service_log_line *p)
-{
-    size_t low = 0;
-    size_t high = *count;
-    while (low < high) {
-        size_t middle = (low + high) / 2;
-        if (out[middle].sequence < p->sequence) {
-            low = middle + 1;
-        } else {
-            high = middle;
-        }
-    }
-    if (low >= capacity || (low < *count && out[low].sequence == p->sequence)) {
-        return;
-    }
-    size_t moved = (*count < capacity ? *count : capacity - 1) - low;
-    memmove(&out[low + 1], &out[low], moved * sizeof *out);
-    out[low] = *p;
-    *count = *count < capacity ? *count + 1 : capacity;
-}
-
-/* Asks one agent; what it has is merged into out by take. */
-struct question {
-    enum service_call_kind kind;
-    uint8_t bytes[QUESTION_BYTES];
-    size_t size;
-    void (*take)(struct question *q, struct sh_reader *reply);
-    uint64_t from; /* what lies before is not taken */
-    void *out;
-    size_t capacity;
-    size_t count;
-};
-
-static void take_points(struct question *q, struct sh_reader *reply)
+static void take_points(struct records_question *q, struct sh_reader *reply)
 {
     uint32_t count = sh_get_u32(reply);
     for (uint32_t i = 0; i < count && !reply->bad; i++) {
@@ -479,7 +379,7 @@ static void take_points(struct question *q, struct sh_reader *reply)
     }
 }
 
-static void take_newest(struct question *q, struct sh_reader *reply)
+static void take_newest(struct records_question *q, struct sh_reader *reply)
 {
     struct service_newest *out = q->out;
     for (size_t i = 0; i < q->capacity; i++) {
@@ -499,23 +399,27 @@ static void take_newest(struct question *q, struct sh_reader *reply)
     }
 }
 
-static void take_lines(struct question *q, struct sh_reader *reply)
+static void take_names(struct records_question *q, struct sh_reader *reply)
 {
+    struct service_series_name *out = q->out;
     uint32_t count = sh_get_u32(reply);
     for (uint32_t i = 0; i < count && !reply->bad; i++) {
-        struct service_log_line line;
-        line.sequence = sh_get_u64(reply);
-        line.wall_us = sh_get_u64(reply);
-        sh_get_str(reply, line.text, sizeof line.text);
-        if (!reply->bad && line.sequence >= q->from) {
-            merge_line(q->out, q->capacity, &q->count, &line);
+        struct service_series_name name;
+        sh_get_str(reply, name.text, sizeof name.text);
+        size_t at = 0;
+        while (at < q->count && strcmp(out[at].text, name.text) < 0) {
+            at++;
+        }
+        bool known = at < q->count && strcmp(out[at].text, name.text) == 0;
+        if (!reply->bad && !known && q->count < q->capacity) {
+            memmove(&out[at + 1], &out[at], (q->count - at) * sizeof *out);
+            out[at] = name;
+            q->count++;
         }
     }
 }
 
-/* Everybody live, this agent first; whoever does not answer takes no more than an equal part of the
- * time left. OK when anybody answered, else what this agent's own store said. */
-static enum sh_err ask_all(struct records *r, struct question *q, uint64_t deadline)
+enum sh_err records_ask_all(struct records *r, struct records_question *q, uint64_t deadline)
 {
     uint8_t nodes[WIRE_MEMBERS_MAX + 1][SH_NODE_ID_BYTES];
     memcpy(nodes[0], r->s->trust.node, SH_NODE_ID_BYTES);
@@ -553,13 +457,13 @@ enum sh_err records_read_points(struct records *r, uint64_t job, const char *nam
     while (more && *count < capacity) {
         size_t room = capacity - *count;
         size_t page = room < RECORDS_PAGE_MAX ? room : RECORDS_PAGE_MAX;
-        struct question q = {.kind = SERVICE_CALL_SERIES,
+        struct records_question q = {.kind = SERVICE_CALL_SERIES,
                              .take = take_points,
                              .from = from,
                              .out = out + *count,
                              .capacity = page};
         struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
-        sh_put_u8(&w, OP_GET);
+        sh_put_u8(&w, RECORDS_GET);
         sh_put_u64(&w, job);
         sh_put_u64(&w, from);
         sh_put_str(&w, name);
@@ -567,7 +471,7 @@ enum sh_err records_read_points(struct records *r, uint64_t job, const char *nam
             return SH_ERR_INVALID;
         }
         q.size = w.used;
-        enum sh_err err = ask_all(r, &q, deadline);
+        enum sh_err err = records_ask_all(r, &q, deadline);
         if (err != SH_OK) {
             return err;
         }
@@ -581,12 +485,12 @@ enum sh_err records_read_points(struct records *r, uint64_t job, const char *nam
 enum sh_err records_newest(struct records *r, uint64_t job, const char *const *names, size_t count,
                            struct service_newest *out, uint64_t timeout_us)
 {
-    struct question q = {
+    struct records_question q = {
         .kind = SERVICE_CALL_SERIES, .take = take_newest, .out = out, .capacity = count};
     struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
     SH_CHECK_CMP(count, <=, SERVICE_NEWEST_MAX);
     memset(out, 0, count * sizeof *out);
-    sh_put_u8(&w, OP_NEWEST);
+    sh_put_u8(&w, RECORDS_NEWEST);
     sh_put_u64(&w, job);
     sh_put_u8(&w, (uint8_t)count);
     for (size_t i = 0; i < count; i++) {
@@ -597,38 +501,21 @@ enum sh_err records_newest(struct records *r, uint64_t job, const char *const *n
     }
     SH_CHECK(!w.full);
     q.size = w.used;
-    return ask_all(r, &q, sh_now_us() + timeout_us);
+    return records_ask_all(r, &q, sh_now_us() + timeout_us);
 }
 
-enum sh_err records_read_lines(struct records *r, uint64_t job, uint64_t from,
-                               struct service_log_line *out, size_t capacity, size_t *count,
-                               uint64_t timeout_us)
+enum sh_err records_names(struct records *r, uint64_t job, struct service_series_name *out,
+                          size_t capacity, size_t *count, uint64_t timeout_us)
 {
-    uint64_t deadline = sh_now_us() + timeout_us;
-    bool more = true;
-    *count = 0;
-    while (more && *count < capacity) {
-        size_t room = capacity - *count;
-        size_t page = room < RECORDS_LINES_MAX ? room : RECORDS_LINES_MAX;
-        struct question q = {.kind = SERVICE_CALL_LOGS,
-                             .take = take_lines,
-                             .from = from,
-                             .out = out + *count,
-                             .capacity = page};
-        struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
-        sh_put_u8(&w, OP_GET);
-        sh_put_u64(&w, job);
-        sh_put_u64(&w, from);
-        q.size = w.used;
-        enum sh_err err = ask_all(r, &q, deadline);
-        if (err != SH_OK) {
-            return err;
-        }
-        *count += q.count;
-        more = q.count == page && out[*count - 1].sequence < UINT64_MAX;
-        from = more ? out[*count - 1].sequence + 1 : from;
-    }
-    return SH_OK;
+    struct records_question q = {
+        .kind = SERVICE_CALL_SERIES, .take = take_names, .out = out, .capacity = capacity};
+    struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
+    sh_put_u8(&w, RECORDS_NAMES);
+    sh_put_u64(&w, job);
+    q.size = w.used;
+    enum sh_err err = records_ask_all(r, &q, sh_now_us() + timeout_us);
+    *count = q.count;
+    return err;
 }
 
 /* ---- life ---- */
@@ -641,7 +528,7 @@ enum sh_err records_open(struct records **out, struct service *s)
     }
     r->s = s;
     SH_CHECK(pthread_mutex_init(&r->lock, NULL) == 0);
-    enum sh_err err = queue_open(&r->queue, RECORDS_QUEUED_MAX, sizeof(struct row));
+    enum sh_err err = queue_open(&r->queue, RECORDS_QUEUED_MAX, sizeof(struct records_row));
     if (err == SH_OK && pthread_create(&r->thread, NULL, run, r) != 0) {
         queue_close(r->queue);
         err = SH_ERR_NO_MEMORY;
@@ -653,7 +540,7 @@ enum sh_err records_open(struct records **out, struct service *s)
     }
     r->running = true;
     calls_on(s->calls, SERVICE_CALL_SERIES, answer_series, r);
-    calls_on(s->calls, SERVICE_CALL_LOGS, answer_logs, r);
+    calls_on(s->calls, SERVICE_CALL_LOGS, records_answer_logs, r);
     *out = r;
     return SH_OK;
 }

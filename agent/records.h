@@ -14,7 +14,8 @@
 #define RECORDS_QUEUED_MAX 8192u /* rows not copied yet; more stay on this agent only */
 #define RECORDS_ASK_US     UINT64_C(2000000)
 #define RECORDS_PAGE_MAX   4096u /* points in one answer */
-#define RECORDS_LINES_MAX  1024u /* lines in one answer */
+#define RECORDS_LINES_MAX  256u  /* lines in one answer */
+#define RECORDS_NAMES_MAX  256u  /* series of one job that are told */
 
 struct records;
 
@@ -25,7 +26,8 @@ void records_close(struct records *r);
 /* One write, however many points and series. */
 void records_points(struct records *r, uint64_t job, const struct service_measure *measures,
                     size_t count);
-void records_line(struct records *r, uint64_t job, const char *text);
+void records_lines(struct records *r, uint64_t job, const struct service_log_line *lines,
+                   size_t count);
 SH_MUST_USE enum sh_err records_read_points(struct records *r, uint64_t job, const char *name,
                                             uint64_t from, struct service_point *out,
                                             size_t capacity, size_t *count, uint64_t timeout_us);
@@ -34,8 +36,12 @@ SH_MUST_USE enum sh_err records_read_points(struct records *r, uint64_t job, con
 SH_MUST_USE enum sh_err records_newest(struct records *r, uint64_t job, const char *const *names,
                                        size_t count, struct service_newest *out,
                                        uint64_t timeout_us);
-SH_MUST_USE enum sh_err records_read_lines(struct records *r, uint64_t job, uint64_t from,
+SH_MUST_USE enum sh_err records_read_lines(struct records *r, uint64_t job,
+                                           const struct service_log_want *want,
                                            struct service_log_line *out, size_t capacity,
                                            size_t *count, uint64_t timeout_us);
+SH_MUST_USE enum sh_err records_names(struct records *r, uint64_t job,
+                                      struct service_series_name *out, size_t capacity,
+                                      size_t *count, uint64_t timeout_us);
 
 #endif

@@ -505,9 +505,10 @@ void service_series_append(struct service *s, uint64_t job, const struct service
     records_points(s->records, job, measures, count);
 }
 
-void service_log_append(struct service *s, uint64_t job, const char *line)
+void service_log_append(struct service *s, uint64_t job, const struct service_log_line *lines,
+                        size_t count)
 {
-    records_line(s->records, job, line);
+    records_lines(s->records, job, lines, count);
 }
 
 enum sh_err service_series_read(struct service *s, uint64_t job, const char *name, uint64_t from,
@@ -523,11 +524,17 @@ enum sh_err service_series_newest(struct service *s, uint64_t job, const char *c
     return records_newest(s->records, job, names, count, out, timeout_us);
 }
 
-enum sh_err service_log_read(struct service *s, uint64_t job, uint64_t from,
+enum sh_err service_log_read(struct service *s, uint64_t job, const struct service_log_want *want,
                              struct service_log_line *out, size_t capacity, size_t *count,
                              uint64_t timeout_us)
 {
-    return records_read_lines(s->records, job, from, out, capacity, count, timeout_us);
+    return records_read_lines(s->records, job, want, out, capacity, count, timeout_us);
+}
+
+enum sh_err service_series_names(struct service *s, uint64_t job, struct service_series_name *out,
+                                 size_t capacity, size_t *count, uint64_t timeout_us)
+{
+    return records_names(s->records, job, out, capacity, count, timeout_us);
 }
 
 enum sh_err service_dataset_path(struct service *s, const char *name, char *path, size_t size)

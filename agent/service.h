@@ -113,6 +113,7 @@ enum service_call_kind {
     SERVICE_CALL_WHY = 6,      /* agent/planner */
     SERVICE_CALL_LOST = 7,     /* agent/planner */
     SERVICE_CALL_SNAPSHOT = 8, /* agent/snapshots */
+    SERVICE_CALL_SCRIPT = 9,   /* agent/script */
     SERVICE_CALL_KIND_COUNT = 16
 };
 void service_on_call(struct service *s, enum service_call_kind kind, service_call_fn fn, void *ctx);
@@ -149,7 +150,21 @@ struct service_measure { /* one point and the series it belongs to */
 };
 void service_series_append(struct service *s, uint64_t job, const struct service_measure *measures,
                            size_t count);
-void service_log_append(struct service *s, uint64_t job, const char *line);
+/* What a job says, line by line. */
+#define SERVICE_LINE_BYTES 1024u /* with the NUL; whoever writes goes on in another line */
+#define SERVICE_LINE_ALL   UINT32_MAX
+struct service_log_line {
+    uint64_t sequence; /* grows per job; unique together with the writing node */
+    uint64_t wall_us;
+    uint64_t generation; /* of the gang that wrote it; 0: none did */
+    uint32_t unit;       /* SERVICE_LINE_ALL: about all units */
+    uint16_t member;     /* of the gang */
+    bool own;            /* the agent's words, not the output of the job's commands */
+    char text[SERVICE_LINE_BYTES];
+};
+/* sequence and wall_us are set. One write, however many lines. */
+void service_log_append(struct service *s, uint64_t job, const struct service_log_line *lines,
+                        size_t count);
 /* Points with step >= from in step order, merged from the agents that hold some. */
 SH_MUST_USE enum sh_err service_series_read(struct service *s, uint64_t job, const char *name,
                                             uint64_t from, struct service_point *out,
@@ -164,14 +179,26 @@ struct service_newest {
 SH_MUST_USE enum sh_err service_series_newest(struct service *s, uint64_t job,
                                               const char *const *names, size_t count,
                                               struct service_newest *out, uint64_t timeout_us);
-struct service_log_line {
-    uint64_t sequence; /* grows per job; unique together with the writing node */
-    uint64_t wall_us;
-    char text[240];
+/* Lines with from <= sequence < before in their order, merged from the agents that hold some: the
+ * first ones, or with newest the last ones that fit. */
+struct service_log_want {
+    uint64_t from;
+    uint64_t before; /* UINT64_MAX: no end */
+    bool newest;
+    uint32_t unit;       /* SERVICE_LINE_ALL: of all units */
+    uint64_t generation; /* 0: of all */
 };
-SH_MUST_USE enum sh_err service_log_read(struct service *s, uint64_t job, uint64_t from,
+SH_MUST_USE enum sh_err service_log_read(struct service *s, uint64_t job,
+                                         const struct service_log_want *want,
                                          struct service_log_line *out, size_t capacity,
                                          size_t *count, uint64_t timeout_us);
+/* Names of the series that a job has, sorted; those beyond capacity are left out. */
+struct service_series_name {
+    char text[SH_NAME_MAX + 1];
+};
+SH_MUST_USE enum sh_err service_series_names(struct service *s, uint64_t job,
+                                             struct service_series_name *out, size_t capacity,
+                                             size_t *count, uint64_t timeout_us);
 
 /* Everything this agent holds (tables, log, blobs, series) into a new directory of its machine, as
  * of one moment during the call. dir is absolute, absent or empty, below a directory that exists.

@@ -20,21 +20,22 @@
 #define EVENT_MAX ((size_t)8 * 1024) /* bytes of one event's text */
 #define POLL_US   UINT64_C(500000)   /* series and logs do not wake a waiter */
 
-#define CONTEXT_FIRST 6u /* METRIC_EPOCH and those after it in METRIC_MAP */
-
-static const char *const NAMES[METRIC_COUNT] = {
-#define X(name) name,
-    METRIC_MAP(X)
-#undef X
+/* One series that the client is told of. */
+struct feed {
+    struct service_series_name name;
+    uint64_t step; /* next */
 };
 
 struct events {
     struct api *api;
     struct service *service;
     uint64_t job;
-    uint32_t history;            /* next event */
-    uint64_t step[METRIC_COUNT]; /* next step of each series */
-    uint64_t line;               /* next log line */
+    uint32_t history; /* next event */
+    uint64_t step;    /* where a series that is new begins */
+    size_t feed_count;
+    struct feed feeds[API_SERIES_MAX];
+    struct service_series_name names[API_SERIES_MAX];
+    uint64_t line; /* next log line */
     uint64_t applied;
     uint64_t row_digest; /* of the row that was sent last */
     bool sent_row;
@@ -50,9 +51,9 @@ struct events {
 
 static uint64_t lowest_step(const struct events *e)
 {
-    uint64_t low = e->step[0];
-    for (size_t i = 1; i < METRIC_COUNT; i++) {
-        low = e->step[i] < low ? e->step[i] : low;
+    uint64_t low = e->feed_count > 0 ? e->feeds[0].step : e->step;
+    for (size_t i = 1; i < e->feed_count; i++) {
+        low = e->feeds[i].step < low ? e->feeds[i].step : low;
     }
     return low;
 }
@@ -107,34 +108,76 @@ static bool put_row(struct events *e, const struct sh_table *t)
     return jobs_state_final(job.state);
 }
 
-static void put_series(struct events *e, size_t index)
+/* Series come into being while the job runs; none goes. */
+static void find_series(struct events *e)
 {
     size_t count = 0;
-    if (service_series_read(e->service, e->job, NAMES[index], e->step[index], e->points, POINTS,
+    if (api_series_names(e->service, e->job, e->names, &count) != SH_OK) {
+        return;
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t at = 0;
+        while (at < e->feed_count && strcmp(e->feeds[at].name.text, e->names[i].text) != 0) {
+            at++;
+        }
+        if (at == e->feed_count && at < API_SERIES_MAX) {
+            e->feeds[e->feed_count++] = (struct feed){.name = e->names[i], .step = e->step};
+        }
+    }
+}
+
+static void put_series(struct events *e, struct feed *feed)
+{
+    size_t count = 0;
+    if (service_series_read(e->service, e->job, feed->name.text, feed->step, e->points, POINTS,
                             &count, API_SERIES_TIMEOUT_US) != SH_OK) {
         return;
     }
     for (size_t i = 0; i < count && has_room(e); i++) {
         const struct service_point *p = &e->points[i];
-        e->step[index] = p->step + 1;
+        feed->step = p->step + 1;
         put(e, "metric",
-            json_pack("{s:s, s:I, s:o, s:I}", "name", NAMES[index], "step", (json_int_t)p->step,
+            json_pack("{s:s, s:I, s:o, s:I}", "name", feed->name.text, "step", (json_int_t)p->step,
                       "value", spec_json_number(p->value), "at_us", (json_int_t)p->wall_us));
+    }
+}
+
+/* What tells where training stands; the others tell what it measured there. */
+static bool is_context(const char *name)
+{
+    static const char *const CONTEXT[] = {METRIC_EPOCH, METRIC_LR, METRIC_SPEED, METRIC_AGENTS};
+    bool found = false;
+    for (size_t i = 0; i < SH_COUNT(CONTEXT) && !found; i++) {
+        found = strcmp(name, CONTEXT[i]) == 0;
+    }
+    return found;
+}
+
+/* The context first: a client that shows both as the measures arrive shows what belongs together.
+ */
+static void put_all_series(struct events *e)
+{
+    find_series(e);
+    for (size_t i = 0; i < 2 * e->feed_count; i++) {
+        struct feed *feed = &e->feeds[i % e->feed_count];
+        if (is_context(feed->name.text) == (i < e->feed_count)) {
+            put_series(e, feed);
+        }
     }
 }
 
 static void put_log(struct events *e)
 {
     size_t count = 0;
-    if (service_log_read(e->service, e->job, e->line, e->lines, LINES, &count,
+    struct service_log_want want = {
+        .from = e->line, .before = UINT64_MAX, .unit = SERVICE_LINE_ALL};
+    if (service_log_read(e->service, e->job, &want, e->lines, LINES, &count,
                          API_SERIES_TIMEOUT_US) != SH_OK) {
         return;
     }
     for (size_t i = 0; i < count && has_room(e); i++) {
         e->line = e->lines[i].sequence + 1;
-        put(e, "log",
-            json_pack("{s:I, s:I, s:s}", "seq", (json_int_t)e->lines[i].sequence, "at_us",
-                      (json_int_t)e->lines[i].wall_us, "text", e->lines[i].text));
+        put(e, "log", api_line_json(&e->lines[i]));
     }
 }
 
@@ -148,11 +191,7 @@ static void turn(struct events *e)
         final = put_row(e, service_view_table(view));
         service_view_close(view);
     }
-    /* Where training stands before what it measured there: a client that shows both as the latter
-     * arrives shows what belongs together. */
-    for (size_t i = CONTEXT_FIRST; i < CONTEXT_FIRST + METRIC_COUNT; i++) {
-        put_series(e, i % METRIC_COUNT);
-    }
+    put_all_series(e);
     put_log(e);
     if (e->used == 0 && final) {
         put(e, "end", json_pack("{s:I}", "job", (json_int_t)e->job));
@@ -198,9 +237,7 @@ static bool read_since(const char *text, struct events *e)
     }
     e->history = history;
     e->line = line;
-    for (size_t i = 0; i < METRIC_COUNT; i++) {
-        e->step[i] = step;
-    }
+    e->step = step;
     return true;
 }
 

@@ -22,7 +22,7 @@ const struct api_route API_ROUTES[] = {
     {"GET", "/jobs/{job}/why", "why it is where it is, an agent a line", api_get_why, 0, false},
     {"GET", "/jobs/{job}/metrics", "series: name, from, limit, format=csv", api_get_metrics, 0,
      false},
-    {"GET", "/jobs/{job}/logs", "log lines: from, limit, format=text", api_get_logs, 0, false},
+    {"GET", "/jobs/{job}/logs", "log lines: from, limit or tail, unit, generation, format=text", api_get_logs, 0, false},
     {"GET", "/jobs/{job}/events", "live stream (SSE): since or Last-Event-ID", api_get_events, 0,
      false},
     {"GET", "/models", "all models", api_get_models, 0, false},

@@ -73,12 +73,13 @@ void api_put_blob(const struct api_request *request, struct api_reply *reply)
                              (json_int_t)request->body_size));
 }
 
-static const char *const SOURCE_FIELDS[] = {"data.train", "data.validation", "data.test"};
+static const char *const SOURCE_FIELDS[] = {"data.train", "data.validation", "data.test",
+                                            "package"};
 
 static const struct spec_source *source_of(const struct spec_job *job, size_t index)
 {
     const struct spec_source *sources[] = {&job->data.train, &job->data.validation,
-                                           &job->data.test};
+                                           &job->data.test, &job->exec.package};
     return sources[index];
 }
 
@@ -149,7 +150,7 @@ static bool check_sources(const struct api_request *request, struct api_reply *r
                           const struct spec_job *job)
 {
     struct service_view *view = NULL;
-    if (job->kind != SPEC_TRAIN) {
+    if (job->kind == SPEC_NOOP) {
         return true;
     }
     bool good = names_dataset(job) ? api_open_view(request, reply, &view)
@@ -180,12 +181,32 @@ static void add_blob(struct jobs_submit *submit, const struct spec_source *sourc
     submit->blob_count++;
 }
 
+static enum wire_kind kind_of(const struct spec_job *job)
+{
+    switch (job->kind) {
+    case SPEC_TRAIN:
+        return WIRE_KIND_TRAIN;
+    case SPEC_EXEC:
+        return WIRE_KIND_EXEC;
+    case SPEC_NOOP:
+        return WIRE_KIND_NOOP;
+    }
+    SH_UNREACHABLE();
+}
+
+/* A script runs once on each member, whatever its share of the ranks. */
+static uint32_t ranks_of(const struct spec_job *job)
+{
+    return job->kind == SPEC_TRAIN ? job->train.ranks : job->agents_max;
+}
+
 static struct wire_need need_of(const struct spec_job *job)
 {
-    struct wire_need need = {.ranks = (uint16_t)(job->kind == SPEC_TRAIN ? job->train.ranks : 1),
+    struct wire_need need = {.ranks = (uint16_t)ranks_of(job),
                              .agents_min = (uint16_t)job->agents_min,
                              .agents_max = (uint16_t)job->agents_max,
                              .cpus = (uint16_t)job->cpus,
+                             .ram_bytes = job->ram_bytes,
                              .arithmetic = job->arithmetic == SPEC_ARITHMETIC_ANY
                                                ? WIRE_ARITHMETIC_ANY
                                                : WIRE_ARITHMETIC_SAME};
@@ -206,14 +227,14 @@ static void fill_command(struct submission *s, const char *key, const char *owne
     memcpy(submit->key, key, strlen(key) + 1);
     memcpy(submit->name, job->name, sizeof submit->name);
     memcpy(submit->owner, owner, strlen(owner) + 1);
-    submit->kind = job->kind == SPEC_TRAIN ? WIRE_KIND_TRAIN : WIRE_KIND_NOOP;
+    submit->kind = kind_of(job);
     submit->spec = (struct sh_span){.at = (const uint8_t *)s->spec, .size = s->spec_size};
     sh_blake2b(submit->spec_digest, sizeof submit->spec_digest, s->spec, s->spec_size);
     submit->need = need_of(job);
     submit->reproducible = job->reproducible;
     submit->priority = (uint8_t)job->priority;
     submit->retries = (uint8_t)job->retries;
-    submit->checkpoint_keep = (uint8_t)(job->kind == SPEC_TRAIN ? job->checkpoint_keep : 1);
+    submit->checkpoint_keep = (uint8_t)job->checkpoint_keep;
     submit->units = job->kind == SPEC_TRAIN ? 1 : job->units;
     for (size_t i = 0; i < SH_COUNT(SOURCE_FIELDS); i++) {
         add_blob(submit, source_of(job, i));
@@ -330,7 +351,7 @@ static void submit(const struct api_request *request, struct api_reply *reply, s
     if (!parse(request, reply, s) || !read_key(request, reply, key)) {
         return;
     }
-    if (s->job.kind == SPEC_TRAIN && !request->may_wait) {
+    if (s->job.kind != SPEC_NOOP && !request->may_wait) {
         reply->must_wait = true; /* for its data */
         return;
     }

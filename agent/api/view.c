@@ -80,7 +80,15 @@ json_t *api_node_ref(const struct sh_table *t, const uint8_t id[static SH_NODE_I
 
 const char *api_kind_text(enum wire_kind kind)
 {
-    return kind == WIRE_KIND_TRAIN ? "train" : "noop";
+    switch (kind) {
+    case WIRE_KIND_TRAIN:
+        return "train";
+    case WIRE_KIND_EXEC:
+        return "exec";
+    case WIRE_KIND_NOOP:
+        return "noop";
+    }
+    SH_UNREACHABLE();
 }
 
 static json_t *members_json(const struct sh_table *t, const struct wire_placement *placement)
@@ -201,4 +209,53 @@ json_t *api_progress_json(const struct api_progress *p)
                      spec_json_number(p->epoch), "samples_per_s",
                      spec_json_number(p->samples_per_s), "val_loss", spec_json_number(p->val_loss),
                      "val_accuracy", spec_json_number(p->val_accuracy));
+}
+
+static size_t rank_of(const char *name)
+{
+    static const char *const NAMES[METRIC_COUNT] = {
+#define X(name) name,
+        METRIC_MAP(X)
+#undef X
+    };
+    size_t i = 0;
+    while (i < METRIC_COUNT && strcmp(NAMES[i], name) != 0) {
+        i++;
+    }
+    return i;
+}
+
+static int by_rank(const void *a, const void *b)
+{
+    const struct service_series_name *x = a;
+    const struct service_series_name *y = b;
+    size_t p = rank_of(x->text);
+    size_t q = rank_of(y->text);
+    return p != q ? (p < q ? -1 : 1) : strcmp(x->text, y->text);
+}
+
+enum sh_err api_series_names(struct service *s, uint64_t job,
+                             struct service_series_name out[static API_SERIES_MAX], size_t *count)
+{
+    enum sh_err err =
+        service_series_names(s, job, out, API_SERIES_MAX, count, API_SERIES_TIMEOUT_US);
+    if (err == SH_OK) {
+        qsort(out, *count, sizeof *out, by_rank);
+    }
+    return err;
+}
+
+json_t *api_line_json(const struct service_log_line *l)
+{
+    json_t *text = json_string(l->text);
+    json_t *out = json_pack("{s:I, s:I, s:i, s:b, s:o}", "seq", (json_int_t)l->sequence, "at_us",
+                            (json_int_t)l->wall_us, "member", (int)l->member, "own", l->own, "text",
+                            text != NULL ? text : json_null());
+    if (l->unit != SERVICE_LINE_ALL) {
+        (void)json_object_set_new(out, "unit", json_integer(l->unit));
+    }
+    if (l->generation != 0) {
+        (void)json_object_set_new(out, "generation", json_integer((json_int_t)l->generation));
+    }
+    return out;
 }

@@ -56,4 +56,13 @@ json_t *api_progress_json(const struct api_progress *progress);
 
 #define API_SERIES_TIMEOUT_US UINT64_C(2000000)
 
+json_t *api_line_json(const struct service_log_line *line);
+
+/* Names of the series a job has: those of metrics.h in their order, then the others by name.
+ * NO_MEMORY, and what service_series_names answers. */
+#define API_SERIES_MAX 256u
+SH_MUST_USE enum sh_err api_series_names(struct service *s, uint64_t job,
+                                         struct service_series_name out[static API_SERIES_MAX],
+                                         size_t *count);
+
 #endif

@@ -92,6 +92,12 @@ static int take_options(struct cli *c, const struct cli_settings *s, struct agen
     if (!copy(o->name, sizeof o->name, name) || name[0] == '\0') {
         return cli_fail(c, CLI_USAGE, "USAGE", "--name: must be 1 to %u characters", SH_NAME_MAX);
     }
+    const char *commands = cli_settings_value(s, "allow-commands");
+    o->allow_commands = strcmp(commands, "true") == 0;
+    if (!o->allow_commands && strcmp(commands, "false") != 0) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "allow-commands: %s: must be true or false",
+                        commands);
+    }
     o->new_cluster = cli_flag(c, "--new");
     (void)copy(o->data_dir, sizeof o->data_dir, cli_settings_value(s, "data"));
     (void)copy(o->secret_file, sizeof o->secret_file, cli_settings_value(s, "secret"));

@@ -14,6 +14,8 @@
 
 #define CSV_TIMEOUT_S 120u
 #define PLOT_ROWS     10u
+#define LOG_TAIL_MAX  5000u
+#define UNIT_MAX      9999u
 
 static void put_progress(struct cli_table *t, const json_t *job)
 {
@@ -138,17 +140,31 @@ int cli_run_why(struct cli *c)
 
 struct log_feed {
     struct cli *c;
+    uint64_t unit; /* UINT64_MAX: all */
 };
+
+static void print_line(struct cli *c, const json_t *line)
+{
+    bool own = json_is_true(json_object_get(line, "own"));
+    if (!own && !cli_flag(c, "--no-prefix")) {
+        (void)fprintf(c->out, "[%lld/%lld] ", cli_integer(line, "unit"),
+                      cli_integer(line, "member"));
+    }
+    (void)fprintf(c->out, "%s\n", cli_text(line, "text"));
+}
 
 static bool on_log(void *ctx, const char *type, const char *data)
 {
-    struct cli *c = ((struct log_feed *)ctx)->c;
+    const struct log_feed *feed = ctx;
+    struct cli *c = feed->c;
     if (strcmp(type, "log") == 0) {
         json_t *line = json_loads(data, 0, NULL);
-        if (c->json) {
+        bool wanted =
+            feed->unit == UINT64_MAX || (uint64_t)cli_integer(line, "unit") == feed->unit;
+        if (wanted && c->json) {
             (void)fprintf(c->out, "%s\n", data);
-        } else {
-            (void)fprintf(c->out, "%s\n", cli_text(line, "text"));
+        } else if (wanted) {
+            print_line(c, line);
         }
         (void)fflush(c->out);
         json_decref(line);
@@ -156,11 +172,14 @@ static bool on_log(void *ctx, const char *type, const char *data)
     return strcmp(type, "end") != 0;
 }
 
-static int follow_logs(struct cli *c)
+/* since: where the lines begin, "" for all. */
+static int follow_logs(struct cli *c, uint64_t unit, const char *since)
 {
-    struct log_feed feed = {.c = c};
+    struct log_feed feed = {.c = c, .unit = unit};
     struct cli_answer answer;
-    char *path = cli_path(c, "/jobs/", c->args[0], "/events");
+    char suffix[80];
+    (void)snprintf(suffix, sizeof suffix, "/events%s%s", since[0] != '\0' ? "?since=" : "", since);
+    char *path = cli_path(c, "/jobs/", c->args[0], suffix);
     if (path == NULL) {
         return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
     }
@@ -170,25 +189,52 @@ static int follow_logs(struct cli *c)
     return end == CLI_STREAM_DONE ? CLI_OK : cli_fail_answer(c, &answer);
 }
 
-int cli_run_logs(struct cli *c)
+/* Prints what there is; *next becomes the number of the first line that is not. */
+static int print_logs(struct cli *c, const char *suffix, long long *next)
 {
     int status = CLI_OK;
-    if (cli_flag(c, "--follow")) {
-        return follow_logs(c);
-    }
-    json_t *page = cli_get(c, "/jobs/", c->args[0], "/logs", &status);
+    json_t *page = cli_get(c, "/jobs/", c->args[0], suffix, &status);
     if (page == NULL) {
         return status;
     }
-    if (c->json) {
+    *next = cli_integer(page, "next");
+    if (c->json && !cli_flag(c, "--follow")) {
         return cli_print_json(c, page);
     }
     const json_t *lines = json_object_get(page, "lines");
     for (size_t i = 0; i < json_array_size(lines); i++) {
-        (void)fprintf(c->out, "%s\n", cli_text(json_array_get(lines, i), "text"));
+        print_line(c, json_array_get(lines, i));
     }
     json_decref(page);
     return CLI_OK;
+}
+
+int cli_run_logs(struct cli *c)
+{
+    uint64_t unit = UINT64_MAX;
+    uint64_t tail = 0;
+    char suffix[96];
+    char since[64] = "";
+    long long next = 0;
+    int status = CLI_OK;
+    if (!cli_number(c, "--unit", 0, UNIT_MAX, UINT64_MAX, &unit) ||
+        !cli_number(c, "--tail", 1, LOG_TAIL_MAX, 0, &tail)) {
+        return CLI_USAGE;
+    }
+    size_t used = (size_t)snprintf(suffix, sizeof suffix, "/logs?");
+    if (tail > 0) {
+        used += (size_t)snprintf(suffix + used, sizeof suffix - used, "tail=%llu&",
+                                 (unsigned long long)tail);
+    }
+    if (unit != UINT64_MAX) {
+        (void)snprintf(suffix + used, sizeof suffix - used, "unit=%llu", (unsigned long long)unit);
+    }
+    bool follow = cli_flag(c, "--follow");
+    if (!follow || tail > 0) {
+        status = print_logs(c, suffix, &next);
+        (void)snprintf(since, sizeof since, "0-0-%lld", next);
+    }
+    return status == CLI_OK && follow ? follow_logs(c, unit, since) : status;
 }
 
 static int print_csv(struct cli *c, const char *from)

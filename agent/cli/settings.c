@@ -14,7 +14,7 @@
 
 static const char *const KEYS[CLI_SETTINGS_COUNT] = {
     "data",      "secret", "join",    "listen", "advertise", "api",
-    "api-token", "name",   "threads", "zone",   "voters",    "log-entries"};
+    "api-token", "name",   "threads", "zone",   "voters",    "log-entries", "allow-commands"};
 
 /* Root keeps its state where services do, others in their home. */
 static void default_data(char *out, size_t size)
@@ -61,6 +61,8 @@ static void set_default(struct cli_setting *s)
         (void)snprintf(s->value, sizeof s->value, "0");
     } else if (strcmp(s->key, "log-entries") == 0) {
         (void)snprintf(s->value, sizeof s->value, "%u", AGENT_LOG_ENTRIES);
+    } else if (strcmp(s->key, "allow-commands") == 0) {
+        (void)snprintf(s->value, sizeof s->value, "false");
     }
 }
 
@@ -93,8 +95,9 @@ static bool set_flags(const struct cli *c, struct cli_setting *s)
         }
         bool add = s->origin == CLI_FROM_FLAG && strcmp(s->key, "join") == 0;
         used = add ? used : 0;
+        bool plain = c->given[i].option->value == NULL;
         int n = snprintf(s->value + used, sizeof s->value - used, "%s%s", add ? "," : "",
-                         c->given[i].value);
+                         plain ? "true" : c->given[i].value);
         used += n > 0 ? (size_t)n : 0;
         if (used >= sizeof s->value) {
             return false;

@@ -206,6 +206,9 @@ int cli_run_validate(struct cli *c)
         status = cli_check_data(c, job, &samples);
     }
     if (status == CLI_OK) {
+        status = cli_check_package(c, job);
+    }
+    if (status == CLI_OK) {
         status = print_valid(c, job, samples);
     }
     free(job);

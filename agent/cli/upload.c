@@ -5,10 +5,12 @@
 #include "cli/format.h"
 #include "spec/dataset.h"
 #include "spec/fileset.h"
+#include "spec/package.h"
 
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define UPLOAD_TIMEOUT_S 600u
 #define WHY_BYTES        1024u
@@ -135,9 +137,87 @@ static int upload_role(struct cli *c, struct spec_job *job, enum spec_role role)
     return status;
 }
 
+static int fail_package(struct cli *c, enum sh_err err, const char *path, const char *why)
+{
+    return cli_fail(c, cli_exit_of(sh_err_name(err)), sh_err_name(err), "%s: package: %s: %s",
+                    c->args[0], path, why[0] != '\0' ? why : sh_err_text(err));
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+/* A folder, or an archive. */
+static int pack_package(struct cli *c, const char *path, uint8_t **bytes, size_t *size)
+{
+    char why[WHY_BYTES] = "";
+    if (is_folder(path)) {
+        enum sh_err err = spec_package_pack(path, bytes, size, why, sizeof why);
+        return err == SH_OK ? CLI_OK : fail_package(c, err, path, why);
+    }
+    size_t packed = 0;
+    char *archive = cli_read_file(c, path, SPEC_FILESET_BYTES_MAX, &packed);
+    if (archive == NULL) {
+        return CLI_INTERNAL; /* it was said */
+    }
+    struct sh_span span = {.at = (const uint8_t *)archive, .size = packed};
+    enum sh_err err = spec_package_pack_archive(span, bytes, size, why, sizeof why);
+    free(archive);
+    return err == SH_OK ? CLI_OK : fail_package(c, err, path, why);
+}
+
+/* NULL bytes where the job has no package here. */
+static int take_package(struct cli *c, const struct spec_job *job, uint8_t **bytes, size_t *size)
+{
+    char path[PATH_MAX];
+    const struct spec_source *package = &job->exec.package;
+    *bytes = NULL;
+    if (job->kind != SPEC_EXEC || package->kind != SPEC_SOURCE_PATH) {
+        return CLI_OK;
+    }
+    if (!resolve(c, package->path, path)) {
+        return fail_package(c, SH_ERR_LIMIT, package->path, "its path is too long");
+    }
+    return pack_package(c, path, bytes, size);
+}
+
+static int upload_package(struct cli *c, struct spec_job *job)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    uint8_t digest[SH_DIGEST_BYTES];
+    int status = take_package(c, job, &bytes, &size);
+    if (status != CLI_OK || bytes == NULL) {
+        return status;
+    }
+    if (!c->json) {
+        char text[CLI_FORMAT_BYTES];
+        cli_format_bytes(size, text);
+        (void)fprintf(c->err, "uploading the package (%s)\n", text);
+    }
+    status = put_blob(c, bytes, size, digest);
+    free(bytes);
+    if (status == CLI_OK) {
+        job->exec.package = (struct spec_source){.kind = SPEC_SOURCE_FILES};
+        memcpy(job->exec.package.digest, digest, sizeof digest);
+    }
+    return status;
+}
+
+int cli_check_package(struct cli *c, const struct spec_job *job)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    int status = take_package(c, job, &bytes, &size);
+    free(bytes);
+    return status;
+}
+
 int cli_upload_data(struct cli *c, struct spec_job *job)
 {
-    int status = CLI_OK;
+    int status = upload_package(c, job);
     for (size_t i = 0; job->kind == SPEC_TRAIN && status == CLI_OK && i < SH_COUNT(ROLES); i++) {
         status = upload_role(c, job, ROLES[i]);
     }

@@ -15,7 +15,11 @@ int cli_read_job(struct cli *c, struct spec_job *job);
  * set, 0 when it is not here. */
 int cli_check_data(struct cli *c, const struct spec_job *job, uint32_t *samples);
 
-/* Uploads them as file sets and puts their digests in the place of the paths. */
+/* Packs the package that an exec job names by a path, and forgets it: what would be refused is said.
+ */
+int cli_check_package(struct cli *c, const struct spec_job *job);
+
+/* Uploads both as file sets and puts their digests in the place of the paths. */
 int cli_upload_data(struct cli *c, struct spec_job *job);
 
 #endif

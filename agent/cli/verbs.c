@@ -17,6 +17,7 @@ static const struct cli_option AGENT[] = {
     {"--zone", 0, "ZONE", "agents of one zone fail together (those of one machine)"},
     {"--voters", 0, "N", "at most so many agents vote: 1, 3, 5 or 7; the same everywhere (5)"},
     {"--log-entries", 0, "N", "keep N to 2N entries of the log for those who are behind (8192)"},
+    {"--allow-commands", 0, NULL, "run commands of jobs of kind exec on this machine"},
     {"--config", 0, "FILE", "settings (/etc/shoal/agent.yaml)"},
 };
 static const struct cli_option DEMO[] = {
@@ -40,6 +41,9 @@ static const struct cli_option WATCH[] = {
 };
 static const struct cli_option LOGS[] = {
     {"--follow", 'f', NULL, "stay until the job has ended"},
+    {"--tail", 0, "N", "only the last N lines"},
+    {"--unit", 0, "N", "only lines of this unit"},
+    {"--no-prefix", 0, NULL, "leave out which unit and which member of its gang wrote a line"},
 };
 static const struct cli_option METRICS[] = {
     {"--csv", 0, NULL, "one row a step, one column a series"},

@@ -160,7 +160,105 @@ static json_t *train_json(const struct spec_train *t)
     return out;
 }
 
-/* What job_json gives for a training job: its members sorted. */
+static json_t *words_json(const struct spec_exec *exec, struct spec_words words)
+{
+    json_t *out = json_array();
+    for (uint32_t i = 0; i < words.count; i++) {
+        (void)json_array_append_new(out, json_string(spec_word(exec, words, i)));
+    }
+    return out;
+}
+
+static json_t *commands_json(const struct spec_exec *exec, const struct spec_words *commands,
+                             uint32_t count)
+{
+    json_t *out = json_array();
+    for (uint32_t i = 0; i < count; i++) {
+        (void)json_array_append_new(out, words_json(exec, commands[i]));
+    }
+    return out;
+}
+
+static json_t *pairs_json(const struct spec_exec *exec, struct spec_words words)
+{
+    json_t *out = json_object();
+    for (uint32_t i = 0; i < words.count; i++) {
+        char name[SPEC_PATH_MAX + 1];
+        const char *pair = spec_word(exec, words, i);
+        size_t n = strcspn(pair, "=");
+        SH_CHECK_CMP(n, <, sizeof name);
+        memcpy(name, pair, n);
+        name[n] = '\0';
+        (void)json_object_set_new(out, name, json_string(pair + n + 1));
+    }
+    return out;
+}
+
+static json_t *metrics_json(const struct spec_exec *exec)
+{
+    json_t *extract = json_array();
+    for (const struct spec_choice *c = SPEC_EXTRACTS; c->name != NULL; c++) {
+        if ((exec->extract & (uint32_t)c->value) != 0) {
+            (void)json_array_append_new(extract, json_string(c->name));
+        }
+    }
+    return json_pack("{s:o, s:o}", "extract", extract, "patterns",
+                     pairs_json(exec, exec->patterns));
+}
+
+static void put_words(json_t *out, const char *key, const struct spec_exec *exec,
+                      struct spec_words words)
+{
+    if (words.count > 0) {
+        (void)json_object_set_new(out, key, words_json(exec, words));
+    }
+}
+
+static void put_exec(json_t *out, const struct spec_job *job)
+{
+    const struct spec_exec *exec = &job->exec;
+    if (exec->package.kind != SPEC_SOURCE_NONE) {
+        (void)json_object_set_new(out, "package", source_json(&exec->package));
+    }
+    (void)json_object_set_new(out, "run", commands_json(exec, exec->run, exec->run_count));
+    if (exec->predict_count > 0) {
+        (void)json_object_set_new(out, "predict",
+                                  commands_json(exec, exec->predict, exec->predict_count));
+    }
+    (void)json_object_set_new(out, "env", pairs_json(exec, exec->env));
+    put_words(out, "outputs", exec, exec->outputs);
+    put_words(out, "model_file", exec, exec->model);
+    put_words(out, "abort", exec, exec->abort);
+    (void)json_object_set_new(out, "metrics", metrics_json(exec));
+    (void)json_object_set_new(out, "timeout", json_integer(exec->timeout_s));
+    (void)json_object_set_new(out, "silence", json_integer(exec->silence_s));
+    (void)json_object_set_new(out, "grace", json_integer(exec->grace_s));
+    (void)json_object_set_new(
+        out, "sandbox",
+        json_pack("{s:s, s:b, s:I}", "level", spec_choice_name(SPEC_SANDBOXES, (int)exec->sandbox),
+                  "network", exec->network, "disk", (json_int_t)exec->disk_bytes));
+    (void)json_object_set_new(out, "replicas", json_integer(job->units));
+    json_t *checkpoint = json_pack("{s:i}", "keep", (int)job->checkpoint_keep);
+    put_words(checkpoint, "files", exec, exec->checkpoint);
+    if (exec->checkpoint_every_s > 0) {
+        (void)json_object_set_new(checkpoint, "every", json_integer(exec->checkpoint_every_s));
+    }
+    (void)json_object_set_new(out, "checkpoint", checkpoint);
+}
+
+static json_t *resources_json(const struct spec_job *job)
+{
+    json_t *out = json_pack("{s:i}", "cpus", (int)job->cpus);
+    if (job->ram_bytes > 0) {
+        (void)json_object_set_new(out, "ram", json_integer((json_int_t)job->ram_bytes));
+    }
+    (void)json_object_set_new(
+        out, "agents",
+        json_pack("{s:i, s:i}", "min", (int)job->agents_min, "max", (int)job->agents_max));
+    return out;
+}
+
+/* What job_json gives for the other kinds: its members sorted. */
 static enum sh_err print_noop(const struct spec_job *job, char *out, size_t size, size_t *length)
 {
     struct sh_writer w = sh_writer_over(out, size);
@@ -171,6 +269,9 @@ static enum sh_err print_noop(const struct spec_job *job, char *out, size_t size
     spec_json_put_int(&w, "priority", job->priority);
     spec_json_open(&w, "resources");
     spec_json_put_int(&w, "cpus", job->cpus);
+    if (job->ram_bytes > 0) {
+        spec_json_put_int(&w, "ram", (int64_t)job->ram_bytes);
+    }
     spec_json_close(&w);
     spec_json_put_int(&w, "retries", job->retries);
     spec_json_put_int(&w, "units", job->units);
@@ -185,13 +286,14 @@ static json_t *job_json(const struct spec_job *job)
     json_t *out =
         json_pack("{s:s, s:s, s:s, s:i, s:i}", "api", "shoal/v1", "kind", spec_kind_name(job->kind),
                   "name", job->name, "priority", (int)job->priority, "retries", (int)job->retries);
+    (void)json_object_set_new(out, "resources", resources_json(job));
+    if (job->kind == SPEC_EXEC) {
+        put_exec(out, job);
+        return out;
+    }
     (void)json_object_set_new(out, "data", data_json(&job->data));
     (void)json_object_set_new(out, "model", model_json(&job->model));
     (void)json_object_set_new(out, "train", train_json(&job->train));
-    (void)json_object_set_new(out, "resources",
-                              json_pack("{s:{s:i, s:i}, s:i}", "agents", "min",
-                                        (int)job->agents_min, "max", (int)job->agents_max, "cpus",
-                                        (int)job->cpus));
     (void)json_object_set_new(out, "checkpoint",
                               json_pack("{s:i, s:i}", "every_steps",
                                         (int)job->checkpoint_every_steps, "keep",

@@ -3,7 +3,19 @@
 
 #include <string.h>
 
-const struct spec_choice SPEC_KINDS[] = {{"train", SPEC_TRAIN}, {"noop", SPEC_NOOP}, {NULL, 0}};
+const struct spec_choice SPEC_KINDS[] = {
+    {"train", SPEC_TRAIN}, {"exec", SPEC_EXEC}, {"noop", SPEC_NOOP}, {NULL, 0}};
+
+const struct spec_choice SPEC_EXTRACTS[] = {{"keras", SPEC_EXTRACT_KERAS},
+                                            {"sofe4790u", SPEC_EXTRACT_SOFE},
+                                           {"mlagents", SPEC_EXTRACT_MLAGENTS},
+                                            {"conductor", SPEC_EXTRACT_CONDUCTOR},
+                                            {NULL, 0}};
+
+const struct spec_choice SPEC_SANDBOXES[] = {{"none", SPEC_SANDBOX_NONE},
+                                             {"basic", SPEC_SANDBOX_BASIC},
+                                             {"strict", SPEC_SANDBOX_STRICT},
+                                             {NULL, 0}};
 
 const struct spec_choice SPEC_LAYER_KINDS[] = {{"conv2d", SPEC_CONV2D},
                                                {"maxpool", SPEC_MAXPOOL},

@@ -10,7 +10,7 @@
 
 static const char *const KEYS[SPEC_CONFIG_KEYS] = {
     "data",      "secret", "join",    "listen", "advertise", "api",
-    "api-token", "name",   "threads", "zone",   "voters",    "log-entries"};
+    "api-token", "name",   "threads", "zone",   "voters",    "log-entries", "allow-commands"};
 
 static char *value_of(struct spec_config *config, const char *key)
 {

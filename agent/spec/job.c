@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spec/graph.h"
+#include "spec/measure.h"
 #include "spec/schema.h"
 #include "spec/source.h"
 
@@ -62,7 +63,19 @@ static void take_agents(struct spec_decode *d, const struct spec_node *node, voi
     }
 }
 
+static void take_ram(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    uint64_t bytes = 0;
+    bool good = node->kind == SPEC_NODE_SCALAR && spec_bytes_read(node->text, &bytes);
+    if (!good || bytes >> 53 != 0) {
+        spec_decode_wrong(d, node, "must be a size such as 512MiB or 8GiB");
+    } else {
+        ((struct spec_job *)base)->ram_bytes = bytes;
+    }
+}
+
 static const struct spec_field RESOURCES[] = {
+    {.key = "ram", .type = SPEC_FIELD_CUSTOM, .take = take_ram},
     {.key = "agents", .type = SPEC_FIELD_CUSTOM, .take = take_agents},
     JOB_U32("cpus", cpus, 0, 1024)};
 
@@ -71,7 +84,8 @@ static void take_resources(struct spec_decode *d, const struct spec_node *node, 
     spec_decode_map(d, node, RESOURCES, SH_COUNT(RESOURCES), base);
 }
 
-static const struct spec_field NOOP_RESOURCES[] = {JOB_U32("cpus", cpus, 0, 1024)};
+static const struct spec_field NOOP_RESOURCES[] = {
+    {.key = "ram", .type = SPEC_FIELD_CUSTOM, .take = take_ram}, JOB_U32("cpus", cpus, 0, 1024)};
 
 static void take_noop_resources(struct spec_decode *d, const struct spec_node *node, void *base)
 {
@@ -85,6 +99,16 @@ static const struct spec_field CHECKPOINT[] = {
 static void take_checkpoint(struct spec_decode *d, const struct spec_node *node, void *base)
 {
     spec_decode_map(d, node, CHECKPOINT, SH_COUNT(CHECKPOINT), base);
+}
+
+static const struct spec_field EXEC_CHECKPOINT[] = {
+    JOB_U32("keep", checkpoint_keep, 1, KEEP_MAX),
+    {.key = "files", .type = SPEC_FIELD_CUSTOM, .take = spec_take_checkpoint_files},
+    {.key = "every", .type = SPEC_FIELD_CUSTOM, .take = spec_take_checkpoint_every}};
+
+static void take_exec_checkpoint(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    spec_decode_map(d, node, EXEC_CHECKPOINT, SH_COUNT(EXEC_CHECKPOINT), base);
 }
 
 #define API                                                                                        \
@@ -131,7 +155,26 @@ static const struct spec_field NOOP_JOB[] = {
     JOB_U32("units", units, 1, SPEC_UNITS_MAX),
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = take_noop_resources}};
 
-/* Layers and names of classes are left as they are, some 40 KiB: each is set when it is taken. */
+static const struct spec_field EXEC_JOB[] = {
+    API,
+    KIND,
+    NAME,
+    PRIORITY,
+    RETRIES,
+    {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = take_resources},
+    {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_exec_checkpoint}};
+
+/* Every key of the map: those of all jobs, and those that exec.c knows. */
+static void decode_exec(struct spec_decode *d, const struct spec_node *root, struct spec_job *job)
+{
+    struct spec_field fields[SH_COUNT(EXEC_JOB) + SPEC_EXEC_FIELDS];
+    memcpy(fields, EXEC_JOB, sizeof EXEC_JOB);
+    memcpy(fields + SH_COUNT(EXEC_JOB), SPEC_EXEC_JOB, sizeof SPEC_EXEC_JOB);
+    spec_decode_map(d, root, fields, SH_COUNT(fields), job);
+}
+
+/* Layers, names of classes and words are left as they are, some 60 KiB: each is set when it is
+ * taken. */
 static void clear(struct spec_job *job)
 {
     static const struct {
@@ -139,7 +182,8 @@ static void clear(struct spec_job *job)
         size_t to;
     } PARTS[] = {{0, offsetof(struct spec_job, model.layers)},
                  {offsetof(struct spec_job, train), offsetof(struct spec_job, train.classes)},
-                 {offsetof(struct spec_job, train) + sizeof job->train, sizeof *job}};
+                 {offsetof(struct spec_job, train) + sizeof job->train,
+                  offsetof(struct spec_job, exec.text)}};
     for (size_t i = 0; i < SH_COUNT(PARTS); i++) {
         memset((uint8_t *)job + PARTS[i].from, 0, PARTS[i].to - PARTS[i].from);
     }
@@ -155,14 +199,20 @@ static void job_defaults(struct spec_job *job, enum spec_kind kind)
     job->agents_max = 1;
     job->arithmetic = SPEC_ARITHMETIC_SAME;
     job->reproducible = true;
+    job->units = 1;
+    job->checkpoint_keep = 3;
     if (kind == SPEC_NOOP) {
-        job->units = 1;
         return;
     }
     job->agents_max = 0; /* as many as there are ranks; set by the checks */
     job->cpus = 1;
+    if (kind == SPEC_EXEC) {
+        job->arithmetic = SPEC_ARITHMETIC_ANY; /* what the script computes is its own affair */
+        job->reproducible = false;
+        spec_exec_defaults(&job->exec);
+        return;
+    }
     job->checkpoint_every_steps = 50;
-    job->checkpoint_keep = 3;
     spec_data_defaults(&job->data);
     spec_train_defaults(&job->train);
 }
@@ -178,12 +228,12 @@ static enum spec_kind read_kind(struct spec_decode *d, const struct spec_node *r
     size_t mark = spec_decode_enter(d, "kind", 0);
     const struct spec_choice *found = NULL;
     if (node == NULL) {
-        spec_note(d->errors, root->at, d->path, NULL, "is missing; there are: train, noop");
+        spec_note(d->errors, root->at, d->path, NULL, "is missing; there are: train, exec, noop");
     } else if (node->kind == SPEC_NODE_SCALAR) {
         found = spec_choice_find(SPEC_KINDS, node->text);
     }
     if (node != NULL && found == NULL) {
-        spec_decode_wrong(d, node, "no such kind of job; there are: train, noop");
+        spec_decode_wrong(d, node, "no such kind of job; there are: train, exec, noop");
     }
     spec_decode_leave(d, mark);
     return found != NULL ? (enum spec_kind)found->value : 0;
@@ -220,6 +270,8 @@ static void decode(struct spec_decode *d, struct spec_job *job, size_t size)
         bool mixes = any != NULL && any->kind == SPEC_NODE_SCALAR && strcmp(any->text, "any") == 0;
         job->reproducible = !mixes;
         spec_decode_map(d, root, TRAIN_JOB, SH_COUNT(TRAIN_JOB), job);
+    } else if (kind == SPEC_EXEC) {
+        decode_exec(d, root, job);
     } else {
         spec_decode_map(d, root, NOOP_JOB, SH_COUNT(NOOP_JOB), job);
     }

@@ -8,6 +8,8 @@
 
 /* Each ends with a NULL name. */
 extern const struct spec_choice SPEC_KINDS[];
+extern const struct spec_choice SPEC_EXTRACTS[];
+extern const struct spec_choice SPEC_SANDBOXES[];
 extern const struct spec_choice SPEC_LAYER_KINDS[];
 extern const struct spec_choice SPEC_LOSSES[];
 extern const struct spec_choice SPEC_NORMALIZES[];
@@ -30,6 +32,15 @@ void spec_take_train(struct spec_decode *d, const struct spec_node *node, void *
 const struct spec_choice *spec_take_word(struct spec_decode *d, const struct spec_node *node,
                                          const struct spec_choice *choices, const char *what,
                                          const char *extra, const struct spec_node **params);
+
+/* The keys of an exec job that no other kind has. */
+#define SPEC_EXEC_FIELDS 13u
+extern const struct spec_field SPEC_EXEC_JOB[SPEC_EXEC_FIELDS]; /* base: a struct spec_job */
+/* Members of its checkpoint. */
+void spec_take_checkpoint_files(struct spec_decode *d, const struct spec_node *node, void *base);
+void spec_take_checkpoint_every(struct spec_decode *d, const struct spec_node *node, void *base);
+void spec_exec_defaults(struct spec_exec *exec);
+void spec_check_exec(struct spec_decode *d, struct spec_job *job);
 
 void spec_train_defaults(struct spec_train *train);
 void spec_data_defaults(struct spec_data *data);

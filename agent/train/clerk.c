@@ -114,13 +114,31 @@ static void fill_commit(struct train_clerk *c, const struct train_result *r,
     memcpy(commit->holders, holders->ids, sizeof commit->holders);
 }
 
+/* The holders are those of what was stored last: the model, where there is one. */
+static enum sh_err store_result(struct train_clerk *c, struct train_result *r,
+                                struct service_holders *holders)
+{
+    enum sh_err err = SH_OK;
+    if (r->outputs != NULL) {
+        err = service_blob_put(c->s, r->outputs, r->outputs_size, TRAIN_COPIES, r->outcome.state,
+                               holders, TRAIN_BLOB_US);
+    }
+    if (err == SH_OK && r->file != NULL) {
+        err = service_blob_put(c->s, r->file, r->file_size, TRAIN_COPIES, r->outcome.file, holders,
+                               TRAIN_BLOB_US);
+    }
+    if (err == SH_OK && r->file_is_model) {
+        memcpy(r->outcome.model, r->outcome.file, sizeof r->outcome.model);
+    }
+    return err;
+}
+
 /* One try. OK: acknowledged. */
 static enum sh_err carry(struct train_clerk *c, struct train_result *r)
 {
     if (!r->failed) {
         struct service_holders holders = {0};
-        enum sh_err err = service_blob_put(c->s, r->file, r->file_size, TRAIN_COPIES,
-                                           r->outcome.file, &holders, TRAIN_BLOB_US);
+        enum sh_err err = store_result(c, r, &holders);
         if (err != SH_OK) {
             return err;
         }
@@ -137,6 +155,10 @@ static void note_end(struct train_clerk *c, const struct train_result *r)
     const struct jobs_metrics *m = &r->outcome.metrics;
     if (r->failed) {
         train_scribe_line(c->scribe, "failed: %s", r->text);
+        return;
+    }
+    if (r->file == NULL) {
+        train_scribe_line(c->scribe, "%s", r->partial ? "stopped" : "finished");
         return;
     }
     sh_hex(hex, r->outcome.model, SH_DIGEST_BYTES);
@@ -171,7 +193,7 @@ static void bring_result(struct train_clerk *c, struct train_result *r, uint64_t
             r->failed = true;
             r->reason = err;
             r->final = false;
-            (void)snprintf(r->text, sizeof r->text, "the model cannot be stored: %s",
+            (void)snprintf(r->text, sizeof r->text, "the result cannot be stored: %s",
                            sh_err_text(err));
         }
         SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
@@ -197,6 +219,7 @@ static void *run(void *arg)
             SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
             bring_result(c, &result, serial);
             free(result.file);
+            free(result.outputs);
             SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
         } else if (c->checkpoint.bytes != NULL) {
             struct checkpoint checkpoint = c->checkpoint;
@@ -257,6 +280,7 @@ void train_clerk_close(struct train_clerk *clerk)
     }
     if (clerk->result_waits) {
         free(clerk->result.file);
+        free(clerk->result.outputs);
     }
     free(clerk->checkpoint.bytes);
     SH_CHECK(pthread_cond_destroy(&clerk->changed) == 0);
@@ -288,6 +312,7 @@ static void forget(struct train_clerk *c)
 {
     if (c->result_waits) {
         free(c->result.file);
+        free(c->result.outputs);
         c->result_waits = false;
     }
     c->serial++;
@@ -295,7 +320,6 @@ static void forget(struct train_clerk *c)
 
 void train_clerk_result(struct train_clerk *clerk, const struct train_result *result)
 {
-    SH_CHECK(result->failed || result->file != NULL);
     SH_CHECK(pthread_mutex_lock(&clerk->lock) == 0);
     forget(clerk);
     clerk->result = *result;

@@ -28,8 +28,11 @@ struct train_result {
     /* else: */
     bool partial;
     struct jobs_outcome outcome; /* file is filled in by the clerk */
-    uint8_t *file;               /* model.safetensors; taken (free) */
+    uint8_t *file;               /* of the model, NULL: it made none; taken (free) */
     size_t file_size;
+    uint8_t *outputs; /* NULL: none; else its blob becomes outcome.state; taken (free) */
+    size_t outputs_size;
+    bool file_is_model; /* outcome.model is that of the file */
 };
 
 /* scribe is borrowed. */
@@ -43,7 +46,7 @@ void train_clerk_close(struct train_clerk *clerk);
 bool train_clerk_checkpoint(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
                             uint8_t *bytes, size_t size);
 /* Stores and proposes the result until it is acknowledged, refused for good, or replaced by another
- * result or by train_clerk_drop. Takes result->file. */
+ * result or by train_clerk_drop. Takes result->file and result->outputs. */
 void train_clerk_result(struct train_clerk *clerk, const struct train_result *result);
 /* The gang is superseded: nothing under its fence is proposed any more. */
 void train_clerk_drop(struct train_clerk *clerk);

@@ -67,7 +67,7 @@ static bool take_stand(struct train_session *x)
 static void open_meeting(struct train_session *x)
 {
     const struct wire_placement *p = &x->at.placement;
-    struct train_about about = {.unit = x->config.unit, .generation = p->fence.index};
+    struct train_about about = {.unit = x->config.part.unit, .generation = p->fence.index};
     train_lock(x);
     train_gang_begin(&x->gang, about, p->members, p->member_count, x->index, x->number);
     x->met = true;
@@ -309,7 +309,7 @@ static uint32_t list_checkpoints(struct train_session *x, struct jobs_checkpoint
     if (service_view_open(x->config.s, &view) != SH_OK) {
         return 0;
     }
-    if (jobs_checkpoint_list(service_view_table(view), x->config.unit, list, JOBS_KEEP_MAX,
+    if (jobs_checkpoint_list(service_view_table(view), x->config.part.unit, list, JOBS_KEEP_MAX,
                              &count) != SH_OK) {
         count = 0;
     }

@@ -104,7 +104,9 @@ static bool write_one(struct train_scribe *c)
         SH_MAY_FAIL(service_report_lost(c->s, c->unit, report.fence, report.node,
                                         TRAIN_REPORT_WAIT_US) == SH_OK);
     } else if (line_due) {
-        service_log_append(c->s, c->unit.job, line.text);
+        struct service_log_line out = {.unit = c->unit.unit, .own = true};
+        (void)snprintf(out.text, sizeof out.text, "%s", line.text);
+        service_log_append(c->s, c->unit.job, &out, 1);
     } else {
         service_series_append(c->s, c->unit.job, c->batch, count);
     }

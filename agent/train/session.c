@@ -99,7 +99,7 @@ void train_fail(struct train_session *x, enum sh_err reason, bool final, const c
     struct train_result result = {
         .fence = x->at.placement.fence, .failed = true, .reason = reason, .final = final};
     (void)snprintf(result.text, sizeof result.text, "%s", text);
-    journal_warn("job %llu: %s", (unsigned long long)x->config.unit.job, text);
+    journal_warn("job %llu: %s", (unsigned long long)x->config.part.unit.job, text);
     train_clerk_result(x->clerk, &result);
 }
 
@@ -145,7 +145,7 @@ static enum sh_err equip(struct train_session *x)
     enum sh_err err = train_state_open(&x->state, m);
     err = err != SH_OK ? err : train_sum_open(&x->sum, m->ranks, longest, threads);
     struct train_exchange_config exchange = {
-        .unit = x->config.unit, .ranks = m->ranks, .elements = longest, .sum = x->sum};
+        .unit = x->config.part.unit, .ranks = m->ranks, .elements = longest, .sum = x->sum};
     struct train_exchange *opened = NULL;
     err = err != SH_OK ? err : train_exchange_open(&opened, &exchange);
     train_lock(x);
@@ -165,10 +165,10 @@ static bool prepare(struct train_session *x)
     char why[TRAIN_WHY_BYTES] = "";
     bool final = false;
     struct train_material_source source = {.s = x->config.s,
-                                           .spec = x->config.spec,
-                                           .cache = x->config.cache,
+                                           .spec = x->config.part.spec,
+                                           .cache = x->config.part.cache,
                                            .wait_us = TRAIN_DATA_US};
-    memcpy(source.spec_digest, x->config.spec_digest, sizeof source.spec_digest);
+    memcpy(source.spec_digest, x->config.part.spec_digest, sizeof source.spec_digest);
     enum sh_err err = train_material_open(&x->m, &source, why, &final);
     if (err == SH_OK) {
         err = equip(x);
@@ -261,7 +261,7 @@ static void wait_to_leave(struct train_session *x)
 static void *run(void *arg)
 {
     struct train_session *x = arg;
-    sh_thread_name("session-%llu", (unsigned long long)x->config.unit.job);
+    sh_thread_name("session-%llu", (unsigned long long)x->config.part.unit.job);
     if (prepare(x)) {
         while (take_assignment(x)) {
             follow(x);
@@ -272,7 +272,7 @@ static void *run(void *arg)
     train_lock(x);
     x->ended = true;
     train_unlock(x);
-    x->config.ended(x->config.ctx);
+    x->config.part.ended(x->config.part.ctx);
     return NULL;
 }
 
@@ -314,14 +314,14 @@ enum sh_err train_session_open(struct train_session **out,
     (void)snprintf(x->name, sizeof x->name, "%s", status.name);
     SH_CHECK(pthread_mutex_init(&x->lock, NULL) == 0);
     train_clock_cond(&x->changed);
-    x->spec = malloc(config->spec.size + 1);
+    x->spec = malloc(config->part.spec.size + 1);
     enum sh_err err = x->spec != NULL ? SH_OK : SH_ERR_NO_MEMORY;
     if (err == SH_OK) {
-        memcpy(x->spec, config->spec.at, config->spec.size);
-        x->config.spec.at = x->spec;
-        err = train_scribe_open(&x->scribe, config->s, config->unit);
+        memcpy(x->spec, config->part.spec.at, config->part.spec.size);
+        x->config.part.spec.at = x->spec;
+        err = train_scribe_open(&x->scribe, config->s, config->part.unit);
     }
-    err = err != SH_OK ? err : train_clerk_open(&x->clerk, config->s, x->scribe, config->unit);
+    err = err != SH_OK ? err : train_clerk_open(&x->clerk, config->s, x->scribe, config->part.unit);
     if (err == SH_OK && pthread_create(&x->thread, NULL, run, x) != 0) {
         err = SH_ERR_NO_MEMORY;
     }

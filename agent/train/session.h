@@ -7,9 +7,7 @@
 #ifndef TRAIN_SESSION_H
 #define TRAIN_SESSION_H
 
-#include "service.h"
-
-#include "wire/job.h"
+#include "train/runner.h"
 
 #define TRAIN_HELLO_US    UINT64_C(200000)   /* between two HELLOs to a member that is behind */
 #define TRAIN_SILENCE_US  UINT64_C(2000000)  /* of a member before it is reported as lost */
@@ -21,29 +19,14 @@
 #define TRAIN_SEND_US     UINT64_C(2000000)  /* for room to send one chunk; then it is dropped */
 #define TRAIN_STOP_US     UINT64_C(5000000)  /* for a state to turn up that a stop can keep */
 
-#define TRAIN_PATH_MAX 3584u /* bytes of the name of a folder, with the NUL */
-
 struct bulk;
 struct train_session;
-
-/* A placement with this agent among its members. */
-struct train_assignment {
-    struct wire_placement placement;
-    enum wire_cause cause; /* why it was made */
-    bool stopping;         /* the unit was asked to stop */
-    char names[WIRE_MEMBERS_MAX][SH_NAME_MAX + 1];
-};
 
 struct train_session_config {
     struct service *s;
     struct bulk *bulk;
-    struct wire_unit unit;
     uint32_t threads;
-    char cache[TRAIN_PATH_MAX];           /* what folders for files in passing begin with */
-    struct sh_span spec;                  /* copied */
-    uint8_t spec_digest[SH_DIGEST_BYTES]; /* of the job */
-    void (*ended)(void *ctx);             /* on the session's thread, once it is about to return */
-    void *ctx;
+    struct train_part_config part;
 };
 
 /* Starts its thread. NO_MEMORY. */

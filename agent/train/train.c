@@ -19,8 +19,9 @@
 
 #define EVENTS_LOOKED_AT 16u /* of a job's history, for the reason of a placement */
 
-struct place {                     /* of one session */
-    struct train_session *session; /* NULL: free */
+struct place { /* of one part */
+    const struct train_runner *runner;
+    struct train_part *part; /* NULL: free */
     struct wire_unit unit;
     struct wire_fence fence; /* given to it last */
     bool wanted;             /* seen in this pass */
@@ -29,6 +30,7 @@ struct place {                     /* of one session */
 
 struct train {
     struct train_config config;
+    struct train_runner native;
     char cache[TRAIN_PATH_MAX];
     uint8_t me[SH_NODE_ID_BYTES];
     /* Of the supervisor's thread. */
@@ -97,12 +99,59 @@ static void commit_noops(struct train *t)
     t->noop_count = 0;
 }
 
-/* ---- sessions ---- */
+/* ---- training sessions as parts ---- */
+
+static struct train_session *session_of(struct train_part *part)
+{
+    return (struct train_session *)(void *)part;
+}
+
+static enum sh_err native_open(void *ctx, struct train_part **out,
+                               const struct train_part_config *config,
+                               const struct train_assignment *first)
+{
+    const struct train *t = ctx;
+    struct train_session *session = NULL;
+    struct train_session_config whole = {.s = t->config.s,
+                                         .bulk = t->config.bulk,
+                                         .threads = t->config.threads,
+                                         .part = *config};
+    enum sh_err err = train_session_open(&session, &whole, first);
+    *out = (struct train_part *)(void *)session;
+    return err;
+}
+
+static void native_assign(struct train_part *part, const struct train_assignment *assignment)
+{
+    train_session_assign(session_of(part), assignment);
+}
+
+static void native_leave(struct train_part *part)
+{
+    train_session_leave(session_of(part));
+}
+
+static bool native_has_ended(struct train_part *part)
+{
+    return train_session_has_ended(session_of(part));
+}
+
+static bool native_has_failed(struct train_part *part)
+{
+    return train_session_has_failed(session_of(part));
+}
+
+static void native_close(struct train_part *part)
+{
+    train_session_close(session_of(part));
+}
+
+/* ---- parts ---- */
 
 static struct place *find_place(struct train *t, struct wire_unit unit)
 {
     for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
-        if (t->places[i].session != NULL && wire_unit_equal(t->places[i].unit, unit)) {
+        if (t->places[i].part != NULL && wire_unit_equal(t->places[i].unit, unit)) {
             return &t->places[i];
         }
     }
@@ -148,48 +197,52 @@ static void on_ended(void *ctx)
     train_wake(ctx);
 }
 
-static void open_session(struct train *t, const struct sh_table *table, const struct jobs_job *job,
-                         const struct jobs_unit *u)
+static const struct train_runner *runner_of(const struct train *t, const struct jobs_job *job)
+{
+    return job->kind == WIRE_KIND_EXEC ? t->config.exec : &t->native;
+}
+
+static void open_part(struct train *t, const struct sh_table *table, const struct jobs_job *job,
+                      const struct jobs_unit *u)
 {
     struct place *place = NULL;
     for (size_t i = 0; i < TRAIN_SESSIONS_MAX && place == NULL; i++) {
-        place = t->places[i].session == NULL ? &t->places[i] : NULL;
+        place = t->places[i].part == NULL ? &t->places[i] : NULL;
     }
-    struct train_session_config config = {.s = t->config.s,
-                                          .bulk = t->config.bulk,
-                                          .unit = u->id,
-                                          .threads = t->config.threads,
-                                          .ended = on_ended,
-                                          .ctx = t};
+    const struct train_runner *runner = runner_of(t, job);
+    struct train_part_config config = {.unit = u->id, .ended = on_ended, .ctx = t};
     if (place == NULL || jobs_spec_get(table, u->id.job, &config.spec) != SH_OK) {
         return; /* looked at again in the next pass */
     }
     int n = snprintf(config.cache, sizeof config.cache, "%s/%llu-%u", t->cache,
                      (unsigned long long)u->id.job, u->id.unit);
     memcpy(config.spec_digest, job->spec_digest, sizeof config.spec_digest);
-    struct train_session *session = NULL;
+    struct train_part *part = NULL;
     enum sh_err err = n < (int)sizeof config.cache
-                          ? train_session_open(&session, &config, t->assignment)
+                          ? runner->open(runner->ctx, &part, &config, t->assignment)
                           : SH_ERR_LIMIT;
     if (err != SH_OK) {
-        journal_warn("job %llu: no session: %s", (unsigned long long)u->id.job, sh_err_text(err));
+        journal_warn("job %llu: cannot begin: %s", (unsigned long long)u->id.job, sh_err_text(err));
         return;
     }
     table_lock(t);
-    *place = (struct place){
-        .session = session, .unit = u->id, .fence = u->placement.fence, .wanted = true};
+    *place = (struct place){.runner = runner,
+                            .part = part,
+                            .unit = u->id,
+                            .fence = u->placement.fence,
+                            .wanted = true};
     table_unlock(t);
 }
 
 static void leave(struct place *place)
 {
     if (!place->leaving) {
-        train_session_leave(place->session);
+        place->runner->leave(place->part);
         place->leaving = true;
     }
 }
 
-static void keep_session(struct train *t, const struct sh_table *table, const struct jobs_job *job,
+static void keep_part(struct train *t, const struct sh_table *table, const struct jobs_job *job,
                          const struct jobs_unit *u)
 {
     struct place *place = find_place(t, u->id);
@@ -198,31 +251,31 @@ static void keep_session(struct train *t, const struct sh_table *table, const st
     }
     fill_assignment(t, table, job, u);
     if (place == NULL) {
-        open_session(t, table, job, u);
+        open_part(t, table, job, u);
         return;
     }
     bool newer = wire_fence_cmp(u->placement.fence, place->fence) > 0;
-    if (newer && train_session_has_failed(place->session)) {
+    if (newer && place->runner->has_failed(place->part)) {
         leave(place);
         return;
     }
     place->wanted = true;
     place->fence = u->placement.fence;
-    train_session_assign(place->session, t->assignment);
+    place->runner->assign(place->part, t->assignment);
 }
 
 static void close_ended(struct train *t)
 {
     for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
         struct place *place = &t->places[i];
-        if (place->session == NULL || !train_session_has_ended(place->session)) {
+        if (place->part == NULL || !place->runner->has_ended(place->part)) {
             continue;
         }
-        struct train_session *session = place->session;
+        struct place ended = *place;
         table_lock(t);
         *place = (struct place){0};
         table_unlock(t);
-        train_session_close(session);
+        ended.runner->close(ended.part);
     }
 }
 
@@ -237,8 +290,8 @@ static void look_at(struct train *t, const struct sh_table *table, const struct 
     if (me == count || jobs_job_get(table, u->id.job, &job) != SH_OK) {
         return;
     }
-    if (job.kind == WIRE_KIND_TRAIN) {
-        keep_session(t, table, &job, u);
+    if (job.kind != WIRE_KIND_NOOP) {
+        keep_part(t, table, &job, u);
     } else if (me == 0 && t->noop_count < TRAIN_UNITS_MAX) {
         t->noops[t->noop_count++] = *u;
     }
@@ -277,7 +330,7 @@ static void pass(struct train *t)
     bool complete = look_at_all(t, service_view_table(view));
     service_view_close(view);
     for (size_t i = 0; complete && i < TRAIN_SESSIONS_MAX; i++) {
-        if (t->places[i].session != NULL && !t->places[i].wanted) {
+        if (t->places[i].part != NULL && !t->places[i].wanted) {
             leave(&t->places[i]);
         }
     }
@@ -318,8 +371,8 @@ static void on_frame(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t t
     }
     table_lock(t);
     const struct place *place = find_place(t, unit);
-    if (place != NULL) {
-        train_session_frame(place->session, node, type, payload, fd);
+    if (place != NULL && place->runner == &t->native) {
+        train_session_frame(session_of(place->part), node, type, payload, fd);
     }
     table_unlock(t);
 }
@@ -329,8 +382,8 @@ static void on_down(void *ctx, const uint8_t node[SH_NODE_ID_BYTES])
     struct train *t = ctx;
     table_lock(t);
     for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
-        if (t->places[i].session != NULL) {
-            train_session_down(t->places[i].session, node);
+        if (t->places[i].part != NULL && t->places[i].runner == &t->native) {
+            train_session_down(session_of(t->places[i].part), node);
         }
     }
     table_unlock(t);
@@ -346,6 +399,13 @@ enum sh_err train_open(struct train **out, const struct train_config *config)
         return SH_ERR_NO_MEMORY;
     }
     t->config = *config;
+    t->native = (struct train_runner){.ctx = t,
+                                      .open = native_open,
+                                      .assign = native_assign,
+                                      .leave = native_leave,
+                                      .has_ended = native_has_ended,
+                                      .has_failed = native_has_failed,
+                                      .close = native_close};
     int n = snprintf(t->cache, sizeof t->cache, "%s", config->cache);
     SH_CHECK(pthread_mutex_init(&t->table_lock, NULL) == 0);
     SH_CHECK(pthread_mutex_init(&t->lock, NULL) == 0);
@@ -395,17 +455,17 @@ void train_stop(struct train *t)
         t->running = false;
     }
     for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
-        if (t->places[i].session != NULL) {
+        if (t->places[i].part != NULL) {
             leave(&t->places[i]);
         }
     }
     for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
-        struct train_session *session = t->places[i].session;
+        struct place left = t->places[i];
         table_lock(t);
         t->places[i] = (struct place){0};
         table_unlock(t);
-        if (session != NULL) {
-            train_session_close(session);
+        if (left.part != NULL) {
+            left.runner->close(left.part);
         }
     }
 }

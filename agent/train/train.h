@@ -15,12 +15,14 @@
 
 struct bulk;
 struct train;
+struct train_runner;
 
 struct train_config {
     struct service *s;
     struct bulk *bulk;
     unsigned threads;  /* cores that training may use */
     const char *cache; /* folder for files in passing, made where it is absent; copied */
+    const struct train_runner *exec; /* of units of kind exec; borrowed */
 };
 
 /* Sets the bulk plane's training frames. */

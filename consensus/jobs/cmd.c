@@ -16,7 +16,7 @@ _Static_assert(JOBS_KEY_MAX <= UINT8_MAX, "a key has an u8 length");
 
 static bool kind_known(enum wire_kind kind)
 {
-    return kind == WIRE_KIND_TRAIN || kind == WIRE_KIND_NOOP;
+    return kind == WIRE_KIND_TRAIN || kind == WIRE_KIND_NOOP || kind == WIRE_KIND_EXEC;
 }
 
 static bool arithmetic_known(enum wire_arithmetic arithmetic)

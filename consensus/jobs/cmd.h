@@ -108,9 +108,9 @@ struct jobs_metrics {
 
 /* What a unit leaves behind. All digests zero for a unit without output (noop). */
 struct jobs_outcome {
-    uint8_t file[SH_DIGEST_BYTES];  /* blob of model.safetensors */
-    uint8_t model[SH_DIGEST_BYTES]; /* digest of parameters and buffers */
-    uint8_t state[SH_DIGEST_BYTES]; /* with optimiser and cursor */
+    uint8_t file[SH_DIGEST_BYTES];  /* blob of the model's file; zero: it made no model */
+    uint8_t model[SH_DIGEST_BYTES]; /* TRAIN: of parameters and buffers; EXEC: as file */
+    uint8_t state[SH_DIGEST_BYTES]; /* TRAIN: with optimiser and cursor; EXEC: blob of its outputs */
     struct jobs_metrics metrics;
     uint64_t steps;
 };

@@ -198,6 +198,13 @@ static uint32_t make_model(struct jobs_tx *tx, const struct jobs_commit *c)
     return version;
 }
 
+static bool makes_model(enum wire_kind kind, const struct jobs_outcome *outcome)
+{
+    static const uint8_t none[SH_DIGEST_BYTES];
+    return kind == WIRE_KIND_TRAIN ||
+           (kind == WIRE_KIND_EXEC && memcmp(outcome->file, none, sizeof none) != 0);
+}
+
 static bool same_result(const struct jobs_unit *unit, const struct jobs_commit *c)
 {
     const struct jobs_outcome *a = &unit->outcome;
@@ -227,7 +234,7 @@ enum jobs_code jobs_do_commit(struct jobs_tx *tx, const struct jobs_commit *c)
     unit->committed = true;
     unit->partial = c->partial;
     unit->outcome = c->outcome;
-    if (tx->core->job.kind == WIRE_KIND_TRAIN) {
+    if (makes_model(tx->core->job.kind, &c->outcome)) {
         unit->model_version = make_model(tx, c);
     }
     tx->result->model_version = unit->model_version;

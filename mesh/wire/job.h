@@ -13,7 +13,7 @@
 
 #define WIRE_MEMBERS_MAX 32u /* agents of one gang */
 
-enum wire_kind { WIRE_KIND_TRAIN = 1, WIRE_KIND_NOOP = 2 };
+enum wire_kind { WIRE_KIND_TRAIN = 1, WIRE_KIND_NOOP = 2, WIRE_KIND_EXEC = 3 };
 
 /* SAME: every member ever placed has the arithmetic class of the first placement. ANY: classes may
  * mix; then the result is not reproducible and says so. */

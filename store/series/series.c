@@ -326,6 +326,47 @@ enum sh_err series_lines(const struct series *series, const struct series_stream
     return read_rows(series, &prefix, from, &reading, count);
 }
 
+static void reverse(struct series_row *rows, uint32_t count)
+{
+    for (uint32_t i = 0; i < count / 2; i++) {
+        struct series_row kept = rows[i];
+        rows[i] = rows[count - 1 - i];
+        rows[count - 1 - i] = kept;
+    }
+}
+
+enum sh_err series_lines_newest(const struct series *series, const struct series_stream *stream,
+                                uint64_t from, uint64_t before, struct series_row *out,
+                                uint32_t capacity, void *buffer, size_t size, uint32_t *count)
+{
+    struct key prefix = stream_key(stream);
+    struct key high = prefix;
+    struct reading reading = {.out = out, .capacity = capacity, .buffer = buffer, .size = size};
+    struct kv_iter *iter = NULL;
+    *count = 0;
+    SH_CHECK_CMP(capacity, >, 0);
+    add_u64(&high, before);
+    enum sh_err err = open_from(series, &prefix, from, &iter);
+    if (err != SH_OK) {
+        return err;
+    }
+    bool more = kv_iter_seek_before(iter, span_of(&high));
+    while (more && err == SH_OK) {
+        err = take_row(&reading, iter, &prefix);
+        more = err == SH_OK && kv_iter_prev(iter);
+    }
+    if (err == SH_OK) {
+        err = kv_iter_error(iter);
+    }
+    kv_iter_close(iter);
+    if (err == SH_ERR_LIMIT && reading.count > 0) {
+        err = SH_OK;
+    }
+    *count = err == SH_OK ? reading.count : 0;
+    reverse(out, *count);
+    return err;
+}
+
 enum sh_err series_events(const struct series *series, uint64_t job, uint64_t from,
                           struct series_row *out, uint32_t capacity, void *buffer, size_t size,
                           uint32_t *count)

@@ -70,6 +70,12 @@ SH_MUST_USE enum sh_err series_lines(const struct series *series,
                                      const struct series_stream *stream, uint64_t from,
                                      struct series_row *out, uint32_t capacity, void *buffer,
                                      size_t size, uint32_t *count);
+/* The newest rows with from <= seq < before, ascending. LIMIT likewise. */
+SH_MUST_USE enum sh_err series_lines_newest(const struct series *series,
+                                            const struct series_stream *stream, uint64_t from,
+                                            uint64_t before, struct series_row *out,
+                                            uint32_t capacity, void *buffer, size_t size,
+                                            uint32_t *count);
 SH_MUST_USE enum sh_err series_events(const struct series *series, uint64_t job, uint64_t from,
                                       struct series_row *out, uint32_t capacity, void *buffer,
                                       size_t size, uint32_t *count);

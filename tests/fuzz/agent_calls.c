@@ -80,7 +80,11 @@ static void read_answer(struct world *w, struct sh_span bytes)
     for (size_t i = 0; i < count; i++) {
         SH_CHECK_CMP(points[i].step, >=, i == 0 ? 5 : points[i - 1].step + 1);
     }
-    SH_MAY_FAIL(records_read_lines(r, 1, 5, lines, POINTS, &count, 100000));
+    struct service_log_want want = {.from = 5, .before = 900, .unit = SERVICE_LINE_ALL};
+    SH_MAY_FAIL(records_read_lines(r, 1, &want, lines, POINTS, &count, 100000));
+    SH_CHECK_CMP(count, <=, POINTS);
+    struct service_series_name told[POINTS];
+    SH_MAY_FAIL(records_names(r, 1, told, POINTS, &count, 100000));
     SH_CHECK_CMP(count, <=, POINTS);
     static const char *const names[] = {"loss", "accuracy", "epoch"};
     struct service_newest newest[SH_COUNT(names)];

@@ -482,11 +482,19 @@ enum sh_err service_call(struct service *s, const uint8_t node[SH_NODE_ID_BYTES]
                          uint8_t *reply, size_t capacity, size_t *reply_size, uint64_t timeout_us)
 {
     (void)timeout_us;
-    if (memcmp(node, s->node_id, SH_NODE_ID_BYTES) != 0) {
+    struct service *to = NULL;
+    (void)pthread_mutex_lock(&s->c->lock);
+    for (uint32_t i = 0; i < s->c->agent_count; i++) {
+        struct service *agent = s->c->agents[i];
+        bool same = agent != NULL && memcmp(node, agent->node_id, SH_NODE_ID_BYTES) == 0;
+        to = same ? agent : to;
+    }
+    (void)pthread_mutex_unlock(&s->c->lock);
+    if (to == NULL || to->calls[kind].fn == NULL) {
         return SH_ERR_UNREACHABLE;
     }
     struct sh_span span = {.at = request, .size = size};
-    return s->calls[kind].fn(s->calls[kind].ctx, span, reply, capacity, reply_size);
+    return to->calls[kind].fn(to->calls[kind].ctx, span, reply, capacity, reply_size);
 }
 
 enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size, unsigned copies,
@@ -585,18 +593,39 @@ enum sh_err service_series_newest(struct service *s, uint64_t job, const char *c
     return SH_OK;
 }
 
-void service_log_append(struct service *s, uint64_t job, const char *line)
+/* Lines lie in the store as they are in memory. */
+void service_log_append(struct service *s, uint64_t job, const struct service_log_line *lines,
+                        size_t count)
 {
     struct kv_batch batch;
     kv_batch_init(&batch);
     (void)pthread_mutex_lock(&s->c->lock);
-    struct series_stream stream = {.job = job};
-    struct series_row row = {.seq = s->c->line++,
-                             .wall_us = sh_wall_us(),
-                             .text = {.at = (const uint8_t *)line, .size = strlen(line)}};
+    for (size_t i = 0; i < count; i++) {
+        struct series_stream stream = {.job = job};
+        struct series_row row = {.seq = s->c->line++,
+                                 .wall_us = sh_wall_us(),
+                                 .text = {.at = (const uint8_t *)&lines[i], .size = sizeof *lines}};
+        series_put_line(&s->c->series, &batch, &stream, &row);
+    }
     (void)pthread_mutex_unlock(&s->c->lock);
-    series_put_line(&s->c->series, &batch, &stream, &row);
     write_batch(s, &batch);
+}
+
+enum sh_err service_series_names(struct service *s, uint64_t job, struct service_series_name *out,
+                                 size_t capacity, size_t *count, uint64_t timeout_us)
+{
+    (void)timeout_us;
+    struct series_name *names = malloc(capacity * sizeof *names);
+    uint32_t got = 0;
+    enum sh_err err = names == NULL ? SH_ERR_NO_MEMORY
+                                    : series_names(&s->c->series, job, names, (uint32_t)capacity,
+                                                   &got);
+    for (uint32_t i = 0; err == SH_OK && i < got; i++) {
+        memcpy(out[i].text, names[i].text, sizeof out[i].text);
+    }
+    free(names);
+    *count = got;
+    return err;
 }
 
 enum sh_err service_series_read(struct service *s, uint64_t job, const char *name, uint64_t from,
@@ -617,30 +646,36 @@ enum sh_err service_series_read(struct service *s, uint64_t job, const char *nam
     return err;
 }
 
-#define TEXT_BYTES ((size_t)1 << 20)
-
-enum sh_err service_log_read(struct service *s, uint64_t job, uint64_t from,
+enum sh_err service_log_read(struct service *s, uint64_t job, const struct service_log_want *want,
                              struct service_log_line *out, size_t capacity, size_t *count,
                              uint64_t timeout_us)
 {
     (void)timeout_us;
     struct series_stream stream = {.job = job};
-    struct series_row *rows = malloc(capacity * sizeof *rows);
-    char *text = malloc(TEXT_BYTES);
-    uint32_t got = 0;
-    SH_CHECK(rows != NULL);
-    SH_CHECK(text != NULL);
-    enum sh_err err = series_lines(&s->c->series, &stream, from, rows, (uint32_t)capacity, text,
-                                   TEXT_BYTES, &got);
-    for (uint32_t i = 0; err == SH_OK && i < got; i++) {
-        out[i].sequence = rows[i].seq;
-        out[i].wall_us = rows[i].wall_us;
-        (void)snprintf(out[i].text, sizeof out[i].text, "%.*s", (int)rows[i].text.size,
-                       (const char *)rows[i].text.at);
+    struct series_row row;
+    uint64_t from = want->from;
+    uint32_t got = 1;
+    enum sh_err err = SH_OK;
+    *count = 0;
+    while (err == SH_OK && got > 0) {
+        struct service_log_line line;
+        err = series_lines(&s->c->series, &stream, from, &row, 1, &line, sizeof line, &got);
+        if (err != SH_OK || got == 0 || (*count == capacity && !want->newest)) {
+            break;
+        }
+        from = row.seq + 1;
+        line.sequence = row.seq;
+        line.wall_us = row.wall_us;
+        bool unit = want->unit == SERVICE_LINE_ALL || line.unit == want->unit;
+        if (unit && row.seq < want->before &&
+            (want->generation == 0 || line.generation == want->generation)) {
+            if (*count == capacity) {
+                memmove(out, out + 1, (capacity - 1) * sizeof *out);
+                (*count)--;
+            }
+            out[(*count)++] = line;
+        }
     }
-    free(rows);
-    free(text);
-    *count = got;
     return err;
 }
 

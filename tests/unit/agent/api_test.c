@@ -315,8 +315,10 @@ static void add_points(uint64_t job)
     static const struct service_point VAL[] = {{2, 250, 0.75}};
     memory_service_points(service, job, "loss", LOSS, 3);
     memory_service_points(service, job, "val_accuracy", VAL, 1);
-    service_log_append(service, job, "epoch 1 begins");
-    service_log_append(service, job, "epoch 2 begins");
+    static const struct service_log_line LINES[] = {
+        {.own = true, .text = "epoch 1 begins"},
+        {.generation = 4, .unit = 3, .text = "epoch 2 begins"}};
+    service_log_append(service, job, LINES, 2);
 }
 
 TEST(metrics_come_as_json_and_as_one_csv_row_a_step)
@@ -335,9 +337,7 @@ TEST(metrics_come_as_json_and_as_one_csv_row_a_step)
     struct cli_answer answer;
     cli_http_call(http, &c, &answer);
     EXPECT_EQ(answer.status, 200);
-    EXPECT_STR(answer.body, "step,loss,accuracy,val_loss,val_accuracy,test_loss,test_accuracy,"
-                            "epoch,lr,samples_per_s,agents\n"
-                            "1,2.5,,,,,,,,,\n2,1.5,,,0.75,,,,,,\n3,0.25,,,,,,,,,\n");
+    EXPECT_STR(answer.body, "step,loss,val_accuracy\n1,2.5,\n2,1.5,0.75\n3,0.25,\n");
     free(answer.body);
     json_decref(call("GET", "/api/v1/jobs/t/metrics?name=speed", NULL, 404));
     stop();
@@ -353,7 +353,17 @@ TEST(log_lines_come_from_a_number_on)
     EXPECT_EQ(json_array_size(lines), 1);
     EXPECT_STR(text_of(json_array_get(lines, 0), "text"), "epoch 2 begins");
     EXPECT_EQ(number_of(v, "next"), 2);
+    EXPECT_EQ(number_of(json_array_get(lines, 0), "unit"), 3);
+    EXPECT_EQ(number_of(json_array_get(lines, 0), "generation"), 4);
     json_decref(v);
+    v = call("GET", "/api/v1/jobs/t/logs?tail=1&unit=0", NULL, 200);
+    lines = json_object_get(v, "lines");
+    EXPECT_EQ(json_array_size(lines), 1);
+    EXPECT_STR(text_of(json_array_get(lines, 0), "text"), "epoch 1 begins");
+    json_decref(v);
+    json_decref(call("GET", "/api/v1/jobs/t/logs?tail=0", NULL, 400));
+    json_decref(call("GET", "/api/v1/jobs/t/logs?unit=x", NULL, 400));
+    json_decref(call("GET", "/api/v1/jobs/t/logs?generation=x", NULL, 400));
     stop();
 }
 

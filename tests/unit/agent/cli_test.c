@@ -364,7 +364,8 @@ static uint64_t trained(const char *bytes, size_t size)
     memory_service_points(service, id, "epoch", EPOCH, 2);
     memory_service_points(service, id, "accuracy", ACCURACY, 1);
     memory_service_points(service, id, "val_accuracy", ACCURACY, 1);
-    service_log_append(service, id, "hello from rank 0");
+    struct service_log_line line = {.generation = 3, .text = "hello from rank 0"};
+    service_log_append(service, id, &line, 1);
     memory_service_commit(service, id, fence, bytes, size);
     return id;
 }
@@ -418,14 +419,19 @@ TEST(metrics_logs_and_why_print_what_the_agent_knows)
     start();
     (void)trained("model", 5);
     RUN("metrics t --csv", CLI_OK);
-    EXPECT_STR(out, "step,loss,accuracy,val_loss,val_accuracy,test_loss,test_accuracy,epoch,lr,"
-                    "samples_per_s,agents\n1,2.5,,,,,,0.5,,,\n2,0.5,0.875,,0.875,,,1,,,\n");
+    EXPECT_STR(out, "step,loss,accuracy,val_accuracy,epoch\n1,2.5,,,0.5\n2,0.5,0.875,0.875,1\n");
     RUN("metrics t", CLI_OK);
     EXPECT(strstr(out, "loss               2          2    0.5\n") != NULL);
     RUN("logs t", CLI_OK);
+    EXPECT_STR(out, "[0/0] hello from rank 0\n");
+    RUN("logs t -f --no-prefix", CLI_OK);
     EXPECT_STR(out, "hello from rank 0\n");
-    RUN("logs t -f", CLI_OK);
-    EXPECT_STR(out, "hello from rank 0\n");
+    RUN("logs t -f --tail 5 --unit 0", CLI_OK);
+    EXPECT_STR(out, "[0/0] hello from rank 0\n");
+    RUN("logs t --unit 1", CLI_OK);
+    EXPECT_STR(out, "");
+    RUN("logs t --tail 0", CLI_USAGE);
+    RUN("logs t --unit x", CLI_USAGE);
     memory_service_why(service, "placed on 1 agent\nalpha: ranks 0 to 15\n");
     RUN("why t", CLI_OK);
     EXPECT_STR(out, "job 2 t is completed\n  placed on 1 agent\n  alpha: ranks 0 to 15\n");
@@ -584,9 +590,17 @@ TEST(flags_beat_the_environment_which_beats_the_file_which_beats_defaults)
     EXPECT_STR(agent_seen.api_token_file, "k");
     EXPECT(!agent_seen.new_cluster);
     RUN("config show --config agent.yaml", CLI_OK);
-    EXPECT(strstr(out, "data         /file/data      agent.yaml\n") != NULL);
-    EXPECT(strstr(out, "threads      2               environment\n") != NULL);
-    EXPECT(strstr(out, "listen       0.0.0.0:7711    default\n") != NULL);
+    EXPECT(strstr(out, "data            /file/data      agent.yaml\n") != NULL);
+    EXPECT(strstr(out, "threads         2               environment\n") != NULL);
+    EXPECT(strstr(out, "listen          0.0.0.0:7711    default\n") != NULL);
+    EXPECT(strstr(out, "allow-commands  false           default\n") != NULL);
+    RUN("agent --allow-commands", 42);
+    EXPECT(agent_seen.allow_commands);
+    RUN("agent", 42);
+    EXPECT(!agent_seen.allow_commands);
+    write_file("commands.yaml", "allow-commands: maybe\n");
+    RUN("agent --config commands.yaml", CLI_USAGE);
+    EXPECT(strstr(err, "allow-commands: maybe: must be true or false") != NULL);
     RUN("config show --config absent.yaml", CLI_INTERNAL);
     write_file("bad.yaml", "dat: /x\n");
     RUN("config show --config bad.yaml", CLI_INVALID);

@@ -45,12 +45,21 @@ static void store_points(size_t cell, uint64_t from, uint64_t to, double value, 
     kv_batch_fini(&batch);
 }
 
-static void store_line(size_t cell, uint64_t sequence, const char *text)
+static const struct service_log_want ALL = {.before = UINT64_MAX, .unit = SERVICE_LINE_ALL};
+
+/* As records_lines.c keeps them: generation, unit, member, own, text. */
+static void store_line(size_t cell, uint64_t sequence, uint32_t unit, const char *text)
 {
     struct kv_batch batch;
+    uint8_t bytes[64];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    sh_put_u64(&w, 7);
+    sh_put_u32(&w, unit);
+    sh_put_u16(&w, 0);
+    sh_put_u8(&w, 1);
+    sh_put_bytes(&w, text, strlen(text));
     struct series_stream stream = {.job = JOB};
-    struct series_row row = {.seq = sequence,
-                             .text = {.at = (const uint8_t *)text, .size = strlen(text)}};
+    struct series_row row = {.seq = sequence, .text = {.at = bytes, .size = w.used}};
     kv_batch_init(&batch);
     series_put_line(&cells.at[cell].s->series, &batch, &stream, &row);
     EXPECT_EQ(kv_write(cells.at[cell].s->bulk_kv, &batch, false), SH_OK);
@@ -120,22 +129,80 @@ TEST(lines_of_several_agents_are_merged_in_their_order)
     open_cells(2);
     for (uint64_t i = 0; i < RECORDS_LINES_MAX + 50; i++) {
         (void)snprintf(text, sizeof text, "line %llu", (unsigned long long)i);
-        store_line((size_t)(i % 2), i, text);
+        store_line((size_t)(i % 2), i, (uint32_t)(i % 5), text);
         if (i % 3 == 0) {
-            store_line((size_t)(1 - i % 2), i, text);
+            store_line((size_t)(1 - i % 2), i, (uint32_t)(i % 5), text);
         }
     }
-    EXPECT_EQ(records_read_lines(records_of(0), JOB, 0, lines, SH_COUNT(lines), &count, 5 * SECOND),
-              SH_OK);
+    EXPECT_EQ(
+        records_read_lines(records_of(0), JOB, &ALL, lines, SH_COUNT(lines), &count, 5 * SECOND),
+        SH_OK);
     EXPECT_EQ(count, RECORDS_LINES_MAX + 50);
     for (uint64_t i = 0; i < count; i++) {
         (void)snprintf(text, sizeof text, "line %llu", (unsigned long long)i);
         EXPECT_EQ(lines[i].sequence, i);
         EXPECT_STR(lines[i].text, text);
     }
-    EXPECT_EQ(records_read_lines(records_of(1), JOB, 1000, lines, 10, &count, 5 * SECOND), SH_OK);
+    struct service_log_want want = ALL;
+    want.from = 200;
+    EXPECT_EQ(records_read_lines(records_of(1), JOB, &want, lines, 10, &count, 5 * SECOND), SH_OK);
     EXPECT_EQ(count, 10);
-    EXPECT_EQ(lines[0].sequence, 1000);
+    EXPECT_EQ(lines[0].sequence, 200);
+    cells_close(&cells);
+}
+
+TEST(the_newest_lines_of_one_unit_are_found_from_the_end)
+{
+    enum { COUNT = 4 * RECORDS_LINES_MAX };
+    size_t count = 0;
+    char text[32];
+    open_cells(2);
+    for (uint64_t i = 0; i < COUNT; i++) {
+        (void)snprintf(text, sizeof text, "line %llu", (unsigned long long)i);
+        store_line((size_t)(i % 2), i, (uint32_t)(i % 4), text);
+    }
+    struct service_log_want want = {.before = UINT64_MAX, .newest = true, .unit = 3};
+    EXPECT_EQ(records_read_lines(records_of(0), JOB, &want, lines, 100, &count, 5 * SECOND), SH_OK);
+    EXPECT_EQ(count, 100);
+    for (uint64_t i = 0; i < count; i++) {
+        EXPECT_EQ(lines[i].sequence, COUNT - 1 - 4 * (99 - i));
+        EXPECT_EQ(lines[i].unit, 3);
+    }
+    /* More than one page, and not more than there are. */
+    want.unit = SERVICE_LINE_ALL;
+    want.from = COUNT - RECORDS_LINES_MAX - 50;
+    EXPECT_EQ(
+        records_read_lines(records_of(1), JOB, &want, lines, SH_COUNT(lines), &count, 5 * SECOND),
+        SH_OK);
+    EXPECT_EQ(count, RECORDS_LINES_MAX + 50);
+    EXPECT_EQ(lines[0].sequence, want.from);
+    EXPECT_EQ(lines[count - 1].sequence, COUNT - 1);
+    want.generation = 8; /* nobody's */
+    EXPECT_EQ(records_read_lines(records_of(1), JOB, &want, lines, 10, &count, 5 * SECOND), SH_OK);
+    EXPECT_EQ(count, 0);
+    cells_close(&cells);
+}
+
+TEST(the_series_of_a_job_are_those_of_all_agents)
+{
+    struct service_series_name names[4];
+    struct service_measure m = {"loss", {.step = 3, .value = 0.25}};
+    size_t count = 0;
+    open_cells(2);
+    records_points(records_of(0), JOB, &m, 1);
+    m.name = "f1";
+    records_points(records_of(1), JOB, &m, 1);
+    m.name = "bleu";
+    records_points(records_of(1), JOB, &m, 1);
+    EXPECT_EQ(records_names(records_of(0), JOB, names, 4, &count, 5 * SECOND), SH_OK);
+    EXPECT_EQ(count, 3);
+    EXPECT_STR(names[0].text, "bleu");
+    EXPECT_STR(names[1].text, "f1");
+    EXPECT_STR(names[2].text, "loss");
+    EXPECT_EQ(records_names(records_of(1), JOB, names, 2, &count, 5 * SECOND), SH_OK);
+    EXPECT_EQ(count, 2);
+    EXPECT_EQ(records_names(records_of(1), JOB + 1, names, 4, &count, 5 * SECOND), SH_OK);
+    EXPECT_EQ(count, 0);
     cells_close(&cells);
 }
 
@@ -145,16 +212,22 @@ TEST(what_an_agent_writes_reaches_two_others_and_outlives_it)
     struct service_measure m = {"loss", {.step = 3, .wall_us = 5, .value = 0.25}};
     open_cells(4);
     records_points(records_of(0), JOB, &m, 1);
-    records_line(records_of(0), JOB, "an epoch ended");
+    struct service_log_line said = {
+        .generation = 9, .unit = 2, .member = 1, .text = "an epoch ended"};
+    records_lines(records_of(0), JOB, &said, 1);
     EXPECT(cells_await(&cells, CALLS_REPLY, 2));
     cells_wire_of(&cells.at[0], CELLS_SWALLOW);
     cells_say(&cells.at[0], SERVICE_DEAD);
     EXPECT_EQ(read_points(1, 0, 10), 1);
     EXPECT_EQ(points[0].step, 3);
     EXPECT_NEAR(points[0].value, 0.25, 0.0);
-    EXPECT_EQ(records_read_lines(records_of(2), JOB, 0, lines, 10, &count, 5 * SECOND), SH_OK);
+    EXPECT_EQ(records_read_lines(records_of(2), JOB, &ALL, lines, 10, &count, 5 * SECOND), SH_OK);
     EXPECT_EQ(count, 1);
     EXPECT_STR(lines[0].text, "an epoch ended");
+    EXPECT_EQ(lines[0].generation, 9);
+    EXPECT_EQ(lines[0].unit, 2);
+    EXPECT_EQ(lines[0].member, 1);
+    EXPECT(!lines[0].own);
     size_t holders = 0;
     for (size_t i = 1; i < 4; i++) {
         struct series_point stored;
@@ -166,19 +239,18 @@ TEST(what_an_agent_writes_reaches_two_others_and_outlives_it)
     cells_close(&cells);
 }
 
-TEST(a_long_line_is_cut_and_lines_of_one_agent_keep_their_order)
+TEST(lines_of_one_agent_keep_their_order_and_the_longest_is_kept_whole)
 {
     size_t count = 0;
-    char text[1000];
-    memset(text, 'x', sizeof text - 1);
-    text[sizeof text - 1] = '\0';
+    struct service_log_line line = {.unit = 0};
+    memset(line.text, 'x', sizeof line.text - 1);
     open_cells(1);
-    records_line(records_of(0), JOB, text);
+    records_lines(records_of(0), JOB, &line, 1);
     for (int i = 0; i < 20; i++) {
-        (void)snprintf(text, sizeof text, "%d", i);
-        records_line(records_of(0), JOB, text);
+        (void)snprintf(line.text, sizeof line.text, "%d", i);
+        records_lines(records_of(0), JOB, &line, 1);
     }
-    EXPECT_EQ(records_read_lines(records_of(0), JOB, 0, lines, 100, &count, 0), SH_OK);
+    EXPECT_EQ(records_read_lines(records_of(0), JOB, &ALL, lines, 100, &count, 0), SH_OK);
     EXPECT_EQ(count, 21);
     EXPECT_EQ(strlen(lines[0].text), sizeof lines[0].text - 1);
     for (size_t i = 1; i < count; i++) {
@@ -311,7 +383,9 @@ TEST(a_damaged_answer_of_another_agent_ends_where_it_is_damaged)
     EXPECT_EQ(points[0].step, 2);
     EXPECT_EQ(points[5].step, 7);
     size_t count = 9;
-    EXPECT_EQ(records_read_lines(records_of(0), JOB, 5, lines, 10, &count, 5 * SECOND), SH_OK);
+    struct service_log_want want = ALL;
+    want.from = 5;
+    EXPECT_EQ(records_read_lines(records_of(0), JOB, &want, lines, 10, &count, 5 * SECOND), SH_OK);
     EXPECT_EQ(count, 0);
     cells_close(&cells);
 }

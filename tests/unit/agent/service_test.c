@@ -110,7 +110,8 @@ TEST(what_a_session_tells_is_read_by_any_agent)
     struct service *a = add();
     struct service *b = add();
     service_series_append(a, JOB, told, 3);
-    service_log_append(a, JOB, "placed");
+    line = (struct service_log_line){.own = true, .text = "placed"};
+    service_log_append(a, JOB, &line, 1);
     EXPECT_EQ(service_series_newest(b, JOB, NAMES, 3, newest, 20 * SECOND), SH_OK);
     EXPECT(newest[0].known && newest[1].known && !newest[2].known);
     EXPECT_EQ(newest[0].point.step, 2);
@@ -118,7 +119,8 @@ TEST(what_a_session_tells_is_read_by_any_agent)
     EXPECT_EQ(service_series_read(b, JOB, "loss", 0, points, 4, &count, 20 * SECOND), SH_OK);
     EXPECT_EQ(count, 2);
     EXPECT_NEAR(points[1].value, 2.0, 0.0);
-    EXPECT_EQ(service_log_read(b, JOB, 0, &line, 1, &count, 20 * SECOND), SH_OK);
+    struct service_log_want want = {.before = UINT64_MAX, .unit = SERVICE_LINE_ALL};
+    EXPECT_EQ(service_log_read(b, JOB, &want, &line, 1, &count, 20 * SECOND), SH_OK);
     EXPECT_EQ(count, 1);
     EXPECT_STR(line.text, "placed");
     cells_close(&cells);

@@ -236,7 +236,7 @@ TEST(a_submit_keeps_to_its_limits)
         cmd.u.submit.spec = (struct sh_span){.at = spec, .size = size};
         cmd.u.submit.name[0] = i == 5 ? '\0' : 'n';
         cmd.u.submit.need.agents_min = i == 6 ? 0 : 1;
-        cmd.u.submit.kind = i == 7 ? (enum wire_kind)3 : cmd.u.submit.kind;
+        cmd.u.submit.kind = i == 7 ? (enum wire_kind)4 : cmd.u.submit.kind;
         EXPECT_EQ(is_ok(), i == 0 || i == 2);
     }
 }
@@ -250,7 +250,7 @@ TEST(a_submit_of_a_later_kind_or_with_too_many_blobs_is_told_apart)
     size_t blobs = size - 2 * SH_DIGEST_BYTES - 1;
     EXPECT_EQ(bytes[kind], WIRE_KIND_NOOP);
     EXPECT_EQ(bytes[blobs], 2);
-    bytes[kind] = 3;
+    bytes[kind] = 4;
     EXPECT_EQ(jobs_cmd_decode(bytes, size, &back), SH_ERR_VERSION);
     EXPECT_EQ(jobs_cmd_decode(bytes, size - 1, &back), SH_ERR_CORRUPT); /* damaged comes first */
     bytes[kind] = WIRE_KIND_NOOP;

@@ -493,6 +493,29 @@ TEST(a_final_failure_uses_no_retry_and_stops_the_other_units)
     world_free(&w);
 }
 
+TEST(each_unit_of_a_script_that_leaves_a_file_makes_a_model)
+{
+    cluster(2);
+    struct jobs_submit *submit = world_submit(&w, "script");
+    submit->kind = WIRE_KIND_EXEC;
+    submit->units = 3;
+    EXPECT_DONE(world_apply(&w));
+    struct jobs_unit view;
+    struct jobs_model model;
+    for (uint32_t i = 0; i < 3; i++) {
+        struct wire_unit unit = {.job = w.result.unit.job, .unit = i};
+        EXPECT_DONE(world_place(&w, unit, 1, 1));
+        EXPECT_DONE(world_commit(&w, unit, world_fence(&w, unit), i == 1 ? 0 : 1, false));
+        EXPECT_EQ(jobs_unit_get(w.t, unit, &view), SH_OK);
+        EXPECT_EQ(view.model_version, i == 0 ? 1 : i == 1 ? 0 : 2);
+    }
+    EXPECT_EQ(jobs_model_get(w.t, "script", 0, &model), SH_OK);
+    EXPECT_EQ(model.version, 2);
+    EXPECT_EQ(model.unit.unit, 2);
+    EXPECT_EQ(world_job_state(&w, w.result.unit.job), JOBS_COMPLETED);
+    world_free(&w);
+}
+
 TEST(stopping_a_waiting_job_ends_it_at_once)
 {
     cluster(1);

@@ -25,11 +25,11 @@ static struct train_session *unprepared(struct service *s, struct bulk *bulk, co
     struct train_session *x = NULL;
     struct service_status status;
     struct train_session_config config = {
-        .s = s, .bulk = bulk, .unit = UNIT, .threads = 1, .ended = ended};
+        .s = s, .bulk = bulk, .threads = 1, .part = {.unit = UNIT, .ended = ended}};
     struct train_assignment first = {.placement = {.fence = {.term = 1, .index = 5}}};
     struct wire_member *members = first.placement.members;
     service_status(s, &status);
-    config.spec = (struct sh_span){.at = (const uint8_t *)"{}", .size = 2};
+    config.part.spec = (struct sh_span){.at = (const uint8_t *)"{}", .size = 2};
     first.placement.member_count = 2;
     members[0] = (struct wire_member){.rank_hi = 1};
     members[1] = (struct wire_member){.rank_lo = 1, .rank_hi = 2};

@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * The files of a unit: package, checkpoints, outputs. */
+#include "script/inside.h"
+
+#include "base/host/host.h"
+#include "jobs/view.h"
+#include "spec/package.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define RESUME_DIR ".shoal/resume"
+
+static bool join(char out[static TRAIN_PATH_MAX], const char *dir, const char *below)
+{
+    int n = snprintf(out, TRAIN_PATH_MAX, "%s/%s", dir, below);
+    return n > 0 && n < (int)TRAIN_PATH_MAX;
+}
+
+static enum sh_err make_dir(const struct script_unit *x, const char *below, char why[static SCRIPT_WHY_BYTES])
+{
+    char path[TRAIN_PATH_MAX];
+    if (!join(path, x->dir, below)) {
+        (void)snprintf(why, SCRIPT_WHY_BYTES, "the name of the working folder is too long");
+        return SH_ERR_LIMIT;
+    }
+    if (mkdir(path, 0700) != 0 && errno != EEXIST) {
+        (void)snprintf(why, SCRIPT_WHY_BYTES, "cannot make the working folder: %s",
+                       strerror(errno));
+        return sh_err_from_errno(errno);
+    }
+    return SH_OK;
+}
+
+/* A whole blob in memory, given (free). */
+static enum sh_err read_blob(struct script_unit *x, const uint8_t digest[static SH_DIGEST_BYTES],
+                             uint64_t timeout_us, uint8_t **bytes, size_t *size)
+{
+    struct service *s = script_config(x)->s;
+    uint64_t total = 0;
+    size_t done = 0;
+    *bytes = NULL;
+    *size = 0;
+    enum sh_err err = service_blob_fetch(s, digest, &total, timeout_us);
+    if (err == SH_OK && total > SPEC_FILESET_BYTES_MAX) {
+        err = SH_ERR_LIMIT;
+    }
+    uint8_t *out = err == SH_OK ? malloc(total + 1) : NULL;
+    if (err == SH_OK && out == NULL) {
+        err = SH_ERR_NO_MEMORY;
+    }
+    while (err == SH_OK && done < total) {
+        size_t got = 0;
+        err = service_blob_read(s, digest, done, out + done, total - done, &got);
+        err = err == SH_OK && got == 0 ? SH_ERR_CORRUPT : err;
+        done += got;
+    }
+    if (err != SH_OK) {
+        free(out);
+        return err;
+    }
+    *bytes = out;
+    *size = done;
+    return SH_OK;
+}
+
+static enum sh_err extract(struct sh_span blob, const char *dir, char why[static SCRIPT_WHY_BYTES])
+{
+    char path[TRAIN_PATH_MAX];
+    return spec_fileset_extract(blob, SPEC_FILESET_ONE_CASE, dir, path, sizeof path, why,
+                                SCRIPT_WHY_BYTES);
+}
+
+static enum sh_err unpack_package(struct script_unit *x, char why[static SCRIPT_WHY_BYTES])
+{
+    const struct spec_source *package = &x->job->exec.package;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    if (package->kind == SPEC_SOURCE_NONE) {
+        return make_dir(x, "", why);
+    }
+    enum sh_err err = read_blob(x, package->digest, SCRIPT_PACKAGE_US, &bytes, &size);
+    if (err != SH_OK) {
+        (void)snprintf(why, SCRIPT_WHY_BYTES, "the package cannot be had: %s", sh_err_text(err));
+        return err;
+    }
+    err = extract((struct sh_span){.at = bytes, .size = size}, x->dir, why);
+    free(bytes);
+    return err;
+}
+
+/* ---- checkpoints ---- */
+
+static enum sh_err newest_checkpoint(struct script_unit *x, struct jobs_checkpoint *out)
+{
+    struct service_view *view;
+    uint32_t count = 0;
+    enum sh_err err = service_view_open(script_config(x)->s, &view);
+    if (err != SH_OK) {
+        return err;
+    }
+    err = jobs_checkpoint_list(service_view_table(view), x->config.unit, out, 1, &count);
+    service_view_close(view);
+    return err == SH_OK && count == 0 ? SH_ERR_NOT_FOUND : err;
+}
+
+static bool make_parents(const char *root, const char *path)
+{
+    char at[TRAIN_PATH_MAX];
+    for (const char *slash = strchr(path, '/'); slash != NULL; slash = strchr(slash + 1, '/')) {
+        int n = snprintf(at, sizeof at, "%s/%.*s", root, (int)(slash - path), path);
+        if (n >= (int)sizeof at || (mkdir(at, 0700) != 0 && errno != EEXIST)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+/* Moves what was extracted into its place in the working folder. */
+static enum sh_err put_in_place(struct script_unit *x, struct sh_span blob, const char *from)
+{
+    struct spec_fileset set;
+    struct spec_fileset_entry entry;
+    enum sh_err err = spec_fileset_open(&set, blob);
+    while (err == SH_OK) {
+        char source[TRAIN_PATH_MAX];
+        char target[TRAIN_PATH_MAX];
+        err = spec_fileset_next(&set, &entry);
+        if (err != SH_OK) {
+            break;
+        }
+        if (!join(source, from, entry.path) || !join(target, x->dir, entry.path)) {
+            return SH_ERR_LIMIT;
+        }
+        if (!make_parents(x->dir, entry.path) || rename(source, target) != 0) {
+            return sh_err_from_errno(errno);
+        }
+    }
+    return err == SH_ERR_NOT_FOUND ? SH_OK : err;
+}
+
+/* A checkpoint that cannot be had is no reason to fail: the commands begin anew. */
+static bool resume(struct script_unit *x)
+{
+    struct jobs_checkpoint c;
+    char from[TRAIN_PATH_MAX];
+    char why[SCRIPT_WHY_BYTES] = "";
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    x->step = 0;
+    memset(x->saved, 0, sizeof x->saved);
+    enum sh_err err = newest_checkpoint(x, &c);
+    if (err == SH_ERR_NOT_FOUND || !join(from, x->dir, RESUME_DIR)) {
+        return false;
+    }
+    err = err != SH_OK ? err : read_blob(x, c.manifest, SCRIPT_PACKAGE_US, &bytes, &size);
+    struct sh_span blob = {.at = bytes, .size = size};
+    err = err != SH_OK ? err : extract(blob, from, why);
+    err = err != SH_OK ? err : put_in_place(x, blob, from);
+    if (err == SH_OK) {
+        x->step = c.step;
+        sh_blake2b(x->saved, sizeof x->saved, bytes, size);
+        train_scribe_line(x->scribe, "goes on from checkpoint %llu",
+                          (unsigned long long)c.step);
+    } else {
+        train_scribe_line(x->scribe, "the newest checkpoint cannot be had (%s): begins anew",
+                          why[0] != '\0' ? why : sh_err_text(err));
+    }
+    free(bytes);
+    return err == SH_OK;
+}
+
+enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes, size_t *size, char why[static SCRIPT_WHY_BYTES])
+{
+    const struct spec_exec *exec = &x->job->exec;
+    const char *patterns[SPEC_PACKAGE_PATTERNS_MAX] = {SCRIPT_CHECKPOINT_DIR "/**"};
+    struct spec_outputs outputs = {.dir = x->dir, .patterns = patterns, .pattern_count = 1};
+    if (exec->checkpoint.count > 0) {
+        outputs.pattern_count = exec->checkpoint.count;
+        for (uint32_t i = 0; i < exec->checkpoint.count; i++) {
+            patterns[i] = spec_word(exec, exec->checkpoint, i);
+        }
+    }
+    *bytes = NULL;
+    enum sh_err err = spec_package_collect(&outputs, bytes, size, why, SCRIPT_WHY_BYTES);
+    if (err != SH_OK) {
+        return err;
+    }
+    uint8_t digest[SH_DIGEST_BYTES];
+    sh_blake2b(digest, sizeof digest, *bytes, *size);
+    if (memcmp(digest, x->saved, sizeof digest) == 0) {
+        free(*bytes);
+        *bytes = NULL;
+        return SH_OK;
+    }
+    memcpy(x->saved, digest, sizeof digest);
+    return SH_OK;
+}
+
+/* ---- results ---- */
+
+/* The bytes of one output, given (free). */
+static enum sh_err copy_entry(struct sh_span blob, const char *path, uint8_t **bytes, size_t *size)
+{
+    struct spec_fileset set;
+    struct spec_fileset_entry entry;
+    enum sh_err err = spec_fileset_open(&set, blob);
+    while (err == SH_OK) {
+        err = spec_fileset_next(&set, &entry);
+        bool found = err == SH_OK && strcmp(entry.path, path) == 0 &&
+                     (entry.kind == SPEC_FILE || entry.kind == SPEC_PROGRAM);
+        if (found) {
+            *bytes = malloc(entry.bytes.size + 1);
+            if (*bytes == NULL) {
+                return SH_ERR_NO_MEMORY;
+            }
+            memcpy(*bytes, entry.bytes.at, entry.bytes.size);
+            *size = entry.bytes.size;
+            return SH_OK;
+        }
+    }
+    return err;
+}
+
+static enum sh_err collect(struct script_unit *x, const char *const *patterns, size_t count,
+                           struct train_result *result, char why[static SCRIPT_WHY_BYTES])
+{
+    struct spec_outputs outputs = {.dir = x->dir, .patterns = patterns, .pattern_count = count};
+    return spec_package_collect(&outputs, &result->outputs, &result->outputs_size, why,
+                                SCRIPT_WHY_BYTES);
+}
+
+/* Each pattern alone: those that match nothing are left out. */
+static size_t find_present(struct script_unit *x, const char **patterns, size_t count)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        struct train_result probe = {0};
+        char why[SCRIPT_WHY_BYTES];
+        if (collect(x, &patterns[i], 1, &probe, why) == SH_OK) {
+            patterns[kept++] = patterns[i];
+            free(probe.outputs);
+        }
+    }
+    return kept;
+}
+
+enum sh_err script_files_result(struct script_unit *x, bool partial, struct train_result *result,
+                                char why[static SCRIPT_WHY_BYTES])
+{
+    const struct spec_exec *exec = &x->job->exec;
+    const char *patterns[SPEC_PACKAGE_PATTERNS_MAX];
+    size_t count = 0;
+    for (uint32_t i = 0; i < exec->outputs.count; i++) {
+        patterns[count++] = spec_word(exec, exec->outputs, i);
+    }
+    count = partial ? find_present(x, patterns, count) : count;
+    if (count == 0) {
+        return SH_OK;
+    }
+    enum sh_err err = collect(x, patterns, count, result, why);
+    if (err != SH_OK || exec->model.count == 0) {
+        return err;
+    }
+    const char *model = spec_word(exec, exec->model, 0);
+    struct sh_span blob = {.at = result->outputs, .size = result->outputs_size};
+    err = copy_entry(blob, model, &result->file, &result->file_size);
+    result->file_is_model = err == SH_OK;
+    if (err == SH_ERR_NOT_FOUND && partial) {
+        return SH_OK;
+    }
+    if (err == SH_ERR_NOT_FOUND) {
+        (void)snprintf(why, SCRIPT_WHY_BYTES,
+                       "model_file: %s is no file among the outputs that were made", model);
+    }
+    return err;
+}
+
+/* ---- the folder ---- */
+
+enum sh_err script_files_prepare(struct script_unit *x, bool *resumes, char why[static SCRIPT_WHY_BYTES])
+{
+    int n = snprintf(x->dir, sizeof x->dir, "%s/%llu-%u-%llu", script_config(x)->work,
+                     (unsigned long long)x->config.unit.job, x->config.unit.unit,
+                     (unsigned long long)x->at.placement.fence.index);
+    *resumes = false;
+    if (n >= (int)sizeof x->dir) {
+        x->dir[0] = '\0';
+        (void)snprintf(why, SCRIPT_WHY_BYTES, "the name of the working folder is too long");
+        return SH_ERR_LIMIT;
+    }
+    enum sh_err err = unpack_package(x, why);
+    err = err != SH_OK ? err : make_dir(x, ".shoal", why);
+    err = err != SH_OK ? err : make_dir(x, SCRIPT_CHECKPOINT_DIR, why);
+    err = err != SH_OK ? err : make_dir(x, SCRIPT_TMP_DIR, why);
+    if (err == SH_OK) {
+        *resumes = resume(x);
+    }
+    return err;
+}
+
+void script_files_remove(struct script_unit *x)
+{
+    if (x->dir[0] != '\0') {
+        SH_MAY_FAIL(spec_fileset_remove(x->dir)); /* what is left goes when the agent starts */
+        x->dir[0] = '\0';
+    }
+}

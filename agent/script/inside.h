@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Private to agent/script: a unit's part, and how its files lie. */
+#ifndef SCRIPT_INSIDE_H
+#define SCRIPT_INSIDE_H
+
+#include "script/console.h"
+#include "script/plan.h"
+#include "script/unit.h"
+#include "train/clerk.h"
+
+#include <pthread.h>
+
+#define SCRIPT_WHY_BYTES JOBS_TEXT_MAX
+#define SCRIPT_NICE      10
+#define SCRIPT_LAST_BYTES 128u
+#define SCRIPT_TASKS_MAX 4096u /* processes and threads of one unit */
+
+struct script_say; /* say.h */
+
+struct script_unit {
+    struct scripts *all;
+    struct train_part_config config;
+    char *spec;
+    struct spec_job *job;
+    uint8_t me[SH_NODE_ID_BYTES];
+    char node[SH_NAME_MAX + 1];
+    pthread_t thread;
+
+    /* Of the unit's thread. */
+    struct train_scribe *scribe;
+    struct train_clerk *clerk;
+    struct script_console *console;
+    struct script_say *say;
+    struct script_plan *plan;
+    struct train_assignment at; /* in force */
+    uint32_t index;             /* of this member */
+    char dir[TRAIN_PATH_MAX];   /* working folder of this generation; "": none */
+    uint64_t step;              /* of the newest checkpoint */
+    uint8_t saved[SH_DIGEST_BYTES]; /* digest of the newest checkpoint's blob */
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    struct train_assignment next; /* the newest */
+    bool leaving;
+    bool failed;
+    bool ended;
+    bool written;                   /* the console has something */
+    bool over;                      /* the commands have ended: result is set */
+    char last[SCRIPT_LAST_BYTES];   /* of their lines that say something, the newest */
+    struct exec_result result;
+    /* How the members of the generation meet_index find each other (the first one's). */
+    uint64_t meet_index; /* 0: not ready to be met */
+    uint16_t port;
+    uint32_t done; /* members that said that their commands succeeded, a bit each */
+};
+
+/* files.c. All on the unit's thread; OK, or why says what to tell. The working folder with the
+ * package and the newest checkpoint in it: */
+SH_MUST_USE enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
+                                             char why[static SCRIPT_WHY_BYTES]);
+void script_files_remove(struct script_unit *x);
+/* The files of a checkpoint, or NULL where they are as in the one before. *bytes is given. */
+SH_MUST_USE enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes,
+                                                size_t *size, char why[static SCRIPT_WHY_BYTES]);
+/* What the unit leaves: result->outputs, and result->file where the job names one. partial: what
+ * there is of it. */
+SH_MUST_USE enum sh_err script_files_result(struct script_unit *x, bool partial,
+                                            struct train_result *result,
+                                            char why[static SCRIPT_WHY_BYTES]);
+
+/* meet.c. */
+bool script_interrupted(const struct script_unit *x); /* with the lock */
+/* Where the first member waits for connections. False: interrupted, or it does not answer, which
+ * was reported. */
+SH_MUST_USE bool script_meet(struct script_unit *x, char host[static SH_ADDR_MAX + 1],
+                             uint16_t *port);
+/* The commands of this member succeeded: returns when those of all have, or when interrupted. */
+SH_MUST_USE bool script_finish_together(struct script_unit *x);
+enum sh_err script_answer(struct script_unit *x, struct sh_span request, uint8_t *reply,
+                          size_t capacity, size_t *reply_size);
+SH_MUST_USE enum sh_err script_request_unit(struct sh_span request, struct wire_unit *unit);
+
+/* unit.c */
+const struct scripts_config *script_config(const struct script_unit *x);
+
+#endif

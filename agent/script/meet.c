@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Members of a gang ask the first one where to connect to, and tell it that they are done. */
+#include "script/inside.h"
+
+#include "base/host/host.h"
+#include "jobs/view.h"
+#include "train/clock.h"
+
+#include <arpa/inet.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum op { OP_WHERE = 1, OP_DONE = 2 };
+enum { REQUEST_BYTES = 64, REPLY_BYTES = 16 };
+
+bool script_interrupted(const struct script_unit *x)
+{
+    return x->leaving || x->next.stopping != x->at.stopping ||
+           !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
+}
+
+/* ---- the first member ---- */
+
+/* A port that is free now. The commands bind it a moment later: where somebody else was quicker
+ * they fail, and are tried again. */
+static uint16_t free_port(void)
+{
+    struct sockaddr_in at = {.sin_family = AF_INET};
+    socklen_t size = sizeof at;
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool good = fd >= 0 && bind(fd, (const struct sockaddr *)(const void *)&at, sizeof at) == 0 &&
+                getsockname(fd, (struct sockaddr *)(void *)&at, &size) == 0;
+    if (fd >= 0) {
+        SH_MAY_FAIL(close(fd) == 0);
+    }
+    return good ? ntohs(at.sin_port) : 0;
+}
+
+static void host_of(const char *addr, char host[static SH_ADDR_MAX + 1])
+{
+    const char *colon = strrchr(addr, ':');
+    size_t n = colon != NULL ? (size_t)(colon - addr) : strlen(addr);
+    (void)snprintf(host, SH_ADDR_MAX + 1, "%.*s", (int)n, addr);
+}
+
+/* Where others reach the first member. */
+static bool first_host(struct script_unit *x, char host[static SH_ADDR_MAX + 1])
+{
+    struct service_view *view;
+    struct jobs_node node;
+    if (service_view_open(script_config(x)->s, &view) != SH_OK) {
+        return false;
+    }
+    enum sh_err err =
+        jobs_node_get(service_view_table(view), x->at.placement.members[0].node, &node);
+    service_view_close(view);
+    if (err == SH_OK) {
+        host_of(node.addr, host);
+    }
+    return err == SH_OK;
+}
+
+/* ---- asking it ---- */
+
+static struct sh_writer request_begin(const struct script_unit *x, uint8_t *bytes, enum op op)
+{
+    struct sh_writer w = sh_writer_over(bytes, REQUEST_BYTES);
+    wire_unit_put(&w, x->config.unit);
+    sh_put_u8(&w, (uint8_t)op);
+    wire_fence_put(&w, x->at.placement.fence);
+    sh_put_u16(&w, (uint16_t)x->index);
+    SH_CHECK(!w.full);
+    return w;
+}
+
+static enum sh_err ask_first(struct script_unit *x, enum op op, uint16_t *port)
+{
+    uint8_t bytes[REQUEST_BYTES];
+    uint8_t reply[REPLY_BYTES];
+    size_t size = 0;
+    struct sh_writer w = request_begin(x, bytes, op);
+    enum sh_err err = service_call(script_config(x)->s, x->at.placement.members[0].node,
+                                   SERVICE_CALL_SCRIPT, bytes, w.used, reply, sizeof reply, &size,
+                                   SCRIPT_CALL_US);
+    if (err == SH_OK) {
+        struct sh_reader r = sh_reader_over(reply, size);
+        *port = sh_get_u16(&r);
+        err = sh_reader_end(&r);
+    }
+    return err;
+}
+
+/* False when interrupted. */
+static bool pause_before_next(struct script_unit *x)
+{
+    uint64_t until = sh_now_us() + SCRIPT_AGAIN_US;
+    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
+    while (!script_interrupted(x) && sh_now_us() < until) {
+        train_clock_wait(&x->changed, &x->lock, until);
+    }
+    bool go_on = !script_interrupted(x);
+    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
+    return go_on;
+}
+
+/* Asks until there is an answer; one that never comes is reported, and asked on for. */
+static bool insist(struct script_unit *x, enum op op, uint16_t *port)
+{
+    uint64_t report_at = sh_now_us() + SCRIPT_MEET_US;
+    enum sh_err err = ask_first(x, op, port);
+    while (err != SH_OK) {
+        if (sh_now_us() >= report_at) {
+            train_scribe_lost(x->scribe, x->at.placement.fence, x->at.placement.members[0].node);
+        }
+        if (!pause_before_next(x)) {
+            return false;
+        }
+        err = ask_first(x, op, port);
+    }
+    return true;
+}
+
+bool script_meet(struct script_unit *x, char host[static SH_ADDR_MAX + 1], uint16_t *port)
+{
+    (void)snprintf(host, SH_ADDR_MAX + 1, "127.0.0.1");
+    *port = 0;
+    if (x->at.placement.member_count > 1 && !first_host(x, host)) {
+        return false;
+    }
+    if (x->index > 0) {
+        return insist(x, OP_WHERE, port);
+    }
+    *port = free_port();
+    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
+    x->meet_index = x->at.placement.fence.index;
+    x->port = *port;
+    x->done = 1;
+    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
+    return true;
+}
+
+bool script_finish_together(struct script_unit *x)
+{
+    uint16_t port = 0;
+    uint32_t count = x->at.placement.member_count;
+    uint32_t all = count == WIRE_MEMBERS_MAX ? UINT32_MAX : (1u << count) - 1;
+    if (x->index > 0) {
+        return insist(x, OP_DONE, &port);
+    }
+    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
+    while (!script_interrupted(x) && x->done != all) {
+        train_clock_wait(&x->changed, &x->lock, UINT64_MAX);
+    }
+    bool together = x->done == all;
+    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
+    return together;
+}
+
+/* ---- answering ---- */
+
+enum sh_err script_request_unit(struct sh_span request, struct wire_unit *unit)
+{
+    struct sh_reader r = sh_reader_over(request.at, request.size);
+    *unit = wire_unit_get(&r);
+    return r.bad ? SH_ERR_CORRUPT : SH_OK;
+}
+
+enum sh_err script_answer(struct script_unit *x, struct sh_span request, uint8_t *reply,
+                          size_t capacity, size_t *reply_size)
+{
+    struct sh_reader r = sh_reader_over(request.at, request.size);
+    struct sh_writer w = sh_writer_over(reply, capacity);
+    (void)wire_unit_get(&r);
+    uint8_t op = sh_get_u8(&r);
+    struct wire_fence fence = wire_fence_get(&r);
+    uint16_t member = sh_get_u16(&r);
+    if (r.bad || member >= WIRE_MEMBERS_MAX || (op != OP_WHERE && op != OP_DONE)) {
+        return SH_ERR_CORRUPT;
+    }
+    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
+    bool met = x->meet_index != 0 && x->meet_index == fence.index;
+    sh_put_u16(&w, met ? x->port : 0);
+    if (met && op == OP_DONE) {
+        x->done |= 1u << member;
+        SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+    }
+    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
+    *reply_size = w.used;
+    return w.full ? SH_ERR_LIMIT : met ? SH_OK : SH_ERR_NOT_FOUND;
+}

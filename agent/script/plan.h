@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * What the commands of a unit are given: arguments and environment, made from the job and from
+ * where the unit is placed. Pure.
+ *
+ * Always set: SHOAL_JOB, SHOAL_NAME, SHOAL_UNIT, SHOAL_UNITS, SHOAL_ATTEMPT (generation of the
+ * gang), SHOAL_FENCE ("TERM.INDEX"), SHOAL_NODE, SHOAL_WORKDIR, SHOAL_CHECKPOINT_DIR,
+ * SHOAL_METRICS_FD (3), and what torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE,
+ * GROUP_RANK, MASTER_ADDR, MASTER_PORT. SHOAL_RESUME_FROM where there is a checkpoint. Unless the
+ * job's env says otherwise: PATH, HOME, TMPDIR, LANG, OMP_NUM_THREADS, CONDUCTOR_TYPE,
+ * PYTHONUNBUFFERED, NO_COLOR. Nothing of the agent's own environment. */
+#ifndef SCRIPT_PLAN_H
+#define SCRIPT_PLAN_H
+
+#include "exec/process.h"
+#include "spec/spec.h"
+#include "wire/job.h"
+
+#define SCRIPT_PLAN_ENV_MAX   192u
+#define SCRIPT_PLAN_BYTES     65536u
+#define SCRIPT_CHECKPOINT_DIR ".shoal/checkpoint" /* below the working folder, as is the next */
+#define SCRIPT_TMP_DIR        ".shoal/tmp"
+
+struct script_place { /* borrowed */
+    struct wire_unit unit;
+    struct wire_fence fence;
+    uint32_t member;
+    uint32_t members;
+    const char *node; /* name of this agent */
+    const char *dir;  /* the working folder, absolute */
+    const char *master_host;
+    uint16_t master_port;
+    bool resumes; /* a checkpoint lies in its place */
+};
+
+struct script_plan {
+    struct exec_command commands[SPEC_COMMANDS_MAX];
+    size_t command_count;
+    const char *argv[SPEC_COMMANDS_MAX * (SPEC_WORDS_MAX + 1)];
+    size_t argv_used;
+    const char *env[SCRIPT_PLAN_ENV_MAX + 1]; /* NULL-terminated */
+    size_t env_count;
+    size_t used;
+    char text[SCRIPT_PLAN_BYTES];
+};
+
+/* The plan borrows words of the job. LIMIT: the environment does not fit. */
+SH_MUST_USE enum sh_err script_plan_make(struct script_plan *plan, const struct spec_job *job,
+                                         const struct script_place *place);
+
+#endif

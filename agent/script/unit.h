@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * One agent's part in one unit of kind exec, from placement to placement until the unit ends. For
+ * each generation of its gang it makes a working folder with the package and the newest checkpoint
+ * in it, meets the other members, runs the commands (exec/process.h), and, as the first member,
+ * leaves checkpoints and the result. The unit is done when the commands of every member have
+ * succeeded; it fails as soon as those of one fail.
+ *
+ * Working folders are WORK/JOB-UNIT-GENERATION; what an earlier run of the agent left there is
+ * removed at start. Commands run only where the agent was told to allow it. */
+#ifndef SCRIPT_UNIT_H
+#define SCRIPT_UNIT_H
+
+#include "exec/sandbox.h"
+#include "train/runner.h"
+
+#define SCRIPT_PACKAGE_US UINT64_C(60000000) /* for the package to come */
+#define SCRIPT_MEET_US    UINT64_C(30000000) /* for the first member to answer before it is lost */
+#define SCRIPT_AGAIN_US   UINT64_C(200000)   /* between two questions to it */
+#define SCRIPT_CALL_US    UINT64_C(1000000)  /* of one question */
+#define SCRIPT_UNITS_MAX  64u                /* at a time on one agent */
+
+struct scripts; /* what the units of one agent share */
+
+struct scripts_config {
+    struct service *s;
+    bool allowed;       /* --allow-commands */
+    const char *work;   /* folder for working folders, made where it is absent; copied */
+    const char *keeper; /* exec/process.h; NULL: this program */
+};
+
+/* Clears the work folder and looks at what this machine can give; takes seconds at most. IO,
+ * NO_MEMORY, LIMIT. */
+SH_MUST_USE enum sh_err scripts_open(struct scripts **out, const struct scripts_config *config);
+void scripts_close(struct scripts *scripts); /* after the last part was closed */
+/* What the machine can give; false: commands are not allowed, and nothing was looked at. */
+bool scripts_machine(const struct scripts *scripts, struct exec_machine *out);
+/* Runs units; borrowed from scripts. */
+const struct train_runner *scripts_runner(const struct scripts *scripts);
+/* Answers SERVICE_CALL_SCRIPT; register it with ctx scripts. */
+enum sh_err scripts_answer(void *ctx, struct sh_span request, uint8_t *reply, size_t capacity,
+                           size_t *reply_size);
+
+#endif

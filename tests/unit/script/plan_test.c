@@ -1,0 +1,75 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "script/plan.h"
+
+#include "tst.h"
+
+#include <string.h>
+
+static struct spec_job job;
+static struct spec_errors errors;
+static struct script_plan plan;
+
+static const char *value_of(const char *name)
+{
+    size_t n = strlen(name);
+    const char *found = NULL;
+    for (size_t i = 0; plan.env[i] != NULL; i++) {
+        if (strncmp(plan.env[i], name, n) == 0 && plan.env[i][n] == '=') {
+            EXPECT(found == NULL); /* never twice */
+            found = plan.env[i] + n + 1;
+        }
+    }
+    return found;
+}
+
+static void make(const char *text, bool resumes)
+{
+    struct script_place place = {.unit = {.job = 12, .unit = 3},
+                                 .fence = {.term = 2, .index = 40},
+                                 .member = 1,
+                                 .members = 3,
+                                 .node = "beta",
+                                 .dir = "/work/12-3-40",
+                                 .master_host = "10.0.0.7",
+                                 .master_port = 4711,
+                                 .resumes = resumes};
+    EXPECT_EQ(spec_parse(text, strlen(text), &job, &errors), SH_OK);
+    EXPECT_EQ(script_plan_make(&plan, &job, &place), SH_OK);
+}
+
+TEST(a_script_is_told_where_it_is_and_who_else_is_there)
+{
+    make("{\"api\":\"shoal/v1\",\"kind\":\"exec\",\"name\":\"n\",\"replicas\":5,\"run\":[[\"a\","
+         "\"b c\"],\"d e\"],\"resources\":{\"cpus\":4}}",
+         true);
+    EXPECT_STR(value_of("SHOAL_JOB"), "12");
+    EXPECT_STR(value_of("SHOAL_UNIT"), "3");
+    EXPECT_STR(value_of("SHOAL_UNITS"), "5");
+    EXPECT_STR(value_of("SHOAL_FENCE"), "2.40");
+    EXPECT_STR(value_of("SHOAL_NODE"), "beta");
+    EXPECT_STR(value_of("RANK"), "1");
+    EXPECT_STR(value_of("WORLD_SIZE"), "3");
+    EXPECT_STR(value_of("LOCAL_RANK"), "0");
+    EXPECT_STR(value_of("MASTER_ADDR"), "10.0.0.7");
+    EXPECT_STR(value_of("MASTER_PORT"), "4711");
+    EXPECT_STR(value_of("SHOAL_RESUME_FROM"), "/work/12-3-40/.shoal/checkpoint");
+    EXPECT_STR(value_of("OMP_NUM_THREADS"), "4");
+    EXPECT_STR(value_of("CONDUCTOR_TYPE"), "cpu");
+    EXPECT_EQ(plan.command_count, 2);
+    EXPECT_STR(plan.commands[0].argv[1], "b c");
+    EXPECT(plan.commands[0].argv[2] == NULL);
+    EXPECT_STR(plan.commands[1].argv[0], "/bin/sh");
+    EXPECT_STR(plan.commands[1].argv[2], "d e");
+}
+
+TEST(the_environment_of_the_job_wins_but_for_the_contract)
+{
+    make("{\"api\":\"shoal/v1\",\"kind\":\"exec\",\"name\":\"n\",\"run\":[\"a\"],\"env\":{\"PATH\":"
+         "\"/opt/bin\",\"RANK\":\"9\",\"LR\":\"a=b\",\"CONDUCTOR_TYPE\":\"gpu\"}}",
+         false);
+    EXPECT_STR(value_of("PATH"), "/opt/bin");
+    EXPECT_STR(value_of("CONDUCTOR_TYPE"), "gpu");
+    EXPECT_STR(value_of("LR"), "a=b");
+    EXPECT_STR(value_of("RANK"), "1");
+    EXPECT(value_of("SHOAL_RESUME_FROM") == NULL);
+}

@@ -1,0 +1,483 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Units of kind exec on agents of one process, with real commands. What the planner would do
+ * (place, place anew, expire) the tests do. */
+#include "script/unit.h"
+
+#include "base/host/host.h"
+#include "jobs/view.h"
+#include "memory_bulk.h"
+#include "memory_service.h"
+#include "spec/package.h"
+#include "spec/spec.h"
+#include "train/train.h"
+#include "tst.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define AGENTS  2u
+#define WAIT_US UINT64_C(60000000)
+
+struct agent {
+    struct service *s;
+    struct bulk *bulk;
+    struct scripts *scripts;
+    struct train *train;
+};
+
+static struct memory_net *net;
+static struct agent agents[AGENTS];
+static uint64_t job;
+static struct service_log_line lines[512];
+static size_t line_count;
+
+static void wake(void *ctx)
+{
+    train_wake(ctx);
+}
+
+static void start_agent(uint32_t i, bool allowed)
+{
+    struct agent *a = &agents[i];
+    char work[256];
+    char cache[256];
+    a->s = i == 0 ? memory_service_open() : memory_service_join(agents[0].s, "beta");
+    a->bulk = memory_bulk_open(net, a->s);
+    (void)snprintf(work, sizeof work, "%s/work%u", tst_dir(), i);
+    (void)snprintf(cache, sizeof cache, "%s/cache%u", tst_dir(), i);
+    struct scripts_config scripts = {
+        .s = a->s, .allowed = allowed, .work = work, .keeper = KEEPER};
+    EXPECT_EQ(scripts_open(&a->scripts, &scripts), SH_OK);
+    service_on_call(a->s, SERVICE_CALL_SCRIPT, scripts_answer, a->scripts);
+    struct train_config train = {.s = a->s,
+                                 .bulk = a->bulk,
+                                 .threads = 1,
+                                 .cache = cache,
+                                 .exec = scripts_runner(a->scripts)};
+    EXPECT_EQ(train_open(&a->train, &train), SH_OK);
+    EXPECT_EQ(train_start(a->train), SH_OK);
+    memory_bulk_start(a->bulk);
+    memory_service_on_applied(a->s, wake, a->train);
+}
+
+static void start(bool allowed)
+{
+    static const struct memory_net_config PLAIN = {.seed = 1};
+    sh_host_init();
+    net = memory_net_open(&PLAIN);
+    for (uint32_t i = 0; i < AGENTS; i++) {
+        start_agent(i, allowed);
+    }
+}
+
+static void stop(void)
+{
+    for (uint32_t i = 0; i < AGENTS; i++) {
+        struct agent *a = &agents[i];
+        memory_service_on_applied(a->s, NULL, NULL);
+        train_stop(a->train);
+        memory_bulk_close(a->bulk);
+        train_close(a->train);
+        scripts_close(a->scripts);
+    }
+    for (uint32_t i = 0; i < AGENTS; i++) {
+        memory_service_close(agents[i].s);
+    }
+    memory_net_close(net);
+}
+
+/* ---- jobs ---- */
+
+static void submit(const char *text, uint32_t members)
+{
+    static struct spec_job parsed;
+    static struct spec_errors errors;
+    static struct jobs_cmd cmd;
+    static char canonical[SH_SPEC_BYTES_MAX];
+    size_t size = 0;
+    struct jobs_result result;
+    if (spec_parse(text, strlen(text), &parsed, &errors) != SH_OK) {
+        tst_fail(__FILE__, __LINE__, "%s: %s", errors.at[0].field, errors.at[0].message);
+    }
+    EXPECT_EQ(spec_canonical(&parsed, canonical, sizeof canonical, &size), SH_OK);
+    cmd = (struct jobs_cmd){.type = JOBS_SUBMIT};
+    struct jobs_submit *s = &cmd.u.submit;
+    s->kind = WIRE_KIND_EXEC;
+    (void)snprintf(s->name, sizeof s->name, "%s", parsed.name);
+    s->spec = (struct sh_span){.at = (const uint8_t *)canonical, .size = size};
+    sh_blake2b(s->spec_digest, sizeof s->spec_digest, canonical, size);
+    s->need = (struct wire_need){.ranks = (uint16_t)members,
+                                 .agents_min = 1,
+                                 .agents_max = (uint16_t)members,
+                                 .arithmetic = WIRE_ARITHMETIC_ANY};
+    s->units = 1;
+    s->retries = 1;
+    s->checkpoint_keep = 2;
+    memory_service_apply(agents[0].s, &cmd, &result);
+    job = result.unit.job;
+}
+
+/* The rest of a job file behind the head that all have. */
+static void submit_rest(const char *rest, uint32_t members)
+{
+    char text[4096];
+    (void)snprintf(text, sizeof text,
+                   "api: shoal/v1\nkind: exec\nname: n\nsandbox: {level: none}\ngrace: 1s\n%s",
+                   rest);
+    submit(text, members);
+}
+
+static struct wire_fence place(uint32_t first, uint32_t count, enum wire_cause cause)
+{
+    struct service *list[AGENTS];
+    for (uint32_t i = 0; i < count; i++) {
+        list[i] = agents[(first + i) % AGENTS].s;
+    }
+    return memory_service_place_gang(agents[0].s, job, list, count, cause);
+}
+
+static void read_unit(struct jobs_unit *unit)
+{
+    struct service_view *view;
+    struct wire_unit id = {.job = job};
+    EXPECT_EQ(service_view_open(agents[0].s, &view), SH_OK);
+    EXPECT_EQ(jobs_unit_get(service_view_table(view), id, unit), SH_OK);
+    service_view_close(view);
+}
+
+static uint64_t applied(void)
+{
+    struct service_status status;
+    service_status(agents[0].s, &status);
+    return status.applied_index;
+}
+
+static void await(bool (*holds)(const struct jobs_unit *unit), struct jobs_unit *unit)
+{
+    uint64_t until = sh_now_us() + WAIT_US;
+    for (;;) {
+        uint64_t index = applied();
+        read_unit(unit);
+        if (holds(unit)) {
+            return;
+        }
+        if (sh_now_us() > until) {
+            tst_fail(__FILE__, __LINE__, "the unit is %s", jobs_state_name(unit->state));
+        }
+        (void)service_wait_applied(agents[0].s, index, 1000000);
+    }
+}
+
+static bool is_final(const struct jobs_unit *unit)
+{
+    return jobs_state_final(unit->state);
+}
+
+static bool has_failed(const struct jobs_unit *unit)
+{
+    return unit->failures > 0;
+}
+
+static bool has_checkpoint(const struct jobs_unit *unit)
+{
+    return unit->checkpoints > 0;
+}
+
+/* Lines of the commands come while they run. */
+static bool said(const char *text)
+{
+    struct service_log_want want = {.before = UINT64_MAX, .unit = SERVICE_LINE_ALL};
+    bool found = false;
+    EXPECT_EQ(service_log_read(agents[0].s, job, &want, lines, SH_COUNT(lines), &line_count, 0),
+              SH_OK);
+    for (size_t i = 0; i < line_count && !found; i++) {
+        found = strstr(lines[i].text, text) != NULL;
+    }
+    return found;
+}
+
+static void await_said(const char *text)
+{
+    uint64_t until = sh_now_us() + WAIT_US;
+    while (!said(text)) {
+        EXPECT(sh_now_us() < until);
+        (void)service_wait_applied(agents[0].s, applied(), 20000); /* nothing tells of lines */
+    }
+}
+
+/* One file of what the unit left. */
+static void expect_output(const struct jobs_unit *unit, const char *path, const char *text)
+{
+    static uint8_t blob[65536];
+    size_t size = 0;
+    struct spec_fileset set;
+    struct spec_fileset_entry entry;
+    bool found = false;
+    EXPECT_EQ(service_blob_read(agents[1].s, unit->outcome.state, 0, blob, sizeof blob, &size),
+              SH_OK);
+    EXPECT_EQ(spec_fileset_open(&set, (struct sh_span){.at = blob, .size = size}), SH_OK);
+    while (spec_fileset_next(&set, &entry) == SH_OK) {
+        if (strcmp(entry.path, path) == 0) {
+            found = true;
+            EXPECT_EQ(entry.bytes.size, strlen(text));
+            EXPECT(memcmp(entry.bytes.at, text, entry.bytes.size) == 0);
+        }
+    }
+    EXPECT(found);
+}
+
+static void upload_package(char hex[static 2 * SH_DIGEST_BYTES + 1])
+{
+    char path[512];
+    char why[256] = "";
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    uint8_t digest[SH_DIGEST_BYTES];
+    (void)snprintf(path, sizeof path, "%s/package", tst_dir());
+    EXPECT(mkdir(path, 0700) == 0);
+    (void)snprintf(path, sizeof path, "%s/package/lib", tst_dir());
+    EXPECT(mkdir(path, 0700) == 0);
+    (void)snprintf(path, sizeof path, "%s/package/lib/words", tst_dir());
+    FILE *file = fopen(path, "w");
+    EXPECT(file != NULL);
+    EXPECT(fputs("from the package\n", file) >= 0);
+    EXPECT_EQ(fclose(file), 0);
+    (void)snprintf(path, sizeof path, "%s/package", tst_dir());
+    EXPECT_EQ(spec_package_pack(path, &bytes, &size, why, sizeof why), SH_OK);
+    EXPECT_EQ(service_blob_put(agents[0].s, bytes, size, 1, digest, NULL, WAIT_US), SH_OK);
+    sh_hex(hex, digest, sizeof digest);
+    free(bytes);
+}
+
+/* ---- tests ---- */
+
+TEST(commands_run_in_their_package_and_leave_a_model_and_outputs)
+{
+    char hex[2 * SH_DIGEST_BYTES + 1];
+    char rest[1024];
+    struct jobs_unit unit;
+    struct service_point points[4];
+    size_t count = 0;
+    start(true);
+    upload_package(hex);
+    (void)snprintf(rest, sizeof rest,
+                   "package: \"files:%s\"\n"
+                   "run:\n"
+                   "  - \"cat lib/words; echo 'loss: 0.5 - val_loss: 0.75'\"\n"
+                   "  - mkdir -p out && printf made > model.bin && printf \"$EXTRA\" > out/log\n"
+                   "env: {EXTRA: more}\n"
+                   "outputs: [model.bin, out/**]\n"
+                   "model_file: model.bin\n",
+                   hex);
+    submit_rest(rest, 1);
+    struct wire_fence fence = place(1, 1, WIRE_CAUSE_PLACED);
+    await(is_final, &unit);
+    EXPECT_EQ(unit.state, JOBS_COMPLETED);
+    EXPECT_EQ(unit.model_version, 1);
+    expect_output(&unit, "model.bin", "made");
+    expect_output(&unit, "out/log", "more");
+    uint8_t model[16];
+    EXPECT_EQ(service_blob_read(agents[0].s, unit.outcome.file, 0, model, sizeof model, &count),
+              SH_OK);
+    EXPECT_EQ(count, 4);
+    EXPECT(memcmp(model, "made", 4) == 0);
+    EXPECT(memcmp(unit.outcome.model, unit.outcome.file, SH_DIGEST_BYTES) == 0);
+    EXPECT(said("from the package"));
+    EXPECT_EQ(lines[0].generation, 0); /* "unit 0 begins": the agent's own words */
+    EXPECT(lines[0].own);
+    EXPECT_EQ(lines[1].generation, fence.index);
+    EXPECT_EQ(service_series_read(agents[0].s, job, "val_loss", 0, points, 4, &count, 0), SH_OK);
+    EXPECT_EQ(count, 1);
+    EXPECT_NEAR(points[0].value, 0.75, 0.0);
+    stop();
+}
+
+TEST(a_command_that_fails_fails_the_unit_with_its_last_words)
+{
+    struct jobs_unit unit;
+    struct jobs_event events[8];
+    struct service_view *view;
+    uint32_t count = 0;
+    start(true);
+    submit_rest("run: [\"echo fine\", \"echo no such column >&2; exit 3\", \"echo never\"]\n", 1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await(has_failed, &unit);
+    EXPECT_EQ(unit.state, JOBS_WAITING); /* it may be tried again */
+    EXPECT_EQ(service_view_open(agents[0].s, &view), SH_OK);
+    EXPECT_EQ(jobs_history_list(service_view_table(view), job, 0, events, 8, &count), SH_OK);
+    service_view_close(view);
+    EXPECT(strstr(events[count - 1].text, "alpha: ") != NULL);
+    EXPECT(strstr(events[count - 1].text, "status 3") != NULL);
+    EXPECT(strstr(events[count - 1].text, "no such column") != NULL);
+    EXPECT(!said("never"));
+    (void)place(1, 1, WIRE_CAUSE_PLACED);
+    await(is_final, &unit);
+    EXPECT_EQ(unit.state, JOBS_FAILED);
+    stop();
+}
+
+TEST(outputs_that_are_missing_fail_the_unit_by_name)
+{
+    struct jobs_unit unit;
+    struct jobs_job row;
+    struct service_view *view;
+    start(true);
+    submit_rest("run: [\"true\"]\noutputs: [result.csv]\n", 1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await(has_failed, &unit);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await(is_final, &unit);
+    EXPECT_EQ(service_view_open(agents[0].s, &view), SH_OK);
+    EXPECT_EQ(jobs_job_get(service_view_table(view), job, &row), SH_OK);
+    service_view_close(view);
+    EXPECT(strstr(row.fail_text, "result.csv") != NULL);
+    stop();
+}
+
+TEST(a_line_that_matches_an_abort_pattern_ends_the_run)
+{
+    struct jobs_unit unit;
+    start(true);
+    submit_rest("run: [\"echo 'loss: nan - val_loss: nan'; sleep 1000\"]\n"
+                "abort: [\"loss: nan - val_loss: nan\"]\n",
+                1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await(has_failed, &unit);
+    EXPECT_EQ(unit.fail_reason, SH_ERR_DIVERGED);
+    stop();
+}
+
+TEST(a_stop_ends_the_commands_and_keeps_what_there_is)
+{
+    struct jobs_unit unit;
+    struct jobs_cmd cmd = {.type = JOBS_STOP};
+    struct jobs_result result;
+    start(true);
+    submit_rest("run: [\"printf half > part; echo ready; sleep 1000\"]\n"
+                "outputs: [part, whole]\n",
+                1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await_said("ready");
+    cmd.u.stop.job = job;
+    memory_service_apply(agents[0].s, &cmd, &result);
+    await(is_final, &unit);
+    EXPECT_EQ(unit.state, JOBS_STOPPED);
+    EXPECT(unit.committed && unit.partial);
+    expect_output(&unit, "part", "half");
+    stop();
+}
+
+TEST(a_unit_that_moved_away_is_ended_here_and_begun_there)
+{
+    struct jobs_unit unit;
+    start(true);
+    submit_rest("run: [\"echo on $SHOAL_NODE; if [ $SHOAL_NODE = alpha ]; then sleep 1000; fi; "
+                "printf $SHOAL_NODE > who\"]\noutputs: [who]\n",
+                1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await_said("on alpha");
+    (void)place(1, 1, WIRE_CAUSE_MEMBER_DEAD);
+    await(is_final, &unit);
+    EXPECT_EQ(unit.state, JOBS_COMPLETED);
+    expect_output(&unit, "who", "beta");
+    await_said("unit 0 on alpha: stopped");
+    stop();
+}
+
+TEST(a_checkpoint_is_kept_and_given_to_the_next_attempt)
+{
+    struct jobs_unit unit;
+    start(true);
+    submit_rest(
+        "run:\n"
+        "  - 'if [ -n \"$SHOAL_RESUME_FROM\" ]; then cat $SHOAL_RESUME_FROM/state > out; exit; fi; "
+        "printf seven > $SHOAL_CHECKPOINT_DIR/state; echo "
+        "SHOAL {\\\"step\\\": 7, \\\"loss\\\": 1, \\\"checkpoint\\\": \\\"state\\\"}; sleep 1000'\n"
+        "outputs: [out]\n",
+        1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await(has_checkpoint, &unit);
+    EXPECT_EQ(unit.checkpoint_step, 7);
+    (void)place(1, 1, WIRE_CAUSE_MEMBER_DEAD);
+    await(is_final, &unit);
+    EXPECT_EQ(unit.state, JOBS_COMPLETED);
+    expect_output(&unit, "out", "seven");
+    EXPECT(said("goes on from checkpoint 7"));
+    stop();
+}
+
+TEST(files_of_a_script_that_knows_nothing_of_shoal_are_checkpoints_too)
+{
+    struct jobs_unit unit;
+    start(true);
+    submit_rest("run: [\"if [ -e ckpt/last ]; then cp ckpt/last out; exit; fi; mkdir ckpt; printf 5 "
+                "> ckpt/last; sleep 1000\"]\n"
+                "outputs: [out]\ncheckpoint: {files: [ckpt/last], every: 1s}\n",
+                1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await(has_checkpoint, &unit);
+    (void)place(1, 1, WIRE_CAUSE_MEMBER_DEAD);
+    await(is_final, &unit);
+    expect_output(&unit, "out", "5");
+    stop();
+}
+
+TEST(members_meet_and_the_first_commits_when_all_are_done)
+{
+    struct jobs_unit unit;
+    start(true);
+    submit_rest("run: [\"echo rank $RANK of $WORLD_SIZE at $MASTER_ADDR:$MASTER_PORT; test "
+                "$MASTER_PORT -gt 0; printf $RANK > rank\"]\noutputs: [rank]\n",
+                2);
+    (void)place(0, 2, WIRE_CAUSE_PLACED);
+    await(is_final, &unit);
+    EXPECT_EQ(unit.state, JOBS_COMPLETED);
+    expect_output(&unit, "rank", "0");
+    EXPECT(said("rank 0 of 2 at 127.0.0.1:"));
+    EXPECT(said("rank 1 of 2 at 127.0.0.1:"));
+    stop();
+}
+
+TEST(one_member_that_fails_fails_all)
+{
+    struct jobs_unit unit;
+    start(true);
+    submit_rest("run: [\"if [ $RANK = 1 ]; then exit 4; fi; sleep 1000\"]\n", 2);
+    (void)place(0, 2, WIRE_CAUSE_PLACED);
+    await(has_failed, &unit);
+    stop();
+}
+
+TEST(an_agent_that_allows_no_commands_runs_none)
+{
+    struct jobs_unit unit;
+    start(false);
+    submit_rest("run: [\"echo never\"]\n", 1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await(has_failed, &unit);
+    EXPECT_EQ(unit.fail_reason, SH_ERR_DENIED);
+    EXPECT(!said("never"));
+    stop();
+}
+
+TEST(a_package_that_is_damaged_fails_the_job_for_good)
+{
+    struct jobs_unit unit;
+    char hex[2 * SH_DIGEST_BYTES + 1];
+    char rest[256];
+    uint8_t digest[SH_DIGEST_BYTES];
+    start(true);
+    EXPECT_EQ(service_blob_put(agents[0].s, "no package", 10, 1, digest, NULL, WAIT_US), SH_OK);
+    sh_hex(hex, digest, sizeof digest);
+    (void)snprintf(rest, sizeof rest, "package: \"files:%s\"\nrun: [\"true\"]\n", hex);
+    submit_rest(rest, 1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await(is_final, &unit);
+    EXPECT_EQ(unit.state, JOBS_FAILED);
+    EXPECT_EQ(unit.fail_reason, SH_ERR_CORRUPT);
+    stop();
+}
