@@ -63,10 +63,9 @@ void records_row_store(struct records *r, struct kv_batch *batch, const struct r
         series_put_point(&r->s->series, batch, row->job, row->name, &point);
     } else {
         struct series_stream stream = {.job = row->job};
-        struct series_row line = {
-            .seq = row->step,
-            .wall_us = row->wall_us,
-            .text = {.at = row->line, .size = row->size}};
+        struct series_row line = {.seq = row->step,
+                                  .wall_us = row->wall_us,
+                                  .text = {.at = row->line, .size = row->size}};
         series_put_line(&r->s->series, batch, &stream, &line);
     }
 }
@@ -332,7 +331,7 @@ static enum sh_err answer_series(void *ctx, struct sh_span bytes, uint8_t *reply
                       : op == RECORDS_GET    ? answer_points(ctx, &r, &w)
                       : op == RECORDS_NEWEST ? answer_newest(ctx, &r, &w)
                       : op == RECORDS_NAMES  ? answer_names(ctx, &r, &w)
-                                        : SH_ERR_INVALID;
+                                             : SH_ERR_INVALID;
     *reply_size = w.used;
     return err;
 }
@@ -458,10 +457,10 @@ enum sh_err records_read_points(struct records *r, uint64_t job, const char *nam
         size_t room = capacity - *count;
         size_t page = room < RECORDS_PAGE_MAX ? room : RECORDS_PAGE_MAX;
         struct records_question q = {.kind = SERVICE_CALL_SERIES,
-                             .take = take_points,
-                             .from = from,
-                             .out = out + *count,
-                             .capacity = page};
+                                     .take = take_points,
+                                     .from = from,
+                                     .out = out + *count,
+                                     .capacity = page};
         struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
         sh_put_u8(&w, RECORDS_GET);
         sh_put_u64(&w, job);

@@ -63,7 +63,8 @@ void records_lines(struct records *r, uint64_t job, const struct service_log_lin
     }
     kv_batch_init(&batch);
     for (size_t i = 0; i < count; i++) {
-        rows[i] = (struct records_row){.job = job, .step = next_sequence(r), .wall_us = sh_wall_us()};
+        rows[i] =
+            (struct records_row){.job = job, .step = next_sequence(r), .wall_us = sh_wall_us()};
         rows[i].size = put_line(rows[i].line, &lines[i]);
         records_row_store(r, &batch, &rows[i]);
     }
@@ -116,7 +117,8 @@ struct page {
 static bool is_wanted(const struct service_log_want *want, const struct service_log_line *line)
 {
     bool unit = want->unit == SERVICE_LINE_ALL || line->unit == want->unit;
-    return unit && line->sequence < want->before && (want->generation == 0 || line->generation == want->generation);
+    return unit && line->sequence < want->before &&
+           (want->generation == 0 || line->generation == want->generation);
 }
 
 static enum sh_err read_page(struct records *r, uint64_t job, const struct service_log_want *want,
@@ -202,7 +204,7 @@ static enum sh_err answer_lines(struct records *r, struct sh_reader *request,
 }
 
 enum sh_err records_answer_logs(void *ctx, struct sh_span bytes, uint8_t *reply, size_t capacity,
-                               size_t *reply_size)
+                                size_t *reply_size)
 {
     struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
     struct sh_writer w = sh_writer_over(reply, capacity);
@@ -243,11 +245,11 @@ static enum sh_err ask_page(struct records *r, uint64_t job, const struct servic
                             uint64_t deadline)
 {
     struct records_question q = {.kind = SERVICE_CALL_LOGS,
-                         .take = take_lines,
-                         .from = want->from,
-                         .newest = want->newest,
-                         .out = out,
-                         .capacity = page};
+                                 .take = take_lines,
+                                 .from = want->from,
+                                 .newest = want->newest,
+                                 .out = out,
+                                 .capacity = page};
     struct sh_writer w = sh_writer_over(q.bytes, sizeof q.bytes);
     sh_put_u8(&w, RECORDS_GET);
     sh_put_u64(&w, job);

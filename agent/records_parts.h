@@ -13,12 +13,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-enum records_op {
-    RECORDS_PUT = 1,
-    RECORDS_GET = 2,
-    RECORDS_NEWEST = 3,
-    RECORDS_NAMES = 4
-};
+enum records_op { RECORDS_PUT = 1, RECORDS_GET = 2, RECORDS_NEWEST = 3, RECORDS_NAMES = 4 };
 
 enum {
     RECORDS_LINE_HEAD_BYTES = 8 + 4 + 2 + 1, /* before the text of a line in the store */

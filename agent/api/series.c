@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define POINTS_MAX  100000u
-#define LINES_MAX   5000u
+#define POINTS_MAX   100000u
+#define LINES_MAX    5000u
 #define CSV_CELL_MAX (SH_NAME_MAX + 26u)
 
 struct series {

@@ -78,8 +78,8 @@ static const char *const SOURCE_FIELDS[] = {"data.train", "data.validation", "da
 
 static const struct spec_source *source_of(const struct spec_job *job, size_t index)
 {
-    const struct spec_source *sources[] = {&job->data.train, &job->data.validation,
-                                           &job->data.test, &job->exec.package};
+    const struct spec_source *sources[] = {&job->data.train, &job->data.validation, &job->data.test,
+                                           &job->exec.package};
     return sources[index];
 }
 

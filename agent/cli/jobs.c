@@ -159,8 +159,7 @@ static bool on_log(void *ctx, const char *type, const char *data)
     struct cli *c = feed->c;
     if (strcmp(type, "log") == 0) {
         json_t *line = json_loads(data, 0, NULL);
-        bool wanted =
-            feed->unit == UINT64_MAX || (uint64_t)cli_integer(line, "unit") == feed->unit;
+        bool wanted = feed->unit == UINT64_MAX || (uint64_t)cli_integer(line, "unit") == feed->unit;
         if (wanted && c->json) {
             (void)fprintf(c->out, "%s\n", data);
         } else if (wanted) {

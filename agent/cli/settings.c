@@ -13,8 +13,8 @@
 #define CONFIG_BYTES_MAX ((size_t)65536)
 
 static const char *const KEYS[CLI_SETTINGS_COUNT] = {
-    "data",      "secret", "join",    "listen", "advertise", "api",
-    "api-token", "name",   "threads", "zone",   "voters",    "log-entries", "allow-commands"};
+    "data", "secret",  "join", "listen", "advertise",   "api",           "api-token",
+    "name", "threads", "zone", "voters", "log-entries", "allow-commands"};
 
 /* Root keeps its state where services do, others in their home. */
 static void default_data(char *out, size_t size)

@@ -15,7 +15,8 @@ int cli_read_job(struct cli *c, struct spec_job *job);
  * set, 0 when it is not here. */
 int cli_check_data(struct cli *c, const struct spec_job *job, uint32_t *samples);
 
-/* Packs the package that an exec job names by a path, and forgets it: what would be refused is said.
+/* Packs the package that an exec job names by a path, and forgets it: what would be refused is
+ * said.
  */
 int cli_check_package(struct cli *c, const struct spec_job *job);
 

@@ -11,9 +11,9 @@
 
 #include "wire/job.h"
 
-#define SCRIPT_QUEUE_MAX 512u                /* lines that wait to be written */
-#define SCRIPT_FLUSH_US  UINT64_C(100000)    /* at most this long */
-#define SCRIPT_LINES_MAX UINT64_C(1000000)   /* of one attempt that are kept */
+#define SCRIPT_QUEUE_MAX 512u              /* lines that wait to be written */
+#define SCRIPT_FLUSH_US  UINT64_C(100000)  /* at most this long */
+#define SCRIPT_LINES_MAX UINT64_C(1000000) /* of one attempt that are kept */
 
 struct script_console;
 

@@ -23,7 +23,8 @@ static bool join(char out[static TRAIN_PATH_MAX], const char *dir, const char *b
     return n > 0 && n < (int)TRAIN_PATH_MAX;
 }
 
-static enum sh_err make_dir(const struct script_unit *x, const char *below, char why[static SCRIPT_WHY_BYTES])
+static enum sh_err make_dir(const struct script_unit *x, const char *below,
+                            char why[static SCRIPT_WHY_BYTES])
 {
     char path[TRAIN_PATH_MAX];
     if (!join(path, x->dir, below)) {
@@ -166,8 +167,7 @@ static bool resume(struct script_unit *x)
     if (err == SH_OK) {
         x->step = c.step;
         sh_blake2b(x->saved, sizeof x->saved, bytes, size);
-        train_scribe_line(x->scribe, "goes on from checkpoint %llu",
-                          (unsigned long long)c.step);
+        train_scribe_line(x->scribe, "goes on from checkpoint %llu", (unsigned long long)c.step);
     } else {
         train_scribe_line(x->scribe, "the newest checkpoint cannot be had (%s): begins anew",
                           why[0] != '\0' ? why : sh_err_text(err));
@@ -176,7 +176,8 @@ static bool resume(struct script_unit *x)
     return err == SH_OK;
 }
 
-enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes, size_t *size, char why[static SCRIPT_WHY_BYTES])
+enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes, size_t *size,
+                                    char why[static SCRIPT_WHY_BYTES])
 {
     const struct spec_exec *exec = &x->job->exec;
     const char *patterns[SPEC_PACKAGE_PATTERNS_MAX] = {SCRIPT_CHECKPOINT_DIR "/**"};
@@ -284,7 +285,8 @@ enum sh_err script_files_result(struct script_unit *x, bool partial, struct trai
 
 /* ---- the folder ---- */
 
-enum sh_err script_files_prepare(struct script_unit *x, bool *resumes, char why[static SCRIPT_WHY_BYTES])
+enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
+                                 char why[static SCRIPT_WHY_BYTES])
 {
     int n = snprintf(x->dir, sizeof x->dir, "%s/%llu-%u-%llu", script_config(x)->work,
                      (unsigned long long)x->config.unit.job, x->config.unit.unit,

@@ -11,10 +11,10 @@
 
 #include <pthread.h>
 
-#define SCRIPT_WHY_BYTES JOBS_TEXT_MAX
-#define SCRIPT_NICE      10
+#define SCRIPT_WHY_BYTES  JOBS_TEXT_MAX
+#define SCRIPT_NICE       10
 #define SCRIPT_LAST_BYTES 128u
-#define SCRIPT_TASKS_MAX 4096u /* processes and threads of one unit */
+#define SCRIPT_TASKS_MAX  4096u /* processes and threads of one unit */
 
 struct script_say; /* say.h */
 
@@ -33,10 +33,10 @@ struct script_unit {
     struct script_console *console;
     struct script_say *say;
     struct script_plan *plan;
-    struct train_assignment at; /* in force */
-    uint32_t index;             /* of this member */
-    char dir[TRAIN_PATH_MAX];   /* working folder of this generation; "": none */
-    uint64_t step;              /* of the newest checkpoint */
+    struct train_assignment at;     /* in force */
+    uint32_t index;                 /* of this member */
+    char dir[TRAIN_PATH_MAX];       /* working folder of this generation; "": none */
+    uint64_t step;                  /* of the newest checkpoint */
     uint8_t saved[SH_DIGEST_BYTES]; /* digest of the newest checkpoint's blob */
 
     pthread_mutex_t lock;
@@ -45,9 +45,9 @@ struct script_unit {
     bool leaving;
     bool failed;
     bool ended;
-    bool written;                   /* the console has something */
-    bool over;                      /* the commands have ended: result is set */
-    char last[SCRIPT_LAST_BYTES];   /* of their lines that say something, the newest */
+    bool written;                 /* the console has something */
+    bool over;                    /* the commands have ended: result is set */
+    char last[SCRIPT_LAST_BYTES]; /* of their lines that say something, the newest */
     struct exec_result result;
     /* How the members of the generation meet_index find each other (the first one's). */
     uint64_t meet_index; /* 0: not ready to be met */

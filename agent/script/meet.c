@@ -82,9 +82,9 @@ static enum sh_err ask_first(struct script_unit *x, enum op op, uint16_t *port)
     uint8_t reply[REPLY_BYTES];
     size_t size = 0;
     struct sh_writer w = request_begin(x, bytes, op);
-    enum sh_err err = service_call(script_config(x)->s, x->at.placement.members[0].node,
-                                   SERVICE_CALL_SCRIPT, bytes, w.used, reply, sizeof reply, &size,
-                                   SCRIPT_CALL_US);
+    enum sh_err err =
+        service_call(script_config(x)->s, x->at.placement.members[0].node, SERVICE_CALL_SCRIPT,
+                     bytes, w.used, reply, sizeof reply, &size, SCRIPT_CALL_US);
     if (err == SH_OK) {
         struct sh_reader r = sh_reader_over(reply, size);
         *port = sh_get_u16(&r);

@@ -62,8 +62,7 @@ static bool set_contract(struct script_plan *plan, const struct spec_job *job,
            set(plan, "SHOAL_NODE", "%s", p->node) && set(plan, "SHOAL_WORKDIR", "%s", p->dir) &&
            set(plan, "SHOAL_CHECKPOINT_DIR", "%s/%s", p->dir, SCRIPT_CHECKPOINT_DIR) &&
            set(plan, "SHOAL_METRICS_FD", "3") &&
-           (!p->resumes ||
-            set(plan, "SHOAL_RESUME_FROM", "%s/%s", p->dir, SCRIPT_CHECKPOINT_DIR));
+           (!p->resumes || set(plan, "SHOAL_RESUME_FROM", "%s/%s", p->dir, SCRIPT_CHECKPOINT_DIR));
 }
 
 static bool set_torchrun(struct script_plan *plan, const struct script_place *p)
@@ -119,8 +118,8 @@ enum sh_err script_plan_make(struct script_plan *plan, const struct spec_job *jo
     plan->argv_used = 0;
     plan->env_count = 0;
     plan->used = 0;
-    bool good = set_contract(plan, job, place) && set_torchrun(plan, place) &&
-                set_usual(plan, job, place);
+    bool good =
+        set_contract(plan, job, place) && set_torchrun(plan, place) && set_usual(plan, job, place);
     plan->env[plan->env_count] = NULL;
     for (uint32_t i = 0; i < job->exec.run_count; i++) {
         add_command(plan, &job->exec, job->exec.run[i]);

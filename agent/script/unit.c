@@ -164,8 +164,7 @@ static void take_checkpoint(struct script_unit *x)
         return; /* nothing there yet, or nothing new */
     }
     if (err != SH_OK) {
-        train_scribe_line(x->scribe, "no checkpoint: %s",
-                          why[0] != '\0' ? why : sh_err_text(err));
+        train_scribe_line(x->scribe, "no checkpoint: %s", why[0] != '\0' ? why : sh_err_text(err));
         return;
     }
     uint64_t step = script_say_step(x->say);
@@ -297,8 +296,8 @@ static void conclude(struct script_unit *x)
 {
     const struct exec_result *r = &x->result;
     lock(x);
-    bool superseded = x->leaving || !wire_fence_equal(x->next.placement.fence,
-                                                      x->at.placement.fence);
+    bool superseded =
+        x->leaving || !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
     bool stopping = x->next.stopping;
     unlock(x);
     if (superseded) {
@@ -336,8 +335,7 @@ static void tell_end(struct script_unit *x)
     train_scribe_line(x->scribe,
                       "unit %u on %s: %s; %.1f s, %.1f s of processor time, at most %llu MiB",
                       x->config.unit.unit, x->node, r->text, (double)r->wall_us / 1e6,
-                      (double)r->cpu_us / 1e6,
-                      (unsigned long long)(r->memory_peak_bytes >> 20));
+                      (double)r->cpu_us / 1e6, (unsigned long long)(r->memory_peak_bytes >> 20));
 }
 
 static void follow(struct script_unit *x)
@@ -472,8 +470,7 @@ static enum sh_err equip(struct script_unit *x)
     memcpy(x->spec, x->config.spec.at, x->config.spec.size);
     enum sh_err err = train_scribe_open(&x->scribe, s, x->config.unit);
     err = err != SH_OK ? err : train_clerk_open(&x->clerk, s, x->scribe, x->config.unit);
-    err = err != SH_OK ? err
-                       : script_console_open(&x->console, s, x->config.unit, on_console, x);
+    err = err != SH_OK ? err : script_console_open(&x->console, s, x->config.unit, on_console, x);
     return err != SH_OK ? err : script_say_open(&x->say, x->console);
 }
 

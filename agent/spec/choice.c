@@ -8,7 +8,7 @@ const struct spec_choice SPEC_KINDS[] = {
 
 const struct spec_choice SPEC_EXTRACTS[] = {{"keras", SPEC_EXTRACT_KERAS},
                                             {"sofe4790u", SPEC_EXTRACT_SOFE},
-                                           {"mlagents", SPEC_EXTRACT_MLAGENTS},
+                                            {"mlagents", SPEC_EXTRACT_MLAGENTS},
                                             {"conductor", SPEC_EXTRACT_CONDUCTOR},
                                             {NULL, 0}};
 

@@ -29,8 +29,10 @@ static void take_package(struct spec_decode *d, const struct spec_node *node, vo
     bool good = node->kind == SPEC_NODE_SCALAR && spec_source_read(node->text, package) == NULL &&
                 (package->kind == SPEC_SOURCE_FILES || package->kind == SPEC_SOURCE_PATH);
     if (!good) {
-        spec_decode_wrong(d, node, "must be a folder of at most %u bytes of name, or files: and "
-                                   "the 64 hexadecimal digits of a package", SPEC_PATH_MAX);
+        spec_decode_wrong(d, node,
+                          "must be a folder of at most %u bytes of name, or files: and "
+                          "the 64 hexadecimal digits of a package",
+                          SPEC_PATH_MAX);
     }
 }
 

@@ -83,8 +83,9 @@ static bool take_command(struct spec_decode *d, const struct spec_node *node,
                spec_words_add(d, node, exec, words, node->text);
     }
     if (node->kind != SPEC_NODE_LIST || node->count == 0) {
-        spec_decode_wrong(d, node, "must be a command: a list of words such as [python3, "
-                                   "train.py], or one text for the shell");
+        spec_decode_wrong(d, node,
+                          "must be a command: a list of words such as [python3, "
+                          "train.py], or one text for the shell");
         return false;
     }
     uint32_t i = 0;

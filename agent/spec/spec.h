@@ -31,11 +31,11 @@
 #define SPEC_BATCH_MAX      1048576u
 #define SPEC_CHANNELS_MAX   1024u /* channels of an image, columns of a table */
 
-#define SPEC_COMMANDS_MAX   8u     /* of one list */
-#define SPEC_WORDS_MAX      256u   /* of one command, and of every other list of words */
-#define SPEC_PATTERNS_MAX   32u    /* metric patterns, abort patterns: each */
-#define SPEC_TEXT_MAX       16384u /* bytes of all words of an exec section, with their NULs */
-#define SPEC_SECONDS_MAX    31536000u /* a year */
+#define SPEC_COMMANDS_MAX 8u        /* of one list */
+#define SPEC_WORDS_MAX    256u      /* of one command, and of every other list of words */
+#define SPEC_PATTERNS_MAX 32u       /* metric patterns, abort patterns: each */
+#define SPEC_TEXT_MAX     16384u    /* bytes of all words of an exec section, with their NULs */
+#define SPEC_SECONDS_MAX  31536000u /* a year */
 
 enum spec_kind { SPEC_TRAIN = 1, SPEC_NOOP = 2, SPEC_EXEC = 3 };
 
@@ -148,12 +148,13 @@ struct spec_words {
     uint32_t count;
 };
 
-enum spec_extract { /* bits: log lines that metrics are read from */
-    SPEC_EXTRACT_KERAS = 1,     /* "loss: 0.31 - val_loss: 0.4" */
-    SPEC_EXTRACT_SOFE = 2,      /* "Epoch [1/10], Train Loss: 0.3, Train Accuracy: 91.2%, ..." */
-    SPEC_EXTRACT_MLAGENTS = 4,  /* "Agent. Step: 1000. ... Mean Reward: 0.5." */
-    SPEC_EXTRACT_CONDUCTOR = 8, /* "PredictedBuffer=-1.5" */
-    SPEC_EXTRACT_ALL = 15
+enum spec_extract {                         /* bits: log lines that metrics are read from */
+                    SPEC_EXTRACT_KERAS = 1, /* "loss: 0.31 - val_loss: 0.4" */
+                    SPEC_EXTRACT_SOFE =
+                        2, /* "Epoch [1/10], Train Loss: 0.3, Train Accuracy: 91.2%, ..." */
+                    SPEC_EXTRACT_MLAGENTS = 4,  /* "Agent. Step: 1000. ... Mean Reward: 0.5." */
+                    SPEC_EXTRACT_CONDUCTOR = 8, /* "PredictedBuffer=-1.5" */
+                    SPEC_EXTRACT_ALL = 15
 };
 
 /* What an agent must offer at least; strict: namespaces, basic: no privileges, a file system fence
@@ -168,18 +169,18 @@ struct spec_exec {
     struct spec_words run[SPEC_COMMANDS_MAX]; /* one after the other, until one fails */
     uint32_t predict_count;
     struct spec_words predict[SPEC_COMMANDS_MAX];
-    struct spec_words env;      /* "NAME=VALUE", sorted by name */
-    struct spec_words outputs;  /* globs; each must match a file when the commands have succeeded */
-    struct spec_words model;    /* none, or one path: the output that is the model */
-    struct spec_words abort;    /* patterns (POSIX ERE): a line that matches fails the unit */
+    struct spec_words env;     /* "NAME=VALUE", sorted by name */
+    struct spec_words outputs; /* globs; each must match a file when the commands have succeeded */
+    struct spec_words model;   /* none, or one path: the output that is the model */
+    struct spec_words abort;   /* patterns (POSIX ERE): a line that matches fails the unit */
     struct spec_words checkpoint; /* globs: what a checkpoint is made of; none: what lies in
                                    * SHOAL_CHECKPOINT_DIR */
     uint32_t checkpoint_every_s;  /* look for new ones this often; 0: when the commands say so */
     struct spec_words patterns;   /* "NAME=ERE": group 1 is a number, a point of metric NAME */
-    uint32_t extract;           /* bits of enum spec_extract */
-    uint32_t timeout_s;         /* of all commands together */
-    uint32_t silence_s;         /* without a line; 0: for ever */
-    uint32_t grace_s;           /* between SIGTERM and SIGKILL */
+    uint32_t extract;             /* bits of enum spec_extract */
+    uint32_t timeout_s;           /* of all commands together */
+    uint32_t silence_s;           /* without a line; 0: for ever */
+    uint32_t grace_s;             /* between SIGTERM and SIGKILL */
     enum spec_sandbox sandbox;
     bool network;        /* beyond the loopback of its own; a gang of several agents needs it */
     uint64_t disk_bytes; /* of its working folder */
@@ -200,7 +201,7 @@ struct spec_job {
     uint32_t agents_max;
     uint32_t cpus;      /* a member; 0: any */
     uint64_t ram_bytes; /* a member; 0: any. exec: its limit too */
-    uint32_t retries; /* failures of a unit that are tried again; node loss uses up none */
+    uint32_t retries;   /* failures of a unit that are tried again; node loss uses up none */
     uint32_t checkpoint_every_steps;
     uint32_t checkpoint_keep;
     enum spec_arithmetic arithmetic;

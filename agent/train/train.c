@@ -112,10 +112,8 @@ static enum sh_err native_open(void *ctx, struct train_part **out,
 {
     const struct train *t = ctx;
     struct train_session *session = NULL;
-    struct train_session_config whole = {.s = t->config.s,
-                                         .bulk = t->config.bulk,
-                                         .threads = t->config.threads,
-                                         .part = *config};
+    struct train_session_config whole = {
+        .s = t->config.s, .bulk = t->config.bulk, .threads = t->config.threads, .part = *config};
     enum sh_err err = train_session_open(&session, &whole, first);
     *out = (struct train_part *)(void *)session;
     return err;
@@ -226,11 +224,8 @@ static void open_part(struct train *t, const struct sh_table *table, const struc
         return;
     }
     table_lock(t);
-    *place = (struct place){.runner = runner,
-                            .part = part,
-                            .unit = u->id,
-                            .fence = u->placement.fence,
-                            .wanted = true};
+    *place = (struct place){
+        .runner = runner, .part = part, .unit = u->id, .fence = u->placement.fence, .wanted = true};
     table_unlock(t);
 }
 
@@ -243,7 +238,7 @@ static void leave(struct place *place)
 }
 
 static void keep_part(struct train *t, const struct sh_table *table, const struct jobs_job *job,
-                         const struct jobs_unit *u)
+                      const struct jobs_unit *u)
 {
     struct place *place = find_place(t, u->id);
     if (place != NULL && place->leaving) {

@@ -110,7 +110,8 @@ struct jobs_metrics {
 struct jobs_outcome {
     uint8_t file[SH_DIGEST_BYTES];  /* blob of the model's file; zero: it made no model */
     uint8_t model[SH_DIGEST_BYTES]; /* TRAIN: of parameters and buffers; EXEC: as file */
-    uint8_t state[SH_DIGEST_BYTES]; /* TRAIN: with optimiser and cursor; EXEC: blob of its outputs */
+    uint8_t
+        state[SH_DIGEST_BYTES]; /* TRAIN: with optimiser and cursor; EXEC: blob of its outputs */
     struct jobs_metrics metrics;
     uint64_t steps;
 };

@@ -617,9 +617,9 @@ enum sh_err service_series_names(struct service *s, uint64_t job, struct service
     (void)timeout_us;
     struct series_name *names = malloc(capacity * sizeof *names);
     uint32_t got = 0;
-    enum sh_err err = names == NULL ? SH_ERR_NO_MEMORY
-                                    : series_names(&s->c->series, job, names, (uint32_t)capacity,
-                                                   &got);
+    enum sh_err err = names == NULL
+                          ? SH_ERR_NO_MEMORY
+                          : series_names(&s->c->series, job, names, (uint32_t)capacity, &got);
     for (uint32_t i = 0; err == SH_OK && i < got; i++) {
         memcpy(out[i].text, names[i].text, sizeof out[i].text);
     }

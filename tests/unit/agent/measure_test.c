@@ -7,10 +7,21 @@ static const struct {
     const char *text;
     uint64_t seconds; /* UINT64_MAX: no time */
 } TIMES[] = {
-    {"0", 0},          {"90", 90},         {"90s", 90},          {"2h30m", 9000},
-    {"84h", 302400},   {"1d2h3m4s", 93784}, {"", UINT64_MAX},    {"s", UINT64_MAX},
-    {"2h30", UINT64_MAX}, {"30m2h", UINT64_MAX}, {"1h1h", UINT64_MAX}, {"-1s", UINT64_MAX},
-    {"1.5h", UINT64_MAX}, {"9999999999999999s", UINT64_MAX}, {"999999999999999d", UINT64_MAX},
+    {"0", 0},
+    {"90", 90},
+    {"90s", 90},
+    {"2h30m", 9000},
+    {"84h", 302400},
+    {"1d2h3m4s", 93784},
+    {"", UINT64_MAX},
+    {"s", UINT64_MAX},
+    {"2h30", UINT64_MAX},
+    {"30m2h", UINT64_MAX},
+    {"1h1h", UINT64_MAX},
+    {"-1s", UINT64_MAX},
+    {"1.5h", UINT64_MAX},
+    {"9999999999999999s", UINT64_MAX},
+    {"999999999999999d", UINT64_MAX},
     {"2 h", UINT64_MAX},
 };
 

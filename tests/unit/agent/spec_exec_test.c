@@ -20,7 +20,7 @@
     "outputs: [model.h5, logs/**]\n"                                                               \
     "model_file: model.h5\n"                                                                       \
     "abort: [\"loss: nan\"]\n"                                                                     \
-    "metrics: {extract: [sofe4790u, keras], patterns: {f1: \"f1=([0-9.]+)\"}}\n"                      \
+    "metrics: {extract: [sofe4790u, keras], patterns: {f1: \"f1=([0-9.]+)\"}}\n"                   \
     "timeout: 2h30m\n"                                                                             \
     "grace: 5s\n"                                                                                  \
     "replicas: 5\n"                                                                                \
@@ -31,7 +31,7 @@
 #define CANONICAL                                                                                  \
     "{\"abort\":[\"loss: nan\"],\"api\":\"shoal/v1\",\"checkpoint\":{\"keep\":1},\"env\":"         \
     "{\"CONDUCTOR_TYPE\":\"cpu\",\"LR\":\"0.1\"},\"grace\":5,\"kind\":\"exec\",\"metrics\":"       \
-    "{\"extract\":[\"keras\",\"sofe4790u\"],\"patterns\":{\"f1\":\"f1=([0-9.]+)\"}},"                 \
+    "{\"extract\":[\"keras\",\"sofe4790u\"],\"patterns\":{\"f1\":\"f1=([0-9.]+)\"}},"              \
     "\"model_file\":[\"model.h5\"],\"name\":\"rnn\",\"outputs\":[\"model.h5\",\"logs/**\"],"       \
     "\"package\":\"files:0011223344556677889900112233445566778899001122334455667788990011\","      \
     "\"priority\":50,\"replicas\":5,\"resources\":{\"agents\":{\"max\":2,\"min\":2},\"cpus\":4,"   \
@@ -77,7 +77,8 @@ TEST(the_words_of_an_exec_job_are_as_in_the_file)
 
 TEST(an_exec_job_needs_only_commands)
 {
-    (void)canonical_of("{\"api\":\"shoal/v1\",\"kind\":\"exec\",\"name\":\"n\",\"run\":[\"true\"]}");
+    (void)canonical_of(
+        "{\"api\":\"shoal/v1\",\"kind\":\"exec\",\"name\":\"n\",\"run\":[\"true\"]}");
     EXPECT_EQ(job.units, 1);
     EXPECT_EQ(job.agents_min, 1);
     EXPECT_EQ(job.agents_max, 1);
@@ -128,7 +129,8 @@ static const struct {
      "job.yaml:12:50: metrics.patterns: f1=[0-9.]+: must have a group for the number, such as "
      "loss: ([0-9.]+)"},
     {"[sofe4790u, keras]", "[sofe4790u, torch]",
-     "job.yaml:12:32: metrics.extract[1]: torch: must be one of: keras, sofe4790u, mlagents, conductor"},
+     "job.yaml:12:32: metrics.extract[1]: torch: must be one of: keras, sofe4790u, mlagents, "
+     "conductor"},
     {"2h30m", "0s",
      "job.yaml:13:10: timeout: 0s: must be a time such as 90s, 2h30m or 84h, from 1 s to a year"},
     {"5s", "soon",
@@ -144,7 +146,8 @@ static const struct {
     {"agents: 2", "agents: {min: 3, max: 2}",
      "job.yaml:1:1: resources.agents.min: 3: must not exceed resources.agents.max (2)"},
     {"files:0011", "dataset:a#0011",
-     "job.yaml:4:10: package: dataset:a#00112233445566778899001122334455667788990011223344...: must "
+     "job.yaml:4:10: package: dataset:a#00112233445566778899001122334455667788990011223344...: "
+     "must "
      "be a folder of at most 511 bytes of name, or files: and the 64 hexadecimal digits of a "
      "package"},
     {"grace: 5s", "gracee: 5s", "job.yaml:14:1: gracee: unknown key; did you mean grace?"},

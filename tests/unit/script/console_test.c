@@ -113,9 +113,8 @@ TEST(whoever_speaks_waits_for_whoever_writes)
     atomic_store(&said, true);
     EXPECT(pthread_join(writer, NULL) == 0);
     script_console_write(console);
-    struct service_log_want want = {.from = 3 * SCRIPT_QUEUE_MAX,
-                                    .before = UINT64_MAX,
-                                    .unit = SERVICE_LINE_ALL};
+    struct service_log_want want = {
+        .from = 3 * SCRIPT_QUEUE_MAX, .before = UINT64_MAX, .unit = SERVICE_LINE_ALL};
     size_t count = 0;
     EXPECT_EQ(service_log_read(service, JOB, &want, lines, SH_COUNT(lines), &count, 0), SH_OK);
     EXPECT_EQ(count, SCRIPT_QUEUE_MAX);

@@ -49,8 +49,7 @@ static void start_agent(uint32_t i, bool allowed)
     a->bulk = memory_bulk_open(net, a->s);
     (void)snprintf(work, sizeof work, "%s/work%u", tst_dir(), i);
     (void)snprintf(cache, sizeof cache, "%s/cache%u", tst_dir(), i);
-    struct scripts_config scripts = {
-        .s = a->s, .allowed = allowed, .work = work, .keeper = KEEPER};
+    struct scripts_config scripts = {.s = a->s, .allowed = allowed, .work = work, .keeper = KEEPER};
     EXPECT_EQ(scripts_open(&a->scripts, &scripts), SH_OK);
     service_on_call(a->s, SERVICE_CALL_SCRIPT, scripts_answer, a->scripts);
     struct train_config train = {.s = a->s,
@@ -414,10 +413,11 @@ TEST(files_of_a_script_that_knows_nothing_of_shoal_are_checkpoints_too)
 {
     struct jobs_unit unit;
     start(true);
-    submit_rest("run: [\"if [ -e ckpt/last ]; then cp ckpt/last out; exit; fi; mkdir ckpt; printf 5 "
-                "> ckpt/last; sleep 1000\"]\n"
-                "outputs: [out]\ncheckpoint: {files: [ckpt/last], every: 1s}\n",
-                1);
+    submit_rest(
+        "run: [\"if [ -e ckpt/last ]; then cp ckpt/last out; exit; fi; mkdir ckpt; printf 5 "
+        "> ckpt/last; sleep 1000\"]\n"
+        "outputs: [out]\ncheckpoint: {files: [ckpt/last], every: 1s}\n",
+        1);
     (void)place(0, 1, WIRE_CAUSE_PLACED);
     await(has_checkpoint, &unit);
     (void)place(1, 1, WIRE_CAUSE_MEMBER_DEAD);

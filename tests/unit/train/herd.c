@@ -320,7 +320,8 @@ bool herd_logged(struct herd *h, const char *text)
     size_t count = 0;
     bool found = false;
     EXPECT(lines != NULL);
-    EXPECT_EQ(service_log_read(h->agents[0].s, h->job, &want, lines, LINES, &count, 1000000), SH_OK);
+    EXPECT_EQ(service_log_read(h->agents[0].s, h->job, &want, lines, LINES, &count, 1000000),
+              SH_OK);
     for (size_t i = 0; i < count; i++) {
         found = found || strstr(lines[i].text, text) != NULL;
     }
