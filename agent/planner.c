@@ -18,7 +18,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { REFUSALS_MAX = 4096, DECISIONS_MAX = 128, NODES_MAX = SH_NODES_MAX };
+enum { REFUSALS_MAX = 4096, DECISIONS_MAX = 128, NODES_MAX = SH_NODES_MAX, SIGNATURES_MAX = 128 };
 
 #define WAIT_US UINT64_C(60000000) /* where this agent does not lead: until woken */
 
@@ -55,9 +55,11 @@ struct planner {
     struct backlog *backlog;
     struct place_decision *decisions;
     struct place_refusal *refusals;
-    struct place_refusal *verdicts;
+    struct place_verdict *verdicts;
     struct place_report given[PLANNER_REPORTS_MAX];
-    struct place_output *output;
+    void *memory; /* of place: taken by who leads for the first time */
+    struct place *place;
+    struct place_output output;
 };
 
 /* ---- proposals ---- */
@@ -247,19 +249,38 @@ static void show(struct planner *p, uint32_t unit_count)
     SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
     uint32_t count = 0;
     for (uint32_t i = 0; i < unit_count && count < REFUSALS_MAX; i++) {
-        if (p->verdicts[i].reason != WIRE_REASON_NONE) {
-            p->shown[count++] = p->verdicts[i];
+        const struct place_verdict *v = &p->verdicts[i];
+        if (v->reason != WIRE_REASON_NONE) {
+            p->shown[count++] = (struct place_refusal){
+                .unit = v->unit, .reason = v->reason, .need = v->need, .have = v->have};
         }
     }
-    for (uint32_t i = 0; i < p->output->refusal_count && count < REFUSALS_MAX; i++) {
+    for (uint32_t i = 0; i < p->output.refusal_count && count < REFUSALS_MAX; i++) {
         p->shown[count++] = p->refusals[i];
     }
     p->shown_count = count;
     SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
 }
 
+static bool take_place(struct planner *p)
+{
+    const struct place_capacity capacity = {
+        .nodes = NODES_MAX, .units = BACKLOG_UNITS_MAX, .signatures = SIGNATURES_MAX};
+    size_t bytes = (place_bytes(&capacity) + 63) / 64 * 64;
+    struct sh_arena arena;
+    p->memory = p->memory == NULL ? aligned_alloc(64, bytes) : p->memory;
+    if (p->memory != NULL && p->place == NULL) {
+        sh_arena_init(&arena, p->memory, bytes);
+        p->place = place_init(&arena, &capacity);
+    }
+    return p->place != NULL;
+}
+
 static void plan_places(struct planner *p, const struct sh_table *table)
 {
+    if (!take_place(p)) {
+        return; /* no memory now: the next pass tries again */
+    }
     uint64_t wall = sh_wall_us();
     uint64_t led_us = sh_now_us() - p->led_since_us;
     uint32_t units = backlog_collect(p->backlog, table);
@@ -274,13 +295,13 @@ static void plan_places(struct planner *p, const struct sh_table *table)
         .report_count = collect_reports(p, sh_now_us())};
     (void)snprintf(input.version, sizeof input.version, "%s", SHOAL_VERSION);
     struct place_limits limits = place_limits_default();
-    struct place_output *out = p->output;
+    struct place_output *out = &p->output;
     out->decisions = p->decisions;
     out->decision_capacity = DECISIONS_MAX;
     out->refusals = p->refusals;
     out->refusal_capacity = REFUSALS_MAX;
     out->verdicts = p->verdicts;
-    place_plan(&input, &limits, out);
+    place_plan(p->place, &input, &limits, out);
     if (out->decision_count > 0) { /* there is room: the oldest first */
         backlog_again(p->backlog);
     }
@@ -501,9 +522,8 @@ static bool take_memory(struct planner *p)
     p->decisions = calloc(DECISIONS_MAX, sizeof *p->decisions);
     p->refusals = calloc(REFUSALS_MAX, sizeof *p->refusals);
     p->verdicts = calloc(BACKLOG_UNITS_MAX, sizeof *p->verdicts);
-    p->output = calloc(1, sizeof *p->output);
     return p->shown != NULL && p->members != NULL && p->nodes != NULL && p->backlog != NULL &&
-           p->decisions != NULL && p->refusals != NULL && p->verdicts != NULL && p->output != NULL;
+           p->decisions != NULL && p->refusals != NULL && p->verdicts != NULL;
 }
 
 enum sh_err planner_open(struct planner **out, struct service *s)
@@ -567,7 +587,7 @@ void planner_close(struct planner *p)
     free(p->decisions);
     free(p->refusals);
     free(p->verdicts);
-    free(p->output);
+    free(p->memory);
     free(p);
 }
 

@@ -135,6 +135,7 @@ void sim_gossip_seed(struct sim *sim, struct sim_agent *a, uint32_t other);
 enum swim_state sim_gossip_state(const struct sim_agent *a, const uint8_t *id);
 
 /* ---- planner.c ---- */
+void sim_planner_open(struct sim_scratch *s);
 void sim_planner_wake(struct sim *sim, struct sim_agent *a);
 void sim_planner_pass(struct sim *sim, struct sim_agent *a);
 void sim_planner_report(struct sim *sim, struct sim_agent *a, struct sh_span bytes);

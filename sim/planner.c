@@ -4,6 +4,7 @@
  * units. Does nothing where the agent does not lead. */
 #include "sim/parts.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 enum { PASS_US = 2000 }; /* mean time from waking to the proposals of a pass */
@@ -190,6 +191,19 @@ static void plan_roles(struct sim *sim, struct sim_agent *a, const struct sh_tab
 
 /* ---- placement ---- */
 
+void sim_planner_open(struct sim_scratch *s)
+{
+    const struct place_capacity capacity = {
+        .nodes = SIM_NODES_MAX, .units = SIM_UNITS_MAX, .signatures = SIM_SIGNATURES_MAX};
+    size_t bytes = (place_bytes(&capacity) + 63) / 64 * 64;
+    struct sh_arena arena;
+    void *memory = aligned_alloc(64, bytes);
+    SH_CHECK(memory != NULL);
+    sh_arena_init(&arena, memory, bytes);
+    s->place = place_init(&arena, &capacity);
+    SH_CHECK((void *)s->place == memory); /* the first thing taken: what is to be freed */
+}
+
 static enum place_liveness liveness_of(enum swim_state state)
 {
     static const enum place_liveness MAP[] = {[SWIM_ABSENT] = PLACE_DEAD,
@@ -315,13 +329,10 @@ static void plan_places(struct sim *sim, struct sim_agent *a, const struct sh_ta
         .report_count = collect_reports(sim, &a->planner, now_us)};
     memcpy(input.version, a->node.version, sizeof input.version);
     struct place_limits limits = place_limits_default();
-    s->place.decisions = s->decisions;
-    s->place.decision_capacity = SIM_DECISIONS_MAX;
-    s->place.refusals = NULL;
-    s->place.refusal_capacity = 0;
-    s->place.verdicts = s->verdicts;
-    place_plan(&input, &limits, &s->place);
-    for (uint32_t i = 0; i < s->place.decision_count && a->role == RAFT_LEADER; i++) {
+    s->placed = (struct place_output){
+        .decisions = s->decisions, .decision_capacity = SIM_DECISIONS_MAX, .verdicts = s->verdicts};
+    place_plan(s->place, &input, &limits, &s->placed);
+    for (uint32_t i = 0; i < s->placed.decision_count && a->role == RAFT_LEADER; i++) {
         propose_decision(sim, a, &s->decisions[i]);
     }
 }

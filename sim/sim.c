@@ -116,6 +116,7 @@ struct sim *sim_new(const struct sim_options *options)
     struct sim *sim = sim_zeroed(1, sizeof *sim);
     sim->options = *options;
     sim->scratch = sim_zeroed(1, sizeof *sim->scratch);
+    sim_planner_open(sim->scratch);
     sim->counts.trace = options->seed;
     sh_rng_init(&sim->rng, options->seed);
     sim_queue_init(&sim->queue);
@@ -140,6 +141,7 @@ void sim_free(struct sim *sim)
     sim_ledger_fini(&sim->handles);
     free(sim->asks);
     free(sim->reads);
+    free(sim->scratch->place);
     free(sim->scratch);
     free(sim);
 }

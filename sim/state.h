@@ -46,6 +46,7 @@ enum {
     SIM_REPORTS_MAX = 64,
     SIM_UNITS_MAX = 256,
     SIM_DECISIONS_MAX = 64,
+    SIM_SIGNATURES_MAX = 8,
     SIM_BACKLOG_MAX = 4096,
     SIM_HELD_MAX = 1024,
     SIM_WAITING_READS_MAX = 32, /* further ones get no answer */
@@ -262,8 +263,9 @@ struct sim_scratch { /* lives within one event */
     struct place_node place_nodes[SIM_NODES_MAX];
     struct place_decision decisions[SIM_DECISIONS_MAX];
     struct place_report reports[SIM_REPORTS_MAX];
-    struct place_refusal verdicts[SIM_UNITS_MAX];
-    struct place_output place;
+    struct place_verdict verdicts[SIM_UNITS_MAX];
+    struct place *place; /* on memory of its own */
+    struct place_output placed;
     struct fsm_applied applied;
 };
 

@@ -74,13 +74,14 @@ struct wire_placement {
     X(13, RETRIED, "failed and will be tried again")                                               \
     X(14, STOP_ASKED, "asked to stop")                                                             \
     X(15, STOPPED, "stopped")                                                                      \
-    X(16, SIBLING_FAILED, "stopped: another unit of the job failed")
+    X(16, SIBLING_FAILED, "stopped: another unit of the job failed")                               \
+    X(17, PREEMPTED, "waits again: a unit of higher priority needed its agents")
 
 enum wire_cause {
 #define X(number, name, text) WIRE_CAUSE_##name = number,
     WIRE_CAUSE_MAP(X)
 #undef X
-        WIRE_CAUSE_COUNT = 17
+        WIRE_CAUSE_COUNT = 18
 };
 
 /* Why a node does not take a unit, or a unit does not run; the operands need and have are in the
@@ -102,13 +103,30 @@ enum wire_cause {
     X(13, TOO_SOON, "joins after the pause between two changes of a gang")                         \
     X(14, MIN_AGENTS, "fewer agents fit than the job needs at least")                              \
     X(15, STOPPING, "is stopping")                                                                 \
-    X(16, NOT_EVALUATED, "was not looked at in this pass")
+    X(16, NOT_EVALUATED, "was not looked at in this pass")                                         \
+    X(17, QUARANTINED, "is in quarantine: too many units failed there")                            \
+    X(18, ON_TRIAL, "is back from quarantine on trial: one unit at a time")                        \
+    X(19, POLICY, "takes no work now by its owner's policy")                                       \
+    X(20, NO_COMMANDS, "does not run commands of job files")                                       \
+    X(21, WEAK_SANDBOX, "has a weaker sandbox than the job asks for")                              \
+    X(22, LABELS, "its labels are not those that the job asks for")                                \
+    X(23, TOO_FEW_GPUS, "has too few free GPUs")                                                   \
+    X(24, TOO_LITTLE_GPU_RAM, "its GPUs have too little memory")                                   \
+    X(25, TOO_LITTLE_DISK, "has too little free disk space")                                       \
+    X(26, RESERVED, "is kept for predictions")                                                     \
+    X(27, PER_NODE, "runs as many units of the job as it may")                                     \
+    X(28, FAILED_HERE, "the unit failed there")                                                    \
+    X(29, HELD_BACK, "is kept for a job that comes first")                                         \
+    X(30, BACK_OFF, "waits a while before it is tried again")                                      \
+    X(31, QUOTA, "its owner has as many units running as allowed")                                 \
+    X(32, NEVER_FITS, "fewer agents than it needs could ever run it")                              \
+    X(33, PREEMPTS, "units of less priority give way to it")
 
 enum wire_reason {
 #define X(number, name, text) WIRE_REASON_##name = number,
     WIRE_REASON_MAP(X)
 #undef X
-        WIRE_REASON_COUNT = 17
+        WIRE_REASON_COUNT = 34
 };
 
 bool wire_unit_equal(struct wire_unit a, struct wire_unit b);

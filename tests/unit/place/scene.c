@@ -27,6 +27,7 @@ void scene_init(struct scene *s, uint32_t nodes)
         node->ram_bytes = UINT64_C(8) << 30;
         node->slots = 1;
     }
+    s->signatures = SCENE_UNITS;
     s->limits = place_limits_default();
     s->in = (struct place_input){.now_us = 100000000,
                                  .version = "0.1.0",
@@ -89,8 +90,13 @@ void scene_report(struct scene *s, const struct place_unit *unit, uint32_t repor
 
 void scene_plan(struct scene *s)
 {
-    memset(&s->out.work, 0xa5, sizeof s->out.work);
-    place_plan(&s->in, &s->limits, &s->out);
+    struct place_capacity capacity = {
+        .nodes = SCENE_NODES, .units = SCENE_UNITS, .signatures = s->signatures};
+    struct sh_arena arena;
+    EXPECT(place_bytes(&capacity) <= SCENE_MEMORY);
+    sh_arena_init(&arena, s->memory, sizeof s->memory);
+    s->place = place_init(&arena, &capacity);
+    place_plan(s->place, &s->in, &s->limits, &s->out);
 }
 
 struct place_refusal scene_refusal(const struct scene *s, uint64_t job, uint32_t node)

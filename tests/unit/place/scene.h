@@ -10,6 +10,7 @@
 #define SCENE_NODES   32u
 #define SCENE_UNITS   32u
 #define SCENE_REPORTS 16u
+#define SCENE_MEMORY  65536u
 
 struct scene {
     struct place_node nodes[SCENE_NODES];
@@ -19,8 +20,11 @@ struct scene {
     struct place_limits limits;
     struct place_decision decisions[SCENE_UNITS];
     struct place_refusal refusals[SCENE_NODES * SCENE_UNITS];
-    struct place_refusal verdicts[SCENE_UNITS];
+    struct place_verdict verdicts[SCENE_UNITS];
     struct place_output out;
+    struct place *place;
+    uint32_t signatures; /* remembered at a time */
+    uint8_t memory[SCENE_MEMORY] __attribute__((aligned(64)));
 };
 
 void scene_init(struct scene *s, uint32_t nodes);
