@@ -165,7 +165,7 @@ static uint64_t left(uint64_t all, uint64_t used)
 }
 
 /* Keeps the node for the head; what the head leaves of it at its time others may have. */
-static void hold(struct place *p, uint32_t node, bool all_of_it)
+static void hold(struct place *p, uint32_t node)
 {
     struct place_site *site = &p->sites[node];
     struct place_amount used = site->used;
@@ -173,8 +173,8 @@ static void hold(struct place *p, uint32_t node, bool all_of_it)
     struct ends ends;
     site->held = true;
     site->spare = (struct place_amount){0};
-    if (all_of_it) {
-        return;
+    if (p->head.preempts) {
+        return; /* what is given up for it is for it alone */
     }
     list_ends(p, node, &ends);
     for (uint32_t i = 0; i < ends.count && ends.at_us[i] <= p->head.at_us; i++) {
@@ -204,10 +204,10 @@ void place_head_try(struct place *p, uint32_t unit)
     if (at_us == NEVER) {
         return;
     }
-    p->head = (struct place_head){.unit = unit, .at_us = at_us};
+    p->head = (struct place_head){.unit = unit, .preempts = preempts, .at_us = at_us};
     p->out->head = u->unit;
     for (uint32_t i = 0; i < u->need.agents_min; i++) {
-        hold(p, p->scratch[i], preempts);
+        hold(p, p->scratch[i]);
     }
 }
 

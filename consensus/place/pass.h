@@ -115,6 +115,7 @@ struct place_levels {
 /* The reservation. */
 struct place_head {
     uint32_t unit; /* or PLACE_NONE */
+    bool preempts;
     uint64_t at_us;
 };
 

@@ -233,7 +233,7 @@ static void plan_waiting(struct place *p, uint32_t unit)
     }
     note_failure(p, unit, &fit, gang.count);
     place_head_try(p, unit);
-    if (p->head.unit == unit && p->head.at_us == p->in->now_us) {
+    if (p->head.unit == unit && p->head.preempts) {
         place_verdict(p, unit, WIRE_REASON_PREEMPTS, u->need.agents_min, gang.count);
     }
     if (asked) {

@@ -58,8 +58,10 @@
 #define PLACE_FAIR_MAX         10u                 /* points less for usage, at most */
 #define PLACE_PREEMPT_GAP      10u                 /* points between who preempts and who is */
 #define PLACE_PREEMPT_AGAIN_US UINT64_C(600000000)
-/* What a unit of unknown length that begins now is expected to run. */
+/* What a unit of unknown length is expected to run: so long in the pass that places it, then as
+ * long again as it has, but at least the other. */
 #define PLACE_RUN_GUESS_US UINT64_C(3600000000)
+#define PLACE_RUN_LEAST_US UINT64_C(60000000)
 
 enum place_liveness { PLACE_ALIVE = 0, PLACE_SUSPECT = 1, PLACE_DEAD = 2, PLACE_LEFT = 3 };
 

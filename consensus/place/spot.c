@@ -176,7 +176,8 @@ uint64_t place_end_of(const struct place *p, uint32_t unit)
     } else if (end == 0 && u->run_us != 0) {
         end = u->placed_us + u->run_us;
     } else if (end == 0) {
-        end = now + left(now, u->placed_us);
+        uint64_t ran = left(now, u->placed_us);
+        end = now + (ran > PLACE_RUN_LEAST_US ? ran : PLACE_RUN_LEAST_US);
     }
     return end > now ? end : now;
 }

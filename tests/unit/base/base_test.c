@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/arena.h"
 #include "base/bytes.h"
+#include "base/decay.h"
 #include "base/fsm.h"
 #include "base/host/host.h"
 #include "base/map.h"
@@ -312,4 +313,33 @@ TEST(the_digest_of_words_sees_every_byte_the_size_and_the_seed)
         }
     }
     EXPECT_EQ(sh_words64(1, "the same on every machine", 25), UINT64_C(0xb79709b22dd77056));
+}
+
+TEST(what_decays_is_halved_every_half_life)
+{
+    for (uint64_t half = 1; half < UINT64_C(1) << 61; half = half * 7 + 3) {
+        EXPECT_EQ(sh_decay(4096, 0, half), 4096);
+        EXPECT_EQ(sh_decay(4096, half, half), 2048);
+        EXPECT_EQ(sh_decay(4096, 3 * half, half), 512);
+    }
+    EXPECT_EQ(sh_decay(UINT64_MAX, 0, 86400), UINT64_MAX);
+    EXPECT_EQ(sh_decay(UINT64_MAX, 63, 1), 1);
+    EXPECT_EQ(sh_decay(UINT64_MAX, 64, 1), 0);
+}
+
+TEST(between_half_lives_decay_is_exponential)
+{
+    /* 10^9 * 2^(-i / 8) */
+    static const uint64_t values[] = {1000000000, 917004043, 840896415, 771105413,
+                                      707106781,  648419777, 594603558, 545253866};
+    uint64_t before = UINT64_MAX;
+    for (uint32_t i = 0; i < SH_COUNT(values); i++) {
+        uint64_t got = sh_decay(1000000000, 300 * i, 2400);
+        EXPECT(got <= values[i] && got + 30000 >= values[i]);
+    }
+    for (uint64_t age = 0; age < 100000; age += 37) {
+        uint64_t got = sh_decay(1000000, age, 9999);
+        EXPECT(got <= before);
+        before = got;
+    }
 }
