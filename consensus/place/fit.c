@@ -25,7 +25,7 @@ static uint64_t gain_at(const struct place_unit *u, const uint8_t *id)
     return gain;
 }
 
-/* Higher is better: the level, then the lower id. */
+/* Higher is better: the level, then who has no GPUs that would be wasted, then the lower id. */
 static uint64_t key_of(const struct place *p, const struct place_sign *sign, uint32_t node,
                        uint64_t gain)
 {
@@ -33,7 +33,7 @@ static uint64_t key_of(const struct place *p, const struct place_sign *sign, uin
     bool wasted = p->sites[node].all.gpus > 0 && sign->need.gpus == 0;
     uint64_t level = GPU_MALUS + (uint64_t)(sign->pack ? spot->packed : spot->level);
     level -= wasted ? GPU_MALUS : 0;
-    return ((level + gain) << 32) | (UINT32_MAX - node);
+    return ((level + gain) << 33) | (uint64_t)!wasted << 32 | (UINT32_MAX - node);
 }
 
 static uint32_t node_of(uint64_t key)
@@ -82,13 +82,16 @@ static void fill(struct place *p, struct place_slot *slot)
     for (uint32_t i = 0; i < words; i++) {
         slot->set[i] = keep_roomy(p, sign, i, place_kind_word(p, sign, i, true));
     }
+    slot->count = 0;
     slot->class = p->class_count > 0 ? choose_class(p, sign) : PLACE_NO_CLASS;
     bool any = slot->class == PLACE_NO_CLASS;
     slot->exhausted = any || p->votes[slot->class] < p->in->units[sign->unit].need.agents_min;
-    for (uint32_t i = 0; i < words && !any && p->class_count > 1; i++) {
+    for (uint32_t i = 0; i < words; i++) {
         for (uint64_t rest = slot->set[i]; rest != 0; rest &= rest - 1) {
             uint32_t node = 64 * i + (uint32_t)__builtin_ctzll(rest);
-            slot->set[i] &= p->spots[node].class == slot->class ? UINT64_MAX : ~(rest & -rest);
+            bool wanted = any || p->spots[node].class == slot->class;
+            slot->set[i] &= wanted ? UINT64_MAX : ~(rest & -rest);
+            slot->count += wanted ? 1 : 0;
         }
     }
     slot->epoch = p->epoch;
@@ -231,6 +234,7 @@ static void offer_word(struct place *p, struct place_slot *slot, uint32_t word, 
         uint32_t node = 64 * word + (uint32_t)__builtin_ctzll(set);
         if (!place_has_room(p, sign, node)) {
             slot->set[word] &= ~(set & -set);
+            slot->count--;
             continue;
         }
         offer->seen++;
@@ -262,6 +266,13 @@ static void offer_others(struct place *p, struct place_slot *slot, struct offer 
 {
     bool gpus = p->signs[slot->sign].need.gpus > 0;
     uint32_t above = PLACE_LEVELS + GPU_MALUS;
+    if (slot->count <= WIRE_MEMBERS_MAX) { /* so few that all of them can be offered */
+        offer->want = WIRE_MEMBERS_MAX;
+        for (uint32_t i = 0; 64 * i < p->in->node_count && slot->count > 0; i++) {
+            offer_word(p, slot, i, slot->set[i], offer);
+        }
+        return;
+    }
     for (uint32_t i = above; i > 0 && offer->found < offer->want; i--) {
         /* Levels of others, and of nodes with GPUs, that count as the same. */
         uint32_t level = i - 1;
@@ -309,6 +320,7 @@ void place_find_fit(struct place *p, uint32_t unit, uint32_t want, bool ready_on
     if (offer.seen < u->need.agents_min && !ready_only && !p->signs[slot->sign].pinned &&
         !slot->exhausted) {
         fill(p, slot); /* the class is full: perhaps another has room */
+        offer.want = want;
         collect(p, slot, ready_only, &offer);
     }
     for (uint32_t i = 0; i < offer.count; i++) {

@@ -101,6 +101,7 @@ struct place_sign {
 struct place_slot {
     uint32_t sign;
     uint32_t epoch;
+    uint32_t count; /* of the set */
     uint16_t class; /* they have, or PLACE_NO_CLASS: any */
     bool exhausted; /* no class had enough of them */
     uint64_t *set;
