@@ -7,7 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { PAGE_UNITS = 256 };
+/* Units beyond those of which there is room to say where they failed, or ran, are placed without
+ * it. */
+enum { PAGE_UNITS = 256, FAILED_MAX = 2048, NEAR_MAX = 2048, NEAR_GAIN = 150 };
 
 struct backlog {
     struct backlog_datasets datasets;
@@ -15,6 +17,10 @@ struct backlog {
     struct wire_unit waited;  /* where to go on in a queue longer than a pass */
     struct jobs_unit *open;   /* PAGE_UNITS */
     struct place_unit *units; /* BACKLOG_UNITS_MAX */
+    uint32_t failed_count;
+    uint8_t (*failed)[SH_NODE_ID_BYTES]; /* FAILED_MAX: what units of this pass borrow */
+    uint32_t near_count;
+    struct place_near *near; /* NEAR_MAX */
 };
 
 struct backlog *backlog_open(void)
@@ -25,7 +31,9 @@ struct backlog *backlog_open(void)
     }
     b->open = calloc(PAGE_UNITS, sizeof *b->open);
     b->units = calloc(BACKLOG_UNITS_MAX, sizeof *b->units);
-    if (b->open == NULL || b->units == NULL) {
+    b->failed = calloc(FAILED_MAX, sizeof *b->failed);
+    b->near = calloc(NEAR_MAX, sizeof *b->near);
+    if (b->open == NULL || b->units == NULL || b->failed == NULL || b->near == NULL) {
         backlog_close(b);
         return NULL;
     }
@@ -37,6 +45,8 @@ void backlog_close(struct backlog *b)
     if (b != NULL) {
         free(b->open);
         free(b->units);
+        free(b->failed);
+        free(b->near);
         free(b);
     }
 }
@@ -83,6 +93,8 @@ static void describe_unit(const struct jobs_unit *u, const struct jobs_job *job,
                                .running = u->state == JOBS_RUNNING,
                                .stopping = u->state == JOBS_STOPPING,
                                .priority = job->priority,
+                               .since_us = job->submit_us,
+                               .owner = UINT32_MAX,
                                .need = job->need,
                                .dataset = dataset,
                                .pinned = job->pinned,
@@ -95,6 +107,50 @@ static void describe_unit(const struct jobs_unit *u, const struct jobs_job *job,
         out->dataset = PLACE_NO_DATASET;
         out->need.agents_max = (uint16_t)out->member_count;
         out->need.agents_min = (uint16_t)out->member_count;
+    }
+}
+
+/* When it may be tried again, and where not. */
+static void describe_trouble(struct backlog *b, const struct sh_table *table,
+                             const struct jobs_unit *u, struct place_unit *out)
+{
+    struct jobs_trouble trouble;
+    if (u->failures == 0 || jobs_trouble_get(table, u->id, &trouble) != SH_OK) {
+        return;
+    }
+    out->not_before_us = trouble.not_before_us;
+    out->failed = (const uint8_t(*)[SH_NODE_ID_BYTES])(b->failed + b->failed_count);
+    for (uint32_t i = 0; i < trouble.count && b->failed_count < FAILED_MAX; i++) {
+        memcpy(b->failed[b->failed_count++], trouble.failures[i].node, SH_NODE_ID_BYTES);
+        out->failed_count++;
+    }
+}
+
+/* Agents that had it have what it needs. */
+static void describe_near(struct backlog *b, const struct jobs_unit *u, struct place_unit *out)
+{
+    const struct wire_placement *gang = &u->placement;
+    bool waits = u->state == JOBS_WAITING && u->placements > 0;
+    out->near = b->near + b->near_count;
+    for (uint32_t i = 0; i < gang->member_count && waits && b->near_count < NEAR_MAX; i++) {
+        struct place_near *near = &b->near[b->near_count++];
+        *near = (struct place_near){.gain = NEAR_GAIN};
+        memcpy(near->node, gang->members[i].node, SH_NODE_ID_BYTES);
+        out->near_count++;
+    }
+}
+
+/* What it loses if it gives way to another. Who was placed anew has been disturbed of late. */
+static void describe_cost(const struct sh_table *table, const struct jobs_unit *u,
+                          struct place_unit *out)
+{
+    struct jobs_checkpoint newest;
+    uint32_t count = 0;
+    if (u->state == JOBS_RUNNING && u->checkpoints > 0 &&
+        jobs_checkpoint_list(table, u->id, &newest, 1, &count) == SH_OK && count == 1) {
+        out->preemptible = true;
+        out->checkpoint_us = newest.stamp_us;
+        out->preempted_us = u->placements > 1 ? u->placed_us : 0;
     }
 }
 
@@ -126,7 +182,11 @@ static bool take_page(struct backlog *b, const struct sh_table *table, struct wa
         uint8_t dataset = dataset_number(&b->datasets, walk->job.need.dataset);
         walk->waiting += gang ? 0 : 1;
         if (gang || dataset != DATASETS_FULL) {
-            describe_unit(u, &walk->job, dataset, &b->units[*count]);
+            struct place_unit *out = &b->units[*count];
+            describe_unit(u, &walk->job, dataset, out);
+            describe_trouble(b, table, u, out);
+            describe_near(b, u, out);
+            describe_cost(table, u, out);
             (*count)++;
         }
     }
@@ -157,6 +217,8 @@ uint32_t backlog_collect(struct backlog *b, const struct sh_table *table)
 {
     uint32_t count = 0;
     b->datasets.count = 0;
+    b->failed_count = 0;
+    b->near_count = 0;
     b->first_open = jobs_open_from(table, b->first_open);
     struct wire_unit before = {0};
     if (b->first_open > 0) {

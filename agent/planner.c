@@ -178,7 +178,7 @@ static enum place_liveness place_liveness_of(enum service_liveness liveness)
     return MAP[liveness];
 }
 
-static uint32_t collect_nodes(struct planner *p, const struct sh_table *table,
+static uint32_t collect_nodes(struct planner *p, const struct sh_table *table, uint64_t now_us,
                               const struct backlog_datasets *names)
 {
     uint32_t count = 0;
@@ -198,6 +198,12 @@ static uint32_t collect_nodes(struct planner *p, const struct sh_table *table,
         memcpy(n->id, m->node.id, SH_NODE_ID_BYTES);
         memcpy(n->class, m->node.class, WIRE_CLASS_BYTES);
         (void)snprintf(n->version, sizeof n->version, "%s", m->node.version);
+        struct jobs_health health;
+        if (jobs_health_get(table, n->id, &health) == SH_OK) {
+            n->quarantined_until_us = health.until_us;
+            n->parole = jobs_health_on_trial(&health, now_us);
+            n->failures_milli = jobs_health_score(&health, now_us);
+        }
         for (uint32_t d = 0; d < names->count; d++) {
             struct jobs_dataset_holder holder;
             if (jobs_dataset_holder_get(table, names->at[d], n->id, &holder) == SH_OK) {
@@ -262,6 +268,15 @@ static void show(struct planner *p, uint32_t unit_count)
     SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
 }
 
+/* What is told of the past is told in the cluster's time, which this agent's clock may lag. */
+static uint64_t cluster_us(const struct sh_table *table)
+{
+    struct jobs_counts counts;
+    uint64_t wall = sh_wall_us();
+    bool later = jobs_counts_get(table, &counts) == SH_OK && counts.stamp_us > wall;
+    return later ? counts.stamp_us : wall;
+}
+
 static bool take_place(struct planner *p)
 {
     const struct place_capacity capacity = {
@@ -281,14 +296,14 @@ static void plan_places(struct planner *p, const struct sh_table *table)
     if (!take_place(p)) {
         return; /* no memory now: the next pass tries again */
     }
-    uint64_t wall = sh_wall_us();
+    uint64_t wall = cluster_us(table);
     uint64_t led_us = sh_now_us() - p->led_since_us;
     uint32_t units = backlog_collect(p->backlog, table);
     struct place_input input = {
         .now_us = wall,
         .losses_from_us = led_us < PLANNER_SETTLE_US ? wall + (PLANNER_SETTLE_US - led_us) : 0,
         .nodes = p->nodes,
-        .node_count = collect_nodes(p, table, backlog_datasets(p->backlog)),
+        .node_count = collect_nodes(p, table, wall, backlog_datasets(p->backlog)),
         .units = backlog_units(p->backlog),
         .unit_count = units,
         .reports = p->given,

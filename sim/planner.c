@@ -214,6 +214,14 @@ static enum place_liveness liveness_of(enum swim_state state)
     return MAP[state];
 }
 
+static uint64_t cluster_us(struct sim *sim, const struct sim_agent *a, const struct sh_table *table)
+{
+    struct jobs_counts counts;
+    uint64_t wall = sim_wall(sim, a);
+    SH_CHECK(jobs_counts_get(table, &counts) == SH_OK);
+    return counts.stamp_us > wall ? counts.stamp_us : wall;
+}
+
 static uint32_t collect_units(struct sim *sim, const struct sh_table *table)
 {
     struct sim_scratch *s = sim->scratch;
@@ -236,6 +244,8 @@ static uint32_t collect_units(struct sim *sim, const struct sh_table *table)
                                    .running = u->state == JOBS_RUNNING,
                                    .stopping = u->state == JOBS_STOPPING,
                                    .priority = job.priority,
+                                   .since_us = job.submit_us,
+                                   .owner = UINT32_MAX,
                                    .need = job.need,
                                    .dataset = PLACE_NO_DATASET,
                                    .pinned = job.pinned,
@@ -244,6 +254,10 @@ static uint32_t collect_units(struct sim *sim, const struct sh_table *table)
                                    .member_count = gang ? u->placement.member_count : 0};
         memcpy(out->class, job.class, WIRE_CLASS_BYTES);
         memcpy(out->members, u->placement.members, out->member_count * sizeof out->members[0]);
+        struct jobs_trouble trouble;
+        if (u->failures > 0 && jobs_trouble_get(table, u->id, &trouble) == SH_OK) {
+            out->not_before_us = trouble.not_before_us;
+        }
     }
     return count;
 }
@@ -269,6 +283,12 @@ static uint32_t collect_nodes(struct sim *sim, const struct sim_agent *a,
         memcpy(n->id, node.id, SH_NODE_ID_BYTES);
         memcpy(n->class, node.class, WIRE_CLASS_BYTES);
         memcpy(n->version, node.version, sizeof n->version);
+        struct jobs_health health;
+        if (jobs_health_get(table, n->id, &health) == SH_OK) {
+            n->quarantined_until_us = health.until_us;
+            n->parole = jobs_health_on_trial(&health, cluster_us(sim, a, table));
+            n->failures_milli = jobs_health_score(&health, cluster_us(sim, a, table));
+        }
     }
     return count;
 }
@@ -311,7 +331,7 @@ static void plan_places(struct sim *sim, struct sim_agent *a, const struct sh_ta
                         uint64_t now_us)
 {
     struct sim_scratch *s = sim->scratch;
-    uint64_t wall = sim_wall(sim, a);
+    uint64_t wall = cluster_us(sim, a, table);
     uint64_t led_us = now_us - a->planner.led_since_us;
     uint32_t units = collect_units(sim, table);
     if (units == 0) {

@@ -137,10 +137,28 @@ static void check_waiting(struct jobs_tx *tx, struct sh_span key, struct sh_span
     tally->first_units += !waiting.placed;
 }
 
+/* Only open units that failed have one. */
+static void check_trouble(struct jobs_tx *tx, struct sh_span key, struct sh_span value)
+{
+    struct wire_unit id = {.job = sh_key_u64_get(key.at + 1)};
+    id.unit = (uint32_t)(sh_key_u64_get(key.at + 5) & UINT32_MAX);
+    SH_CHECK_CMP(jobs_row_get_trouble(value, &tx->core->trouble), ==, SH_OK);
+    SH_CHECK_CMP(jobs_unit_get(tx->table, id, &tx->core->unit), ==, SH_OK);
+    SH_CHECK_CMP(tx->core->unit.failures, >, 0);
+    SH_CHECK(!jobs_state_final(tx->core->unit.state));
+}
+
+static void check_health(struct jobs_tx *tx, struct sh_span key, struct sh_span value)
+{
+    struct jobs_row_key node = jobs_row_id('n', key.at + 1);
+    SH_CHECK_CMP(jobs_row_get_health(value, &tx->core->health), ==, SH_OK);
+    SH_CHECK(jobs_tx_has(tx, node));
+}
+
 static bool is_letter(char letter)
 {
-    static const char letters[] = {'M', 'n', 'h', 'm', 'j', 's', 'i', 'u', 'a', 'g', 'c',
-                                   'e', 'o', 'l', 'd', 'p', 'w', 'b', 'k', 'x', 'y', 'z'};
+    static const char letters[] = {'M', 'n', 'h', 'm', 'j', 's', 'i', 'u', 'a', 'g', 'c', 'e',
+                                   'o', 'l', 'd', 'p', 'w', 'b', 'k', 'x', 'y', 'z', 'f', 'q'};
     bool found = false;
     for (size_t i = 0; i < SH_COUNT(letters); i++) {
         found = found || letters[i] == letter;
@@ -172,6 +190,10 @@ static void check_row(struct jobs_tx *tx, struct sh_span key, struct sh_span val
         check_session(tx, key, value, &tally->sum);
     } else if (letter == 'z') {
         check_reply(tx, key, value);
+    } else if (letter == 'f') {
+        check_trouble(tx, key, value);
+    } else if (letter == 'q') {
+        check_health(tx, key, value);
     }
 }
 

@@ -47,6 +47,9 @@ void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state 
     if (jobs_state_final(to)) {
         SH_CHECK_CMP(tx->meta.open_units, >, 0);
         tx->meta.open_units--;
+        if (unit->failures > 0) {
+            jobs_tx_del(tx, jobs_row_unit('f', unit->id));
+        }
     }
     change_list(tx, unit, from, list_of(to));
     jobs_tx_put(tx, jobs_row_unit('u', unit->id), jobs_row_put_unit(tx->core->buffer, unit));

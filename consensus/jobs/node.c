@@ -67,6 +67,7 @@ enum jobs_code jobs_do_node_remove(struct jobs_tx *tx, const struct jobs_node_re
     jobs_tx_del(tx, jobs_row_name('m', node.name));
     jobs_tx_del(tx, jobs_row_u64('h', node.handle));
     jobs_tx_del(tx, jobs_row_id('n', node.id));
+    jobs_tx_del(tx, jobs_row_id('q', node.id));
     tx->result->handle = node.handle;
     tx->result->nodes_changed = true;
     return JOBS_CODE_NONE;

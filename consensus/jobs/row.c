@@ -561,3 +561,62 @@ enum sh_err jobs_row_get_index(struct sh_span value, uint64_t *index)
     *index = sh_get_u64(&r);
     return sh_reader_end(&r);
 }
+
+struct sh_span jobs_row_put_trouble(uint8_t *buffer, const struct jobs_trouble *row)
+{
+    SH_CHECK_CMP(row->count, <=, JOBS_TROUBLE_MAX);
+    struct sh_writer w = begin(buffer);
+    sh_put_u64(&w, row->not_before_us);
+    sh_put_u64(&w, row->preempted_us);
+    sh_put_u8(&w, (uint8_t)row->count);
+    for (uint32_t i = 0; i < row->count; i++) {
+        const struct jobs_failure *failure = &row->failures[i];
+        sh_put_bytes(&w, failure->node, SH_NODE_ID_BYTES);
+        sh_put_u64(&w, failure->at_us);
+        sh_put_u64(&w, failure->kind);
+        sh_put_u8(&w, failure->blamed);
+    }
+    return end(&w);
+}
+
+enum sh_err jobs_row_get_trouble(struct sh_span value, struct jobs_trouble *row)
+{
+    struct sh_reader r = open_row(value);
+    *row = (struct jobs_trouble){.not_before_us = sh_get_u64(&r)};
+    row->preempted_us = sh_get_u64(&r);
+    row->count = count_get(&r, JOBS_TROUBLE_MAX);
+    for (uint32_t i = 0; i < row->count; i++) {
+        struct jobs_failure *failure = &row->failures[i];
+        sh_get_bytes(&r, failure->node, SH_NODE_ID_BYTES);
+        failure->at_us = sh_get_u64(&r);
+        failure->kind = sh_get_u64(&r);
+        failure->blamed = sh_get_bool(&r);
+    }
+    return sh_reader_end(&r);
+}
+
+struct sh_span jobs_row_put_health(uint8_t *buffer, const struct jobs_health *row)
+{
+    struct sh_writer w = begin(buffer);
+    sh_put_u32(&w, row->score_milli);
+    sh_put_u64(&w, row->score_us);
+    sh_put_u64(&w, row->suspect_job);
+    sh_put_u64(&w, row->suspect_us);
+    sh_put_u64(&w, row->until_us);
+    sh_put_u8(&w, row->strikes);
+    sh_put_u8(&w, row->trial);
+    return end(&w);
+}
+
+enum sh_err jobs_row_get_health(struct sh_span value, struct jobs_health *row)
+{
+    struct sh_reader r = open_row(value);
+    *row = (struct jobs_health){.score_milli = sh_get_u32(&r)};
+    row->score_us = sh_get_u64(&r);
+    row->suspect_job = sh_get_u64(&r);
+    row->suspect_us = sh_get_u64(&r);
+    row->until_us = sh_get_u64(&r);
+    row->strikes = sh_get_u8(&r);
+    row->trial = sh_get_u8(&r);
+    return sh_reader_end(&r);
+}

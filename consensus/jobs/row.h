@@ -16,6 +16,8 @@
  *   b STATE JOB                job that ended    k NAME        -> newest JOB of that name
  *   x SESSION                  session           y NODE        -> SESSION
  *   z SESSION SLOT             newest reply
+ *   f JOB UNIT    failures of a unit that is open and failed before
+ *   q NODE        health of an agent where something failed
  *
  * JOB, HANDLE, INDEX and SESSION are u64, UNIT, SEQ, SLOT and VERSION u32, NODE 16 bytes.
  *
@@ -91,6 +93,8 @@ struct sh_span jobs_row_put_idem(uint8_t *buffer, const struct jobs_row_idem *ro
 struct sh_span jobs_row_put_waiting(uint8_t *buffer, const struct jobs_row_waiting *row);
 struct sh_span jobs_row_put_session(uint8_t *buffer, const struct jobs_session *row);
 struct sh_span jobs_row_put_reply(uint8_t *buffer, const struct jobs_reply *row);
+struct sh_span jobs_row_put_trouble(uint8_t *buffer, const struct jobs_trouble *row);
+struct sh_span jobs_row_put_health(uint8_t *buffer, const struct jobs_health *row);
 struct sh_span jobs_row_put_index(uint8_t *buffer, uint64_t index);
 struct sh_span jobs_row_put_node_id(uint8_t *buffer, const uint8_t *id);
 struct sh_span jobs_row_put_number(uint8_t *buffer, uint32_t number);
@@ -111,6 +115,8 @@ SH_MUST_USE enum sh_err jobs_row_get_idem(struct sh_span value, struct jobs_row_
 SH_MUST_USE enum sh_err jobs_row_get_waiting(struct sh_span value, struct jobs_row_waiting *row);
 SH_MUST_USE enum sh_err jobs_row_get_session(struct sh_span value, struct jobs_session *row);
 SH_MUST_USE enum sh_err jobs_row_get_reply(struct sh_span value, struct jobs_reply *row);
+SH_MUST_USE enum sh_err jobs_row_get_trouble(struct sh_span value, struct jobs_trouble *row);
+SH_MUST_USE enum sh_err jobs_row_get_health(struct sh_span value, struct jobs_health *row);
 SH_MUST_USE enum sh_err jobs_row_get_index(struct sh_span value, uint64_t *index);
 SH_MUST_USE enum sh_err jobs_row_get_node_id(struct sh_span value, uint8_t *id);
 SH_MUST_USE enum sh_err jobs_row_get_number(struct sh_span value, uint32_t *number);

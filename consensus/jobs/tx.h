@@ -19,6 +19,8 @@ struct jobs { /* working memory of one application; no state */
     struct jobs_dataset dataset;
     struct jobs_dataset_holder holder;
     struct jobs_checkpoint checkpoint;
+    struct jobs_trouble trouble;
+    struct jobs_health health;
     uint8_t buffer[JOBS_ROW_BYTES_MAX];
 };
 
@@ -51,6 +53,12 @@ void jobs_life_stop_open(struct jobs_tx *tx);
 /* Derives the job's state from its units, appends the history event in core->event (its cause,
  * unit, reason, text and nodes are set by the caller) and writes the job row. */
 void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit);
+
+/* In blame.c. The unit in core->unit failed: keeps where and how, when it is tried again, and what
+ * that says about the agent. True: it is poison, and trying again is of no use. */
+bool jobs_blame_failure(struct jobs_tx *tx, const struct jobs_fail *c);
+/* It was committed: agents where it had failed are to blame, those that completed it are not. */
+void jobs_blame_commit(struct jobs_tx *tx);
 
 /* In change.c: keeps core->event, of core->job, as the change that this entry made. */
 void jobs_change_note(struct jobs_tx *tx);

@@ -238,6 +238,7 @@ enum jobs_code jobs_do_commit(struct jobs_tx *tx, const struct jobs_commit *c)
         unit->model_version = make_model(tx, c);
     }
     tx->result->model_version = unit->model_version;
+    jobs_blame_commit(tx);
     jobs_life_move(tx, unit, c->partial ? JOBS_STOPPED : JOBS_COMPLETED);
     event_of_gang(tx, c->partial ? WIRE_CAUSE_KEPT : WIRE_CAUSE_COMMITTED);
     jobs_life_settle(tx, unit);
@@ -268,8 +269,9 @@ enum jobs_code jobs_do_fail(struct jobs_tx *tx, const struct jobs_fail *c)
     }
     unit->failures++;
     unit->fail_reason = c->reason;
-    bool again =
-        unit->state == JOBS_RUNNING && !c->final && unit->failures <= tx->core->job.retries;
+    bool poison = jobs_blame_failure(tx, c);
+    bool again = unit->state == JOBS_RUNNING && !c->final && !poison &&
+                 unit->failures <= tx->core->job.retries;
     event_of_gang(tx, again ? WIRE_CAUSE_RETRIED : WIRE_CAUSE_FAILED);
     tx->core->event.reason = c->reason;
     memcpy(tx->core->event.text, c->text, sizeof c->text);

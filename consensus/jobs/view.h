@@ -9,6 +9,7 @@
 
 #include "base/table.h"
 #include "jobs/cmd.h"
+#include "jobs/health.h"
 #include "jobs/state.h"
 
 #define JOBS_SCAN_MAX        4096u      /* rows one filtered page looks at */
@@ -222,6 +223,14 @@ SH_MUST_USE enum sh_err jobs_checkpoint_list(const struct sh_table *t, struct wi
 /* Events of a job with seq >= from, oldest first. */
 SH_MUST_USE enum sh_err jobs_history_list(const struct sh_table *t, uint64_t job, uint32_t from,
                                           struct jobs_event *out, uint32_t max, uint32_t *count);
+
+/* Where an open unit failed, and when it may be tried again. NOT_FOUND: it never failed. */
+SH_MUST_USE enum sh_err jobs_trouble_get(const struct sh_table *t, struct wire_unit id,
+                                         struct jobs_trouble *out);
+/* NOT_FOUND: nothing speaks against the agent. */
+SH_MUST_USE enum sh_err jobs_health_get(const struct sh_table *t,
+                                        const uint8_t id[static SH_NODE_ID_BYTES],
+                                        struct jobs_health *out);
 
 /* Changes of jobs by entries after index `after`, ascending, over all jobs. Whoever lists jobs in a
  * table of applied index A and goes on with the changes after A misses none and sees none twice, on
