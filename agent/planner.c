@@ -5,6 +5,7 @@
 #include "journal.h"
 #include "loop.h"
 #include "parts.h"
+#include "reasons.h"
 #include "voters.h"
 
 #include "base/host/host.h"
@@ -33,14 +34,12 @@ struct planner {
     bool running;
     atomic_bool leads; /* as of the newest pass */
 
-    pthread_mutex_t lock; /* awake, stopping, reports, what `why` shows */
+    pthread_mutex_t lock; /* awake, stopping, reports */
     pthread_cond_t changed;
     bool awake;
     bool jobs_came;
     bool stopping;
     struct report reports[PLANNER_REPORTS_MAX];
-    uint32_t shown_count;
-    struct place_refusal *shown; /* REFUSALS_MAX: refusals and verdicts of the newest pass */
 
     /* The thread's own. */
     uint64_t led_since_us; /* 0: not leading */
@@ -53,6 +52,7 @@ struct planner {
     size_t member_count;
     struct place_node *nodes;
     struct backlog *backlog;
+    struct reasons *reasons;
     struct place_decision *decisions;
     struct place_refusal *refusals;
     struct place_verdict *verdicts;
@@ -249,25 +249,6 @@ static void propose_decision(struct planner *p, const struct place_decision *d)
     propose(p, &cmd);
 }
 
-/* Keeps refusals and verdicts for `shoal why`. */
-static void show(struct planner *p, uint32_t unit_count)
-{
-    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < unit_count && count < REFUSALS_MAX; i++) {
-        const struct place_verdict *v = &p->verdicts[i];
-        if (v->reason != WIRE_REASON_NONE) {
-            p->shown[count++] = (struct place_refusal){
-                .unit = v->unit, .reason = v->reason, .need = v->need, .have = v->have};
-        }
-    }
-    for (uint32_t i = 0; i < p->output.refusal_count && count < REFUSALS_MAX; i++) {
-        p->shown[count++] = p->refusals[i];
-    }
-    p->shown_count = count;
-    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
-}
-
 /* What is told of the past is told in the cluster's time, which this agent's clock may lag. */
 static uint64_t cluster_us(const struct sh_table *table)
 {
@@ -299,6 +280,8 @@ static void plan_places(struct planner *p, const struct sh_table *table)
     uint64_t wall = cluster_us(table);
     uint64_t led_us = sh_now_us() - p->led_since_us;
     uint32_t units = backlog_collect(p->backlog, table);
+    struct wire_unit asked[REASONS_ASKED_MAX];
+    uint32_t asked_count = reasons_begin(p->reasons, backlog_units(p->backlog), units, asked);
     struct place_input input = {
         .now_us = wall,
         .losses_from_us = led_us < PLANNER_SETTLE_US ? wall + (PLANNER_SETTLE_US - led_us) : 0,
@@ -307,7 +290,9 @@ static void plan_places(struct planner *p, const struct sh_table *table)
         .units = backlog_units(p->backlog),
         .unit_count = units,
         .reports = p->given,
-        .report_count = collect_reports(p, sh_now_us())};
+        .report_count = collect_reports(p, sh_now_us()),
+        .asked = asked,
+        .asked_count = asked_count};
     (void)snprintf(input.version, sizeof input.version, "%s", SHOAL_VERSION);
     struct place_limits limits = place_limits_default();
     struct place_output *out = &p->output;
@@ -326,7 +311,7 @@ static void plan_places(struct planner *p, const struct sh_table *table)
     if (units > 0) {
         p->pause_us = PLANNER_PAUSE_US;
     }
-    show(p, units);
+    reasons_end(p->reasons, wall, out, units);
 }
 
 /* ---- the thread ---- */
@@ -474,29 +459,9 @@ static enum sh_err answer_lost(void *ctx, struct sh_span request, uint8_t *reply
     return place != NULL ? SH_OK : SH_ERR_FULL;
 }
 
-static int why_line(const struct planner *p, const struct place_refusal *r, char *out, size_t size)
+static void wake_to_answer(void *ctx)
 {
-    static const uint8_t NONE[SH_NODE_ID_BYTES];
-    struct service_member member;
-    char who[SH_NAME_MAX + 1] = "the job";
-    if (memcmp(r->node, NONE, SH_NODE_ID_BYTES) != 0) {
-        char hex[2 * SH_NODE_ID_BYTES + 1];
-        sh_hex(hex, r->node, SH_NODE_ID_BYTES);
-        (void)snprintf(who, sizeof who, "%.8s", hex);
-        if (members_get(p->s->members, r->node, &member)) {
-            (void)snprintf(who, sizeof who, "%s", member.node.name);
-        }
-    }
-    /* Only these say how much of something is wanted. */
-    bool counted = r->reason == WIRE_REASON_TOO_FEW_CPUS ||
-                   r->reason == WIRE_REASON_TOO_LITTLE_RAM || r->reason == WIRE_REASON_NO_SLOT ||
-                   r->reason == WIRE_REASON_MAX_AGENTS || r->reason == WIRE_REASON_MIN_AGENTS;
-    if (counted) {
-        return snprintf(out, size, "%s: %s (needs %llu, has %llu)\n", who,
-                        place_reason_text(r->reason), (unsigned long long)r->need,
-                        (unsigned long long)r->have);
-    }
-    return snprintf(out, size, "%s: %s\n", who, place_reason_text(r->reason));
+    planner_wake(ctx);
 }
 
 static enum sh_err answer_why(void *ctx, struct sh_span request, uint8_t *reply, size_t capacity,
@@ -505,39 +470,28 @@ static enum sh_err answer_why(void *ctx, struct sh_span request, uint8_t *reply,
     struct planner *p = ctx;
     struct sh_reader r = sh_reader_over(request.at, request.size);
     uint64_t job = sh_get_u64(&r);
-    size_t used = 0;
+    *reply_size = 0;
     if (r.bad) {
         return SH_ERR_CORRUPT;
     }
     if (!atomic_load(&p->leads)) {
         return SH_ERR_NOT_LEADER;
     }
-    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
-    for (uint32_t i = 0; i < p->shown_count; i++) {
-        const struct place_refusal *x = &p->shown[i];
-        if (x->unit.job != job || x->unit.unit != 0 || capacity - used < 256) {
-            continue;
-        }
-        int n = why_line(p, x, (char *)reply + used, capacity - used);
-        used += n > 0 ? (size_t)n : 0;
-    }
-    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
-    *reply_size = used;
-    return SH_OK;
+    return reasons_ask(p->reasons, job, wake_to_answer, p, (char *)reply, capacity, reply_size);
 }
 
 /* ---- life ---- */
 
 static bool take_memory(struct planner *p)
 {
-    p->shown = calloc(REFUSALS_MAX, sizeof *p->shown);
     p->members = calloc(NODES_MAX, sizeof *p->members);
     p->nodes = calloc(NODES_MAX, sizeof *p->nodes);
     p->backlog = backlog_open();
+    p->reasons = reasons_open(p->s->members);
     p->decisions = calloc(DECISIONS_MAX, sizeof *p->decisions);
     p->refusals = calloc(REFUSALS_MAX, sizeof *p->refusals);
     p->verdicts = calloc(BACKLOG_UNITS_MAX, sizeof *p->verdicts);
-    return p->shown != NULL && p->members != NULL && p->nodes != NULL && p->backlog != NULL &&
+    return p->members != NULL && p->nodes != NULL && p->backlog != NULL && p->reasons != NULL &&
            p->decisions != NULL && p->refusals != NULL && p->verdicts != NULL;
 }
 
@@ -594,11 +548,11 @@ void planner_close(struct planner *p)
     SH_CHECK(!p->running);
     SH_CHECK(pthread_cond_destroy(&p->changed) == 0);
     SH_CHECK(pthread_mutex_destroy(&p->lock) == 0);
-    free(p->shown);
     free(p->members);
     voters_close(p->voters);
     free(p->nodes);
     backlog_close(p->backlog);
+    reasons_close(p->reasons);
     free(p->decisions);
     free(p->refusals);
     free(p->verdicts);
