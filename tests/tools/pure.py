@@ -15,7 +15,7 @@ PREFIX = {
     # The parts of the running agent, one noun each.
     "agent": ("agent_", "apply_", "backlog_", "backup_", "blobs_", "bulk_", "calls_", "demo_", "disk_",
               "founding_", "gossip_", "handles_", "held_", "inventory_", "journal_", "loop_", "members_", "nearby_", "outbox_",
-              "planner_", "proposals_", "queue_", "reads_", "records_", "replica_", "restore_", "service_",
+              "planner_", "proposals_", "queue_", "reads_", "reasons_", "records_", "replica_", "restore_", "service_",
               "snapshots_", "stores_", "voters_"),
 }
 
