@@ -335,3 +335,39 @@ TEST(a_job_that_nobody_can_run_waits_and_why_says_so)
     EXPECT(strstr(text, "needs 64, has 4") != NULL);
     close_rig();
 }
+
+static bool is_waiting(const struct sh_table *t, uint64_t job)
+{
+    struct jobs_unit unit;
+    return read_unit(t, job, &unit) && unit.state == JOBS_WAITING && unit.failures > 0;
+}
+
+TEST(a_unit_that_failed_waits_a_while_and_goes_elsewhere)
+{
+    static uint8_t bytes[JOBS_CMD_BYTES_MAX];
+    char text[2048] = "";
+    struct jobs_result result;
+    struct jobs_unit unit;
+    struct fsm_view *view;
+    open_rig();
+    say(2, "beta", SERVICE_ALIVE);
+    await(is_admitted, 1);
+    await(is_admitted, 2);
+    uint64_t job = submit("job", 1);
+    await(is_running, job);
+    EXPECT_EQ(fsm_view_open(rig.s.fsm, &view), SH_OK);
+    EXPECT(read_unit(fsm_view_table(view), job, &unit));
+    fsm_view_close(view);
+    holder = unit.placement.members[0].node[0];
+    struct jobs_cmd cmd = {.type = JOBS_FAIL};
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    cmd.u.fail = (struct jobs_fail){
+        .unit = unit.id, .fence = unit.placement.fence, .reason = SH_ERR_IO, .text = "exit 1"};
+    EXPECT_EQ(jobs_cmd_encode(&cmd, &w), SH_OK);
+    EXPECT_EQ(apply(bytes, w.used, &result), SH_OK);
+    await(is_waiting, job);
+    EXPECT(why(job, text, sizeof text) > 0);
+    EXPECT(strstr(text, "the job: waits a while before it is tried again") != NULL);
+    await(is_moved, job); /* half of JOBS_BACKOFF_US later, at the earliest */
+    close_rig();
+}
