@@ -406,6 +406,7 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
     dir_entry(s->dir, "work", work);
     struct scripts_config scripts = {.s = s, .allowed = s->options->allow_commands, .work = work};
     err = err != SH_OK ? err : scripts_open(&s->scripts, &scripts);
+    s->self.sandbox = err == SH_OK ? scripts_sandbox(s->scripts) : WIRE_SANDBOX_OFF;
     struct train_config train = {.s = s, .bulk = s->bulk, .threads = s->self.cpus, .cache = cache};
     if (err == SH_OK) {
         calls_on(s->calls, SERVICE_CALL_SCRIPT, scripts_answer, s->scripts);

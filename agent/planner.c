@@ -194,7 +194,9 @@ static uint32_t collect_nodes(struct planner *p, const struct sh_table *table, u
                                  .cpus = m->node.cpus,
                                  .ram_bytes = m->node.ram_bytes,
                                  .slots = m->node.slots,
-                                 .speed = m->node.speed};
+                                 .speed = m->node.speed,
+                                 .commands = m->node.sandbox != WIRE_SANDBOX_OFF,
+                                 .sandbox = (uint8_t)m->node.sandbox};
         memcpy(n->id, m->node.id, SH_NODE_ID_BYTES);
         memcpy(n->class, m->node.class, WIRE_CLASS_BYTES);
         (void)snprintf(n->version, sizeof n->version, "%s", m->node.version);

@@ -247,6 +247,8 @@ static uint32_t collect_units(struct sim *sim, const struct sh_table *table)
                                    .since_us = job.submit_us,
                                    .owner = UINT32_MAX,
                                    .need = job.need,
+                                   .wants = {.commands = job.need.sandbox != WIRE_SANDBOX_OFF,
+                                             .sandbox = (uint8_t)job.need.sandbox},
                                    .dataset = PLACE_NO_DATASET,
                                    .pinned = job.pinned,
                                    .placed_us = u->placed_us,
@@ -279,7 +281,9 @@ static uint32_t collect_nodes(struct sim *sim, const struct sim_agent *a,
                                  .cpus = node.cpus,
                                  .ram_bytes = node.ram_bytes,
                                  .slots = node.slots,
-                                 .speed = node.speed};
+                                 .speed = node.speed,
+                                 .commands = node.sandbox != WIRE_SANDBOX_OFF,
+                                 .sandbox = (uint8_t)node.sandbox};
         memcpy(n->id, node.id, SH_NODE_ID_BYTES);
         memcpy(n->class, node.class, WIRE_CLASS_BYTES);
         memcpy(n->version, node.version, sizeof n->version);

@@ -21,6 +21,20 @@ static const char *role_text(enum service_role role)
     return "?";
 }
 
+static const char *sandbox_text(enum wire_sandbox sandbox)
+{
+    switch (sandbox) {
+    case WIRE_SANDBOX_STRICT:
+        return "strict";
+    case WIRE_SANDBOX_BASIC:
+        return "basic";
+    case WIRE_SANDBOX_NONE:
+    case WIRE_SANDBOX_OFF:
+        break;
+    }
+    return "none";
+}
+
 static const char *liveness_text(enum service_liveness liveness)
 {
     switch (liveness) {
@@ -136,6 +150,8 @@ static json_t *member_json(const struct sh_table *t, const struct service_member
     (void)json_object_update(out, inventory);
     json_decref(inventory);
     (void)json_object_set_new(out, "zone", json_string(n->zone));
+    (void)json_object_set_new(out, "commands", json_boolean(n->sandbox != WIRE_SANDBOX_OFF));
+    (void)json_object_set_new(out, "sandbox", json_string(sandbox_text(n->sandbox)));
     (void)json_object_set_new(out, "fsync_p99_us", json_integer(n->fsync_p99_us));
     (void)json_object_set_new(out, "rtt_p99_us", json_integer(m->rtt_p99_us));
     struct jobs_node admitted;

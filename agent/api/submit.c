@@ -181,6 +181,10 @@ static void add_blob(struct jobs_submit *submit, const struct spec_source *sourc
     submit->blob_count++;
 }
 
+_Static_assert((int)SPEC_SANDBOX_NONE == (int)WIRE_SANDBOX_NONE &&
+                   (int)SPEC_SANDBOX_STRICT == (int)WIRE_SANDBOX_STRICT,
+               "levels of a job file are those of placement");
+
 static enum wire_kind kind_of(const struct spec_job *job)
 {
     switch (job->kind) {
@@ -210,6 +214,9 @@ static struct wire_need need_of(const struct spec_job *job)
                              .arithmetic = job->arithmetic == SPEC_ARITHMETIC_ANY
                                                ? WIRE_ARITHMETIC_ANY
                                                : WIRE_ARITHMETIC_SAME};
+    if (job->kind == SPEC_EXEC) {
+        need.sandbox = (enum wire_sandbox)job->exec.sandbox;
+    }
     for (size_t i = 0; i < SH_COUNT(SOURCE_FIELDS); i++) {
         const struct spec_source *source = source_of(job, i);
         if (source->kind == SPEC_SOURCE_DATASET) {

@@ -625,10 +625,21 @@ void scripts_close(struct scripts *scripts)
     free(scripts);
 }
 
-bool scripts_machine(const struct scripts *scripts, struct exec_machine *out)
+enum wire_sandbox scripts_sandbox(const struct scripts *scripts)
 {
-    *out = scripts->machine;
-    return scripts->config.allowed;
+    if (!scripts->config.allowed) {
+        return WIRE_SANDBOX_OFF;
+    }
+    switch (exec_machine_best(&scripts->machine)) {
+    case EXEC_LEVEL_STRICT:
+        return WIRE_SANDBOX_STRICT;
+    case EXEC_LEVEL_BASIC:
+        return WIRE_SANDBOX_BASIC;
+    case EXEC_LEVEL_NONE:
+    case EXEC_LEVELS:
+        break;
+    }
+    return WIRE_SANDBOX_NONE;
 }
 
 const struct train_runner *scripts_runner(const struct scripts *scripts)

@@ -33,8 +33,8 @@ struct scripts_config {
  * NO_MEMORY, LIMIT. */
 SH_MUST_USE enum sh_err scripts_open(struct scripts **out, const struct scripts_config *config);
 void scripts_close(struct scripts *scripts); /* after the last part was closed */
-/* What the machine can give; false: commands are not allowed, and nothing was looked at. */
-bool scripts_machine(const struct scripts *scripts, struct exec_machine *out);
+/* The strongest level that commands can have here. */
+enum wire_sandbox scripts_sandbox(const struct scripts *scripts);
 /* Runs units; borrowed from scripts. */
 const struct train_runner *scripts_runner(const struct scripts *scripts);
 /* Answers SERVICE_CALL_SCRIPT; register it with ctx scripts. */

@@ -30,7 +30,8 @@ bool wire_need_ok(const struct wire_need *need)
                   need->agents_min <= need->agents_max && need->agents_min <= need->ranks &&
                   need->agents_min <= WIRE_MEMBERS_MAX;
     bool mode = need->arithmetic == WIRE_ARITHMETIC_SAME || need->arithmetic == WIRE_ARITHMETIC_ANY;
-    return counts && mode && (need->dataset[0] == '\0' || wire_name_ok(need->dataset));
+    bool level = need->sandbox <= WIRE_SANDBOX_STRICT;
+    return counts && mode && level && (need->dataset[0] == '\0' || wire_name_ok(need->dataset));
 }
 
 bool wire_members_cover(const struct wire_member *members, uint32_t count, uint32_t ranks)
@@ -100,6 +101,7 @@ void wire_need_put(struct sh_writer *w, const struct wire_need *need)
     sh_put_u64(w, need->ram_bytes);
     sh_put_u8(w, (uint8_t)need->arithmetic);
     wire_str_put(w, need->dataset);
+    sh_put_u8(w, (uint8_t)need->sandbox);
 }
 
 void wire_need_get(struct sh_reader *r, struct wire_need *need)
@@ -112,6 +114,7 @@ void wire_need_get(struct sh_reader *r, struct wire_need *need)
     need->ram_bytes = sh_get_u64(r);
     need->arithmetic = (enum wire_arithmetic)sh_get_u8(r);
     wire_str_get(r, need->dataset, sizeof need->dataset);
+    need->sandbox = (enum wire_sandbox)sh_get_u8(r);
 }
 
 void wire_members_put(struct sh_writer *w, const struct wire_member *members, uint32_t count)

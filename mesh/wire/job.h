@@ -38,6 +38,7 @@ struct wire_need {
     uint64_t ram_bytes; /* per agent; 0: any */
     enum wire_arithmetic arithmetic;
     char dataset[SH_NAME_MAX + 1]; /* node-local data set every member must hold; "" for none */
+    enum wire_sandbox sandbox;     /* OFF: it runs no commands; else what an agent must have */
 };
 
 /* One agent and the ranks [rank_lo, rank_hi) it computes. */

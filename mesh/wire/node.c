@@ -7,7 +7,7 @@
 /* version, id, class, seven strings, ports and numbers, data sets */
 #define NODE_BYTES                                                                                 \
     (1u + SH_NODE_ID_BYTES + WIRE_CLASS_BYTES + 7u + SH_NAME_MAX + 2u * SH_ADDR_MAX +              \
-     WIRE_VERSION_MAX + WIRE_ISA_MAX + WIRE_GPU_NAME_MAX + WIRE_ZONE_MAX + 32u + 1u +              \
+     WIRE_VERSION_MAX + WIRE_ISA_MAX + WIRE_GPU_NAME_MAX + WIRE_ZONE_MAX + 32u + 2u +              \
      8u * WIRE_NODE_DATASETS_MAX)
 _Static_assert(NODE_BYTES <= WIRE_NODE_BYTES_MAX, "the record fits gossip metadata");
 _Static_assert(SH_ADDR_MAX <= UINT8_MAX, "a string of a record has an u8 length");
@@ -97,6 +97,7 @@ void wire_node_encode(const struct wire_node *node, struct sh_writer *w)
     }
     sh_put_u32(w, node->fsync_p99_us);
     wire_str_put(w, node->zone);
+    sh_put_u8(w, (uint8_t)node->sandbox);
 }
 
 enum sh_err wire_node_decode(struct sh_reader *r, struct wire_node *node)
@@ -133,6 +134,9 @@ enum sh_err wire_node_decode(struct sh_reader *r, struct wire_node *node)
     }
     node->fsync_p99_us = sh_get_u32(r);
     wire_str_get(r, node->zone, sizeof node->zone);
+    uint8_t sandbox = sh_get_u8(r);
+    r->bad = r->bad || sandbox > WIRE_SANDBOX_STRICT;
+    node->sandbox = r->bad ? WIRE_SANDBOX_OFF : (enum wire_sandbox)sandbox;
     bool ok = wire_name_ok(node->name) && wire_addr_ok(node->addr) && node->cpus > 0 &&
               (node->api[0] == '\0' || wire_addr_ok(node->api)) &&
               (node->zone[0] == '\0' || wire_name_ok(node->zone));

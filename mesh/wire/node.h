@@ -18,6 +18,15 @@
 #define WIRE_GPU_NAME_MAX      23u /* characters; longer names are cut by the agent */
 #define WIRE_NODE_DATASETS_MAX 8u  /* tags told by gossip; the tables hold the full list */
 
+/* How far an agent can keep commands of job files from the rest of its machine, or how far a job
+ * wants them kept: each level gives what those before it give. */
+enum wire_sandbox {
+    WIRE_SANDBOX_OFF = 0, /* the agent runs no commands; the job has none */
+    WIRE_SANDBOX_NONE = 1,
+    WIRE_SANDBOX_BASIC = 2,
+    WIRE_SANDBOX_STRICT = 3
+};
+
 struct wire_node {
     uint8_t id[SH_NODE_ID_BYTES];
     char name[SH_NAME_MAX + 1]; /* wire_name_ok */
@@ -41,6 +50,7 @@ struct wire_node {
     uint64_t datasets[WIRE_NODE_DATASETS_MAX]; /* wire_dataset_tag of each set it holds */
     uint32_t fsync_p99_us;        /* of its log's disk, over the newest writes; 0: not known */
     char zone[WIRE_ZONE_MAX + 1]; /* agents of one zone fail together; a wire_name_ok, or "" */
+    enum wire_sandbox sandbox;    /* the strongest it has for commands */
 };
 
 /* Appends the record. The writer turns full when it lacks room; never with WIRE_NODE_BYTES_MAX. */

@@ -25,7 +25,8 @@ static struct wire_node a_node(void)
                              .dataset_count = 2,
                              .datasets = {7, 9},
                              .fsync_p99_us = 2500,
-                             .zone = "rack-7"};
+                             .zone = "rack-7",
+                             .sandbox = WIRE_SANDBOX_BASIC};
     memset(node.id, 0x11, sizeof node.id);
     memset(node.class, 0x22, sizeof node.class);
     return node;
@@ -58,6 +59,7 @@ TEST(a_node_record_gives_back_what_was_put)
     EXPECT_EQ(got.slots, node.slots);
     EXPECT_EQ(got.speed, node.speed);
     EXPECT_EQ(got.load, node.load);
+    EXPECT_EQ(got.sandbox, WIRE_SANDBOX_BASIC);
     EXPECT(got.draining);
     EXPECT_EQ(got.fsync_p99_us, 2500);
     EXPECT_STR(got.zone, "rack-7");
@@ -206,17 +208,19 @@ struct need_row {
 };
 
 static const struct need_row needs[] = {
-    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME, ""}, true},
-    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_ANY, "birds"}, true},
-    {{0, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME, ""}, false},
-    {{SH_RANKS_MAX + 1, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME, ""}, false},
-    {{16, 0, 8, 1, 0, WIRE_ARITHMETIC_SAME, ""}, false},
-    {{16, 3, 2, 1, 0, WIRE_ARITHMETIC_SAME, ""}, false},
-    {{2, 3, 8, 1, 0, WIRE_ARITHMETIC_SAME, ""}, false},
-    {{64, WIRE_MEMBERS_MAX + 1, 64, 1, 0, WIRE_ARITHMETIC_SAME, ""}, false},
-    {{16, 1, 8, 1, 0, (enum wire_arithmetic)0, ""}, false},
-    {{16, 1, 8, 1, 0, (enum wire_arithmetic)9, ""}, false},
-    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME, "../x"}, false},
+    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, true},
+    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_ANY, "birds", WIRE_SANDBOX_OFF}, true},
+    {{0, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, false},
+    {{SH_RANKS_MAX + 1, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, false},
+    {{16, 0, 8, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, false},
+    {{16, 3, 2, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, false},
+    {{2, 3, 8, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, false},
+    {{64, WIRE_MEMBERS_MAX + 1, 64, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, false},
+    {{16, 1, 8, 1, 0, (enum wire_arithmetic)0, "", WIRE_SANDBOX_OFF}, false},
+    {{16, 1, 8, 1, 0, (enum wire_arithmetic)9, "", WIRE_SANDBOX_OFF}, false},
+    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME, "../x", WIRE_SANDBOX_OFF}, false},
+    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_ANY, "", WIRE_SANDBOX_STRICT}, true},
+    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_ANY, "", (enum wire_sandbox)4}, false},
 };
 
 TEST_ROWS(a_need_is_judged_by_its_rules, needs)
