@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_ROWS        64u
-#define FETCH_TIMEOUT_US UINT64_C(60000000)
-#define FILE_BYTES_MAX   (UINT64_C(4) << 30)
+#define PAGE_ROWS      64u
+#define FILE_BYTES_MAX (UINT64_C(4) << 30)
 
 /* NAME or NAME:VERSION into a row; else the reply is made. */
 static bool find_model(const struct api_request *request, struct api_reply *reply,
@@ -111,38 +110,14 @@ void api_get_model(const struct api_request *request, struct api_reply *reply)
 static bool fetch_file(const struct api_request *request, struct api_reply *reply,
                        const struct jobs_model *model, uint64_t *size)
 {
-    enum sh_err err =
-        service_blob_fetch(request->service, model->outcome.file, size, FETCH_TIMEOUT_US);
-    if (err == SH_ERR_NOT_FOUND) {
-        api_reply_error(reply, SH_ERR_UNREACHABLE, "model", model->name,
-                        "no agent that is alive holds its file");
-    } else if (err == SH_ERR_CORRUPT) {
-        api_reply_error(reply, SH_ERR_IO, "model", model->name,
-                        "its file is damaged on every agent that holds it");
-    } else if (err != SH_OK) {
-        api_reply_err(reply, err);
-    } else if (*size > FILE_BYTES_MAX) {
+    if (!api_fetch_blob(request, reply, "model", model->name, model->outcome.file, size)) {
+        return false;
+    }
+    if (*size > FILE_BYTES_MAX) {
         api_reply_err(reply, SH_ERR_LIMIT);
         return false;
     }
-    return err == SH_OK;
-}
-
-struct file_stream {
-    struct service *service;
-    uint8_t digest[SH_DIGEST_BYTES];
-    uint64_t at;
-};
-
-static long read_file(void *ctx, char *out, size_t size)
-{
-    struct file_stream *f = ctx;
-    size_t n = 0;
-    if (service_blob_read(f->service, f->digest, f->at, out, size, &n) != SH_OK) {
-        return -1;
-    }
-    f->at += n;
-    return (long)n;
+    return true;
 }
 
 void api_get_model_file(const struct api_request *request, struct api_reply *reply)
@@ -153,19 +128,11 @@ void api_get_model_file(const struct api_request *request, struct api_reply *rep
         free(model);
         return;
     }
-    struct file_stream *f = calloc(1, sizeof *f);
-    if (f == NULL) {
-        free(model);
-        api_reply_err(reply, SH_ERR_NO_MEMORY);
-        return;
-    }
-    f->service = request->service;
-    memcpy(f->digest, model->outcome.file, sizeof f->digest);
-    reply->status = 200;
-    reply->type = "application/octet-stream";
-    reply->stream = (struct api_stream){.read = read_file, .close = free, .ctx = f, .size = size};
-    (void)snprintf(reply->file_name, sizeof reply->file_name, "%s-%u.safetensors", model->name,
-                   model->version);
+    api_reply_blob(request, reply, model->outcome.file, size);
+    /* What a script calls its model has any form. */
+    bool script = memcmp(model->outcome.model, model->outcome.file, SH_DIGEST_BYTES) == 0;
+    (void)snprintf(reply->file_name, sizeof reply->file_name, "%s-%u%s", model->name,
+                   model->version, script ? "" : ".safetensors");
     free(model);
 }
 

@@ -19,6 +19,8 @@ const struct api_route API_ROUTES[] = {
     {"GET", "/jobs/{job}", "one job with its units, by id or name", api_get_job, 0, false},
     {"POST", "/jobs/{job}/stop", "stop a job, keeping what there is", api_stop_job,
      API_BODY_BYTES_MAX, false},
+    {"GET", "/jobs/{job}/units/{unit}/outputs", "what a unit of a script left: a file set",
+     api_get_outputs, 0, false},
     {"GET", "/jobs/{job}/why", "why it is where it is, an agent a line", api_get_why, 0, false},
     {"GET", "/jobs/{job}/metrics", "series: name, from, limit, format=csv", api_get_metrics, 0,
      false},

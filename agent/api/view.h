@@ -58,6 +58,15 @@ json_t *api_progress_json(const struct api_progress *progress);
 
 json_t *api_line_json(const struct service_log_line *line);
 
+#define API_FETCH_TIMEOUT_US UINT64_C(60000000) /* for a blob to come from another agent */
+/* Makes a blob local and tells its size; false with the reply made, about this field and value. */
+bool api_fetch_blob(const struct api_request *request, struct api_reply *reply, const char *field,
+                    const char *value, const uint8_t digest[static SH_DIGEST_BYTES],
+                    uint64_t *size);
+/* 200 with the bytes of a blob that is local. */
+void api_reply_blob(const struct api_request *request, struct api_reply *reply,
+                    const uint8_t digest[static SH_DIGEST_BYTES], uint64_t size);
+
 /* Names of the series a job has: those of metrics.h in their order, then the others by name.
  * NO_MEMORY, and what service_series_names answers. */
 #define API_SERIES_MAX 256u

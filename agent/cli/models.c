@@ -222,9 +222,11 @@ int cli_run_model_get(struct cli *c)
         return status;
     }
     char name[SH_NAME_MAX + 40];
-    (void)snprintf(name, sizeof name, "%s-%lld.safetensors", cli_text(model, "name"),
-                   cli_integer(model, "version"));
     const char *digest = cli_text(model, "file_digest");
+    /* What a script calls its model has any form. */
+    bool script = strcmp(digest, cli_text(model, "model_digest")) == 0;
+    (void)snprintf(name, sizeof name, "%s-%lld%s", cli_text(model, "name"),
+                   cli_integer(model, "version"), script ? "" : ".safetensors");
     if (output != NULL && strcmp(output, "-") == 0) {
         FILE *file = tmpfile();
         status = file != NULL

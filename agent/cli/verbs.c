@@ -45,6 +45,10 @@ static const struct cli_option LOGS[] = {
     {"--unit", 0, "N", "only lines of this unit"},
     {"--no-prefix", 0, NULL, "leave out which unit and which member of its gang wrote a line"},
 };
+static const struct cli_option OUTPUTS[] = {
+    {"--unit", 0, "N", "of this unit (0)"},
+    {"--output", 'o', "DIR", "where to put them: a new folder (NAME-UNIT)"},
+};
 static const struct cli_option METRICS[] = {
     {"--csv", 0, NULL, "one row a step, one column a series"},
     {"--from", 0, "STEP", "leave out earlier steps"},
@@ -85,6 +89,8 @@ const struct cli_verb CLI_VERBS[] = {
      OPTIONS(WATCH), 0, 1, true, cli_run_watch},
     {"metrics", "JOB", "what a job measured", OPTIONS(METRICS), 1, 1, true, cli_run_metrics},
     {"logs", "JOB", "what a job wrote", OPTIONS(LOGS), 1, 1, true, cli_run_logs},
+    {"outputs", "JOB", "fetch the files that a unit of a script left", OPTIONS(OUTPUTS), 1, 1, true,
+     cli_run_outputs},
     {"why", "JOB", "why a job waits or runs where it does, an agent a line", NO_OPTIONS, 1, 1, true,
      cli_run_why},
     {"stop", "JOB", "stop a job, keeping what there is", NO_OPTIONS, 1, 1, true, cli_run_stop},

@@ -65,6 +65,12 @@ def check_models(mesh, agent, job):
         with open(path, encoding="utf-8") as file:
             seen.add(file.read().strip())
     require(seen == {f"unit {i}" for i in range(UNITS)}, f"models of {sorted(seen)}")
+    for unit in range(UNITS):
+        folder = mesh.path(f"outputs-{unit}")
+        mesh.must(["outputs", "replicas", "--unit", unit, "-o", folder, "--peer",
+                   f"127.0.0.1:{agent.api_port}"])
+        with open(os.path.join(folder, "model"), encoding="utf-8") as file:
+            require(file.read().strip() == f"unit {unit}", f"outputs of unit {unit}")
     commits = [e for e in row["history"] if e["cause"] == "committed its result"]
     units = [e["unit"] for e in commits]
     require(len(units) == len(set(units)), f"units committed: {units}")

@@ -367,6 +367,19 @@ TEST(log_lines_come_from_a_number_on)
     stop();
 }
 
+TEST(outputs_are_those_of_a_unit_of_a_script)
+{
+    start();
+    (void)submit(TRAIN);
+    json_t *v = call("GET", "/api/v1/jobs/t/units/0/outputs", NULL, 404);
+    EXPECT(strstr(text_of(json_object_get(v, "error"), "message"), "left no outputs") != NULL);
+    json_decref(v);
+    json_decref(call("GET", "/api/v1/jobs/t/units/1/outputs", NULL, 404));
+    json_decref(call("GET", "/api/v1/jobs/t/units/x/outputs", NULL, 404));
+    json_decref(call("GET", "/api/v1/jobs/none/units/0/outputs", NULL, 404));
+    stop();
+}
+
 struct seen {
     unsigned states;
     unsigned metrics;
