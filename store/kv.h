@@ -31,11 +31,14 @@
 #define KV_KEY_BYTES_MAX   1024u       /* CHECKed: keys are made by this program */
 #define KV_BATCH_BYTES_MAX (64u << 20) /* beyond it kv_write answers LIMIT and writes nothing */
 #define KV_TEXT_BYTES      512u        /* an error text with its NUL */
+#define KV_RUN_BYTES       6u          /* see KV_CF_ROWS */
 
 enum kv_cf_kind {
     KV_CF_SMALL, /* small values, many of them read again: not compressed */
-    KV_CF_TEXT,  /* rows that compress well */
-    KV_CF_LARGE  /* values of 64 KiB and more, kept out of compaction */
+    KV_CF_ROWS, /* the same, where most keys follow the last one with the same KV_RUN_BYTES; where a
+                   range is deleted, its low bound is shorter than that, CHECKed by kv_rocks */
+    KV_CF_TEXT, /* rows that compress well */
+    KV_CF_LARGE /* values of 64 KiB and more, kept out of compaction */
 };
 
 struct kv_cf {

@@ -304,12 +304,22 @@ static enum sh_err rocks_room(struct kv *kv, size_t bytes)
     return SH_ERR_NO_SPACE;
 }
 
+/* RocksDB 7.8.3 keeps the marks of deleted ranges in a list of their own, and takes a place in the
+ * list of rows for one in that (mended by its change 12558) unless the key is too short to have
+ * one. */
+bool kv_rocks_takes(const struct rocks *rocks, const struct kv_op *op)
+{
+    return rocks->kinds[op->cf] != KV_CF_ROWS || op->kind != KV_OP_DEL_RANGE ||
+           op->key.size < KV_RUN_BYTES;
+}
+
 void kv_rocks_add_batch(struct rocks *rocks, rocksdb_writebatch_t *to, const struct kv_batch *batch)
 {
     struct kv_op op;
     size_t at = 0;
     while (kv_batch_next(batch, &at, &op)) {
         SH_CHECK_CMP(op.cf, <, rocks->base.cf_count);
+        SH_CHECK(kv_rocks_takes(rocks, &op));
         add_op(rocks, to, &op);
     }
 }

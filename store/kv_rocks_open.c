@@ -38,6 +38,11 @@ enum {
     REDO_MARK_ARENA_BLOCK = 64 << 10
 };
 
+/* A buffer keeps, for each KV_RUN_BYTES that keys begin with, the place where the last one went:
+ * the next one is not searched for. */
+#define ROWS_HINTS "memtable_insert_with_hint_prefix_extractor=fixed:6"
+_Static_assert(KV_RUN_BYTES == 6, "as in ROWS_HINTS");
+
 /* DBOptions::WALRecoveryMode::kTolerateCorruptedTailRecords and ReadTier::kPersistedTier; the C API
  * takes the numbers. */
 enum { RECOVER_TORN_TAIL = 0, READ_TIER_PERSISTED = 2 };
@@ -73,6 +78,17 @@ void kv_rocks_close(struct kv *kv)
     free(rocks);
 }
 
+/* Takes the options; gives them with those that the C interface has no function for. */
+static rocksdb_options_t *settle(rocksdb_options_t *o, const char *rest)
+{
+    rocksdb_options_t *settled = rocksdb_options_create();
+    char *err = NULL;
+    rocksdb_get_options_from_string(o, rest, settled, &err);
+    SH_CHECK(err == NULL);
+    rocksdb_options_destroy(o);
+    return settled;
+}
+
 static rocksdb_options_t *make_db_options(bool redo)
 {
     rocksdb_options_t *o = rocksdb_options_create();
@@ -97,12 +113,7 @@ static rocksdb_options_t *make_db_options(bool redo)
         rocksdb_options_compaction_readahead_size(o, REDO_READAHEAD);
         rest = "max_bgerror_resume_count=0;avoid_flush_during_shutdown=1";
     }
-    rocksdb_options_t *settled = rocksdb_options_create();
-    char *err = NULL;
-    rocksdb_get_options_from_string(o, rest, settled, &err);
-    SH_CHECK(err == NULL);
-    rocksdb_options_destroy(o);
-    return settled;
+    return settle(o, rest);
 }
 
 static rocksdb_options_t *make_cf_options(const struct rocks *rocks, enum kv_cf_kind kind,
@@ -127,13 +138,14 @@ static rocksdb_options_t *make_cf_options(const struct rocks *rocks, enum kv_cf_
     }
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(table, rocks->cache);
-    if (kind == KV_CF_SMALL) { /* most table files do not have the row that is looked for */
+    if (kind == KV_CF_SMALL ||
+        kind == KV_CF_ROWS) { /* most table files do not have the row that is looked for */
         rocksdb_block_based_options_set_filter_policy(
             table, rocksdb_filterpolicy_create_bloom_full(FILTER_BITS));
     }
     rocksdb_options_set_block_based_table_factory(o, table);
     rocksdb_block_based_options_destroy(table);
-    return o;
+    return kind == KV_CF_ROWS ? settle(o, ROWS_HINTS) : o;
 }
 
 static struct rocks *make_rocks(const struct kv_rocks_options *options)
@@ -147,6 +159,7 @@ static struct rocks *make_rocks(const struct kv_rocks_options *options)
     rocks->cache = rocksdb_cache_create_lru(options->redo ? REDO_BLOCK_CACHE : BLOCK_CACHE);
     rocks->options = make_db_options(options->redo);
     for (uint32_t i = 0; i < options->cf_count; i++) {
+        rocks->kinds[i] = options->cfs[i].kind;
         rocks->cf_options[i] = make_cf_options(rocks, options->cfs[i].kind, options->redo);
     }
     rocksdb_options_t *last = make_cf_options(rocks, KV_CF_SMALL, options->redo);

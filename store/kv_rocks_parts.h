@@ -26,6 +26,7 @@ struct rocks {
     rocksdb_options_t *cf_options[KV_CFS_MAX + 1];
     /* Last: the one named "default", that every RocksDB has. It is empty without a redo log. */
     rocksdb_column_family_handle_t *cfs[KV_CFS_MAX + 1];
+    enum kv_cf_kind kinds[KV_CFS_MAX];
     rocksdb_readoptions_t *read;
     rocksdb_writeoptions_t *write_sync;
     rocksdb_writeoptions_t *write_async;
@@ -48,6 +49,9 @@ extern const struct kv_ops kv_rocks_ops;
 void kv_rocks_close(struct kv *kv);
 /* Takes error (NULL: none), keeps its words. */
 SH_MUST_USE enum sh_err kv_rocks_take_error(struct rocks *rocks, char *error);
+/* Whether RocksDB may be given that operation, see KV_CF_ROWS. */
+bool kv_rocks_takes(const struct rocks *rocks, const struct kv_op *op);
+/* It takes all of the batch, CHECKed. */
 void kv_rocks_add_batch(struct rocks *rocks, rocksdb_writebatch_t *to,
                         const struct kv_batch *batch);
 

@@ -216,6 +216,17 @@ struct replay {
     struct kv_batch batch;
 };
 
+static bool takes_all(const struct rocks *rocks, const struct kv_batch *batch)
+{
+    struct kv_op op;
+    size_t at = 0;
+    bool takes = true;
+    while (takes && kv_batch_next(batch, &at, &op)) {
+        takes = kv_rocks_takes(rocks, &op);
+    }
+    return takes;
+}
+
 static enum sh_err replay_batch(void *ctx, uint8_t kind, struct sh_span bytes,
                                 const struct redo_place *behind)
 {
@@ -224,6 +235,9 @@ static enum sh_err replay_batch(void *ctx, uint8_t kind, struct sh_span bytes,
     struct rocks_mark mark = {.place = *behind, .large = rocks->mark.large};
     enum sh_err err = kind == KV_BATCH_VERSION ? SH_OK : SH_ERR_VERSION;
     err = err != SH_OK ? err : kv_batch_load(&replay->batch, bytes, rocks->base.cf_count);
+    if (err == SH_OK && !takes_all(rocks, &replay->batch)) {
+        err = SH_ERR_CORRUPT;
+    }
     if (err != SH_OK) {
         kv_base_say(&rocks->base, "a batch in the redo log is none that this program writes");
         return err;

@@ -11,12 +11,13 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { A, B, BIG, BENCH_CFS };
+enum { A, B, BIG, ROWS, BENCH_CFS };
 
 static const struct kv_cf bench_cfs[] = {
     {.name = "a", .kind = KV_CF_SMALL},
     {.name = "b", .kind = KV_CF_TEXT},
     {.name = "big", .kind = KV_CF_LARGE},
+    {.name = "rows", .kind = KV_CF_ROWS},
 };
 
 static inline struct sh_span text_span(const char *text)

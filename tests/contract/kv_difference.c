@@ -6,7 +6,7 @@
 
 #include "base/rng.h"
 
-enum { OPERATIONS = 4000, SNAPS = 4 };
+enum { OPERATIONS = 4000, SNAPS = 4, RUN_MORE = 5 };
 
 struct pair {
     struct kv *mem;
@@ -18,7 +18,7 @@ struct pair {
 };
 
 struct word { /* a short random key or value */
-    uint8_t bytes[6];
+    uint8_t bytes[4 + RUN_MORE];
     size_t size;
 };
 
@@ -37,6 +37,18 @@ static struct sh_span span_of(const struct word *w)
     return KV_SPAN(w->bytes, w->size);
 }
 
+/* In ROWS longer than every bound, and many begin with the same KV_RUN_BYTES. */
+static struct word pick_row(struct sh_rng *rng, uint32_t cf)
+{
+    struct word w = pick_key(rng);
+    if (cf == ROWS) {
+        memmove(w.bytes + 1 + RUN_MORE, w.bytes + 1, w.size - 1);
+        memset(w.bytes + 1, '-', RUN_MORE);
+        w.size += RUN_MORE;
+    }
+    return w;
+}
+
 static struct sh_span pick_bound(struct sh_rng *rng, struct word *w)
 {
     *w = pick_key(rng);
@@ -50,7 +62,7 @@ static void write_some(struct pair *p)
     uint64_t count = sh_rng_below(&p->rng, 6);
     for (uint64_t i = 0; i < count; i++) {
         uint32_t cf = (uint32_t)sh_rng_below(&p->rng, BENCH_CFS);
-        struct word key = pick_key(&p->rng);
+        struct word key = pick_row(&p->rng, cf);
         struct word other = pick_key(&p->rng);
         struct word low;
         struct word high;
@@ -73,7 +85,7 @@ static void write_some(struct pair *p)
 
 static void compare_get(struct pair *p, size_t snap, uint32_t cf)
 {
-    struct word key = pick_key(&p->rng);
+    struct word key = pick_row(&p->rng, cf);
     struct kv_value a;
     struct kv_value b;
     enum sh_err err = kv_get(p->mem, p->mem_snaps[snap], cf, span_of(&key), &a);
@@ -109,7 +121,7 @@ static void compare_walk(struct pair *p, size_t snap, uint32_t cf)
     EXPECT_EQ(kv_iter_open(p->mem, p->mem_snaps[snap], cf, from, to, &a), SH_OK);
     EXPECT_EQ(kv_iter_open(p->rocks, p->rocks_snaps[snap], cf, from, to, &b), SH_OK);
     for (int rounds = 0; rounds < 3; rounds++) {
-        struct word key = pick_key(&p->rng);
+        struct word key = pick_row(&p->rng, cf);
         uint64_t kind = sh_rng_below(&p->rng, 4);
         bool more = move(a, kind, span_of(&key));
         EXPECT_EQ(more, move(b, kind, span_of(&key)));

@@ -111,7 +111,7 @@ void memory_service_apply(struct service *s, struct jobs_cmd *cmd, struct jobs_r
 static struct cluster *open_cluster(void)
 {
     static const struct kv_cf CFS[CF_COUNT] = {
-        {"fsm", KV_CF_SMALL}, {"blob", KV_CF_LARGE}, {"series", KV_CF_SMALL}};
+        {"fsm", KV_CF_ROWS}, {"blob", KV_CF_LARGE}, {"series", KV_CF_SMALL}};
     struct cluster *c = calloc(1, sizeof *c);
     SH_CHECK(c != NULL);
     (void)pthread_mutex_init(&c->lock, NULL);

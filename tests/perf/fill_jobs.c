@@ -51,7 +51,7 @@ static void must(enum sh_err err, const char *what)
 static void open_all(const char *path)
 {
     static const struct kv_cf CFS[] = {
-        {"meta", KV_CF_SMALL}, {"log", KV_CF_SMALL}, {"fsm", KV_CF_SMALL}};
+        {"meta", KV_CF_SMALL}, {"log", KV_CF_SMALL}, {"fsm", KV_CF_ROWS}};
     struct kv_rocks_options options = {
         .path = path, .cfs = CFS, .cf_count = SH_COUNT(CFS), .redo = true};
     char why[KV_TEXT_BYTES] = "";

@@ -15,7 +15,7 @@
 #define SECOND UINT64_C(1000000)
 
 static const struct kv_cf CFS[] = {
-    {"meta", KV_CF_SMALL}, {"log", KV_CF_SMALL}, {"fsm", KV_CF_SMALL}};
+    {"meta", KV_CF_SMALL}, {"log", KV_CF_SMALL}, {"fsm", KV_CF_ROWS}};
 enum { CF_META, CF_LOG, CF_FSM };
 
 /* The tables and the log of one agent, and the thread that applies the one to the other. */

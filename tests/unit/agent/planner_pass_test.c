@@ -140,7 +140,7 @@ static enum sh_err refuse_to_post(void *ctx, enum calls_plane plane,
 
 static void open_rig(void)
 {
-    static const struct kv_cf CFS[] = {{"fsm", KV_CF_SMALL}};
+    static const struct kv_cf CFS[] = {{"fsm", KV_CF_ROWS}};
     struct sh_arena arena;
     pthread_condattr_t attr;
     sh_host_init();

@@ -14,7 +14,7 @@
 #define SECOND UINT64_C(1000000)
 
 const struct kv_cf REPLICA_RIG_CFS[RIG_CFS] = {
-    {"meta", KV_CF_SMALL}, {"log", KV_CF_SMALL}, {"fsm", KV_CF_SMALL}};
+    {"meta", KV_CF_SMALL}, {"log", KV_CF_SMALL}, {"fsm", KV_CF_ROWS}};
 
 const uint8_t COORDINATOR[SH_NODE_ID_BYTES] = {200};
 const uint8_t STRANGER[SH_NODE_ID_BYTES] = {201};

@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const struct kv_cf cfs[] = {{.name = "fsm", .kind = KV_CF_SMALL}};
+static const struct kv_cf cfs[] = {{.name = "fsm", .kind = KV_CF_ROWS}};
 
 static struct kv *open_mem(void)
 {

@@ -128,6 +128,47 @@ TEST_ROWS(a_checkpoint_is_a_store_of_its_own_with_what_was_there, logs)
     kv_close(kv);
 }
 
+/* ---- rows in runs ---- */
+
+static struct kv *open_of_kind(enum kv_cf_kind kind)
+{
+    struct kv *kv = NULL;
+    struct kv_cf family = {.name = "rows", .kind = kind};
+    struct kv_rocks_options options = {
+        .path = path_of("kv"), .cfs = &family, .cf_count = 1, .create = true, .redo = true};
+    SH_MAY_FAIL(kv_rocks_open(&options, &kv, why)); /* kv is NULL then */
+    return kv;
+}
+
+static enum sh_err del_from(struct kv *kv, const char *low)
+{
+    struct kv_batch batch;
+    kv_batch_init(&batch);
+    kv_batch_del_range(&batch, 0, KV_SPAN(low, strlen(low)), KV_ALL);
+    enum sh_err err = kv_write(kv, &batch, true);
+    kv_batch_fini(&batch);
+    return err;
+}
+
+TEST_DIES(a_range_that_begins_within_a_run_of_rows_is_a_programming_error, "kv_rocks_takes")
+{
+    struct kv *kv = open_of_kind(KV_CF_ROWS);
+    EXPECT(kv != NULL);
+    EXPECT_EQ(del_from(kv, "short"), SH_OK);
+    SH_MAY_FAIL(del_from(kv, "longer"));
+}
+
+TEST(a_range_within_a_run_of_rows_in_the_redo_log_is_refused)
+{
+    struct kv *kv = open_of_kind(KV_CF_SMALL);
+    EXPECT(kv != NULL);
+    EXPECT_EQ(del_from(kv, "longer"), SH_OK);
+    kv_close(kv);
+    kv = open_of_kind(KV_CF_ROWS);
+    EXPECT(kv == NULL);
+    EXPECT(strstr(why, "redo log") != NULL);
+}
+
 /* ---- damage ---- */
 
 /* The largest file of the store whose name ends so. */
