@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "store/kv_rocks_parts.h"
 
+#include "base/host/host.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -281,27 +283,37 @@ static void add_op(struct rocks *rocks, rocksdb_writebatch_t *to, const struct k
 /* RocksDB must never meet a full disk: with the log half written, its background threads run into
  * assertions of their own. So a write is refused while what it and those threads may still need is
  * not free. */
-static enum sh_err rocks_room(struct kv *kv, size_t bytes)
+static enum sh_err look_at_disk(struct rocks *rocks, size_t bytes, uint64_t now_us)
 {
-    struct rocks *rocks = rocks_of(kv);
     struct statvfs disk;
     char text[KV_TEXT_BYTES];
     if (statvfs(rocks->path, &disk) != 0) {
         (void)snprintf(text, sizeof text, "%s: %s", rocks->path, strerror(errno));
-        kv_base_say(kv, text);
+        kv_base_say(&rocks->base, text);
         return SH_ERR_IO;
     }
     uint64_t available = (uint64_t)disk.f_bavail * disk.f_frsize;
     uint64_t reserve = rocks->reserve;
     reserve += rocks->redo != NULL ? redo_missing_bytes(rocks->redo) : 0;
+    bool ample = available >= reserve + KV_ROCKS_AMPLE_BYTES;
+    atomic_store(&rocks->ample_until_us, ample ? now_us + KV_ROCKS_AMPLE_US : 0);
     if (available >= reserve + 2 * (uint64_t)bytes) {
-        return rocks->redo != NULL ? kv_rocks_redo_room(rocks, bytes) : SH_OK;
+        return SH_OK;
     }
     (void)snprintf(
         text, sizeof text, "%.300s: No space left: %llu MiB free, %llu MiB are kept in reserve",
         rocks->path, (unsigned long long)(available >> 20), (unsigned long long)(reserve >> 20));
-    kv_base_say(kv, text);
+    kv_base_say(&rocks->base, text);
     return SH_ERR_NO_SPACE;
+}
+
+static enum sh_err rocks_room(struct kv *kv, size_t bytes)
+{
+    struct rocks *rocks = rocks_of(kv);
+    uint64_t now_us = sh_now_us();
+    bool ample = bytes <= KV_ROCKS_UNSEEN_BYTES && now_us < atomic_load(&rocks->ample_until_us);
+    enum sh_err err = ample ? SH_OK : look_at_disk(rocks, bytes, now_us);
+    return err == SH_OK && rocks->redo != NULL ? kv_rocks_redo_room(rocks, bytes) : err;
 }
 
 /* RocksDB 7.8.3 keeps the marks of deleted ranges in a list of their own, and takes a place in the

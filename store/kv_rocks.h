@@ -25,6 +25,11 @@
  * is no failure of the store; writes go on once there is room again. */
 #define KV_ROCKS_RESERVE_BYTES (32u << 20)
 #define KV_ROCKS_YIELD_BYTES   (96u << 20) /* the same for a store that yields */
+/* Where that much more is free, batches of up to KV_ROCKS_UNSEEN_BYTES do not look at the disk
+ * again for that long: looking costs as much as a small batch does. */
+#define KV_ROCKS_AMPLE_BYTES  (1u << 30)
+#define KV_ROCKS_AMPLE_US     50000u
+#define KV_ROCKS_UNSEEN_BYTES (1u << 20)
 
 struct kv_rocks_options {
     const char *path; /* directory; its parent must exist */

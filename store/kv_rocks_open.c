@@ -156,6 +156,7 @@ static struct rocks *make_rocks(const struct kv_rocks_options *options)
     rocks->path = strdup(options->path);
     SH_CHECK(rocks->path != NULL);
     rocks->reserve = options->yields ? KV_ROCKS_YIELD_BYTES : KV_ROCKS_RESERVE_BYTES;
+    atomic_init(&rocks->ample_until_us, 0);
     rocks->cache = rocksdb_cache_create_lru(options->redo ? REDO_BLOCK_CACHE : BLOCK_CACHE);
     rocks->options = make_db_options(options->redo);
     for (uint32_t i = 0; i < options->cf_count; i++) {

@@ -20,6 +20,7 @@ struct rocks {
     struct kv base;
     char *path;
     uint64_t reserve;
+    atomic_uint_least64_t ample_until_us; /* see KV_ROCKS_AMPLE_BYTES; 0: look at the disk */
     rocksdb_t *db;
     rocksdb_cache_t *cache;
     rocksdb_options_t *options;

@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum { A, B, ACKS = 120, PUTS = 1000, VALUE = 100 };
+enum { A, B, ACKS = 120, PUTS = 1000, VALUE = 100, SHRUNK_WRITES_MAX = 200000 };
 
 static const struct kv_cf cfs[] = {{.name = "a", .kind = KV_CF_SMALL},
                                    {.name = "b", .kind = KV_CF_TEXT}};
@@ -718,4 +718,38 @@ TEST_ROWS(a_full_disk_is_told_and_loses_nothing_that_was_acknowledged, logs)
     EXPECT_EQ(readable, written);
     EXPECT_EQ(after, SH_OK);
     EXPECT_EQ(left, written + 1);
+}
+
+/* Somebody else takes the room while nobody looks: a moment later writes are refused. */
+TEST_ROWS(a_disk_that_had_ample_room_is_looked_at_again, logs)
+{
+    char path[600];
+    char text[KV_TEXT_BYTES];
+    enum sh_err err = SH_OK;
+    uint32_t written = 0;
+    const char *disk = path_of("disk");
+    redo = logs[tst_row].redo;
+    (void)snprintf(path, sizeof path, "%s/kv", disk);
+    EXPECT_EQ(mkdir(disk, 0700), 0);
+    if (mount("tmpfs", disk, "tmpfs", 0, "size=4g") != 0) {
+        SKIP("a tmpfs cannot be mounted here");
+    }
+    struct kv *kv = open_at(path);
+    enum sh_err first = put_number(kv, written++, true);
+    int shrunk = mount("tmpfs", disk, "tmpfs", MS_REMOUNT, "size=32m");
+    while (err == SH_OK && written < SHRUNK_WRITES_MAX) {
+        err = put_number(kv, written, false);
+        written += err == SH_OK ? 1 : 0;
+    }
+    kv_error_text(kv, text);
+    enum sh_err health = kv_health(kv);
+    uint32_t readable = count_numbers(kv);
+    kv_close(kv);
+    EXPECT_EQ(umount2(disk, MNT_DETACH), 0);
+    EXPECT_EQ(first, SH_OK);
+    EXPECT_EQ(shrunk, 0);
+    EXPECT_EQ(err, SH_ERR_NO_SPACE);
+    EXPECT(strstr(text, "kept in reserve") != NULL);
+    EXPECT_EQ(health, SH_OK);
+    EXPECT_EQ(readable, written);
 }
