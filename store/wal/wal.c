@@ -2,6 +2,7 @@
 #include "store/wal/wal.h"
 
 #include "store/wal/record.h"
+#include "store/wal/tail.h"
 
 #include <stdlib.h>
 
@@ -17,6 +18,7 @@ struct wal {
     uint32_t run_count;
     uint32_t run_capacity;
     struct kv_batch batch;
+    struct wal_tail *tail;
     uint8_t *scratch; /* one encoded entry */
 };
 
@@ -161,7 +163,9 @@ enum sh_err wal_open(struct kv *kv, uint32_t cf_log, uint32_t cf_meta, struct wa
     wal->cf_meta = cf_meta;
     kv_batch_init(&wal->batch);
     wal->scratch = malloc(WAL_ENTRY_HEAD_BYTES + WAL_ENTRY_BYTES_MAX);
-    enum sh_err err = wal->scratch != NULL ? load_meta(wal, boot) : SH_ERR_NO_MEMORY;
+    wal->tail = wal_tail_open();
+    enum sh_err err =
+        wal->scratch != NULL && wal->tail != NULL ? load_meta(wal, boot) : SH_ERR_NO_MEMORY;
     if (err == SH_OK) {
         err = load_log(wal);
     }
@@ -182,6 +186,7 @@ void wal_close(struct wal *wal)
 {
     if (wal != NULL) {
         kv_batch_fini(&wal->batch);
+        wal_tail_close(wal->tail);
         free(wal->scratch);
         free(wal->runs);
         free(wal);
@@ -280,6 +285,7 @@ enum sh_err wal_save(struct wal *wal, const struct wal_hard *hard, const struct 
     if (count > 0) {
         truncate_runs(wal, entries[0].index);
     }
+    wal_tail_put(wal->tail, entries, count);
     for (uint32_t i = 0; i < count; i++) {
         note_entry(wal, entries[i].index, entries[i].term);
     }
@@ -333,7 +339,10 @@ enum sh_err wal_read(struct wal *wal, uint64_t low, uint64_t high, struct wal_en
     uint8_t to[8];
     SH_CHECK_CMP(low, <, high);
     SH_CHECK_CMP(capacity, >, 0);
-    *count = 0;
+    *count = wal_tail_read(wal->tail, low, high, out, capacity, buffer, size);
+    if (*count > 0) {
+        return SH_OK;
+    }
     sh_key_u64(from, low);
     sh_key_u64(to, high);
     enum sh_err err =
@@ -433,6 +442,7 @@ enum sh_err wal_compact(struct wal *wal, uint64_t upto)
         return err;
     }
     compact_runs(wal, upto);
+    wal_tail_compact(wal->tail, upto);
     wal->compacted_index = upto;
     wal->compacted_term = term;
     return SH_OK;
@@ -459,6 +469,7 @@ enum sh_err wal_install(struct wal *wal, uint64_t index, uint64_t term, const st
         return err;
     }
     wal->hard = *hard;
+    wal_tail_install(wal->tail, index);
     wal->compacted_index = index;
     wal->compacted_term = term;
     wal->last_index = index;

@@ -79,8 +79,9 @@ SH_MUST_USE enum sh_err wal_save(struct wal *wal, const struct wal_hard *hard,
                                  const struct wal_entry *entries, uint32_t count, bool sync);
 
 /* Entries low <= index < high into out, payloads into buffer, until capacity, size or high is
- * reached: *count of them, at least one. Errors: NOT_FOUND (low is compacted or past the end),
- * LIMIT (buffer too small for the first payload; WAL_ENTRY_BYTES_MAX always suffices), CORRUPT. */
+ * reached: *count of them, at least one; fewer where some are at hand and the next one is not.
+ * Errors: NOT_FOUND (low is compacted or past the end), LIMIT (buffer too small for the first
+ * payload; WAL_ENTRY_BYTES_MAX always suffices), CORRUPT. */
 SH_MUST_USE enum sh_err wal_read(struct wal *wal, uint64_t low, uint64_t high,
                                  struct wal_entry *out, uint32_t capacity, void *buffer,
                                  size_t size, uint32_t *count);

@@ -371,6 +371,100 @@ TEST(a_failed_write_leaves_the_log_as_it_was_and_refuses_more)
     end_desk(&d);
 }
 
+/* ---- what is at hand ---- */
+
+enum { LONG = 600, READ_MAX = 64, HISTORY = 600, BULK = 3000 };
+
+/* Entries of one term and of random sizes, some of them too large to be kept at hand. */
+static void append_sized(struct wal *wal, uint64_t first, uint32_t count, uint64_t term,
+                         struct sh_rng *rng)
+{
+    static uint8_t bytes[READ_MAX][LONG];
+    struct wal_entry entries[READ_MAX];
+    EXPECT(count <= READ_MAX);
+    for (uint32_t i = 0; i < count; i++) {
+        uint64_t size = sh_rng_chance(rng, 1, 40) ? LONG : sh_rng_below(rng, 40);
+        memset(bytes[i], (int)(first + i + term), LONG);
+        entries[i] = (struct wal_entry){.index = first + i,
+                                        .term = term,
+                                        .type = (uint8_t)sh_rng_below(rng, 2),
+                                        .bytes = KV_SPAN(bytes[i], size)};
+    }
+    EXPECT_EQ(wal_save(wal, NULL, entries, count, true), SH_OK);
+}
+
+/* A second wal on the same store has nothing at hand. */
+static void compare_reads(struct desk *d, struct sh_rng *rng)
+{
+    static uint8_t near_bytes[READ_MAX * LONG];
+    static uint8_t far_bytes[READ_MAX * LONG];
+    struct wal_entry near[READ_MAX];
+    struct wal_entry far[READ_MAX];
+    struct wal_boot boot;
+    struct wal *other = NULL;
+    EXPECT_EQ(wal_open(d->kv, LOG, META, &boot, &other), SH_OK);
+    for (int i = 0; i < 20; i++) {
+        uint64_t behind = wal_last_index(d->wal) + 5;
+        uint64_t span = sh_rng_chance(rng, 1, 2) && behind > 80 ? 80 : behind;
+        uint64_t low = behind - sh_rng_below(rng, span);
+        uint64_t high = low + 1 + sh_rng_below(rng, READ_MAX);
+        uint32_t near_count = 0;
+        uint32_t far_count = 0;
+        enum sh_err err =
+            wal_read(d->wal, low, high, near, READ_MAX, near_bytes, sizeof near_bytes, &near_count);
+        EXPECT_EQ(err, wal_read(other, low, high, far, READ_MAX, far_bytes, sizeof far_bytes,
+                                &far_count));
+        EXPECT(near_count <= far_count);
+        EXPECT_EQ(near_count > 0, far_count > 0);
+        for (uint32_t n = 0; n < near_count; n++) {
+            EXPECT_EQ(near[n].index, far[n].index);
+            EXPECT_EQ(near[n].term, far[n].term);
+            EXPECT_EQ(near[n].type, far[n].type);
+            EXPECT_EQ(kv_compare(near[n].bytes, far[n].bytes), 0);
+        }
+    }
+    wal_close(other);
+}
+
+TEST(what_is_read_from_memory_is_what_the_store_has)
+{
+    struct desk d = make_desk();
+    struct sh_rng rng;
+    uint64_t term = 1;
+    uint64_t commit = 0;
+    sh_rng_init(&rng, tst_seed());
+    for (int i = 0; i < HISTORY; i++) {
+        uint64_t last = wal_last_index(d.wal);
+        uint64_t kind = sh_rng_below(&rng, 100);
+        if (kind < 80 || last == commit) {
+            append_sized(d.wal, last + 1, 1 + (uint32_t)sh_rng_below(&rng, 8), term, &rng);
+        } else if (kind < 90) { /* of another coordinator: truncates */
+            uint64_t first = last + 1 - sh_rng_below(&rng, last - commit < 20 ? last - commit : 20);
+            append_sized(d.wal, first, 1, ++term, &rng);
+        } else if (kind < 98) {
+            commit += sh_rng_below(&rng, last - commit + 1);
+            save_hard(d.wal, term, 0, commit);
+            uint64_t compacted = wal_compacted_index(d.wal);
+            EXPECT_EQ(wal_compact(d.wal, compacted + sh_rng_below(&rng, commit - compacted + 1)),
+                      SH_OK);
+        } else { /* with entries behind the snapshot, which go too */
+            commit += 1 + sh_rng_below(&rng, last - commit);
+            struct wal_hard hard = {.term = term, .commit = commit};
+            EXPECT_EQ(wal_install(d.wal, commit, term, &hard, NULL), SH_OK);
+        }
+        if (i % 10 == 0 || kind >= 80) {
+            compare_reads(&d, &rng);
+        }
+    }
+    for (uint32_t n = 0; n < BULK; n += READ_MAX) { /* round the places in memory */
+        append_sized(d.wal, wal_last_index(d.wal) + 1, READ_MAX, term, &rng);
+    }
+    for (int i = 0; i < 20; i++) {
+        compare_reads(&d, &rng);
+    }
+    end_desk(&d);
+}
+
 TEST(random_histories_survive_reopening_on_rocksdb)
 {
     char why[KV_TEXT_BYTES];
