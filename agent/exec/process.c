@@ -47,7 +47,7 @@ struct exec_process {
     bool threaded;
     int wake; /* eventfd: what is under the lock changed */
     pthread_mutex_t lock;
-    bool stop_wanted, pause_wanted;
+    bool stop_wanted, kill_wanted, pause_wanted;
     char stop_text[EXEC_TEXT_BYTES];
 
     /* The rest belongs to the thread of exec_run. */
@@ -251,12 +251,15 @@ static void obey(struct exec_process *p)
     SH_MAY_FAIL(read(p->wake, &count, sizeof count) == (ssize_t)sizeof count); /* not blocking */
     SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
     const bool stop = p->stop_wanted;
+    const bool kill = p->kill_wanted;
     const bool paused = p->pause_wanted;
     memcpy(text, p->stop_text, sizeof text);
     SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
-    if (stop && p->phase == RUNNING) {
+    if ((stop || kill) && p->phase == RUNNING) {
         blame(p, EXEC_STOPPED, "stopped%s%.400s", text[0] != 0 ? ": " : "", text);
-        end_command(p, p->spec->limits.grace_us);
+        end_command(p, kill ? 0 : p->spec->limits.grace_us);
+    } else if (kill && p->phase == TERMINATING) {
+        kill_command(p);
     } else if (p->phase == RUNNING) {
         set_paused(p, paused);
     }
@@ -648,6 +651,14 @@ static void want(struct exec_process *p, bool stop, bool paused, const char *tex
 void exec_stop(struct exec_process *p, const char *text)
 {
     want(p, true, false, text);
+}
+
+void exec_kill(struct exec_process *p)
+{
+    SH_CHECK(pthread_mutex_lock(&p->lock) == 0);
+    p->kill_wanted = true;
+    SH_CHECK(pthread_mutex_unlock(&p->lock) == 0);
+    want(p, true, false, NULL);
 }
 
 void exec_pause(struct exec_process *p)

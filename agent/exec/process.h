@@ -11,8 +11,9 @@
  * channel of lines (set SHOAL_METRICS_FD=3 in its environment); a session and a process group of
  * its own; core dumps off; the environment of the spec and nothing else.
  *
- * Threads: exec_run occupies one thread; exec_stop, exec_pause, exec_resume may be called from any
- * thread and from hooks, and do not block. Nothing here uses a process-wide signal handler. */
+ * Threads: exec_run occupies one thread; exec_stop, exec_kill, exec_pause, exec_resume may be
+ * called from any thread and from hooks, and do not block. Nothing here uses a process-wide signal
+ * handler. */
 #ifndef EXEC_PROCESS_H
 #define EXEC_PROCESS_H
 
@@ -141,6 +142,8 @@ SH_MUST_USE enum sh_err exec_start(struct exec_process *process);
 /* SIGTERM to the group, after the grace SIGKILL to everything. Before exec_run: it runs nothing.
  * The text becomes part of the sentence, and is copied. Only the first call counts. */
 void exec_stop(struct exec_process *process, const char *text);
+/* SIGKILL to everything at once, also while the grace of a stop lasts. */
+void exec_kill(struct exec_process *process);
 /* The processes stand still (cgroup.freeze, else SIGSTOP) and time limits with them. Only the last
  * of several calls counts. */
 void exec_pause(struct exec_process *process);

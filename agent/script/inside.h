@@ -23,6 +23,7 @@ struct script_unit {
     struct train_part_config config;
     char *spec;
     struct spec_job *job;
+    uint64_t number; /* random: tells this part from one of an earlier run of the agent */
     uint8_t me[SH_NODE_ID_BYTES];
     char node[SH_NAME_MAX + 1];
     pthread_t thread;
@@ -52,6 +53,7 @@ struct script_unit {
     /* How the members of the generation meet_index find each other (the first one's). */
     uint64_t meet_index; /* 0: not ready to be met */
     uint16_t port;
+    uint64_t met[WIRE_MEMBERS_MAX]; /* number of the part that was told so, 0: none yet */
     uint32_t done; /* members that said that their commands succeeded, a bit each */
 };
 
@@ -75,6 +77,9 @@ bool script_interrupted(const struct script_unit *x); /* with the lock */
  * was reported. */
 SH_MUST_USE bool script_meet(struct script_unit *x, char host[static SH_ADDR_MAX + 1],
                              uint16_t *port);
+/* The commands of this member failed: false when a member of its gang is gone, which is why, or
+ * when interrupted meanwhile; the loss was reported. Waits until it is replaced. */
+SH_MUST_USE bool script_all_there(struct script_unit *x);
 /* The commands of this member succeeded: returns when those of all have, or when interrupted. */
 SH_MUST_USE bool script_finish_together(struct script_unit *x);
 enum sh_err script_answer(struct script_unit *x, struct sh_span request, uint8_t *reply,

@@ -13,7 +13,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum op { OP_WHERE = 1, OP_DONE = 2 };
+enum op {
+    OP_WHERE = 1, /* to the first member: where it waits for connections */
+    OP_DONE = 2,  /* to the first member: my commands have succeeded */
+    OP_THERE = 3  /* to any: do you work on this generation, and have met the first member */
+};
 enum { REQUEST_BYTES = 64, REPLY_BYTES = 16 };
 
 bool script_interrupted(const struct script_unit *x)
@@ -72,18 +76,21 @@ static struct sh_writer request_begin(const struct script_unit *x, uint8_t *byte
     sh_put_u8(&w, (uint8_t)op);
     wire_fence_put(&w, x->at.placement.fence);
     sh_put_u16(&w, (uint16_t)x->index);
+    sh_put_u64(&w, x->number);
     SH_CHECK(!w.full);
     return w;
 }
 
-static enum sh_err ask_first(struct script_unit *x, enum op op, uint16_t *port)
+/* NOT_FOUND: it does not work on this generation (yet, or any more); CONFLICT: it does, and has
+ * answered an earlier run of this agent. */
+static enum sh_err ask(struct script_unit *x, uint32_t member, enum op op, uint16_t *port)
 {
     uint8_t bytes[REQUEST_BYTES];
     uint8_t reply[REPLY_BYTES];
     size_t size = 0;
     struct sh_writer w = request_begin(x, bytes, op);
     enum sh_err err =
-        service_call(script_config(x)->s, x->at.placement.members[0].node, SERVICE_CALL_SCRIPT,
+        service_call(script_config(x)->s, x->at.placement.members[member].node, SERVICE_CALL_SCRIPT,
                      bytes, w.used, reply, sizeof reply, &size, SCRIPT_CALL_US);
     if (err == SH_OK) {
         struct sh_reader r = sh_reader_over(reply, size);
@@ -110,17 +117,37 @@ static bool pause_before_next(struct script_unit *x)
 static bool insist(struct script_unit *x, enum op op, uint16_t *port)
 {
     uint64_t report_at = sh_now_us() + SCRIPT_MEET_US;
-    enum sh_err err = ask_first(x, op, port);
+    enum sh_err err = ask(x, 0, op, port);
     while (err != SH_OK) {
-        if (sh_now_us() >= report_at) {
+        if (err == SH_ERR_CONFLICT) { /* this agent restarted: the others run without it */
+            train_scribe_lost(x->scribe, x->at.placement.fence, x->me);
+        } else if (sh_now_us() >= report_at) {
             train_scribe_lost(x->scribe, x->at.placement.fence, x->at.placement.members[0].node);
         }
         if (!pause_before_next(x)) {
             return false;
         }
-        err = ask_first(x, op, port);
+        err = ask(x, 0, op, port);
     }
     return true;
+}
+
+/* The first member restarted where others have met an earlier run of it. */
+static bool others_have_met(struct script_unit *x)
+{
+    bool met = false;
+    for (uint32_t i = 1; i < x->at.placement.member_count && !met; i++) {
+        uint16_t port = 0;
+        met = ask(x, i, OP_THERE, &port) == SH_OK && port != 0;
+    }
+    return met;
+}
+
+static void wait_for_another(struct script_unit *x)
+{
+    do {
+        train_scribe_lost(x->scribe, x->at.placement.fence, x->me);
+    } while (pause_before_next(x));
 }
 
 bool script_meet(struct script_unit *x, char host[static SH_ADDR_MAX + 1], uint16_t *port)
@@ -130,16 +157,39 @@ bool script_meet(struct script_unit *x, char host[static SH_ADDR_MAX + 1], uint1
     if (x->at.placement.member_count > 1 && !first_host(x, host)) {
         return false;
     }
-    if (x->index > 0) {
-        return insist(x, OP_WHERE, port);
+    if (x->index > 0 && !insist(x, OP_WHERE, port)) {
+        return false;
     }
-    *port = free_port();
+    if (x->index == 0 && others_have_met(x)) {
+        wait_for_another(x);
+        return false;
+    }
+    *port = x->index == 0 ? free_port() : *port;
     SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
     x->meet_index = x->at.placement.fence.index;
     x->port = *port;
+    memset(x->met, 0, sizeof x->met);
     x->done = 1;
     SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
     return true;
+}
+
+bool script_all_there(struct script_unit *x)
+{
+    uint64_t until = sh_now_us() + SCRIPT_BLAME_US;
+    bool gone = false;
+    for (uint32_t i = 0; i < x->at.placement.member_count; i++) {
+        uint16_t port = 0;
+        if (i != x->index && ask(x, i, OP_THERE, &port) != SH_OK) {
+            train_scribe_lost(x->scribe, x->at.placement.fence, x->at.placement.members[i].node);
+            gone = true;
+        }
+    }
+    bool go_on = true;
+    while (gone && go_on && sh_now_us() < until) {
+        go_on = pause_before_next(x);
+    }
+    return go_on;
 }
 
 bool script_finish_together(struct script_unit *x)
@@ -177,17 +227,25 @@ enum sh_err script_answer(struct script_unit *x, struct sh_span request, uint8_t
     uint8_t op = sh_get_u8(&r);
     struct wire_fence fence = wire_fence_get(&r);
     uint16_t member = sh_get_u16(&r);
-    if (r.bad || member >= WIRE_MEMBERS_MAX || (op != OP_WHERE && op != OP_DONE)) {
+    uint64_t number = sh_get_u64(&r);
+    if (r.bad || member >= WIRE_MEMBERS_MAX || op < OP_WHERE || op > OP_THERE) {
         return SH_ERR_CORRUPT;
     }
     SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
-    bool met = x->meet_index != 0 && x->meet_index == fence.index;
-    sh_put_u16(&w, met ? x->port : 0);
-    if (met && op == OP_DONE) {
-        x->done |= 1u << member;
+    bool ready = x->meet_index != 0 && x->meet_index == fence.index;
+    bool works = ready || wire_fence_equal(x->at.placement.fence, fence);
+    bool again = ready && op == OP_WHERE && x->met[member] != 0 && x->met[member] != number;
+    sh_put_u16(&w, ready ? x->port : 0);
+    if (ready && op != OP_THERE) {
+        x->met[member] = again ? x->met[member] : number;
+        x->done |= op == OP_DONE ? 1u << member : 0;
         SH_CHECK(pthread_cond_signal(&x->changed) == 0);
     }
     SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
     *reply_size = w.used;
-    return w.full ? SH_ERR_LIMIT : met ? SH_OK : SH_ERR_NOT_FOUND;
+    if (w.full) {
+        return SH_ERR_LIMIT;
+    }
+    bool good = op == OP_THERE ? works : ready;
+    return !good ? SH_ERR_NOT_FOUND : again ? SH_ERR_CONFLICT : SH_OK;
 }

@@ -186,37 +186,58 @@ static bool checkpoint_due(struct script_unit *x, uint64_t *next_us)
     return x->index == 0 && (asked || due);
 }
 
+/* What attend has asked of the process. */
+struct ending {
+    bool stopped;
+    uint64_t kill_us; /* when its grace is over, whatever the job says */
+};
+
+/* With the lock, which is let go meanwhile. */
+static void end_when_unwanted(struct script_unit *x, struct exec_process *process,
+                              struct ending *ending)
+{
+    bool stop = script_interrupted(x) && !ending->stopped;
+    bool leave = x->leaving && ending->kill_us == UINT64_MAX;
+    unlock(x);
+    if (stop) {
+        ending->stopped = true;
+        script_console_let_go(x->console);
+        exec_stop(process, leave ? "its agent is ending, or the unit moved away" : "");
+    }
+    if (leave) {
+        ending->kill_us = sh_now_us() + SCRIPT_LEAVE_US;
+    } else if (sh_now_us() >= ending->kill_us) {
+        ending->kill_us = UINT64_MAX - 1;
+        exec_kill(process);
+    }
+    lock(x);
+}
+
 /* While the commands run: writes what they say, keeps checkpoints, and stops them when they are no
  * longer wanted. */
 static void attend(struct script_unit *x, struct exec_process *process)
 {
     uint64_t every = (uint64_t)x->job->exec.checkpoint_every_s * 1000000;
     uint64_t checkpoint_us = every > 0 ? sh_now_us() + every : UINT64_MAX;
-    bool stopped = false;
+    struct ending ending = {.kill_us = UINT64_MAX};
     lock(x);
     while (!x->over) {
-        bool stop = script_interrupted(x) && !stopped;
-        if (!stop && !x->written && sh_now_us() < checkpoint_us) {
-            train_clock_wait(&x->changed, &x->lock, checkpoint_us);
+        end_when_unwanted(x, process, &ending);
+        uint64_t until = checkpoint_us < ending.kill_us ? checkpoint_us : ending.kill_us;
+        bool news = x->written || (script_interrupted(x) && !ending.stopped) ||
+                    (x->leaving && ending.kill_us == UINT64_MAX);
+        if (!news && !x->over && sh_now_us() < until) {
+            train_clock_wait(&x->changed, &x->lock, until);
             continue;
         }
-        bool leaving = x->leaving;
         x->written = false;
         unlock(x);
-        if (stop) {
-            stopped = true;
-            script_console_let_go(x->console);
-            exec_stop(process, leaving ? "its agent is ending, or the unit moved away" : "");
-        }
         script_console_write(x->console);
-        if (!stopped && checkpoint_due(x, &checkpoint_us)) {
+        if (!ending.stopped && checkpoint_due(x, &checkpoint_us)) {
             take_checkpoint(x);
         }
+        checkpoint_us = ending.stopped ? UINT64_MAX : checkpoint_us;
         lock(x);
-        if (!x->over && !stopped) {
-            /* Lines gather for a moment: one write for many of them. */
-            train_clock_wait(&x->changed, &x->lock, sh_now_us() + SCRIPT_FLUSH_US);
-        }
     }
     unlock(x);
     script_console_let_go(x->console);
@@ -309,8 +330,8 @@ static void conclude(struct script_unit *x)
         }
         return;
     }
-    if (stopping) {
-        return; /* the next turn commits what there is */
+    if (stopping || !script_all_there(x)) {
+        return; /* the next turn commits what there is, or begins anew without whoever is gone */
     }
     char text[SCRIPT_WHY_BYTES];
     bool told = r->cause == EXEC_EXIT || r->cause == EXEC_SIGNAL;
@@ -487,6 +508,7 @@ static enum sh_err unit_open(void *ctx, struct train_part **out,
     x->all = ctx;
     x->config = *config;
     x->next = *first;
+    x->number = sh_random_u64() | 1;
     service_status(x->all->config.s, &status);
     memcpy(x->me, status.node_id, sizeof x->me);
     (void)snprintf(x->node, sizeof x->node, "%s", status.name);

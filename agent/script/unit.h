@@ -18,6 +18,8 @@
 #define SCRIPT_MEET_US    UINT64_C(30000000) /* for the first member to answer before it is lost */
 #define SCRIPT_AGAIN_US   UINT64_C(200000)   /* between two questions to it */
 #define SCRIPT_CALL_US    UINT64_C(1000000)  /* of one question */
+#define SCRIPT_LEAVE_US   UINT64_C(3000000)  /* for commands to end when the agent does */
+#define SCRIPT_BLAME_US   UINT64_C(30000000) /* for a member that is gone to be replaced */
 #define SCRIPT_UNITS_MAX  64u                /* at a time on one agent */
 
 struct scripts; /* what the units of one agent share */

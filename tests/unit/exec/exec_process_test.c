@@ -225,6 +225,24 @@ TEST(a_stop_ends_everything_also_what_left_the_group)
     EXPECT(!rig_alive(rig_number(&rig, "1:orphan ")));
 }
 
+static void stop_and_kill(struct rig *r)
+{
+    exec_stop(r->process, "by alice");
+    exec_kill(r->process);
+}
+
+TEST(a_kill_does_not_wait_for_the_grace_of_a_stop)
+{
+    rig_open(&rig, "trap '' TERM; echo deaf; while :; do sleep 1; done", NULL);
+    rig.trigger = "deaf";
+    rig.at_trigger = stop_and_kill;
+    rig.spec.limits.grace_us = 25 * SECOND;
+    rig_run(&rig);
+    EXPECT_EQ(rig.result.cause, EXEC_STOPPED);
+    EXPECT_STR(rig.result.text, "stopped: by alice");
+    EXPECT(rig.result.wall_us < 15 * SECOND);
+}
+
 TEST(what_a_command_leaves_behind_ends_with_it)
 {
     rig_open(&rig,

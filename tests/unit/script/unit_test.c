@@ -34,18 +34,38 @@ static struct agent agents[AGENTS];
 static uint64_t job;
 static struct service_log_line lines[512];
 static size_t line_count;
+static pthread_mutex_t lost_lock = PTHREAD_MUTEX_INITIALIZER;
+static unsigned lost[2]; /* reports about agents 0 and 1 */
 
 static void wake(void *ctx)
 {
     train_wake(ctx);
 }
 
-static void start_agent(uint32_t i, bool allowed)
+static void on_lost(void *ctx, struct wire_unit unit, struct wire_fence fence,
+                    const uint8_t node[SH_NODE_ID_BYTES])
+{
+    (void)ctx;
+    (void)unit;
+    (void)fence;
+    EXPECT(pthread_mutex_lock(&lost_lock) == 0);
+    lost[node[0] == 0x11 ? 0 : 1]++; /* ids of memory_service.c */
+    EXPECT(pthread_mutex_unlock(&lost_lock) == 0);
+}
+
+static unsigned losses_of(uint32_t agent)
+{
+    EXPECT(pthread_mutex_lock(&lost_lock) == 0);
+    unsigned count = lost[agent];
+    EXPECT(pthread_mutex_unlock(&lost_lock) == 0);
+    return count;
+}
+
+static void start_train(uint32_t i, bool allowed)
 {
     struct agent *a = &agents[i];
     char work[256];
     char cache[256];
-    a->s = i == 0 ? memory_service_open() : memory_service_join(agents[0].s, "beta");
     a->bulk = memory_bulk_open(net, a->s);
     (void)snprintf(work, sizeof work, "%s/work%u", tst_dir(), i);
     (void)snprintf(cache, sizeof cache, "%s/cache%u", tst_dir(), i);
@@ -61,6 +81,18 @@ static void start_agent(uint32_t i, bool allowed)
     EXPECT_EQ(train_start(a->train), SH_OK);
     memory_bulk_start(a->bulk);
     memory_service_on_applied(a->s, wake, a->train);
+    train_wake(a->train);
+}
+
+static void stop_train(uint32_t i)
+{
+    struct agent *a = &agents[i];
+    memory_service_on_applied(a->s, NULL, NULL);
+    train_stop(a->train);
+    memory_bulk_close(a->bulk);
+    train_close(a->train);
+    service_on_call(a->s, SERVICE_CALL_SCRIPT, NULL, NULL);
+    scripts_close(a->scripts);
 }
 
 static void start(bool allowed)
@@ -68,20 +100,18 @@ static void start(bool allowed)
     static const struct memory_net_config PLAIN = {.seed = 1};
     sh_host_init();
     net = memory_net_open(&PLAIN);
+    memset(lost, 0, sizeof lost);
     for (uint32_t i = 0; i < AGENTS; i++) {
-        start_agent(i, allowed);
+        agents[i].s = i == 0 ? memory_service_open() : memory_service_join(agents[0].s, "beta");
+        memory_service_on_lost(agents[i].s, on_lost, NULL);
+        start_train(i, allowed);
     }
 }
 
 static void stop(void)
 {
     for (uint32_t i = 0; i < AGENTS; i++) {
-        struct agent *a = &agents[i];
-        memory_service_on_applied(a->s, NULL, NULL);
-        train_stop(a->train);
-        memory_bulk_close(a->bulk);
-        train_close(a->train);
-        scripts_close(a->scripts);
+        stop_train(i);
     }
     for (uint32_t i = 0; i < AGENTS; i++) {
         memory_service_close(agents[i].s);
@@ -449,6 +479,78 @@ TEST(one_member_that_fails_fails_all)
     submit_rest("run: [\"if [ $RANK = 1 ]; then exit 4; fi; sleep 1000\"]\n", 2);
     (void)place(0, 2, WIRE_CAUSE_PLACED);
     await(has_failed, &unit);
+    stop();
+}
+
+static void await_loss(uint32_t agent)
+{
+    uint64_t until = sh_now_us() + WAIT_US;
+    while (losses_of(agent) == 0) {
+        EXPECT(sh_now_us() < until);
+        (void)service_wait_applied(agents[0].s, applied(), 20000); /* nothing tells of reports */
+    }
+}
+
+TEST(the_loss_of_a_member_is_no_failure_of_the_unit)
+{
+    struct jobs_unit unit;
+    char path[512];
+    start(true);
+    submit_rest("run: [\"echo rank $RANK; while [ ! -e go ]; do sleep 0.05; done; exit 1\"]\n", 2);
+    struct wire_fence fence = place(0, 2, WIRE_CAUSE_PLACED);
+    await_said("rank 0");
+    await_said("rank 1");
+    stop_train(1); /* its commands end with it */
+    (void)snprintf(path, sizeof path, "%s/work0/%llu-0-%llu/go", tst_dir(), (unsigned long long)job,
+                   (unsigned long long)fence.index);
+    FILE *file = fopen(path, "w");
+    EXPECT(file != NULL);
+    EXPECT_EQ(fclose(file), 0);
+    await_loss(1);
+    read_unit(&unit);
+    EXPECT_EQ(unit.failures, 0);
+    EXPECT_EQ(unit.state, JOBS_RUNNING);
+    start_train(1, true);
+    stop();
+}
+
+TEST(a_member_that_restarted_asks_for_another_gang)
+{
+    start(true);
+    submit_rest("run: [\"echo rank $RANK; sleep 1000\"]\n", 2);
+    (void)place(0, 2, WIRE_CAUSE_PLACED);
+    await_said("rank 0");
+    await_said("rank 1");
+    stop_train(1);
+    start_train(1, true);
+    await_loss(1);
+    stop();
+}
+
+TEST(a_first_member_that_restarted_asks_for_another_gang)
+{
+    start(true);
+    submit_rest("run: [\"echo rank $RANK; sleep 1000\"]\n", 2);
+    (void)place(0, 2, WIRE_CAUSE_PLACED);
+    await_said("rank 1");
+    stop_train(0);
+    start_train(0, true);
+    await_loss(0);
+    stop();
+}
+
+TEST(commands_that_ignore_a_polite_end_are_killed_when_the_agent_leaves)
+{
+    start(true);
+    submit("api: shoal/v1\nkind: exec\nname: n\nsandbox: {level: none}\ngrace: 1h\n"
+           "run: [\"trap '' TERM; echo deaf; while :; do sleep 1; done\"]\n",
+           1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await_said("deaf");
+    uint64_t from = sh_now_us();
+    stop_train(0);
+    EXPECT(sh_now_us() - from < 4 * SCRIPT_LEAVE_US);
+    start_train(0, true);
     stop();
 }
 
