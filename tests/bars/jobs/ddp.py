@@ -3,7 +3,7 @@
 """A torch.distributed script that knows nothing of shoal, on three of four agents: its loss equals
 that of torchrun on this machine to 1e-6. Then again, and the agent of one member is killed: the
 gang is placed anew under a new fence, with the fourth agent, goes on from the script's own
-checkpoint, and ends with the same loss. SKIP where python3-torch is not installed.
+checkpoint, uses up no retry (it has none), and ends with the same loss. SKIP where python3-torch is not installed.
 """
 import json
 import os
@@ -67,6 +67,7 @@ env: {{PAUSE: "0.2"}}
 model_file: model.pt
 resources: {{agents: {RANKS}, cpus: 1}}
 checkpoint: {{files: [ckpt/last.pt], every: 1s, keep: 2}}
+retries: 0
 """
 
 
