@@ -29,10 +29,11 @@ static const char *sandbox_text(enum wire_sandbox sandbox)
     case WIRE_SANDBOX_BASIC:
         return "basic";
     case WIRE_SANDBOX_NONE:
+        return "none";
     case WIRE_SANDBOX_OFF:
         break;
     }
-    return "none";
+    return "off";
 }
 
 static const char *liveness_text(enum service_liveness liveness)

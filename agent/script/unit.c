@@ -62,7 +62,8 @@ static void commit(struct script_unit *x, bool partial)
 {
     char why[SCRIPT_WHY_BYTES] = "";
     struct train_result result = {.fence = x->at.placement.fence, .partial = partial};
-    result.outcome.steps = x->step;
+    uint64_t step = script_say_step(x->say);
+    result.outcome.steps = step > x->step ? step : x->step;
     enum sh_err err = x->dir[0] != '\0' ? script_files_result(x, partial, &result, why) : SH_OK;
     if (err != SH_OK) {
         free(result.outputs);
