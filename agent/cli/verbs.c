@@ -84,6 +84,8 @@ const struct cli_verb CLI_VERBS[] = {
      true, cli_run_submit},
     {"validate", "JOB.yaml", "check a job file and its data; print its layers", NO_OPTIONS, 1, 1,
      false, cli_run_validate},
+    {"convert", "version.xml", "a job file from one of Conductor, to standard output", NO_OPTIONS,
+     1, 1, false, cli_run_convert},
     {"ps", "", "jobs, newest first", OPTIONS(PS), 0, 0, true, cli_run_ps},
     {"watch", "[JOB]", "follow a job: progress, loss and accuracy; or changes of all jobs",
      OPTIONS(WATCH), 0, 1, true, cli_run_watch},

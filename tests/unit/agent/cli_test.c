@@ -414,6 +414,32 @@ TEST(waiting_for_a_stopped_job_is_status_11_and_for_a_failed_one_10)
     stop();
 }
 
+TEST(a_file_of_conductor_becomes_a_job_that_validates)
+{
+    start();
+    write_file(
+        "version.xml",
+        "<?xml version=\"1.0\"?>\n<Version><Name>rnn</Name><DatasetType>Cargo2000"
+        "</DatasetType><TrainingCommands><Command><FileName>/bin/bash</FileName><Arguments>-c "
+        "\"python3 train.py\"</Arguments></Command></TrainingCommands>"
+        "<TargetModels>40</TargetModels></Version>\n");
+    RUN("convert version.xml", CLI_OK);
+    EXPECT(strstr(out, "kind: exec") != NULL);
+    EXPECT(strstr(out, "replicas: 40") != NULL);
+    EXPECT(strstr(out, "python3 train.py") != NULL);
+    char *job = strdup(out);
+    EXPECT(job != NULL);
+    write_file("job.yaml", job);
+    free(job);
+    RUN("validate job.yaml", CLI_OK);
+    EXPECT(strstr(out, "valid  ") != NULL);
+    write_file("version.xml", "<Version><Nam>x</Nam></Version>");
+    RUN("convert version.xml", CLI_INVALID);
+    EXPECT(strstr(err, "Version") != NULL);
+    RUN("convert absent.xml", CLI_INTERNAL);
+    stop();
+}
+
 TEST(metrics_logs_and_why_print_what_the_agent_knows)
 {
     start();
