@@ -10,7 +10,7 @@ struct place {
     uint64_t term;
     uint32_t size;
     uint8_t type;
-    uint8_t bytes[WAL_TAIL_ENTRY_BYTES];
+    uint8_t *bytes; /* WAL_TAIL_ENTRY_BYTES, NULL before the place is used first */
 };
 
 struct wal_tail {
@@ -22,7 +22,7 @@ struct wal_tail {
 
 struct wal_tail *wal_tail_open(void)
 {
-    struct wal_tail *tail = calloc(1, sizeof *tail); /* untouched memory until it is used */
+    struct wal_tail *tail = calloc(1, sizeof *tail);
     if (tail != NULL) {
         SH_CHECK(pthread_mutex_init(&tail->lock, NULL) == 0);
     }
@@ -33,6 +33,9 @@ void wal_tail_close(struct wal_tail *tail)
 {
     if (tail != NULL) {
         SH_CHECK(pthread_mutex_destroy(&tail->lock) == 0);
+        for (uint32_t i = 0; i < WAL_TAIL_ENTRIES; i++) {
+            free(tail->places[i].bytes);
+        }
         free(tail);
     }
 }
@@ -50,7 +53,11 @@ static void unlock_it(struct wal_tail *tail)
 static void put(struct wal_tail *tail, const struct wal_entry *entry)
 {
     struct place *place = &tail->places[entry->index % WAL_TAIL_ENTRIES];
-    bool fits = entry->bytes.size <= sizeof place->bytes;
+    bool fits = entry->bytes.size <= WAL_TAIL_ENTRY_BYTES;
+    if (fits && place->bytes == NULL) {
+        place->bytes = malloc(WAL_TAIL_ENTRY_BYTES);
+    }
+    fits = fits && place->bytes != NULL; /* without memory the store is read */
     place->index = fits ? entry->index : 0;
     if (!fits) {
         return;
