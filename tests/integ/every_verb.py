@@ -15,6 +15,9 @@ from mesh import finished, require, run
 
 OK, INTERNAL, USAGE, NOT_FOUND, CONFLICT, UNREACHABLE, INVALID = 0, 1, 2, 3, 4, 6, 8
 SAMPLES = 160
+CONDUCTOR = """<Version><Name>old</Name><TrainingCommands><VersionCommand>
+<FileName>python3</FileName><Arguments>train.py</Arguments></VersionCommand></TrainingCommands>
+<TargetModels>2</TargetModels></Version>"""
 # What a sanitizer ends with: its reports must not pass for a status of ours.
 REPORTS = ("Sanitizer", "runtime error")
 
@@ -80,6 +83,8 @@ def without_an_agent(mesh, verb, data):
     verb("validate", OK, mesh.path("job.json", json.dumps(training(data))), peer=False)
     wrong = dict(training(data), colour="red")
     verb("validate", INVALID, mesh.path("wrong.json", json.dumps(wrong)), peer=False)
+    verb("convert", OK, mesh.path("version.xml", CONDUCTOR), peer=False)
+    verb("convert", INVALID, mesh.path("wrong.xml", "<Version><Nam/></Version>"), peer=False)
     verb("agent --data", USAGE, mesh.path("empty"), "--secret", mesh.secret, peer=False)
     verb("ps --peer 127.0.0.1:1", UNREACHABLE, peer=False)
 
@@ -118,10 +123,19 @@ def with_an_agent(mesh, verb, agent, data):
     path = mesh.path("waits.json", json.dumps(waits))
     verb("stop", OK, str(json.loads(verb("submit --json", OK, path))["id"]))
     verb("stop", CONFLICT, str(job))
+    script = {"api": "shoal/v1", "kind": "exec", "name": "script", "package": "scripts",
+              "run": ["echo done > out"], "outputs": ["out"]}
+    mesh.path("scripts/readme", "a package\n")
+    verb("validate", OK, mesh.path("script.json", json.dumps(script)), peer=False)
+    verb("submit --wait", OK, mesh.path("script.json"))
+    verb("outputs script -o", OK, mesh.path("fetched"))
+    verb("outputs script -o", CONFLICT, mesh.path("fetched"))
+    verb("outputs", NOT_FOUND, str(job))
+    verb("logs script --tail 5", OK)
 
 
 def main(mesh):
-    agent = mesh.add("alpha").start()
+    agent = mesh.add("alpha", extra=["--allow-commands"]).start()
     verb = Verbs(mesh, agent)
     data = mesh.path("points.csv", table())
     without_an_agent(mesh, verb, data)
