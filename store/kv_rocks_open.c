@@ -29,7 +29,7 @@ enum {
  * meanwhile, 512 bytes a batch and the bytes themselves, is less than three of its four files: the
  * tables have the fourth before it is overwritten, and nobody waits. */
 enum {
-    REDO_BLOCK_CACHE = 32 << 20, /* rows of some 50,000 jobs */
+    REDO_BLOCK_CACHE = 64 << 20, /* rows of some 100,000 jobs */
     REDO_BUFFERS = 6 << 20,
     REDO_BUFFER_COUNT = 4,
     REDO_READAHEAD = 256 << 10, /* of compaction, which else reads block by block */
@@ -138,6 +138,8 @@ static rocksdb_options_t *make_cf_options(const struct rocks *rocks, enum kv_cf_
     }
     rocksdb_block_based_table_options_t *table = rocksdb_block_based_options_create();
     rocksdb_block_based_options_set_block_cache(table, rocks->cache);
+    rocksdb_block_based_options_set_data_block_index_type(
+        table, rocksdb_block_based_table_data_block_index_type_binary_search_and_hash);
     if (kind == KV_CF_SMALL ||
         kind == KV_CF_ROWS) { /* most table files do not have the row that is looked for */
         rocksdb_block_based_options_set_filter_policy(

@@ -125,12 +125,13 @@ void api_get_jobs(const struct api_request *request, struct api_reply *reply)
     }
 }
 
-static json_t *units_json(const struct sh_table *t, uint64_t job)
+static json_t *units_json(const struct sh_table *t, const struct jobs_job *job)
 {
     json_t *list = json_array();
-    struct jobs_unit *units = malloc(UNITS_SHOWN * sizeof *units);
+    uint32_t most = job->units < UNITS_SHOWN ? job->units : UNITS_SHOWN;
+    struct jobs_unit *units = malloc(most * sizeof *units);
     uint32_t count = 0;
-    if (units != NULL && jobs_unit_list(t, job, 0, units, UNITS_SHOWN, &count) == SH_OK) {
+    if (units != NULL && jobs_unit_list(t, job->id, 0, units, most, &count) == SH_OK) {
         for (uint32_t i = 0; i < count; i++) {
             (void)json_array_append_new(list, api_unit_json(t, &units[i]));
         }
@@ -139,12 +140,12 @@ static json_t *units_json(const struct sh_table *t, uint64_t job)
     return list;
 }
 
-static json_t *history_json(const struct sh_table *t, uint64_t job)
+static json_t *history_json(const struct sh_table *t, const struct jobs_job *job)
 {
     json_t *list = json_array();
     struct jobs_event *events = malloc(JOBS_HISTORY_MAX * sizeof *events);
     uint32_t count = 0;
-    if (events != NULL && jobs_history_list(t, job, 0, events, JOBS_HISTORY_MAX, &count) == SH_OK) {
+    if (events != NULL && jobs_history_of(t, job, 0, events, JOBS_HISTORY_MAX, &count) == SH_OK) {
         for (uint32_t i = 0; i < count; i++) {
             (void)json_array_append_new(list, api_event_json(t, &events[i]));
         }
@@ -176,8 +177,8 @@ void api_get_job(const struct api_request *request, struct api_reply *reply)
         return;
     }
     json_t *out = api_job_json(&job);
-    (void)json_object_set_new(out, "unit_list", units_json(t, job.id));
-    (void)json_object_set_new(out, "history", history_json(t, job.id));
+    (void)json_object_set_new(out, "unit_list", units_json(t, &job));
+    (void)json_object_set_new(out, "history", history_json(t, &job));
     (void)json_object_set_new(out, "spec", spec_json(t, job.id));
     service_view_close(view);
     bool train = job.kind == WIRE_KIND_TRAIN;

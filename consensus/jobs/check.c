@@ -170,9 +170,10 @@ static bool is_letter(char letter)
 static void check_row(struct jobs_tx *tx, struct sh_span key, struct sh_span value,
                       struct tally *tally)
 {
-    char letter = (char)key.at[0];
-    SH_CHECK(is_letter(letter));
-    tally->rows[key.at[0]]++;
+    bool behind = key.at[0] == 's' && key.size > JOBS_ROW_SPEC_BYTES;
+    char letter = (char)(behind ? key.at[JOBS_ROW_SPEC_BYTES] : key.at[0]);
+    SH_CHECK(is_letter(letter) && (!behind || letter == 'u' || letter == 'e'));
+    tally->rows[(uint8_t)letter]++;
     if (letter == 'j') {
         SH_CHECK_CMP(jobs_row_get_job(value, &tx->core->job), ==, SH_OK);
         check_job(tx, tally);

@@ -70,9 +70,19 @@ struct jobs_row_key jobs_row_u64(char letter, uint64_t number)
     return key;
 }
 
+/* Behind the spec of a job: what is read with it lies in the same block of the store. */
+static struct jobs_row_key behind_spec(uint64_t job, char kind)
+{
+    struct jobs_row_key key = jobs_row_u64('s', job);
+    SH_CHECK_CMP(key.size, ==, JOBS_ROW_SPEC_BYTES);
+    add(&key, &kind, 1);
+    return key;
+}
+
 struct jobs_row_key jobs_row_unit(char letter, struct wire_unit unit)
 {
-    struct jobs_row_key key = jobs_row_u64(letter, unit.job);
+    struct jobs_row_key key =
+        letter == 'u' ? behind_spec(unit.job, letter) : jobs_row_u64(letter, unit.job);
     add_u32(&key, unit.unit);
     return key;
 }
@@ -93,7 +103,7 @@ struct jobs_row_key jobs_row_checkpoint(struct wire_unit unit, uint64_t index)
 
 struct jobs_row_key jobs_row_event(uint64_t job, uint32_t seq)
 {
-    struct jobs_row_key key = jobs_row_u64('e', job);
+    struct jobs_row_key key = behind_spec(job, 'e');
     add_u32(&key, seq);
     return key;
 }

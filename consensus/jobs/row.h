@@ -19,6 +19,7 @@
  *   f JOB UNIT    failures of a unit that is open and failed before
  *   q NODE        health of an agent where something failed
  *
+ * The keys of u and e stand behind that of s: "s JOB u UNIT", "s JOB e SEQ".
  * JOB, HANDLE, INDEX and SESSION are u64, UNIT, SEQ, SLOT and VERSION u32, NODE 16 bytes.
  *
  * A job that was only submitted has rows j, s, k, i and an a for each unit: what every submission
@@ -31,8 +32,9 @@
 #include "jobs/jobs.h"
 #include "jobs/view.h"
 
-#define JOBS_ROW_BYTES_MAX (SH_SPEC_BYTES_MAX + 64u)
-#define JOBS_ROW_KEY_MAX   (1u + JOBS_KEY_MAX + 1u)
+#define JOBS_ROW_SPEC_BYTES 9u /* of the key of s */
+#define JOBS_ROW_BYTES_MAX  (SH_SPEC_BYTES_MAX + 64u)
+#define JOBS_ROW_KEY_MAX    (1u + JOBS_KEY_MAX + 1u)
 
 struct jobs_row_key {
     uint8_t at[JOBS_ROW_KEY_MAX];

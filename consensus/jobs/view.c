@@ -318,19 +318,31 @@ enum sh_err jobs_checkpoint_list(const struct sh_table *t, struct wire_unit id,
 enum sh_err jobs_history_list(const struct sh_table *t, uint64_t job, uint32_t from,
                               struct jobs_event *out, uint32_t max, uint32_t *count)
 {
-    struct jobs_row_key prefix = jobs_row_u64('e', job);
-    struct jobs_row_key low = jobs_row_event(job, from);
-    struct sh_span key;
-    struct sh_span value;
-    struct jobs_job first;
-    enum sh_err err = from == 0 && max > 0 ? jobs_job_get(t, job, &first) : SH_ERR_NOT_FOUND;
+    struct jobs_job row;
+    enum sh_err err = jobs_job_get(t, job, &row);
     *count = 0;
-    if (err == SH_OK && first.event_next <= JOBS_HISTORY_MAX) {
-        jobs_row_first_event(&first, &out[(*count)++]);
+    if (err != SH_OK) {
+        return err == SH_ERR_NOT_FOUND ? SH_OK : err;
     }
-    err = err == SH_ERR_NOT_FOUND ? SH_OK : err;
-    while (err == SH_OK && *count < max && walk(t, &prefix, &low, &key, &value)) {
-        err = jobs_row_get_event(value, &out[*count]);
+    return jobs_history_of(t, &row, from, out, max, count);
+}
+
+enum sh_err jobs_history_of(const struct sh_table *t, const struct jobs_job *job, uint32_t from,
+                            struct jobs_event *out, uint32_t max, uint32_t *count)
+{
+    struct sh_span value;
+    enum sh_err err = SH_OK;
+    uint32_t end = job->event_next;
+    *count = 0;
+    uint32_t seq = end > JOBS_HISTORY_MAX ? end - JOBS_HISTORY_MAX : 0;
+    /* One by one: what is known to be there is found without a look at every table file. */
+    for (seq = seq > from ? seq : from; err == SH_OK && seq < end && *count < max; seq++) {
+        if (seq == 0) {
+            jobs_row_first_event(job, &out[*count]);
+        } else {
+            bool found = row_get(t, jobs_row_event(job->id, seq), &value);
+            err = found ? jobs_row_get_event(value, &out[*count]) : SH_ERR_CORRUPT;
+        }
         *count += err == SH_OK;
     }
     return err;

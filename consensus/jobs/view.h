@@ -223,6 +223,10 @@ SH_MUST_USE enum sh_err jobs_checkpoint_list(const struct sh_table *t, struct wi
 /* Events of a job with seq >= from, oldest first. */
 SH_MUST_USE enum sh_err jobs_history_list(const struct sh_table *t, uint64_t job, uint32_t from,
                                           struct jobs_event *out, uint32_t max, uint32_t *count);
+/* The same of a job whose row was read already. */
+SH_MUST_USE enum sh_err jobs_history_of(const struct sh_table *t, const struct jobs_job *job,
+                                        uint32_t from, struct jobs_event *out, uint32_t max,
+                                        uint32_t *count);
 
 /* Where an open unit failed, and when it may be tried again. NOT_FOUND: it never failed. */
 SH_MUST_USE enum sh_err jobs_trouble_get(const struct sh_table *t, struct wire_unit id,

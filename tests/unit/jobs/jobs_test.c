@@ -669,7 +669,9 @@ TEST(a_damaged_row_halts)
     cluster(2);
     struct wire_unit unit = running(1);
     for (size_t i = 0; i < w.rows.count; i++) {
-        if (w.rows.at[i].bytes[0] == 'u') {
+        bool unit_row = w.rows.at[i].bytes[0] == 's' && w.rows.at[i].key_size > 9 &&
+                        w.rows.at[i].bytes[9] == 'u';
+        if (unit_row) {
             w.rows.at[i].bytes[w.rows.at[i].key_size] = 9; /* version of the row */
         }
     }
