@@ -154,8 +154,10 @@ bool script_meet(struct script_unit *x, char host[static SH_ADDR_MAX + 1], uint1
 {
     (void)snprintf(host, SH_ADDR_MAX + 1, "127.0.0.1");
     *port = 0;
-    if (x->at.placement.member_count > 1 && !first_host(x, host)) {
-        return false;
+    while (x->at.placement.member_count > 1 && !first_host(x, host)) {
+        if (!pause_before_next(x)) { /* the tables could not be read: they are looked at again */
+            return false;
+        }
     }
     if (x->index > 0 && !insist(x, OP_WHERE, port)) {
         return false;

@@ -26,7 +26,7 @@ const char *spec_dataset_field(enum spec_role role)
     return FIELDS[role];
 }
 
-static enum sh_err err_of(enum kn_err err)
+enum sh_err spec_dataset_err(enum kn_err err)
 {
     switch (err) {
     case KN_OK:
@@ -106,7 +106,7 @@ enum sh_err spec_dataset_open(const struct spec_job *job, enum spec_role role, c
     }
     enum kn_err opened = kn_dataset_open(set, path, &options, why);
     if (opened != KN_OK) {
-        return err_of(opened);
+        return spec_dataset_err(opened);
     }
     enum sh_err err = check_fit(job, set, path, why);
     if (err != SH_OK) {

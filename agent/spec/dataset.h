@@ -24,4 +24,7 @@ SH_MUST_USE enum sh_err spec_dataset_open(const struct spec_job *job, enum spec_
                                           const char *path, const struct kn_dataset *reference,
                                           struct kn_dataset *set, struct kn_diag *why);
 
+/* What reading a data set came to, in the program's own words. */
+enum sh_err spec_dataset_err(enum kn_err err);
+
 #endif

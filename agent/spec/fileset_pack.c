@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spec/bundle.h"
+#include "spec/dataset.h"
 
 #include "base/host/host.h"
 #include "kernels/data/data.h"
@@ -62,30 +63,6 @@ static enum sh_err read_file(void *context, const char *below, const struct spec
     return err;
 }
 
-static enum sh_err err_of(enum kn_err err)
-{
-    switch (err) {
-    case KN_OK:
-        return SH_OK;
-    case KN_ERR_NOT_FOUND:
-        return SH_ERR_NOT_FOUND;
-    case KN_ERR_LIMIT:
-        return SH_ERR_LIMIT;
-    case KN_ERR_MEMORY:
-        return SH_ERR_NO_MEMORY;
-    case KN_ERR_IO:
-    case KN_ERR_DEVICE:
-        return SH_ERR_IO;
-    case KN_ERR_INVALID:
-    case KN_ERR_NOT_FINITE:
-    case KN_ERR_CORRUPT:
-    case KN_ERR_UNSUPPORTED:
-    case KN_ERR_COUNT:
-        break;
-    }
-    return SH_ERR_INVALID;
-}
-
 /* Splits path into the folder (with '/') and, for a file, its name. */
 static enum sh_err split(struct pack *p, const char *path, char *name, size_t name_size)
 {
@@ -114,7 +91,7 @@ static enum sh_err pack_files(struct pack *p, const char *path, bool test, const
     struct kn_diag reason = {.text = ""};
     enum kn_err err = kn_dataset_files(path, &options, add_file, p, &reason);
     if (err != KN_OK && p->err == SH_OK) {
-        p->err = err_of(err);
+        p->err = spec_dataset_err(err);
         (void)snprintf(p->bundle.why, p->bundle.why_size, "%s", reason.text);
     }
     if (p->err == SH_OK && p->bundle.count == 0) {
