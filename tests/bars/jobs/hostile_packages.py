@@ -433,6 +433,17 @@ def million_files(yard):
 
 # ---- what happens meanwhile ----
 
+def begun(yard):
+    """Folders in a half-written extraction; 0 where there is none, or it has just been renamed."""
+    for name in os.listdir(yard.path()):
+        if name.startswith("x."):
+            try:
+                return len(os.listdir(yard.path(name)))
+            except FileNotFoundError:
+                return 0
+    return 0
+
+
 def killed(yard):
     """kill -9 in the middle of an extraction: no folder, or the whole one."""
     entries = sorted((FILE, b"%03d/%d" % (i % 50, i), b"x" * 100) for i in range(4000))
@@ -443,9 +454,7 @@ def killed(yard):
     for i in range(KILLS):
         with subprocess.Popen([yard.tool, "extract", yard.path("blob"), yard.path("x")]) as child:
             while child.poll() is None:
-                began = [n for n in os.listdir(yard.path()) if n.startswith("x.")]
-                some = began and len(os.listdir(yard.path(began[0]))) > i * 50 // KILLS
-                if some or os.path.exists(yard.path("x")):
+                if begun(yard) > i * 50 // KILLS or os.path.exists(yard.path("x")):
                     child.kill()
                     break
         if os.path.exists(yard.path("x")):
