@@ -12,7 +12,7 @@
 
 #define BACKLOG_UNITS_MAX 4096u /* open units looked at in one pass */
 /* Waiting units of one job in one pass: many that nobody can take do not hide later jobs. */
-#define BACKLOG_JOB_UNITS_MAX 128u
+#define BACKLOG_JOB_UNITS_MAX 512u
 
 struct backlog;
 

@@ -19,7 +19,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { REFUSALS_MAX = 4096, DECISIONS_MAX = 128, NODES_MAX = SH_NODES_MAX, SIGNATURES_MAX = 128 };
+enum { REFUSALS_MAX = 4096, DECISIONS_MAX = 512, NODES_MAX = SH_NODES_MAX, SIGNATURES_MAX = 128 };
 
 #define WAIT_US UINT64_C(60000000) /* where this agent does not lead: until woken */
 
@@ -229,6 +229,18 @@ static uint32_t collect_reports(struct planner *p, uint64_t now_us)
     return count;
 }
 
+static void describe_place(const struct place_decision *d, struct jobs_place *place)
+{
+    *place = (struct jobs_place){.unit = d->unit,
+                                 .previous = d->previous,
+                                 .cause = d->cause,
+                                 .mixed = d->placement.mixed,
+                                 .member_count = d->placement.member_count};
+    memcpy(place->class, d->placement.class, WIRE_CLASS_BYTES);
+    memcpy(place->members, d->placement.members,
+           d->placement.member_count * sizeof place->members[0]);
+}
+
 static void propose_decision(struct planner *p, const struct place_decision *d)
 {
     struct jobs_cmd cmd = {.type = JOBS_EXPIRE};
@@ -238,17 +250,30 @@ static void propose_decision(struct planner *p, const struct place_decision *d)
         cmd.u.expire.cause = d->cause;
     } else {
         cmd.type = JOBS_PLACE;
-        struct jobs_place *place = &cmd.u.place;
-        place->unit = d->unit;
-        place->previous = d->previous;
-        place->cause = d->cause;
-        memcpy(place->class, d->placement.class, WIRE_CLASS_BYTES);
-        place->mixed = d->placement.mixed;
-        place->member_count = d->placement.member_count;
-        memcpy(place->members, d->placement.members,
-               d->placement.member_count * sizeof place->members[0]);
+        describe_place(d, &cmd.u.place);
     }
     propose(p, &cmd);
+}
+
+/* How many of the decisions at d were proposed in one entry: many alike, or the first alone. */
+static uint32_t propose_alike(struct planner *p, const struct place_decision *d, uint32_t count)
+{
+    struct jobs_cmd many = {.type = JOBS_PLACE_MANY};
+    struct jobs_place place;
+    uint32_t taken = 0;
+    while (taken < count && d[taken].action == PLACE_ACTION_PLACE) {
+        describe_place(&d[taken], &place);
+        if (!jobs_many_add(&many.u.place_many, &place)) {
+            break;
+        }
+        taken++;
+    }
+    if (taken < PLANNER_MANY_MIN) {
+        propose_decision(p, d);
+        return 1;
+    }
+    propose(p, &many);
+    return taken;
 }
 
 /* What is told of the past is told in the cluster's time, which this agent's clock may lag. */
@@ -307,8 +332,8 @@ static void plan_places(struct planner *p, const struct sh_table *table)
     if (out->decision_count > 0) { /* there is room: the oldest first */
         backlog_again(p->backlog);
     }
-    for (uint32_t i = 0; i < out->decision_count; i++) {
-        propose_decision(p, &out->decisions[i]);
+    for (uint32_t i = 0; i < out->decision_count;) {
+        i += propose_alike(p, &out->decisions[i], out->decision_count - i);
     }
     if (units > 0) {
         p->pause_us = PLANNER_PAUSE_US;

@@ -70,6 +70,9 @@ static void note_applied(struct sim *sim, const struct jobs_result *r, bool firs
     } else if (r->type == JOBS_PLACE) {
         sim_note(sim, SIM_NOTE_JOB, "unit %llu/%u is placed under fence %llu", job, r->unit.unit,
                  (unsigned long long)r->fence.index);
+    } else if (r->type == JOBS_PLACE_MANY) {
+        sim_note(sim, SIM_NOTE_JOB, "units of %llu are placed under fence %llu", job,
+                 (unsigned long long)r->fence.index);
     } else if (r->type == JOBS_EXPIRE) {
         sim_note(sim, SIM_NOTE_JOB, "unit %llu/%u waits again", job, r->unit.unit);
     } else if (r->type == JOBS_CHECKPOINT) {

@@ -71,6 +71,12 @@ static void check_first(struct sim_check *check, const struct wal_entry *entry,
     if (check->cmd->type == JOBS_PLACE) {
         check_fence(check, check->cmd->u.place.unit,
                     (struct wire_fence){.term = entry->term, .index = entry->index});
+    } else if (check->cmd->type == JOBS_PLACE_MANY) {
+        const struct jobs_place_many *many = &check->cmd->u.place_many;
+        for (uint32_t i = 0; i < many->count; i++) {
+            check_fence(check, (struct wire_unit){.job = many->job, .unit = many->units[i]},
+                        (struct wire_fence){.term = entry->term, .index = entry->index});
+        }
     } else if (check->cmd->type == JOBS_COMMIT) {
         check_once(check, check->cmd->u.commit.unit, check->cmd->u.commit.fence, entry->index);
     }

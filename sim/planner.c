@@ -308,6 +308,18 @@ static uint32_t collect_reports(struct sim *sim, const struct sim_planner *p, ui
     return count;
 }
 
+static void describe_place(const struct place_decision *d, struct jobs_place *place)
+{
+    *place = (struct jobs_place){.unit = d->unit,
+                                 .previous = d->previous,
+                                 .cause = d->cause,
+                                 .mixed = d->placement.mixed,
+                                 .member_count = d->placement.member_count};
+    memcpy(place->class, d->placement.class, WIRE_CLASS_BYTES);
+    memcpy(place->members, d->placement.members,
+           d->placement.member_count * sizeof place->members[0]);
+}
+
 static void propose_decision(struct sim *sim, struct sim_agent *a, const struct place_decision *d)
 {
     struct jobs_cmd *cmd = &sim->scratch->cmd;
@@ -318,17 +330,32 @@ static void propose_decision(struct sim *sim, struct sim_agent *a, const struct 
         cmd->u.expire.cause = d->cause;
     } else {
         cmd->type = JOBS_PLACE;
-        struct jobs_place *place = &cmd->u.place;
-        place->unit = d->unit;
-        place->previous = d->previous;
-        place->cause = d->cause;
-        memcpy(place->class, d->placement.class, WIRE_CLASS_BYTES);
-        place->mixed = d->placement.mixed;
-        place->member_count = d->placement.member_count;
-        memcpy(place->members, d->placement.members,
-               d->placement.member_count * sizeof place->members[0]);
+        describe_place(d, &cmd->u.place);
     }
     sim_propose_plainly(sim, a, cmd);
+}
+
+/* As the agent's planner does, but from two units on: the simulator has few of one job. */
+static uint32_t propose_alike(struct sim *sim, struct sim_agent *a, const struct place_decision *d,
+                              uint32_t count)
+{
+    struct jobs_cmd *cmd = &sim->scratch->cmd;
+    struct jobs_place place;
+    uint32_t taken = 0;
+    *cmd = (struct jobs_cmd){.type = JOBS_PLACE_MANY};
+    while (taken < count && d[taken].action == PLACE_ACTION_PLACE) {
+        describe_place(&d[taken], &place);
+        if (!jobs_many_add(&cmd->u.place_many, &place)) {
+            break;
+        }
+        taken++;
+    }
+    if (taken < 2) {
+        propose_decision(sim, a, d);
+        return 1;
+    }
+    sim_propose_plainly(sim, a, cmd);
+    return taken;
 }
 
 static void plan_places(struct sim *sim, struct sim_agent *a, const struct sh_table *table,
@@ -356,8 +383,8 @@ static void plan_places(struct sim *sim, struct sim_agent *a, const struct sh_ta
     s->placed = (struct place_output){
         .decisions = s->decisions, .decision_capacity = SIM_DECISIONS_MAX, .verdicts = s->verdicts};
     place_plan(s->place, &input, &limits, &s->placed);
-    for (uint32_t i = 0; i < s->placed.decision_count && a->role == RAFT_LEADER; i++) {
-        propose_decision(sim, a, &s->decisions[i]);
+    for (uint32_t i = 0; i < s->placed.decision_count && a->role == RAFT_LEADER;) {
+        i += propose_alike(sim, a, &s->decisions[i], s->placed.decision_count - i);
     }
 }
 

@@ -158,6 +158,9 @@ json_t *api_event_json(const struct sh_table *t, const struct jobs_event *event)
                   (int)event->unit, "at_us", (json_int_t)event->stamp_us, "index",
                   (json_int_t)event->index, "cause", wire_cause_text((uint32_t)event->cause),
                   "state", jobs_state_name((uint32_t)event->job_state), "nodes", nodes);
+    if (out != NULL && event->more > 0) {
+        (void)json_object_set_new(out, "units", json_integer((json_int_t)event->more + 1));
+    }
     if (out != NULL && event->reason != SH_OK) {
         (void)json_object_set_new(out, "code", json_string(sh_err_name(event->reason)));
         (void)json_object_set_new(out, "message", json_string(event->text));

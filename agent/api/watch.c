@@ -56,6 +56,9 @@ static json_t *change_json(const struct jobs_change *c, const struct jobs_job *j
         (void)json_object_set_new(event, "unit_state",
                                   json_string(jobs_state_name((uint32_t)c->unit_state)));
     }
+    if (event != NULL && c->more > 0) {
+        (void)json_object_set_new(event, "units", json_integer((json_int_t)c->more + 1));
+    }
     json_t *row = json_pack("{s:I, s:s, s:s, s:s, s:s, s:i, s:i, s:i}", "id", (json_int_t)c->job,
                             "name", job->name, "kind", api_kind_text(job->kind), "owner",
                             job->owner, "state", jobs_state_name((uint32_t)c->job_state), "units",

@@ -25,7 +25,9 @@ static void print_change(const struct cli *c, const json_t *change)
     const json_t *unit = json_object_get(event, "unit");
     const char *code = cli_text(event, "code");
     char of[32] = "";
-    if (unit != NULL && cli_integer(job, "units") > 1) {
+    if (json_object_get(event, "units") != NULL) {
+        (void)snprintf(of, sizeof of, " %lld units", cli_integer(event, "units"));
+    } else if (unit != NULL && cli_integer(job, "units") > 1) {
         (void)snprintf(of, sizeof of, " unit %lld", json_integer_value(unit));
     }
     (void)fprintf(c->out, "%lld  job %lld %s: %s%s %s%s%s (%lld/%lld)\n",

@@ -62,19 +62,47 @@ static void table_unlock(struct train *t)
 
 /* ---- noop units ---- */
 
-/* A noop unit is done as soon as it is placed; the first member says so. False: no quorum now. */
-static bool commit_noop(struct train *t, const struct jobs_unit *u)
+static bool alike(const struct jobs_unit *a, const struct jobs_unit *b)
+{
+    return a->id.job == b->id.job && a->state == JOBS_RUNNING && b->state == JOBS_RUNNING &&
+           wire_fence_equal(a->placement.fence, b->placement.fence);
+}
+
+/* A COMMIT of the first of these units, or one of it and those behind it that are alike; how many.
+ */
+static uint32_t describe_commit(const struct jobs_unit *u, uint32_t count, struct jobs_cmd *cmd)
+{
+    uint32_t taken = 1;
+    while (taken < count && taken < JOBS_MANY_MAX && alike(u, &u[taken])) {
+        taken++;
+    }
+    cmd->stamp_us = sh_wall_us();
+    if (taken == 1) {
+        cmd->type = JOBS_COMMIT;
+        cmd->u.commit = (struct jobs_commit){
+            .unit = u->id, .fence = u->placement.fence, .partial = u->state == JOBS_STOPPING};
+        return 1;
+    }
+    cmd->type = JOBS_COMMIT_MANY;
+    cmd->u.commit_many =
+        (struct jobs_commit_many){.job = u->id.job, .fence = u->placement.fence, .count = taken};
+    for (uint32_t i = 0; i < taken; i++) {
+        cmd->u.commit_many.units[i] = u[i].id.unit;
+    }
+    return taken;
+}
+
+/* Noop units are done as soon as they are placed; the first member says so. False: no quorum now.
+ */
+static bool commit_alike(struct train *t, const struct jobs_unit *u, uint32_t count,
+                         uint32_t *taken)
 {
     struct jobs_cmd *cmd = calloc(1, sizeof *cmd);
     uint8_t *bytes = malloc(JOBS_CMD_BYTES_MAX);
     struct jobs_result result;
     enum sh_err err = SH_ERR_NO_MEMORY;
     if (cmd != NULL && bytes != NULL) {
-        cmd->type = JOBS_COMMIT;
-        cmd->stamp_us = sh_wall_us();
-        cmd->u.commit.unit = u->id;
-        cmd->u.commit.fence = u->placement.fence;
-        cmd->u.commit.partial = u->state == JOBS_STOPPING;
+        *taken = describe_commit(u, count, cmd);
         struct sh_writer w = sh_writer_over(bytes, JOBS_CMD_BYTES_MAX);
         SH_CHECK(jobs_cmd_encode(cmd, &w) == SH_OK);
         err = service_propose(t->config.s, bytes, w.used, TRAIN_PROPOSE_US, &result);
@@ -83,7 +111,7 @@ static bool commit_noop(struct train *t, const struct jobs_unit *u)
     free(cmd);
     bool passing = err == SH_ERR_NO_QUORUM || err == SH_ERR_TIMEOUT || err == SH_ERR_CANCELLED ||
                    err == SH_ERR_NO_MEMORY;
-    if (err != SH_OK && err != SH_ERR_STALE && !passing) {
+    if (err != SH_OK && err != SH_ERR_STALE && err != SH_ERR_CONFLICT && !passing) {
         journal_warn("job %llu unit %u: commit refused: %s", (unsigned long long)u->id.job,
                      u->id.unit, sh_err_text(err));
     }
@@ -93,8 +121,9 @@ static bool commit_noop(struct train *t, const struct jobs_unit *u)
 static void commit_noops(struct train *t)
 {
     bool go_on = true;
-    for (uint32_t i = 0; go_on && i < t->noop_count; i++) {
-        go_on = commit_noop(t, &t->noops[i]);
+    uint32_t taken = 1;
+    for (uint32_t i = 0; go_on && i < t->noop_count; i += taken) {
+        go_on = commit_alike(t, &t->noops[i], t->noop_count - i, &taken);
     }
     t->noop_count = 0;
 }

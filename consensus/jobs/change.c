@@ -15,6 +15,7 @@ void jobs_change_note(struct jobs_tx *tx)
                                    .job = job->id,
                                    .seq = event->seq,
                                    .unit = event->unit,
+                                   .more = event->more,
                                    .stamp_us = event->stamp_us,
                                    .cause = event->cause,
                                    .unit_state = event->unit_state,

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/many.h"
 #include "jobs/row.h"
 
 #define ENCODING   1u
@@ -60,6 +61,10 @@ static bool body_ok(const struct jobs_cmd *cmd)
         return submit_ok(&cmd->u.submit);
     case JOBS_PLACE:
         return place_ok(&cmd->u.place);
+    case JOBS_PLACE_MANY:
+        return jobs_many_place_ok(&cmd->u.place_many);
+    case JOBS_COMMIT_MANY:
+        return jobs_many_commit_ok(&cmd->u.commit_many);
     case JOBS_CHECKPOINT:
         return cmd->u.checkpoint.unit.job != 0 &&
                cmd->u.checkpoint.holder_count <= JOBS_HOLDERS_MAX;
@@ -323,6 +328,12 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
     case JOBS_PLACE:
         place_put(w, &cmd->u.place);
         break;
+    case JOBS_PLACE_MANY:
+        jobs_many_place_put(w, &cmd->u.place_many);
+        break;
+    case JOBS_COMMIT_MANY:
+        jobs_many_commit_put(w, &cmd->u.commit_many);
+        break;
     case JOBS_CHECKPOINT:
     case JOBS_COMMIT:
     case JOBS_FAIL:
@@ -366,6 +377,12 @@ static enum sh_err body_get(struct sh_reader *r, struct jobs_cmd *cmd)
         break;
     case JOBS_PLACE:
         place_get(r, &cmd->u.place);
+        break;
+    case JOBS_PLACE_MANY:
+        jobs_many_place_get(r, &cmd->u.place_many);
+        break;
+    case JOBS_COMMIT_MANY:
+        jobs_many_commit_get(r, &cmd->u.commit_many);
         break;
     case JOBS_CHECKPOINT:
     case JOBS_COMMIT:

@@ -20,6 +20,7 @@
 #define JOBS_PRIORITY_MAX  100u
 #define JOBS_KEEP_MAX      8u    /* checkpoints kept per unit */
 #define JOBS_SESSION_SLOTS 1024u /* commands of one session under way */
+#define JOBS_MANY_MAX      512u  /* units of one PLACE_MANY or COMMIT_MANY */
 #define JOBS_CMD_BYTES_MAX (SH_SPEC_BYTES_MAX + 4096u)
 
 enum jobs_cmd_type {
@@ -36,7 +37,9 @@ enum jobs_cmd_type {
     JOBS_DATASET_REMOVE = 11,
     JOBS_SESSION_OPEN = 12,
     JOBS_SESSION_KEEP = 13,
-    JOBS_CMD_TYPE_COUNT = 14
+    JOBS_PLACE_MANY = 21,
+    JOBS_COMMIT_MANY = 22,
+    JOBS_CMD_TYPE_COUNT = 23
 };
 
 /* Adds an agent, or updates the name and addresses of one that is in; its raft handle stays. A name
@@ -85,6 +88,26 @@ struct jobs_place {
     bool mixed; /* members differ in class; refused when the job wants one class */
     uint32_t member_count;
     struct wire_member members[WIRE_MEMBERS_MAX];
+};
+
+/* PLACE for units of one job that wait and never had a gang, each on one agent, all or none. They
+ * share the fence, and are one event of the job's history. */
+struct jobs_place_many {
+    uint64_t job;
+    uint8_t class[WIRE_CLASS_BYTES]; /* of every agent */
+    uint32_t node_count;
+    uint8_t nodes[WIRE_MEMBERS_MAX][SH_NODE_ID_BYTES];
+    uint32_t count;                /* 1 to JOBS_MANY_MAX */
+    uint32_t units[JOBS_MANY_MAX]; /* ascending */
+    uint8_t at[JOBS_MANY_MAX];     /* place in nodes */
+};
+
+/* COMMIT for running units of one job of kind NOOP, which leave nothing, all or none. */
+struct jobs_commit_many {
+    uint64_t job;
+    struct wire_fence fence; /* of each */
+    uint32_t count;
+    uint32_t units[JOBS_MANY_MAX]; /* ascending */
 };
 
 struct jobs_checkpoint_add {
@@ -180,6 +203,8 @@ struct jobs_cmd {
         struct jobs_node_remove node_remove;
         struct jobs_submit submit;
         struct jobs_place place;
+        struct jobs_place_many place_many;
+        struct jobs_commit_many commit_many;
         struct jobs_checkpoint_add checkpoint;
         struct jobs_commit commit;
         struct jobs_fail fail;
@@ -197,6 +222,10 @@ SH_MUST_USE enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_wr
 /* VERSION: a type, kind or mode this program does not know; CORRUPT: truncated or damaged; INVALID:
  * a field breaks the rules. Spans of cmd borrow bytes. */
 SH_MUST_USE enum sh_err jobs_cmd_decode(const void *bytes, size_t size, struct jobs_cmd *cmd);
+/* Adds a placement to those of many: false, and nothing is changed, where it has to go alone (a
+ * gang before, several members, another job or class, no room, an earlier unit). *many begins as
+ * {0}. */
+bool jobs_many_add(struct jobs_place_many *many, const struct jobs_place *place);
 /* Writes the stamp into an encoded command: the leader does so just before it proposes what another
  * agent encoded. False when bytes are too short to be a command. */
 bool jobs_cmd_stamp(void *bytes, size_t size, uint64_t stamp_us);

@@ -45,6 +45,7 @@ static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
     [JOBS_CODE_HANDLE_USED] = SH_ERR_CONFLICT,
     [JOBS_CODE_SESSION_UNKNOWN] = SH_ERR_STALE,
     [JOBS_CODE_NUMBER_OLD] = SH_ERR_STALE,
+    [JOBS_CODE_NOT_ALIKE] = SH_ERR_INVALID,
 };
 
 const char *jobs_code_name(uint32_t code)
@@ -79,6 +80,10 @@ static enum jobs_code dispatch(struct jobs_tx *tx)
         return jobs_do_submit(tx, &cmd->u.submit);
     case JOBS_PLACE:
         return jobs_do_place(tx, &cmd->u.place);
+    case JOBS_PLACE_MANY:
+        return jobs_do_place_many(tx, &cmd->u.place_many);
+    case JOBS_COMMIT_MANY:
+        return jobs_do_commit_many(tx, &cmd->u.commit_many);
     case JOBS_CHECKPOINT:
         return jobs_do_checkpoint(tx, &cmd->u.checkpoint);
     case JOBS_COMMIT:

@@ -255,6 +255,7 @@ struct sh_span jobs_row_put_event(uint8_t *buffer, const struct jobs_event *row)
     struct sh_writer w = begin(buffer);
     sh_put_u32(&w, row->seq);
     sh_put_u32(&w, row->unit);
+    sh_put_u32(&w, row->more);
     sh_put_u64(&w, row->stamp_us);
     sh_put_u64(&w, row->index);
     sh_put_u8(&w, (uint8_t)row->cause);
@@ -272,6 +273,7 @@ enum sh_err jobs_row_get_event(struct sh_span value, struct jobs_event *row)
     struct sh_reader r = open_row(value);
     *row = (struct jobs_event){.seq = sh_get_u32(&r)};
     row->unit = sh_get_u32(&r);
+    row->more = sh_get_u32(&r);
     row->stamp_us = sh_get_u64(&r);
     row->index = sh_get_u64(&r);
     row->cause = (enum wire_cause)sh_get_u8(&r);
@@ -291,6 +293,7 @@ struct sh_span jobs_row_put_change(uint8_t *buffer, const struct jobs_change *ro
     sh_put_u64(&w, row->job);
     sh_put_u32(&w, row->seq);
     sh_put_u32(&w, row->unit);
+    sh_put_u32(&w, row->more);
     sh_put_u64(&w, row->stamp_us);
     sh_put_u8(&w, (uint8_t)row->cause);
     sh_put_u8(&w, (uint8_t)row->unit_state);
@@ -309,6 +312,7 @@ enum sh_err jobs_row_get_change(struct sh_span value, struct jobs_change *row)
     row->job = sh_get_u64(&r);
     row->seq = sh_get_u32(&r);
     row->unit = sh_get_u32(&r);
+    row->more = sh_get_u32(&r);
     row->stamp_us = sh_get_u64(&r);
     row->cause = (enum wire_cause)sh_get_u8(&r);
     row->unit_state = state_get(&r);

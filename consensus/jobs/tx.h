@@ -54,6 +54,17 @@ void jobs_life_stop_open(struct jobs_tx *tx);
  * unit, reason, text and nodes are set by the caller) and writes the job row. */
 void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit);
 
+/* In unit.c. Gives core->unit, which may have one, the gang whose members are in it. core->job's
+ * class is pinned before. */
+bool jobs_unit_class_fits(const struct jobs_job *job, const uint8_t class[static WIRE_CLASS_BYTES],
+                          bool mixed);
+void jobs_unit_pin_class(struct jobs_job *job, const uint8_t class[static WIRE_CLASS_BYTES],
+                         bool mixed);
+void jobs_unit_run(struct jobs_tx *tx, const struct wire_placement *gang);
+/* Only the gang in force speaks for a unit. */
+enum jobs_code jobs_unit_load_fenced(struct jobs_tx *tx, struct wire_unit id,
+                                     struct wire_fence fence);
+
 /* In blame.c. The unit in core->unit failed: keeps where and how, when it is tried again, and what
  * that says about the agent. True: it is poison, and trying again is of no use. */
 bool jobs_blame_failure(struct jobs_tx *tx, const struct jobs_fail *c);
@@ -78,6 +89,8 @@ enum jobs_code jobs_do_node_admit(struct jobs_tx *tx, const struct jobs_node_adm
 enum jobs_code jobs_do_node_remove(struct jobs_tx *tx, const struct jobs_node_remove *c);
 enum jobs_code jobs_do_submit(struct jobs_tx *tx, const struct jobs_submit *c);
 enum jobs_code jobs_do_place(struct jobs_tx *tx, const struct jobs_place *c);
+enum jobs_code jobs_do_place_many(struct jobs_tx *tx, const struct jobs_place_many *c);
+enum jobs_code jobs_do_commit_many(struct jobs_tx *tx, const struct jobs_commit_many *c);
 enum jobs_code jobs_do_checkpoint(struct jobs_tx *tx, const struct jobs_checkpoint_add *c);
 enum jobs_code jobs_do_commit(struct jobs_tx *tx, const struct jobs_commit *c);
 enum jobs_code jobs_do_fail(struct jobs_tx *tx, const struct jobs_fail *c);

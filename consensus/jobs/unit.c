@@ -14,8 +14,8 @@ static enum jobs_code load(struct jobs_tx *tx, struct wire_unit id)
     return JOBS_CODE_NONE;
 }
 
-/* Loads job and unit, and lets only the gang in force speak for the unit. */
-static enum jobs_code load_fenced(struct jobs_tx *tx, struct wire_unit id, struct wire_fence fence)
+enum jobs_code jobs_unit_load_fenced(struct jobs_tx *tx, struct wire_unit id,
+                                     struct wire_fence fence)
 {
     enum jobs_code code = load(tx, id);
     if (code != JOBS_CODE_NONE) {
@@ -59,28 +59,41 @@ static enum jobs_code check_members(struct jobs_tx *tx, const struct jobs_place 
 }
 
 /* Pins the class with the first gang; later gangs must match it, or mark the job as mixed. */
-static enum jobs_code check_class(struct jobs_tx *tx, const struct jobs_place *c)
+bool jobs_unit_class_fits(const struct jobs_job *job, const uint8_t class[static WIRE_CLASS_BYTES],
+                          bool mixed)
 {
-    const struct jobs_job *job = &tx->core->job;
-    bool differs = c->mixed || (job->pinned && memcmp(job->class, c->class, WIRE_CLASS_BYTES) != 0);
-    bool refused = differs && job->need.arithmetic == WIRE_ARITHMETIC_SAME;
-    return refused ? JOBS_CODE_CLASS_DIFFERS : JOBS_CODE_NONE;
+    bool differs = mixed || (job->pinned && memcmp(job->class, class, WIRE_CLASS_BYTES) != 0);
+    return !differs || job->need.arithmetic != WIRE_ARITHMETIC_SAME;
 }
 
-static void pin_class(struct jobs_job *job, const struct jobs_place *c)
+void jobs_unit_pin_class(struct jobs_job *job, const uint8_t class[static WIRE_CLASS_BYTES],
+                         bool mixed)
 {
     if (job->pinned) {
-        job->mixed = job->mixed || c->mixed || memcmp(job->class, c->class, WIRE_CLASS_BYTES) != 0;
+        job->mixed = job->mixed || mixed || memcmp(job->class, class, WIRE_CLASS_BYTES) != 0;
     } else {
         job->pinned = true;
-        job->mixed = c->mixed;
-        memcpy(job->class, c->class, WIRE_CLASS_BYTES);
+        job->mixed = mixed;
+        memcpy(job->class, class, WIRE_CLASS_BYTES);
     }
+}
+
+void jobs_unit_run(struct jobs_tx *tx, const struct wire_placement *gang)
+{
+    struct jobs_job *job = &tx->core->job;
+    struct jobs_unit *unit = &tx->core->unit;
+    SH_CHECK(wire_fence_cmp(unit->placement.fence, jobs_tx_fence(tx)) < 0);
+    job->start_us = job->start_us == 0 ? tx->meta.stamp_us : job->start_us;
+    unit->placement = *gang;
+    unit->placement.fence = jobs_tx_fence(tx);
+    unit->placed_us = tx->meta.stamp_us;
+    unit->placements++;
+    tx->result->fence = unit->placement.fence;
+    jobs_life_move(tx, unit, JOBS_RUNNING);
 }
 
 enum jobs_code jobs_do_place(struct jobs_tx *tx, const struct jobs_place *c)
 {
-    struct jobs_job *job = &tx->core->job;
     struct jobs_unit *unit = &tx->core->unit;
     enum jobs_code code = load(tx, c->unit);
     if (code != JOBS_CODE_NONE) {
@@ -93,23 +106,17 @@ enum jobs_code jobs_do_place(struct jobs_tx *tx, const struct jobs_place *c)
         return unit->state == JOBS_STOPPING ? JOBS_CODE_UNIT_STOPPING : JOBS_CODE_UNIT_CLOSED;
     }
     code = check_members(tx, c);
-    if (code == JOBS_CODE_NONE) {
-        code = check_class(tx, c);
+    if (code == JOBS_CODE_NONE && !jobs_unit_class_fits(&tx->core->job, c->class, c->mixed)) {
+        code = JOBS_CODE_CLASS_DIFFERS;
     }
     if (code != JOBS_CODE_NONE) {
         return code;
     }
-    SH_CHECK_CMP(wire_fence_cmp(unit->placement.fence, jobs_tx_fence(tx)) < 0, ==, 1);
-    pin_class(job, c);
-    job->start_us = job->start_us == 0 ? tx->meta.stamp_us : job->start_us;
-    unit->placement = (struct wire_placement){
-        .fence = jobs_tx_fence(tx), .mixed = c->mixed, .member_count = c->member_count};
-    memcpy(unit->placement.class, c->class, WIRE_CLASS_BYTES);
-    memcpy(unit->placement.members, c->members, sizeof c->members);
-    unit->placed_us = tx->meta.stamp_us;
-    unit->placements++;
-    tx->result->fence = unit->placement.fence;
-    jobs_life_move(tx, unit, JOBS_RUNNING);
+    struct wire_placement gang = {.mixed = c->mixed, .member_count = c->member_count};
+    memcpy(gang.class, c->class, WIRE_CLASS_BYTES);
+    memcpy(gang.members, c->members, sizeof c->members);
+    jobs_unit_pin_class(&tx->core->job, c->class, c->mixed);
+    jobs_unit_run(tx, &gang);
     event_of_gang(tx, c->cause);
     jobs_life_settle(tx, unit);
     return JOBS_CODE_NONE;
@@ -135,7 +142,7 @@ static void prune_checkpoints(struct jobs_tx *tx)
 
 enum jobs_code jobs_do_checkpoint(struct jobs_tx *tx, const struct jobs_checkpoint_add *c)
 {
-    enum jobs_code code = load_fenced(tx, c->unit, c->fence);
+    enum jobs_code code = jobs_unit_load_fenced(tx, c->unit, c->fence);
     if (code != JOBS_CODE_NONE) {
         return code;
     }
@@ -217,7 +224,7 @@ static bool same_result(const struct jobs_unit *unit, const struct jobs_commit *
 enum jobs_code jobs_do_commit(struct jobs_tx *tx, const struct jobs_commit *c)
 {
     struct jobs_unit *unit = &tx->core->unit;
-    enum jobs_code code = load_fenced(tx, c->unit, c->fence);
+    enum jobs_code code = jobs_unit_load_fenced(tx, c->unit, c->fence);
     if (code == JOBS_CODE_UNIT_CLOSED && unit->committed) {
         /* Its first COMMIT was applied but the answer got lost. */
         tx->result->duplicate = same_result(unit, c);
@@ -263,7 +270,7 @@ static void fail_job(struct jobs_tx *tx, const struct jobs_fail *c)
 enum jobs_code jobs_do_fail(struct jobs_tx *tx, const struct jobs_fail *c)
 {
     struct jobs_unit *unit = &tx->core->unit;
-    enum jobs_code code = load_fenced(tx, c->unit, c->fence);
+    enum jobs_code code = jobs_unit_load_fenced(tx, c->unit, c->fence);
     if (code != JOBS_CODE_NONE) {
         return code;
     }
@@ -286,7 +293,7 @@ enum jobs_code jobs_do_fail(struct jobs_tx *tx, const struct jobs_fail *c)
 enum jobs_code jobs_do_expire(struct jobs_tx *tx, const struct jobs_expire *c)
 {
     struct jobs_unit *unit = &tx->core->unit;
-    enum jobs_code code = load_fenced(tx, c->unit, c->fence);
+    enum jobs_code code = jobs_unit_load_fenced(tx, c->unit, c->fence);
     if (code != JOBS_CODE_NONE) {
         return code;
     }

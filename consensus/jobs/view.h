@@ -87,6 +87,7 @@ struct jobs_unit {
 struct jobs_event {
     uint32_t seq;  /* from 0, per job */
     uint32_t unit; /* or JOBS_EVENT_ALL_UNITS: submitted, asked to stop */
+    uint32_t more; /* units beside it, which it is about as well */
     uint64_t stamp_us;
     uint64_t index; /* of the log entry */
     enum wire_cause cause;
@@ -104,6 +105,7 @@ struct jobs_change {
     uint64_t job;
     uint32_t seq;  /* of the event */
     uint32_t unit; /* or JOBS_EVENT_ALL_UNITS */
+    uint32_t more; /* units beside it */
     uint64_t stamp_us;
     enum wire_cause cause;
     enum jobs_state unit_state;

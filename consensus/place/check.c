@@ -101,7 +101,7 @@ bool place_is_open(const struct place *p, const struct place_sign *sign, uint32_
 bool place_has_room(const struct place *p, const struct place_sign *sign, uint32_t node)
 {
     const struct place_spot *spot = &p->spots[node];
-    if (spot->slots_left < 1 || spot->cpus_left < sign->need.cpus ||
+    if (spot->slots_left < sign->need.slots || spot->cpus_left < sign->need.cpus ||
         spot->ram_left < sign->need.ram_bytes || spot->gpus_left < sign->need.gpus ||
         spot->disk_left < sign->need.disk_bytes) {
         return false;
@@ -220,7 +220,7 @@ static struct place_refusal refuse_room(const struct place *p, const struct plac
 {
     const struct place_site *site = &p->sites[at];
     const struct place_unit *u = &p->in->units[sign->unit];
-    if (site->used.slots >= site->all.slots) {
+    if (left(site->all.slots, site->used.slots) < sign->need.slots) {
         struct place_refusal refusal = because(WIRE_REASON_NO_SLOT, 1, 0);
         refusal.holder = site->holder;
         return refusal;

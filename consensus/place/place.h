@@ -112,6 +112,7 @@ struct place_wants {
     uint16_t gpus;
     uint64_t gpu_bytes; /* of each GPU */
     uint64_t disk_bytes;
+    bool no_slot; /* it does nothing there: any number at a time */
     bool commands;
     bool predict; /* may use the reserve */
     uint8_t sandbox;

@@ -107,7 +107,8 @@ static uint64_t sign_hash(const struct place_unit *u)
     hash = mix(hash, (uint64_t)w->gpus | (uint64_t)w->per_node_max << 16 |
                          (uint64_t)u->dataset << 32 | (uint64_t)w->sandbox << 40 |
                          (uint64_t)w->spread << 48 | (uint64_t)u->need.arithmetic << 56);
-    hash = mix(hash, (uint64_t)w->commands | (uint64_t)w->predict << 1 | (uint64_t)u->pinned << 2);
+    hash = mix(hash, (uint64_t)w->commands | (uint64_t)w->predict << 1 | (uint64_t)u->pinned << 2 |
+                         (uint64_t)w->no_slot << 3);
     hash = mix(hash, w->gpu_bytes);
     hash = mix(hash, w->disk_bytes);
     hash = mix(hash, job_of(u));
@@ -139,7 +140,8 @@ static bool same_sign(const struct place_unit *a, const struct place_unit *b)
                    v->disk_bytes == w->disk_bytes;
     bool kinds = a->dataset == b->dataset && v->commands == w->commands &&
                  v->predict == w->predict && v->sandbox == w->sandbox && v->spread == w->spread &&
-                 v->per_node_max == w->per_node_max && job_of(a) == job_of(b);
+                 v->no_slot == w->no_slot && v->per_node_max == w->per_node_max &&
+                 job_of(a) == job_of(b);
     bool classes = a->need.arithmetic == b->need.arithmetic && a->pinned == b->pinned &&
                    (!a->pinned || memcmp(a->class, b->class, WIRE_CLASS_BYTES) == 0);
     return gang && amounts && kinds && classes && same_conditions(v, w);

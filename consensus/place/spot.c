@@ -32,7 +32,7 @@ uint32_t place_node_find(const struct place *p, const uint8_t *id)
 
 struct place_amount place_need(const struct place_unit *unit)
 {
-    return (struct place_amount){.slots = 1,
+    return (struct place_amount){.slots = unit->wants.no_slot ? 0 : 1,
                                  .cpus = unit->need.cpus,
                                  .gpus = unit->wants.gpus,
                                  .ram_bytes = unit->need.ram_bytes,

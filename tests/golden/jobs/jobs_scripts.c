@@ -137,6 +137,11 @@ static bool run_unit_command(struct world *w, const struct dd_case *c)
     struct wire_fence fence = fence_arg(c, w);
     if (strcmp(c->command, "place") == 0) {
         place(w, c);
+    } else if (strcmp(c->command, "place-many") == 0) {
+        (void)world_place_many(w, unit.job, unit.unit, (uint32_t)number(c, "to", 0),
+                               (unsigned)number(c, "nodes", 1));
+    } else if (strcmp(c->command, "commit-many") == 0) {
+        (void)world_commit_many(w, unit.job, unit.unit, (uint32_t)number(c, "to", 0), fence);
     } else if (strcmp(c->command, "checkpoint") == 0) {
         (void)world_checkpoint(w, unit, fence, number(c, "step", 0),
                                (uint8_t)number(c, "manifest", 1));
@@ -230,6 +235,9 @@ static void show_history(struct world *w, const struct dd_case *c, struct dd_tex
             dd_printf(out, "job ");
         } else {
             dd_printf(out, "unit %u ", (unsigned)e->unit);
+        }
+        if (e->more > 0) {
+            dd_printf(out, "and %u more ", (unsigned)e->more);
         }
         dd_printf(out, "%s; unit %s, job %s", wire_cause_text((uint32_t)e->cause),
                   jobs_state_name((uint32_t)e->unit_state),

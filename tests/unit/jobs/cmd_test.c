@@ -107,6 +107,32 @@ static void fill_place(struct jobs_place *c)
     }
 }
 
+static void fill_many(enum jobs_cmd_type type)
+{
+    struct jobs_place_many *p = &cmd.u.place_many;
+    struct jobs_commit_many *c = &cmd.u.commit_many;
+    uint32_t *units = type == JOBS_PLACE_MANY ? p->units : c->units;
+    for (uint32_t i = 0; i < JOBS_MANY_MAX; i++) {
+        units[i] = 3 * i + 1;
+    }
+    if (type == JOBS_PLACE_MANY) {
+        p->job = 900;
+        memset(p->class, 0xc1, sizeof p->class);
+        p->node_count = WIRE_MEMBERS_MAX;
+        p->count = JOBS_MANY_MAX;
+        for (uint32_t i = 0; i < WIRE_MEMBERS_MAX; i++) {
+            memset(p->nodes[i], (int)(0x60 + i), SH_NODE_ID_BYTES);
+        }
+        for (uint32_t i = 0; i < JOBS_MANY_MAX; i++) {
+            p->at[i] = (uint8_t)(i % WIRE_MEMBERS_MAX);
+        }
+    } else {
+        c->job = 900;
+        c->fence = (struct wire_fence){.term = 8, .index = 901};
+        c->count = JOBS_MANY_MAX;
+    }
+}
+
 /* A command of a type with every field set, and no field like another. */
 static void fill(enum jobs_cmd_type type)
 {
@@ -165,6 +191,8 @@ static void fill(enum jobs_cmd_type type)
         cmd.session = 0;
         memset(cmd.u.session_open.node, 0x7c, SH_NODE_ID_BYTES);
         cmd.u.session_open.life = 0x4142434445464748;
+    } else if (type == JOBS_PLACE_MANY || type == JOBS_COMMIT_MANY) {
+        fill_many(type);
     }
 }
 
@@ -172,11 +200,12 @@ static const int types[JOBS_CMD_TYPE_COUNT];
 
 TEST_ROWS(a_command_comes_back_whole_and_a_cut_one_is_corrupt, types)
 {
-    if (tst_row == 0) {
-        return; /* is none */
-    }
-    fill((enum jobs_cmd_type)tst_row);
     size_t size = 0;
+    fill((enum jobs_cmd_type)tst_row);
+    if (tst_row == 0 || (tst_row > JOBS_SESSION_KEEP && tst_row < JOBS_PLACE_MANY)) {
+        EXPECT_EQ(encoded(&size), SH_ERR_INVALID); /* is none */
+        return;
+    }
     EXPECT_EQ(encoded(&size), SH_OK);
     EXPECT_EQ(jobs_cmd_decode(bytes, size, &back), SH_OK);
     if (tst_row == JOBS_SUBMIT) { /* it borrows the bytes */
@@ -310,6 +339,81 @@ TEST(what_concerns_a_unit_names_it_and_keeps_to_its_limits)
     fill(JOBS_COMMIT);
     cmd.u.commit.holder_count++;
     EXPECT(!is_ok());
+}
+
+TEST(many_units_are_in_order_and_each_has_an_agent)
+{
+    static const enum jobs_cmd_type many[] = {JOBS_PLACE_MANY, JOBS_COMMIT_MANY};
+    for (uint32_t i = 0; i < SH_COUNT(many); i++) {
+        fill(many[i]);
+        uint32_t *count = i == 0 ? &cmd.u.place_many.count : &cmd.u.commit_many.count;
+        uint32_t *units = i == 0 ? cmd.u.place_many.units : cmd.u.commit_many.units;
+        size_t size = 0;
+        EXPECT_EQ(encoded(&size), SH_OK);
+        size_t at = size - (i == 0 ? 5u : 4u) * JOBS_MANY_MAX - 2;
+        EXPECT_EQ(bytes[at] | bytes[at + 1] << 8, JOBS_MANY_MAX);
+        bytes[at]++;
+        EXPECT_EQ(jobs_cmd_decode(bytes, sizeof bytes, &back), SH_ERR_CORRUPT);
+        EXPECT_EQ(i == 0 ? back.u.place_many.count : back.u.commit_many.count, 0);
+        *count = 0;
+        EXPECT(!is_ok());
+        *count = JOBS_MANY_MAX + 1;
+        EXPECT(!is_ok());
+        *count = 2;
+        EXPECT(is_ok());
+        units[1] = units[0];
+        EXPECT(!is_ok());
+        fill(many[i]);
+        *(i == 0 ? &cmd.u.place_many.job : &cmd.u.commit_many.job) = 0;
+        EXPECT(!is_ok());
+    }
+    fill(JOBS_PLACE_MANY);
+    size_t size = 0;
+    EXPECT_EQ(encoded(&size), SH_OK);
+    bytes[26 + 8 + WIRE_CLASS_BYTES] = WIRE_MEMBERS_MAX + 1;
+    EXPECT_EQ(jobs_cmd_decode(bytes, sizeof bytes, &back), SH_ERR_CORRUPT);
+    EXPECT_EQ(back.u.place_many.node_count, 0);
+    cmd.u.place_many.at[7] = WIRE_MEMBERS_MAX;
+    EXPECT(!is_ok());
+    fill(JOBS_PLACE_MANY);
+    cmd.u.place_many.node_count++;
+    EXPECT(!is_ok());
+}
+
+TEST(placements_go_together_that_are_alike_and_in_order)
+{
+    static struct jobs_place_many many;
+    struct jobs_place place = {.unit = {.job = 9, .unit = 4}, .cause = WIRE_CAUSE_PLACED};
+    place.member_count = 1;
+    many = (struct jobs_place_many){0};
+    for (uint32_t i = 0; i < 7; i++) {
+        struct jobs_place other = place;
+        other.unit.unit = i == 0 ? 4 : 5;
+        other.unit.job += i == 1;
+        other.previous.index = i == 2;
+        other.mixed = i == 3;
+        other.member_count += i == 4;
+        other.class[0] = i == 5;
+        other.cause = i == 6 ? WIRE_CAUSE_GROWN : WIRE_CAUSE_PLACED;
+        EXPECT_EQ(jobs_many_add(&many, &other), i == 0);
+    }
+    EXPECT(!jobs_many_add(&many, &place)); /* is in */
+    for (uint32_t i = 1; i < WIRE_MEMBERS_MAX; i++) {
+        place.unit.unit = 4 + i;
+        place.members[0].node[0] = (uint8_t)i;
+        EXPECT(jobs_many_add(&many, &place));
+    }
+    EXPECT_EQ(many.node_count, WIRE_MEMBERS_MAX);
+    place.unit.unit = 100;
+    place.members[0].node[0] = WIRE_MEMBERS_MAX;
+    EXPECT(!jobs_many_add(&many, &place));
+    place.members[0].node[0] = 3;
+    for (; many.count < JOBS_MANY_MAX; place.unit.unit++) {
+        EXPECT(jobs_many_add(&many, &place));
+        EXPECT_EQ(many.at[many.count - 1], 3);
+    }
+    EXPECT(!jobs_many_add(&many, &place));
+    EXPECT_EQ(many.node_count, WIRE_MEMBERS_MAX);
 }
 
 TEST(names_addresses_and_numbers_of_a_command_are_judged)

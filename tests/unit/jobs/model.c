@@ -128,6 +128,49 @@ static bool place(struct model *m, const struct jobs_place *c, struct wire_fence
     return true;
 }
 
+static bool place_many(struct model *m, const struct jobs_place_many *c, struct wire_fence entry)
+{
+    struct model_job *job = job_of(m, c->job);
+    bool ok = job != NULL && (!job->pinned || job->class == c->class[0] || job->any);
+    for (uint32_t i = 0; i < c->node_count; i++) {
+        uint8_t node = c->nodes[i][SH_NODE_ID_BYTES - 1];
+        ok = ok && node <= MODEL_NODES && m->admitted[node];
+    }
+    for (uint32_t i = 0; i < c->count && ok; i++) {
+        const struct model_unit *unit = unit_of(m, (struct wire_unit){c->job, c->units[i]});
+        ok = unit != NULL && unit->fence.index == 0 && unit->state == JOBS_WAITING;
+    }
+    for (uint32_t i = 0; i < c->count && ok; i++) {
+        struct model_unit *unit = unit_of(m, (struct wire_unit){c->job, c->units[i]});
+        unit->fence = entry;
+        unit->state = JOBS_RUNNING;
+    }
+    if (ok) {
+        job->mixed = job->mixed || (job->pinned && job->class != c->class[0]);
+        job->class = job->pinned ? job->class : c->class[0];
+        job->pinned = true;
+    }
+    return ok;
+}
+
+static bool commit_many(struct model *m, const struct jobs_commit_many *c)
+{
+    const struct model_job *job = job_of(m, c->job);
+    bool ok = job != NULL && !job->train;
+    for (uint32_t i = 0; i < c->count && ok; i++) {
+        const struct model_unit *unit = unit_of(m, (struct wire_unit){c->job, c->units[i]});
+        ok = in_force(unit, c->fence) && unit->state == JOBS_RUNNING;
+    }
+    for (uint32_t i = 0; i < c->count && ok; i++) {
+        struct model_unit *unit = unit_of(m, (struct wire_unit){c->job, c->units[i]});
+        unit->commits++;
+        unit->digest = 0;
+        unit->partial = false;
+        unit->state = JOBS_COMPLETED;
+    }
+    return ok;
+}
+
 static bool checkpoint(struct model *m, const struct jobs_checkpoint_add *c)
 {
     struct model_unit *unit = unit_of(m, c->unit);
@@ -263,6 +306,10 @@ static bool apply_once(struct model *m, const struct jobs_cmd *cmd, struct wire_
         return submit(m, &cmd->u.submit, entry.index);
     case JOBS_PLACE:
         return place(m, &cmd->u.place, entry);
+    case JOBS_PLACE_MANY:
+        return place_many(m, &cmd->u.place_many, entry);
+    case JOBS_COMMIT_MANY:
+        return commit_many(m, &cmd->u.commit_many);
     case JOBS_CHECKPOINT:
         return checkpoint(m, &cmd->u.checkpoint);
     case JOBS_COMMIT:

@@ -113,6 +113,34 @@ static void random_place(struct storm *s)
     }
 }
 
+/* Some units from one on, which have a gang already or not. */
+static void random_many(struct storm *s)
+{
+    const struct model_unit *view = NULL;
+    struct wire_unit first = random_unit(s, &view);
+    uint32_t count = (uint32_t)sh_rng_between(&s->rng, 1, 6);
+    if (sh_rng_chance(&s->rng, 1, 2)) {
+        s->w.cmd.type = JOBS_COMMIT_MANY;
+        struct jobs_commit_many *c = &s->w.cmd.u.commit_many;
+        *c = (struct jobs_commit_many){.job = first.job, .count = count};
+        c->fence = random_fence(s, view->fence);
+        for (uint32_t i = 0; i < count; i++) {
+            c->units[i] = first.unit + i;
+        }
+        return;
+    }
+    s->w.cmd.type = JOBS_PLACE_MANY;
+    struct jobs_place_many *c = &s->w.cmd.u.place_many;
+    *c = (struct jobs_place_many){.job = first.job, .count = count, .node_count = 2};
+    memset(c->class, (int)sh_rng_below(&s->rng, 8) / 7, sizeof c->class);
+    world_node(c->nodes[0], (unsigned)sh_rng_between(&s->rng, 1, MODEL_NODES));
+    world_node(c->nodes[1], (unsigned)sh_rng_between(&s->rng, 1, MODEL_NODES));
+    for (uint32_t i = 0; i < count; i++) {
+        c->units[i] = first.unit + i;
+        c->at[i] = (uint8_t)sh_rng_below(&s->rng, 2);
+    }
+}
+
 static void random_report(struct storm *s)
 {
     const struct model_unit *view = NULL;
@@ -179,6 +207,8 @@ static void random_command(struct storm *s)
         random_session(s);
     } else if (kind < 20) {
         random_submit(s);
+    } else if (kind < 26) {
+        random_many(s);
     } else if (kind < 60) {
         random_place(s);
     } else if (kind < 97) {
@@ -336,7 +366,7 @@ static void storm(uint64_t seed)
     compare_all(s);
     EXPECT(s->accepted > COMMANDS / 5);
     EXPECT(s->m.models > 5);
-    EXPECT(s->replayed > COMMANDS / 200);
+    EXPECT(s->replayed > COMMANDS / 250);
     EXPECT(s->unknown > 20);
 
     struct world again;

@@ -144,6 +144,37 @@ enum sh_err world_place(struct world *w, struct wire_unit unit, unsigned first, 
     return world_apply(w);
 }
 
+enum sh_err world_place_many(struct world *w, uint64_t job, uint32_t from, uint32_t to,
+                             unsigned nodes)
+{
+    begin(w, JOBS_PLACE_MANY);
+    struct jobs_place_many *c = &w->cmd.u.place_many;
+    c->job = job;
+    memset(c->class, 0xc1, sizeof c->class);
+    c->node_count = nodes;
+    for (unsigned i = 0; i < nodes; i++) {
+        world_node(c->nodes[i], i + 1);
+    }
+    for (uint32_t unit = from; unit < to; unit++) {
+        c->at[c->count] = (uint8_t)(c->count % nodes);
+        c->units[c->count++] = unit;
+    }
+    return world_apply(w);
+}
+
+enum sh_err world_commit_many(struct world *w, uint64_t job, uint32_t from, uint32_t to,
+                              struct wire_fence fence)
+{
+    begin(w, JOBS_COMMIT_MANY);
+    struct jobs_commit_many *c = &w->cmd.u.commit_many;
+    c->job = job;
+    c->fence = fence;
+    for (uint32_t unit = from; unit < to; unit++) {
+        c->units[c->count++] = unit;
+    }
+    return world_apply(w);
+}
+
 enum sh_err world_checkpoint(struct world *w, struct wire_unit unit, struct wire_fence fence,
                              uint64_t step, uint8_t manifest)
 {

@@ -43,6 +43,11 @@ enum sh_err world_place(struct world *w, struct wire_unit unit, unsigned first, 
 struct wire_fence world_fence(struct world *w, struct wire_unit unit); /* latest */
 enum sh_err world_checkpoint(struct world *w, struct wire_unit unit, struct wire_fence fence,
                              uint64_t step, uint8_t manifest);
+/* Units [from, to) of a job, on agents 1 to nodes in turn; under this fence. */
+enum sh_err world_place_many(struct world *w, uint64_t job, uint32_t from, uint32_t to,
+                             unsigned nodes);
+enum sh_err world_commit_many(struct world *w, uint64_t job, uint32_t from, uint32_t to,
+                              struct wire_fence fence);
 enum sh_err world_commit(struct world *w, struct wire_unit unit, struct wire_fence fence,
                          uint8_t digest, bool partial);
 enum sh_err world_fail(struct world *w, struct wire_unit unit, struct wire_fence fence, bool final);
