@@ -100,6 +100,9 @@ enum jobs_code jobs_do_place(struct jobs_tx *tx, const struct jobs_place *c)
         return code;
     }
     SH_CHECK_CMP(wire_fence_cmp(unit->placement.fence, jobs_tx_fence(tx)) < 0, ==, 1);
+    if (unit->state == JOBS_RUNNING) {
+        jobs_owner_charge(tx, unit);
+    }
     pin_class(job, c);
     job->start_us = job->start_us == 0 ? tx->meta.stamp_us : job->start_us;
     unit->placement = (struct wire_placement){
