@@ -13,6 +13,7 @@
 #define WIRE_NODE_BYTES_MAX    832u
 #define WIRE_CLASS_BYTES       16u  /* arithmetic class: digest of everything that decides bits */
 #define WIRE_ISA_MAX           15u  /* characters, "avx512" */
+#define WIRE_ARCH_MAX          15u  /* characters, "x86_64" */
 #define WIRE_VERSION_MAX       15u  /* characters, "0.1.0" */
 #define WIRE_ZONE_MAX          31u  /* characters; a failure domain, as the operator calls it */
 #define WIRE_GPU_NAME_MAX      23u  /* characters; longer names are cut by the agent */
@@ -47,6 +48,7 @@ struct wire_node {
     uint16_t bulk_port;         /* tcp, on the host of addr */
     uint8_t class[WIRE_CLASS_BYTES];
     char version[WIRE_VERSION_MAX + 1]; /* of the program */
+    char arch[WIRE_ARCH_MAX + 1];       /* as uname -m calls it */
     char isa[WIRE_ISA_MAX + 1];         /* best instruction set the kernels use here */
     char gpu[WIRE_GPU_NAME_MAX + 1];    /* "" when gpus is 0 */
     uint8_t gpus;

@@ -29,7 +29,8 @@ static struct wire_node a_node(void)
                              .sandbox = WIRE_SANDBOX_BASIC,
                              .policy = WIRE_POLICY_HOURS,
                              .disk_bytes = UINT64_C(1) << 40,
-                             .labels = "disk=nvme,fast"};
+                             .labels = "disk=nvme,fast",
+                             .arch = "x86_64"};
     memset(node.id, 0x11, sizeof node.id);
     memset(node.class, 0x22, sizeof node.class);
     return node;
@@ -67,6 +68,7 @@ TEST(a_node_record_gives_back_what_was_put)
     EXPECT_EQ(got.policy, WIRE_POLICY_HOURS);
     EXPECT_EQ(got.disk_bytes, node.disk_bytes);
     EXPECT_STR(got.labels, "disk=nvme,fast");
+    EXPECT_STR(got.arch, "x86_64");
     EXPECT_EQ(got.fsync_p99_us, 2500);
     EXPECT_STR(got.zone, "rack-7");
     EXPECT_EQ(got.dataset_count, 2);
@@ -109,6 +111,7 @@ TEST(the_largest_node_record_fits_gossip)
     memset(node.gpu, 'g', WIRE_GPU_NAME_MAX);
     node.dataset_count = WIRE_NODE_DATASETS_MAX;
     memset(node.zone, 'z', WIRE_ZONE_MAX);
+    memset(node.arch, 'a', WIRE_ARCH_MAX);
     node.labels[0] = '\0';
     for (unsigned i = 0; i < 4; i++) { /* 4 of 63 and their commas: all that there may be */
         size_t used = strlen(node.labels);
