@@ -25,12 +25,15 @@ struct backlog_datasets {
 
 struct backlog *backlog_open(void); /* NULL: no memory */
 void backlog_close(struct backlog *b);
-/* The next part; how many units. Views must not go back in time: what ended is not looked for
- * again. O(units of the part x log rows). */
-uint32_t backlog_collect(struct backlog *b, const struct sh_table *table);
+/* The next part; how many units. now_us is the cluster's time. Views must not go back in time: what
+ * ended is not looked for again. O(units of the part x log rows). */
+uint32_t backlog_collect(struct backlog *b, const struct sh_table *table, uint64_t now_us);
 /* Of the newest part, until the next one. */
 const struct place_unit *backlog_units(const struct backlog *b);
 const struct backlog_datasets *backlog_datasets(const struct backlog *b);
+/* Owners of units of this part; place_unit.owner is a place here. */
+const struct place_owner *backlog_owners(const struct backlog *b);
+uint32_t backlog_owner_count(const struct backlog *b);
 /* The next part begins with the oldest again: there was room for some of this one. */
 void backlog_again(struct backlog *b);
 

@@ -6,9 +6,11 @@
 #include "loop.h"
 #include "parts.h"
 #include "reasons.h"
+#include "roster.h"
 #include "voters.h"
 
 #include "base/host/host.h"
+#include "jobs/config.h"
 #include "jobs/view.h"
 
 #include <errno.h>
@@ -50,7 +52,7 @@ struct planner {
     uint64_t rest_us;               /* after it no pass before, woken or not */
     struct service_member *members; /* NODES_MAX */
     size_t member_count;
-    struct place_node *nodes;
+    struct roster *roster;
     struct backlog *backlog;
     struct reasons *reasons;
     struct place_decision *decisions;
@@ -169,53 +171,6 @@ static void admit(struct planner *p, const struct sh_table *table)
 
 /* ---- placement ---- */
 
-static enum place_liveness place_liveness_of(enum service_liveness liveness)
-{
-    static const enum place_liveness MAP[] = {[SERVICE_ALIVE] = PLACE_ALIVE,
-                                              [SERVICE_SUSPECT] = PLACE_SUSPECT,
-                                              [SERVICE_DEAD] = PLACE_DEAD,
-                                              [SERVICE_LEFT] = PLACE_LEFT};
-    return MAP[liveness];
-}
-
-static uint32_t collect_nodes(struct planner *p, const struct sh_table *table, uint64_t now_us,
-                              const struct backlog_datasets *names)
-{
-    uint32_t count = 0;
-    for (size_t i = 0; i < p->member_count; i++) {
-        const struct service_member *m = &p->members[i];
-        struct jobs_node row;
-        if (jobs_node_get(table, m->node.id, &row) != SH_OK) {
-            continue;
-        }
-        struct place_node *n = &p->nodes[count++];
-        *n = (struct place_node){.liveness = place_liveness_of(m->liveness),
-                                 .draining = m->node.draining,
-                                 .cpus = m->node.cpus,
-                                 .ram_bytes = m->node.ram_bytes,
-                                 .slots = m->node.slots,
-                                 .speed = m->node.speed,
-                                 .commands = m->node.sandbox != WIRE_SANDBOX_OFF,
-                                 .sandbox = (uint8_t)m->node.sandbox};
-        memcpy(n->id, m->node.id, SH_NODE_ID_BYTES);
-        memcpy(n->class, m->node.class, WIRE_CLASS_BYTES);
-        (void)snprintf(n->version, sizeof n->version, "%s", m->node.version);
-        struct jobs_health health;
-        if (jobs_health_get(table, n->id, &health) == SH_OK) {
-            n->quarantined_until_us = health.until_us;
-            n->parole = jobs_health_on_trial(&health, now_us);
-            n->failures_milli = jobs_health_score(&health, now_us);
-        }
-        for (uint32_t d = 0; d < names->count; d++) {
-            struct jobs_dataset_holder holder;
-            if (jobs_dataset_holder_get(table, names->at[d], n->id, &holder) == SH_OK) {
-                n->datasets |= UINT64_C(1) << d;
-            }
-        }
-    }
-    return count;
-}
-
 static uint32_t collect_reports(struct planner *p, uint64_t now_us)
 {
     uint32_t count = 0;
@@ -285,6 +240,13 @@ static uint64_t cluster_us(const struct sh_table *table)
     return later ? counts.stamp_us : wall;
 }
 
+static uint32_t reserve_permille(const struct sh_table *table)
+{
+    uint64_t permille = 0;
+    enum sh_err err = jobs_setting_get(table, "reserve", &permille);
+    return err == SH_OK ? (uint32_t)permille : 0;
+}
+
 static bool take_place(struct planner *p)
 {
     const struct place_capacity capacity = {
@@ -306,22 +268,26 @@ static void plan_places(struct planner *p, const struct sh_table *table)
     }
     uint64_t wall = cluster_us(table);
     uint64_t led_us = sh_now_us() - p->led_since_us;
-    uint32_t units = backlog_collect(p->backlog, table);
+    uint32_t units = backlog_collect(p->backlog, table, wall);
     struct wire_unit asked[REASONS_ASKED_MAX];
     uint32_t asked_count = reasons_begin(p->reasons, backlog_units(p->backlog), units, asked);
     struct place_input input = {
         .now_us = wall,
         .losses_from_us = led_us < PLANNER_SETTLE_US ? wall + (PLANNER_SETTLE_US - led_us) : 0,
-        .nodes = p->nodes,
-        .node_count = collect_nodes(p, table, wall, backlog_datasets(p->backlog)),
+        .nodes = roster_nodes(p->roster),
+        .node_count = roster_collect(p->roster, table, p->members, p->member_count,
+                                     backlog_datasets(p->backlog), wall),
         .units = backlog_units(p->backlog),
         .unit_count = units,
         .reports = p->given,
         .report_count = collect_reports(p, sh_now_us()),
+        .owners = backlog_owners(p->backlog),
+        .owner_count = backlog_owner_count(p->backlog),
         .asked = asked,
         .asked_count = asked_count};
     (void)snprintf(input.version, sizeof input.version, "%s", SHOAL_VERSION);
     struct place_limits limits = place_limits_default();
+    limits.reserve_permille = reserve_permille(table);
     struct place_output *out = &p->output;
     out->decisions = p->decisions;
     out->decision_capacity = DECISIONS_MAX;
@@ -512,13 +478,13 @@ static enum sh_err answer_why(void *ctx, struct sh_span request, uint8_t *reply,
 static bool take_memory(struct planner *p)
 {
     p->members = calloc(NODES_MAX, sizeof *p->members);
-    p->nodes = calloc(NODES_MAX, sizeof *p->nodes);
+    p->roster = roster_open();
     p->backlog = backlog_open();
     p->reasons = reasons_open(p->s->members);
     p->decisions = calloc(DECISIONS_MAX, sizeof *p->decisions);
     p->refusals = calloc(REFUSALS_MAX, sizeof *p->refusals);
     p->verdicts = calloc(BACKLOG_UNITS_MAX, sizeof *p->verdicts);
-    return p->members != NULL && p->nodes != NULL && p->backlog != NULL && p->reasons != NULL &&
+    return p->members != NULL && p->roster != NULL && p->backlog != NULL && p->reasons != NULL &&
            p->decisions != NULL && p->refusals != NULL && p->verdicts != NULL;
 }
 
@@ -577,7 +543,7 @@ void planner_close(struct planner *p)
     SH_CHECK(pthread_mutex_destroy(&p->lock) == 0);
     free(p->members);
     voters_close(p->voters);
-    free(p->nodes);
+    roster_close(p->roster);
     backlog_close(p->backlog);
     reasons_close(p->reasons);
     free(p->decisions);

@@ -289,6 +289,7 @@ static uint32_t collect_nodes(struct sim *sim, const struct sim_agent *a,
         memcpy(n->version, node.version, sizeof n->version);
         struct jobs_health health;
         if (jobs_health_get(table, n->id, &health) == SH_OK) {
+            /* Simulated agents have nothing to test. */
             n->quarantined_until_us = health.until_us;
             n->parole = jobs_health_on_trial(&health, cluster_us(sim, a, table));
             n->failures_milli = jobs_health_score(&health, cluster_us(sim, a, table));

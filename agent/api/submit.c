@@ -184,6 +184,9 @@ static void add_blob(struct jobs_submit *submit, const struct spec_source *sourc
 _Static_assert((int)SPEC_SANDBOX_NONE == (int)WIRE_SANDBOX_NONE &&
                    (int)SPEC_SANDBOX_STRICT == (int)WIRE_SANDBOX_STRICT,
                "levels of a job file are those of placement");
+_Static_assert((int)SPEC_SPREAD_OUT == (int)WIRE_SPREAD_OUT &&
+                   (int)SPEC_SPREAD_PACK == (int)WIRE_SPREAD_PACK,
+               "so are ways to spread");
 
 static enum wire_kind kind_of(const struct spec_job *job)
 {
@@ -211,9 +214,15 @@ static struct wire_need need_of(const struct spec_job *job)
                              .agents_max = (uint16_t)job->agents_max,
                              .cpus = (uint16_t)job->cpus,
                              .ram_bytes = job->ram_bytes,
+                             .gpus = (uint8_t)job->where.gpus,
+                             .gpu_bytes = job->where.gpu_bytes,
+                             .disk_bytes = job->where.disk_bytes,
+                             .per_node_max = (uint16_t)job->where.per_node_max,
+                             .spread = (enum wire_spread)job->where.spread,
                              .arithmetic = job->arithmetic == SPEC_ARITHMETIC_ANY
                                                ? WIRE_ARITHMETIC_ANY
                                                : WIRE_ARITHMETIC_SAME};
+    SH_CHECK(spec_conditions(job, need.conditions, sizeof need.conditions));
     if (job->kind == SPEC_EXEC) {
         need.sandbox = (enum wire_sandbox)job->exec.sandbox;
     }

@@ -246,16 +246,68 @@ static void put_exec(json_t *out, const struct spec_job *job)
     (void)json_object_set_new(out, "checkpoint", checkpoint);
 }
 
-static json_t *resources_json(const struct spec_job *job)
+static void put_bytes(json_t *out, const char *key, uint64_t bytes)
 {
-    json_t *out = json_pack("{s:i}", "cpus", (int)job->cpus);
-    if (job->ram_bytes > 0) {
-        (void)json_object_set_new(out, "ram", json_integer((json_int_t)job->ram_bytes));
+    if (bytes > 0) {
+        (void)json_object_set_new(out, key, json_integer((json_int_t)bytes));
     }
-    (void)json_object_set_new(
-        out, "agents",
-        json_pack("{s:i, s:i}", "min", (int)job->agents_min, "max", (int)job->agents_max));
+}
+
+/* The words of a list with `between` between them; none: no member. */
+static void put_list(json_t *out, const char *key, const char *list, const char *between)
+{
+    json_t *words = list[0] != '\0' ? json_array() : NULL;
+    for (const char *at = list; words != NULL && at != NULL;) {
+        const char *end = strstr(at, between);
+        size_t size = end != NULL ? (size_t)(end - at) : strlen(at);
+        (void)json_array_append_new(words, json_stringn(at, size));
+        at = end != NULL ? end + strlen(between) : NULL;
+    }
+    if (words != NULL) {
+        (void)json_object_set_new(out, key, words);
+    }
+}
+
+static void put_nodes(json_t *out, const struct spec_where *where)
+{
+    json_t *nodes = json_object();
+    put_list(nodes, "allow", where->allow, SPEC_WHERE_NAMES);
+    put_list(nodes, "deny", where->deny, SPEC_WHERE_NAMES);
+    if (json_object_size(nodes) > 0) {
+        (void)json_object_set(out, "nodes", nodes);
+    }
+    json_decref(nodes);
+}
+
+/* Members that say nothing are left out; gang: with agents. */
+static json_t *resources_json(const struct spec_job *job, bool gang)
+{
+    const struct spec_where *where = &job->where;
+    json_t *out = json_pack("{s:i}", "cpus", (int)job->cpus);
+    put_bytes(out, "ram", job->ram_bytes);
+    put_bytes(out, "gpus", where->gpus);
+    put_bytes(out, "gpu_ram", where->gpu_bytes);
+    put_bytes(out, "disk", where->disk_bytes);
+    put_bytes(out, "per_node", where->per_node_max);
+    put_list(out, "labels", where->labels, SPEC_WHERE_LABELS);
+    put_nodes(out, where);
+    if (where->spread != SPEC_SPREAD_AUTO) {
+        (void)json_object_set_new(out, "spread",
+                                  json_string(spec_choice_name(SPEC_SPREADS, (int)where->spread)));
+    }
+    if (gang) {
+        (void)json_object_set_new(
+            out, "agents",
+            json_pack("{s:i, s:i}", "min", (int)job->agents_min, "max", (int)job->agents_max));
+    }
     return out;
+}
+
+static bool wants_little(const struct spec_where *where)
+{
+    return where->gpus == 0 && where->disk_bytes == 0 && where->per_node_max == 0 &&
+           where->spread == SPEC_SPREAD_AUTO && where->labels[0] == '\0' &&
+           where->allow[0] == '\0' && where->deny[0] == '\0';
 }
 
 /* What job_json gives for the other kinds: its members sorted. */
@@ -267,12 +319,16 @@ static enum sh_err print_noop(const struct spec_job *job, char *out, size_t size
     spec_json_put_str(&w, "kind", spec_kind_name(job->kind));
     spec_json_put_str(&w, "name", job->name);
     spec_json_put_int(&w, "priority", job->priority);
-    spec_json_open(&w, "resources");
-    spec_json_put_int(&w, "cpus", job->cpus);
-    if (job->ram_bytes > 0) {
-        spec_json_put_int(&w, "ram", (int64_t)job->ram_bytes);
+    if (wants_little(&job->where)) {
+        spec_json_open(&w, "resources");
+        spec_json_put_int(&w, "cpus", job->cpus);
+        if (job->ram_bytes > 0) {
+            spec_json_put_int(&w, "ram", (int64_t)job->ram_bytes);
+        }
+        spec_json_close(&w);
+    } else {
+        spec_json_put_tree(&w, "resources", resources_json(job, false));
     }
-    spec_json_close(&w);
     spec_json_put_int(&w, "retries", job->retries);
     spec_json_put_int(&w, "units", job->units);
     spec_json_close(&w);
@@ -286,7 +342,7 @@ static json_t *job_json(const struct spec_job *job)
     json_t *out =
         json_pack("{s:s, s:s, s:s, s:i, s:i}", "api", "shoal/v1", "kind", spec_kind_name(job->kind),
                   "name", job->name, "priority", (int)job->priority, "retries", (int)job->retries);
-    (void)json_object_set_new(out, "resources", resources_json(job));
+    (void)json_object_set_new(out, "resources", resources_json(job, true));
     if (job->kind == SPEC_EXEC) {
         put_exec(out, job);
         return out;

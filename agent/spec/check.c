@@ -233,6 +233,9 @@ static void check_model(struct spec_decode *d, struct spec_job *job)
 
 void spec_check_job(struct spec_decode *d, struct spec_job *job)
 {
+    if (is_clean(d, "resources")) {
+        spec_check_resources(d, job);
+    }
     if (job->kind == SPEC_EXEC && is_clean(d, "resources.agents")) {
         spec_check_exec(d, job);
     }

@@ -17,6 +17,9 @@ const struct spec_choice SPEC_SANDBOXES[] = {{"none", SPEC_SANDBOX_NONE},
                                              {"strict", SPEC_SANDBOX_STRICT},
                                              {NULL, 0}};
 
+const struct spec_choice SPEC_SPREADS[] = {
+    {"auto", SPEC_SPREAD_AUTO}, {"spread", SPEC_SPREAD_OUT}, {"pack", SPEC_SPREAD_PACK}, {NULL, 0}};
+
 const struct spec_choice SPEC_LAYER_KINDS[] = {{"conv2d", SPEC_CONV2D},
                                                {"maxpool", SPEC_MAXPOOL},
                                                {"avgpool", SPEC_AVGPOOL},

@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spec/graph.h"
-#include "spec/measure.h"
 #include "spec/schema.h"
 #include "spec/source.h"
 
@@ -48,50 +47,6 @@ static void take_train_section(struct spec_decode *d, const struct spec_node *no
         .low = (least), .high = (most)                                                             \
     }
 
-static const struct spec_field AGENTS[] = {JOB_U32("min", agents_min, 1, SPEC_AGENTS_MAX),
-                                           JOB_U32("max", agents_max, 1, SPEC_AGENTS_MAX)};
-
-/* {min: 1, max: 8}, or a number that is both. */
-static void take_agents(struct spec_decode *d, const struct spec_node *node, void *base)
-{
-    struct spec_job *job = base;
-    if (node->kind == SPEC_NODE_SCALAR) {
-        spec_decode_field(d, node, &AGENTS[0], job);
-        job->agents_max = job->agents_min;
-    } else {
-        spec_decode_map(d, node, AGENTS, SH_COUNT(AGENTS), job);
-    }
-}
-
-static void take_ram(struct spec_decode *d, const struct spec_node *node, void *base)
-{
-    uint64_t bytes = 0;
-    bool good = node->kind == SPEC_NODE_SCALAR && spec_bytes_read(node->text, &bytes);
-    if (!good || bytes >> 53 != 0) {
-        spec_decode_wrong(d, node, "must be a size such as 512MiB or 8GiB");
-    } else {
-        ((struct spec_job *)base)->ram_bytes = bytes;
-    }
-}
-
-static const struct spec_field RESOURCES[] = {
-    {.key = "ram", .type = SPEC_FIELD_CUSTOM, .take = take_ram},
-    {.key = "agents", .type = SPEC_FIELD_CUSTOM, .take = take_agents},
-    JOB_U32("cpus", cpus, 0, 1024)};
-
-static void take_resources(struct spec_decode *d, const struct spec_node *node, void *base)
-{
-    spec_decode_map(d, node, RESOURCES, SH_COUNT(RESOURCES), base);
-}
-
-static const struct spec_field NOOP_RESOURCES[] = {
-    {.key = "ram", .type = SPEC_FIELD_CUSTOM, .take = take_ram}, JOB_U32("cpus", cpus, 0, 1024)};
-
-static void take_noop_resources(struct spec_decode *d, const struct spec_node *node, void *base)
-{
-    spec_decode_map(d, node, NOOP_RESOURCES, SH_COUNT(NOOP_RESOURCES), base);
-}
-
 static const struct spec_field CHECKPOINT[] = {
     JOB_U32("every_steps", checkpoint_every_steps, 1, 1e9),
     JOB_U32("keep", checkpoint_keep, 1, KEEP_MAX)};
@@ -136,7 +91,7 @@ static const struct spec_field TRAIN_JOB[] = {
     {.key = "data", .type = SPEC_FIELD_CUSTOM, .take = take_data_section, .required = true},
     {.key = "model", .type = SPEC_FIELD_CUSTOM, .take = take_model_section, .required = true},
     {.key = "train", .type = SPEC_FIELD_CUSTOM, .take = take_train_section},
-    {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = take_resources},
+    {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_resources},
     {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_checkpoint},
     {.key = "arithmetic",
      .type = SPEC_FIELD_CHOICE,
@@ -153,7 +108,7 @@ static const struct spec_field NOOP_JOB[] = {
     PRIORITY,
     RETRIES,
     JOB_U32("units", units, 1, SPEC_UNITS_MAX),
-    {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = take_noop_resources}};
+    {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_unit_resources}};
 
 static const struct spec_field EXEC_JOB[] = {
     API,
@@ -161,7 +116,7 @@ static const struct spec_field EXEC_JOB[] = {
     NAME,
     PRIORITY,
     RETRIES,
-    {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = take_resources},
+    {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_resources},
     {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_exec_checkpoint}};
 
 /* Every key of the map: those of all jobs, and those that exec.c knows. */

@@ -10,6 +10,7 @@
 extern const struct spec_choice SPEC_KINDS[];
 extern const struct spec_choice SPEC_EXTRACTS[];
 extern const struct spec_choice SPEC_SANDBOXES[];
+extern const struct spec_choice SPEC_SPREADS[];
 extern const struct spec_choice SPEC_LAYER_KINDS[];
 extern const struct spec_choice SPEC_LOSSES[];
 extern const struct spec_choice SPEC_NORMALIZES[];
@@ -32,6 +33,12 @@ void spec_take_train(struct spec_decode *d, const struct spec_node *node, void *
 const struct spec_choice *spec_take_word(struct spec_decode *d, const struct spec_node *node,
                                          const struct spec_choice *choices, const char *what,
                                          const char *extra, const struct spec_node **params);
+
+/* The section resources; unit: of kinds whose units are not gangs, without agents. base is a struct
+ * spec_job. */
+void spec_take_resources(struct spec_decode *d, const struct spec_node *node, void *base);
+void spec_take_unit_resources(struct spec_decode *d, const struct spec_node *node, void *base);
+void spec_check_resources(struct spec_decode *d, const struct spec_job *job);
 
 /* The keys of an exec job that no other kind has. */
 #define SPEC_EXEC_FIELDS 13u

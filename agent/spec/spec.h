@@ -36,6 +36,7 @@
 #define SPEC_PATTERNS_MAX 32u       /* metric patterns, abort patterns: each */
 #define SPEC_TEXT_MAX     16384u    /* bytes of all words of an exec section, with their NULs */
 #define SPEC_SECONDS_MAX  31536000u /* a year */
+#define SPEC_WHERE_MAX    511u      /* bytes of each list of spec_where */
 
 enum spec_kind { SPEC_TRAIN = 1, SPEC_NOOP = 2, SPEC_EXEC = 3 };
 
@@ -188,6 +189,22 @@ struct spec_exec {
     char text[SPEC_TEXT_MAX];
 };
 
+enum spec_spread { SPEC_SPREAD_AUTO = 0, SPEC_SPREAD_OUT, SPEC_SPREAD_PACK };
+
+#define SPEC_WHERE_LABELS ";"  /* stands between two conditions of a list, */
+#define SPEC_WHERE_NAMES  ", " /* and between two names */
+
+struct spec_where { /* which agents take a unit, beside cores and memory; all zero: any */
+    uint32_t gpus;
+    uint64_t gpu_bytes; /* of each GPU; 0: any */
+    uint64_t disk_bytes;
+    uint32_t per_node_max; /* units of the job on one agent; 0: any */
+    enum spec_spread spread;
+    char labels[SPEC_WHERE_MAX + 1]; /* conditions of place/label.h; all must hold */
+    char allow[SPEC_WHERE_MAX + 1];  /* names of agents: only these; "": all */
+    char deny[SPEC_WHERE_MAX + 1];
+};
+
 enum spec_arithmetic { SPEC_ARITHMETIC_SAME = 1, SPEC_ARITHMETIC_ANY };
 
 struct spec_job {
@@ -199,9 +216,10 @@ struct spec_job {
     struct spec_train train; /* train */
     uint32_t agents_min;
     uint32_t agents_max;
-    uint32_t cpus;      /* a member; 0: any */
-    uint64_t ram_bytes; /* a member; 0: any. exec: its limit too */
-    uint32_t retries;   /* failures of a unit that are tried again; node loss uses up none */
+    uint32_t cpus;           /* a member; 0: any */
+    uint64_t ram_bytes;      /* a member; 0: any. exec: its limit too */
+    struct spec_where where; /* a member */
+    uint32_t retries;        /* failures of a unit that are tried again; node loss uses up none */
     uint32_t checkpoint_every_steps;
     uint32_t checkpoint_keep;
     enum spec_arithmetic arithmetic;
@@ -237,6 +255,10 @@ size_t spec_error_text(const struct spec_error *error, const char *file, char *o
  * not fit size (SH_SPEC_BYTES_MAX always suffices for a job that came from spec_parse). */
 SH_MUST_USE enum sh_err spec_canonical(const struct spec_job *job, char *out, size_t size,
                                        size_t *length);
+/* What of where is a condition on labels, as placement reads it: those of the file, and names as
+ * the label `name`. False: it does not fit; always does in WIRE_CONDITIONS_MAX + 1 bytes for a job
+ * that came from spec_parse. */
+bool spec_conditions(const struct spec_job *job, char *out, size_t size);
 /* BLAKE2b-256 of the canonical bytes. */
 void spec_digest(const struct spec_job *job, uint8_t digest[static SH_DIGEST_BYTES]);
 

@@ -45,20 +45,28 @@ static bool load_health(struct jobs_tx *tx, const uint8_t *node)
     return found;
 }
 
+/* The member where it failed; NULL: nobody knows whose fault it was. */
+static const uint8_t *failed_at(const struct wire_placement *gang, const struct jobs_fail *c)
+{
+    bool member = wire_member_find(gang->members, gang->member_count, c->node) < gang->member_count;
+    if (member) {
+        return c->node;
+    }
+    return gang->member_count == 1 ? gang->members[0].node : NULL;
+}
+
 bool jobs_blame_failure(struct jobs_tx *tx, const struct jobs_fail *c)
 {
     struct jobs_unit *unit = &tx->core->unit;
     struct jobs_trouble *t = &tx->core->trouble;
-    const struct wire_placement *gang = &unit->placement;
+    const uint8_t *node = failed_at(&unit->placement, c);
     uint64_t now_us = tx->meta.stamp_us;
     bool poison = false;
     if (!jobs_tx_found(tx, jobs_trouble_get(tx->table, unit->id, t))) {
         *t = (struct jobs_trouble){.count = 0};
     }
     t->not_before_us = now_us + jobs_backoff_us(unit->id, unit->failures);
-    /* Of a larger gang nobody knows whose fault it was. */
-    if (gang->member_count == 1 && !c->final) {
-        const uint8_t *node = gang->members[0].node;
+    if (node != NULL && !c->final) {
         poison = jobs_trouble_add(t, node, jobs_failure_kind(c->reason, c->text), now_us);
         if (!poison && jobs_tx_has(tx, jobs_row_id('n', node))) {
             (void)load_health(tx, node);

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "jobs/config.h"
 #include "jobs/jobs.h"
 #include "jobs/tx.h"
 
@@ -155,10 +156,28 @@ static void check_health(struct jobs_tx *tx, struct sh_span key, struct sh_span 
     SH_CHECK(jobs_tx_has(tx, node));
 }
 
+static void check_setting(struct sh_span key, struct sh_span value)
+{
+    char text[JOBS_SETTING_MAX + 1];
+    uint64_t number = 0;
+    SH_CHECK_CMP(key.size, <=, sizeof text);
+    memcpy(text, key.at + 1, key.size - 1);
+    text[key.size - 1] = '\0';
+    SH_CHECK_CMP(jobs_row_get_index(value, &number), ==, SH_OK);
+    SH_CHECK(jobs_setting_ok(text, number));
+}
+
+static void check_owner(struct jobs_tx *tx, struct sh_span value)
+{
+    struct jobs_owner owner;
+    SH_CHECK_CMP(jobs_row_get_owner(value, &owner), ==, SH_OK);
+    SH_CHECK_CMP(owner.at_us, <=, tx->meta.stamp_us);
+}
+
 static bool is_letter(char letter)
 {
-    static const char letters[] = {'M', 'n', 'h', 'm', 'j', 's', 'i', 'u', 'a', 'g', 'c', 'e',
-                                   'o', 'l', 'd', 'p', 'w', 'b', 'k', 'x', 'y', 'z', 'f', 'q'};
+    static const char letters[] = {'M', 'n', 'h', 'm', 'j', 's', 'i', 'u', 'a', 'g', 'c', 'e', 'o',
+                                   'l', 'd', 'p', 'w', 'b', 'k', 'x', 'y', 'z', 'f', 'q', 'v', 't'};
     bool found = false;
     for (size_t i = 0; i < SH_COUNT(letters); i++) {
         found = found || letters[i] == letter;
@@ -195,6 +214,12 @@ static void check_row(struct jobs_tx *tx, struct sh_span key, struct sh_span val
         check_trouble(tx, key, value);
     } else if (letter == 'q') {
         check_health(tx, key, value);
+    } else if (letter == 'v') {
+        check_setting(key, value);
+        tally->sum.settings++;
+    } else if (letter == 't') {
+        check_owner(tx, value);
+        tally->sum.owners++;
     }
 }
 
@@ -216,6 +241,8 @@ static void check_lists(const struct tally *tally)
     SH_CHECK_CMP(rows['m'], ==, sum->nodes);
     SH_CHECK_CMP(rows['p'], ==, tally->holders);
     SH_CHECK_CMP(rows['y'], ==, sum->sessions);
+    SH_CHECK_CMP(rows['v'], ==, sum->settings);
+    SH_CHECK_CMP(rows['t'], ==, sum->owners);
 }
 
 void jobs_check(struct jobs *core, const struct sh_table *table)
@@ -240,6 +267,8 @@ void jobs_check(struct jobs *core, const struct sh_table *table)
     SH_CHECK_CMP(sum->models, ==, tx.meta.models);
     SH_CHECK_CMP(sum->datasets, ==, tx.meta.datasets);
     SH_CHECK_CMP(sum->sessions, ==, tx.meta.sessions);
+    SH_CHECK_CMP(sum->settings, ==, tx.meta.settings);
+    SH_CHECK_CMP(sum->owners, ==, tx.meta.owners);
     for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
         SH_CHECK_CMP(sum->jobs_in[i], ==, tx.meta.jobs_in[i]);
     }

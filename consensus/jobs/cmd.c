@@ -50,6 +50,15 @@ static bool node_admit_ok(const struct jobs_node_admit *c)
            (c->api[0] == '\0' || wire_addr_ok(c->api));
 }
 
+static bool config_set_ok(const struct jobs_config_set *c)
+{
+    bool ok = c->count >= 1 && c->count <= JOBS_SETTINGS_MAX;
+    for (uint32_t i = 0; ok && i < c->count; i++) {
+        ok = c->at[i].key[0] != '\0';
+    }
+    return ok;
+}
+
 static bool body_ok(const struct jobs_cmd *cmd)
 {
     switch (cmd->type) {
@@ -84,6 +93,10 @@ static bool body_ok(const struct jobs_cmd *cmd)
         return cmd->session == 0;
     case JOBS_SESSION_KEEP:
         return cmd->session != 0;
+    case JOBS_CONFIG_SET:
+        return config_set_ok(&cmd->u.config_set);
+    case JOBS_NODE_MARK:
+        return cmd->u.node_mark.mark >= JOBS_MARK_DRAIN && cmd->u.node_mark.mark < JOBS_MARK_COUNT;
     case JOBS_CMD_TYPE_COUNT:
         break;
     }
@@ -228,6 +241,7 @@ static void unit_cmd_put(struct sh_writer *w, const struct jobs_cmd *cmd)
         sh_put_u16(w, (uint16_t)c->reason);
         sh_put_u8(w, c->final);
         sh_put_str(w, c->text);
+        sh_put_bytes(w, c->node, SH_NODE_ID_BYTES);
     } else {
         const struct jobs_expire *c = &cmd->u.expire;
         wire_unit_put(w, c->unit);
@@ -259,6 +273,7 @@ static void unit_cmd_get(struct sh_reader *r, struct jobs_cmd *cmd)
         c->reason = (enum sh_err)sh_get_u16(r);
         c->final = sh_get_bool(r);
         sh_get_str(r, c->text, sizeof c->text);
+        sh_get_bytes(r, c->node, SH_NODE_ID_BYTES);
     } else {
         struct jobs_expire *c = &cmd->u.expire;
         c->unit = wire_unit_get(r);
@@ -303,6 +318,30 @@ static void dataset_add_get(struct sh_reader *r, struct jobs_dataset_add *c)
     sh_get_bytes(r, c->node, SH_NODE_ID_BYTES);
     sh_get_str(r, c->path, sizeof c->path);
     sh_get_str(r, c->summary, sizeof c->summary);
+}
+
+static void config_set_put(struct sh_writer *w, const struct jobs_config_set *c)
+{
+    sh_put_u8(w, (uint8_t)c->count);
+    for (uint32_t i = 0; i < c->count; i++) {
+        wire_str_put(w, c->at[i].key);
+        sh_put_u8(w, c->at[i].unset);
+        sh_put_u64(w, c->at[i].value);
+    }
+}
+
+static void config_set_get(struct sh_reader *r, struct jobs_config_set *c)
+{
+    c->count = sh_get_u8(r);
+    if (c->count > JOBS_SETTINGS_MAX) {
+        r->bad = true;
+        c->count = 0;
+    }
+    for (uint32_t i = 0; i < c->count; i++) {
+        wire_str_get(r, c->at[i].key, sizeof c->at[i].key);
+        c->at[i].unset = sh_get_bool(r);
+        c->at[i].value = sh_get_u64(r);
+    }
 }
 
 enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
@@ -354,6 +393,13 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
         sh_put_bytes(w, cmd->u.session_open.node, SH_NODE_ID_BYTES);
         sh_put_u64(w, cmd->u.session_open.life);
         break;
+    case JOBS_CONFIG_SET:
+        config_set_put(w, &cmd->u.config_set);
+        break;
+    case JOBS_NODE_MARK:
+        sh_put_bytes(w, cmd->u.node_mark.node, SH_NODE_ID_BYTES);
+        sh_put_u8(w, (uint8_t)cmd->u.node_mark.mark);
+        break;
     case JOBS_SESSION_KEEP:
         break;
     case JOBS_CMD_TYPE_COUNT:
@@ -403,6 +449,13 @@ static enum sh_err body_get(struct sh_reader *r, struct jobs_cmd *cmd)
     case JOBS_SESSION_OPEN:
         sh_get_bytes(r, cmd->u.session_open.node, SH_NODE_ID_BYTES);
         cmd->u.session_open.life = sh_get_u64(r);
+        break;
+    case JOBS_CONFIG_SET:
+        config_set_get(r, &cmd->u.config_set);
+        break;
+    case JOBS_NODE_MARK:
+        sh_get_bytes(r, cmd->u.node_mark.node, SH_NODE_ID_BYTES);
+        cmd->u.node_mark.mark = (enum jobs_mark)sh_get_u8(r);
         break;
     case JOBS_SESSION_KEEP:
         break;

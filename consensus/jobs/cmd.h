@@ -18,9 +18,11 @@
 #define JOBS_SUMMARY_MAX   1023u  /* bytes of a data set's summary */
 #define JOBS_RETRIES_MAX   100u
 #define JOBS_PRIORITY_MAX  100u
-#define JOBS_KEEP_MAX      8u    /* checkpoints kept per unit */
-#define JOBS_SESSION_SLOTS 1024u /* commands of one session under way */
-#define JOBS_MANY_MAX      512u  /* units of one PLACE_MANY or COMMIT_MANY */
+#define JOBS_KEEP_MAX      8u                 /* checkpoints kept per unit */
+#define JOBS_SESSION_SLOTS 1024u              /* commands of one session under way */
+#define JOBS_SETTINGS_MAX  16u                /* settings that one CONFIG_SET changes */
+#define JOBS_SETTING_MAX   (SH_NAME_MAX + 8u) /* characters of the key of a setting */
+#define JOBS_MANY_MAX      512u               /* units of one PLACE_MANY or COMMIT_MANY */
 #define JOBS_CMD_BYTES_MAX (SH_SPEC_BYTES_MAX + 4096u)
 
 enum jobs_cmd_type {
@@ -37,6 +39,8 @@ enum jobs_cmd_type {
     JOBS_DATASET_REMOVE = 11,
     JOBS_SESSION_OPEN = 12,
     JOBS_SESSION_KEEP = 13,
+    JOBS_CONFIG_SET = 19,
+    JOBS_NODE_MARK = 20,
     JOBS_PLACE_MANY = 21,
     JOBS_COMMIT_MANY = 22,
     JOBS_CMD_TYPE_COUNT = 23
@@ -154,6 +158,7 @@ struct jobs_fail {
     enum sh_err reason;
     bool final; /* trying again cannot help: retries are not used */
     char text[JOBS_TEXT_MAX + 1];
+    uint8_t node[SH_NODE_ID_BYTES]; /* the member where it failed; zero: nobody knows */
 };
 
 struct jobs_expire {
@@ -188,6 +193,30 @@ struct jobs_session_open {
     uint64_t life; /* random, of one run of the agent */
 };
 
+/* Changes settings of the cluster (jobs/config.h), all of them or, with BAD_SETTING, none. */
+struct jobs_config_set {
+    uint32_t count; /* 1 to JOBS_SETTINGS_MAX */
+    struct jobs_config_change {
+        char key[JOBS_SETTING_MAX + 1];
+        bool unset; /* back to the default */
+        uint64_t value;
+    } at[JOBS_SETTINGS_MAX];
+};
+
+enum jobs_mark {
+    JOBS_MARK_DRAIN = 1, /* it finishes what it has and gets nothing new, until UNDRAIN */
+    JOBS_MARK_UNDRAIN = 2,
+    JOBS_MARK_PAROLE = 3, /* its quarantine ends now; its self-test comes before its trial */
+    JOBS_MARK_FIT = 4,    /* it says: the self-test after its quarantine passed */
+    JOBS_MARK_UNFIT = 5,  /* it did not: another, longer quarantine */
+    JOBS_MARK_COUNT = 6
+};
+
+struct jobs_node_mark {
+    uint8_t node[SH_NODE_ID_BYTES];
+    enum jobs_mark mark;
+};
+
 /* SESSION_KEEP has no fields: like every command of a session it says that its holder is there. */
 
 struct jobs_cmd {
@@ -213,6 +242,8 @@ struct jobs_cmd {
         struct jobs_dataset_add dataset_add;
         struct jobs_dataset_remove dataset_remove;
         struct jobs_session_open session_open;
+        struct jobs_config_set config_set;
+        struct jobs_node_mark node_mark;
     } u;
 };
 

@@ -11,7 +11,12 @@ uint32_t jobs_health_score(const struct jobs_health *h, uint64_t now_us)
 
 bool jobs_health_quarantined(const struct jobs_health *h, uint64_t now_us)
 {
-    return h->until_us > now_us;
+    return h->until_us > now_us || jobs_health_untested(h, now_us);
+}
+
+bool jobs_health_untested(const struct jobs_health *h, uint64_t now_us)
+{
+    return h->trial > 0 && !h->tested && h->until_us <= now_us;
 }
 
 bool jobs_health_on_trial(const struct jobs_health *h, uint64_t now_us)
@@ -28,6 +33,7 @@ static void quarantine(struct jobs_health *h, uint64_t now_us)
     h->until_us = now_us + (time_us < JOBS_QUARANTINE_MAX_US ? time_us : JOBS_QUARANTINE_MAX_US);
     h->strikes = h->strikes < UINT8_MAX ? (uint8_t)(h->strikes + 1) : UINT8_MAX;
     h->trial = JOBS_TRIAL_UNITS;
+    h->tested = false;
     h->score_milli = 0;
     h->suspect_job = 0;
 }
@@ -57,6 +63,25 @@ bool jobs_health_failed(struct jobs_health *h, uint64_t job, uint64_t now_us)
         (void)jobs_health_blame(h, now_us);
     }
     return counts;
+}
+
+bool jobs_health_fit(struct jobs_health *h, bool fit, uint64_t now_us)
+{
+    if (!jobs_health_untested(h, now_us)) {
+        return false;
+    }
+    h->tested = fit;
+    if (!fit) {
+        quarantine(h, now_us);
+    }
+    return true;
+}
+
+bool jobs_health_parole(struct jobs_health *h, uint64_t now_us)
+{
+    bool held = h->until_us > now_us;
+    h->until_us = held ? now_us : h->until_us;
+    return held;
 }
 
 void jobs_health_completed(struct jobs_health *h, uint64_t now_us)

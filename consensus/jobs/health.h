@@ -6,8 +6,9 @@
  * A failure counts against the agent where it happened only once the same unit has been committed
  * elsewhere, or another job has failed there within JOBS_SUSPECT_US. Three that count within some
  * minutes (a score with a half-life of ten) put the agent into quarantine: ten minutes, twice as
- * long each further time, at most six hours. Afterwards it is on trial: two units that it
- * completes clear it, one failure sends it back.
+ * long each further time, at most six hours. Then it tests itself; until it says that the test
+ * passed it stays there, and when it did not, another quarantine begins. Afterwards it is on trial:
+ * two units that it completes clear it, one failure sends it back.
  *
  * A unit that fails in the same way on three agents is poison: it fails for good, and none of them
  * is to blame. */
@@ -36,6 +37,7 @@ struct jobs_health { /* of an agent; all zero: nothing ever failed there */
     uint64_t until_us; /* in quarantine; in the past: it was */
     uint8_t strikes;   /* quarantines without a trial passed between */
     uint8_t trial;     /* units it must still complete; 0: not on trial */
+    bool tested;       /* its self-test passed since the newest quarantine */
 };
 
 struct jobs_failure {
@@ -60,6 +62,12 @@ bool jobs_health_failed(struct jobs_health *h, uint64_t job, uint64_t now_us);
 /* A unit was completed there. */
 void jobs_health_completed(struct jobs_health *h, uint64_t now_us);
 bool jobs_health_quarantined(const struct jobs_health *h, uint64_t now_us);
+/* The time of its quarantine is over, and its self-test is awaited. */
+bool jobs_health_untested(const struct jobs_health *h, uint64_t now_us);
+/* The test passed, or did not. False: nothing was awaited. */
+bool jobs_health_fit(struct jobs_health *h, bool fit, uint64_t now_us);
+/* Ends the time of a quarantine. False: it is in none. */
+bool jobs_health_parole(struct jobs_health *h, uint64_t now_us);
 bool jobs_health_on_trial(const struct jobs_health *h, uint64_t now_us);
 /* The score as of now. */
 uint32_t jobs_health_score(const struct jobs_health *h, uint64_t now_us);

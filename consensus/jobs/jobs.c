@@ -46,6 +46,9 @@ static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
     [JOBS_CODE_SESSION_UNKNOWN] = SH_ERR_STALE,
     [JOBS_CODE_NUMBER_OLD] = SH_ERR_STALE,
     [JOBS_CODE_NOT_ALIKE] = SH_ERR_INVALID,
+    [JOBS_CODE_BAD_SETTING] = SH_ERR_INVALID,
+    [JOBS_CODE_SETTINGS_FULL] = SH_ERR_FULL,
+    [JOBS_CODE_NOT_QUARANTINED] = SH_ERR_CONFLICT,
 };
 
 const char *jobs_code_name(uint32_t code)
@@ -100,6 +103,10 @@ static enum jobs_code dispatch(struct jobs_tx *tx)
         return jobs_do_dataset_remove(tx, &cmd->u.dataset_remove);
     case JOBS_SESSION_OPEN:
         return jobs_do_session_open(tx, &cmd->u.session_open);
+    case JOBS_CONFIG_SET:
+        return jobs_do_config_set(tx, &cmd->u.config_set);
+    case JOBS_NODE_MARK:
+        return jobs_do_node_mark(tx, &cmd->u.node_mark);
     case JOBS_SESSION_KEEP: /* without a session it is no command */
     case JOBS_CMD_TYPE_COUNT:
         break;

@@ -24,6 +24,8 @@
 #define JOBS_TOTAL_MAX    10000000u /* jobs ever submitted and kept; likewise */
 #define JOBS_NODES_MAX    SH_NODES_MAX
 #define JOBS_DATASETS_MAX 4096u  /* names; DATASET_ADD answers FULL beyond */
+#define JOBS_CONFIG_MAX   1024u  /* settings that are set; CONFIG_SET answers FULL beyond */
+#define JOBS_OWNERS_MAX   4096u  /* whose usage is kept: the one that used least is forgotten */
 #define JOBS_HISTORY_MAX  64u    /* events kept per job, the oldest go first */
 #define JOBS_WATCH_MAX    65536u /* newest log entries, at least, whose changes can be listed */
 /* A session that no command used for so long has expired. In the cluster's time, so all agree. */
@@ -72,13 +74,16 @@ struct jobs_entry {
     X(27, HANDLE_USED, "this handle was given out before, or is none yet")                         \
     X(28, SESSION_UNKNOWN, "the session has expired or was ended: open another one")               \
     X(29, NUMBER_OLD, "a later command of this slot was applied already")                          \
-    X(30, NOT_ALIKE, "units of this job are placed or committed one by one")
+    X(30, NOT_ALIKE, "units of this job are placed or committed one by one")                       \
+    X(31, BAD_SETTING, "no such setting, or a value out of its range")                             \
+    X(32, SETTINGS_FULL, "too many settings are set")                                              \
+    X(33, NOT_QUARANTINED, "the agent is not in quarantine")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 31
+        JOBS_CODE_COUNT = 34
 };
 
 /* What the host answers to the proposer and whom it wakes. */

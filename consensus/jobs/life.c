@@ -51,6 +51,9 @@ void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state 
             jobs_tx_del(tx, jobs_row_unit('f', unit->id));
         }
     }
+    if (from == 'g' && list_of(to) != 'g') {
+        jobs_owner_charge(tx, unit);
+    }
     change_list(tx, unit, from, list_of(to));
     jobs_tx_put(tx, jobs_row_unit('u', unit->id), jobs_row_put_unit(tx->core->buffer, unit));
     jobs_life_touch(tx, unit->id);

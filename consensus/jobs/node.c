@@ -72,3 +72,45 @@ enum jobs_code jobs_do_node_remove(struct jobs_tx *tx, const struct jobs_node_re
     tx->result->nodes_changed = true;
     return JOBS_CODE_NONE;
 }
+
+static enum jobs_code mark_drain(struct jobs_tx *tx, struct jobs_node *node, bool drain)
+{
+    tx->result->duplicate = node->draining == drain;
+    if (!tx->result->duplicate) {
+        node->draining = drain;
+        jobs_tx_put(tx, jobs_row_id('n', node->id), jobs_row_put_node(tx->core->buffer, node));
+        tx->result->nodes_changed = true;
+    }
+    return JOBS_CODE_NONE;
+}
+
+static enum jobs_code mark_health(struct jobs_tx *tx, const struct jobs_node_mark *c)
+{
+    struct jobs_health *h = &tx->core->health;
+    uint64_t now_us = tx->meta.stamp_us;
+    if (!jobs_tx_found(tx, jobs_health_get(tx->table, c->node, h))) {
+        return JOBS_CODE_NOT_QUARANTINED;
+    }
+    bool changed = c->mark == JOBS_MARK_PAROLE
+                       ? jobs_health_parole(h, now_us)
+                       : jobs_health_fit(h, c->mark == JOBS_MARK_FIT, now_us);
+    if (!changed) {
+        return JOBS_CODE_NOT_QUARANTINED;
+    }
+    jobs_tx_put(tx, jobs_row_id('q', c->node), jobs_row_put_health(tx->core->buffer, h));
+    tx->result->nodes_changed = true;
+    return JOBS_CODE_NONE;
+}
+
+enum jobs_code jobs_do_node_mark(struct jobs_tx *tx, const struct jobs_node_mark *c)
+{
+    struct jobs_node node;
+    if (!jobs_tx_found(tx, jobs_node_get(tx->table, c->node, &node))) {
+        return JOBS_CODE_NODE_UNKNOWN;
+    }
+    tx->result->handle = node.handle;
+    if (c->mark == JOBS_MARK_DRAIN || c->mark == JOBS_MARK_UNDRAIN) {
+        return mark_drain(tx, &node, c->mark == JOBS_MARK_DRAIN);
+    }
+    return mark_health(tx, c);
+}

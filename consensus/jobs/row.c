@@ -55,6 +55,8 @@ struct sh_span jobs_row_put_meta(uint8_t *buffer, const struct jobs_counts *row)
     sh_put_u32(&w, row->models);
     sh_put_u32(&w, row->datasets);
     sh_put_u32(&w, row->sessions);
+    sh_put_u32(&w, row->settings);
+    sh_put_u32(&w, row->owners);
     return end(&w);
 }
 
@@ -75,6 +77,8 @@ enum sh_err jobs_row_get_meta(struct sh_span value, struct jobs_counts *row)
     row->models = sh_get_u32(&r);
     row->datasets = sh_get_u32(&r);
     row->sessions = sh_get_u32(&r);
+    row->settings = sh_get_u32(&r);
+    row->owners = sh_get_u32(&r);
     return sh_reader_end(&r);
 }
 
@@ -88,6 +92,7 @@ struct sh_span jobs_row_put_node(uint8_t *buffer, const struct jobs_node *row)
     wire_str_put(&w, row->api);
     sh_put_u16(&w, row->bulk_port);
     sh_put_u64(&w, row->admitted_us);
+    sh_put_u8(&w, row->draining);
     return end(&w);
 }
 
@@ -102,6 +107,7 @@ enum sh_err jobs_row_get_node(struct sh_span value, struct jobs_node *row)
     wire_str_get(&r, row->api, sizeof row->api);
     row->bulk_port = sh_get_u16(&r);
     row->admitted_us = sh_get_u64(&r);
+    row->draining = sh_get_bool(&r);
     return sh_reader_end(&r);
 }
 
@@ -552,6 +558,22 @@ enum sh_err jobs_row_get_reply(struct sh_span value, struct jobs_reply *row)
     return sh_reader_end(&r);
 }
 
+struct sh_span jobs_row_put_owner(uint8_t *buffer, const struct jobs_owner *row)
+{
+    struct sh_writer w = begin(buffer);
+    sh_put_u64(&w, row->core_ms);
+    sh_put_u64(&w, row->at_us);
+    return end(&w);
+}
+
+enum sh_err jobs_row_get_owner(struct sh_span value, struct jobs_owner *row)
+{
+    struct sh_reader r = open_row(value);
+    *row = (struct jobs_owner){.core_ms = sh_get_u64(&r)};
+    row->at_us = sh_get_u64(&r);
+    return sh_reader_end(&r);
+}
+
 struct sh_span jobs_row_put_index(uint8_t *buffer, uint64_t index)
 {
     struct sh_writer w = begin(buffer);
@@ -609,6 +631,7 @@ struct sh_span jobs_row_put_health(uint8_t *buffer, const struct jobs_health *ro
     sh_put_u64(&w, row->until_us);
     sh_put_u8(&w, row->strikes);
     sh_put_u8(&w, row->trial);
+    sh_put_u8(&w, row->tested);
     return end(&w);
 }
 
@@ -622,5 +645,6 @@ enum sh_err jobs_row_get_health(struct sh_span value, struct jobs_health *row)
     row->until_us = sh_get_u64(&r);
     row->strikes = sh_get_u8(&r);
     row->trial = sh_get_u8(&r);
+    row->tested = sh_get_bool(&r);
     return sh_reader_end(&r);
 }

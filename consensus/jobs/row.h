@@ -18,6 +18,7 @@
  *   z SESSION SLOT             newest reply
  *   f JOB UNIT    failures of a unit that is open and failed before
  *   q NODE        health of an agent where something failed
+ *   v KEY         setting of the cluster          t OWNER       what an owner used
  *
  * The keys of u and e stand behind that of s: "s JOB u UNIT", "s JOB e SEQ".
  * JOB, HANDLE, INDEX and SESSION are u64, UNIT, SEQ, SLOT and VERSION u32, NODE 16 bytes.
@@ -97,6 +98,7 @@ struct sh_span jobs_row_put_session(uint8_t *buffer, const struct jobs_session *
 struct sh_span jobs_row_put_reply(uint8_t *buffer, const struct jobs_reply *row);
 struct sh_span jobs_row_put_trouble(uint8_t *buffer, const struct jobs_trouble *row);
 struct sh_span jobs_row_put_health(uint8_t *buffer, const struct jobs_health *row);
+struct sh_span jobs_row_put_owner(uint8_t *buffer, const struct jobs_owner *row);
 struct sh_span jobs_row_put_index(uint8_t *buffer, uint64_t index);
 struct sh_span jobs_row_put_node_id(uint8_t *buffer, const uint8_t *id);
 struct sh_span jobs_row_put_number(uint8_t *buffer, uint32_t number);
@@ -119,6 +121,7 @@ SH_MUST_USE enum sh_err jobs_row_get_session(struct sh_span value, struct jobs_s
 SH_MUST_USE enum sh_err jobs_row_get_reply(struct sh_span value, struct jobs_reply *row);
 SH_MUST_USE enum sh_err jobs_row_get_trouble(struct sh_span value, struct jobs_trouble *row);
 SH_MUST_USE enum sh_err jobs_row_get_health(struct sh_span value, struct jobs_health *row);
+SH_MUST_USE enum sh_err jobs_row_get_owner(struct sh_span value, struct jobs_owner *row);
 SH_MUST_USE enum sh_err jobs_row_get_index(struct sh_span value, uint64_t *index);
 SH_MUST_USE enum sh_err jobs_row_get_node_id(struct sh_span value, uint8_t *id);
 SH_MUST_USE enum sh_err jobs_row_get_number(struct sh_span value, uint32_t *number);

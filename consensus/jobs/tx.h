@@ -71,6 +71,10 @@ bool jobs_blame_failure(struct jobs_tx *tx, const struct jobs_fail *c);
 /* It was committed: agents where it had failed are to blame, those that completed it are not. */
 void jobs_blame_commit(struct jobs_tx *tx);
 
+/* In owner.c: the gang of this unit of core->job ends or is replaced; what it used of cores is
+ * charged to the owner of the job. */
+void jobs_owner_charge(struct jobs_tx *tx, const struct jobs_unit *unit);
+
 /* In change.c: keeps core->event, of core->job, as the change that this entry made. */
 void jobs_change_note(struct jobs_tx *tx);
 /* Index from which on changes are kept when everything up to applied is. */
@@ -98,5 +102,7 @@ enum jobs_code jobs_do_expire(struct jobs_tx *tx, const struct jobs_expire *c);
 enum jobs_code jobs_do_stop(struct jobs_tx *tx, const struct jobs_stop *c);
 enum jobs_code jobs_do_dataset_add(struct jobs_tx *tx, const struct jobs_dataset_add *c);
 enum jobs_code jobs_do_dataset_remove(struct jobs_tx *tx, const struct jobs_dataset_remove *c);
+enum jobs_code jobs_do_config_set(struct jobs_tx *tx, const struct jobs_config_set *c);
+enum jobs_code jobs_do_node_mark(struct jobs_tx *tx, const struct jobs_node_mark *c);
 
 #endif

@@ -112,6 +112,9 @@ enum jobs_code jobs_do_place(struct jobs_tx *tx, const struct jobs_place *c)
     if (code != JOBS_CODE_NONE) {
         return code;
     }
+    if (unit->state == JOBS_RUNNING) {
+        jobs_owner_charge(tx, unit);
+    }
     struct wire_placement gang = {.mixed = c->mixed, .member_count = c->member_count};
     memcpy(gang.class, c->class, WIRE_CLASS_BYTES);
     memcpy(gang.members, c->members, sizeof c->members);

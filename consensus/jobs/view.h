@@ -23,6 +23,7 @@ struct jobs_node {
     char api[SH_ADDR_MAX + 1];
     uint16_t bulk_port;
     uint64_t admitted_us;
+    bool draining; /* somebody wants it to finish what it has and to get nothing new */
 };
 
 struct jobs_job {
@@ -164,6 +165,13 @@ struct jobs_counts {
     uint32_t models;
     uint32_t datasets;
     uint32_t sessions;
+    uint32_t settings; /* that are set */
+    uint32_t owners;   /* whose usage is kept */
+};
+
+struct jobs_owner {   /* what jobs of an owner used of late: half of it counts after 24 hours */
+    uint64_t core_ms; /* cores of members, a GPU as 16 of them, times milliseconds; as of at_us */
+    uint64_t at_us;
 };
 
 SH_MUST_USE enum sh_err jobs_counts_get(const struct sh_table *t, struct jobs_counts *out);
@@ -237,6 +245,10 @@ SH_MUST_USE enum sh_err jobs_trouble_get(const struct sh_table *t, struct wire_u
 SH_MUST_USE enum sh_err jobs_health_get(const struct sh_table *t,
                                         const uint8_t id[static SH_NODE_ID_BYTES],
                                         struct jobs_health *out);
+
+/* As of now. An owner who used nothing has zeros. CORRUPT. */
+SH_MUST_USE enum sh_err jobs_owner_get(const struct sh_table *t, const char *owner, uint64_t now_us,
+                                       struct jobs_owner *out);
 
 /* Changes of jobs by entries after index `after`, ascending, over all jobs. Whoever lists jobs in a
  * table of applied index A and goes on with the changes after A misses none and sees none twice, on

@@ -43,6 +43,42 @@ static bool number_of(const char *text, size_t size, int64_t *out)
     return ok;
 }
 
+/* Instruction sets have an order, and people call them by what the newest one brought. */
+static int64_t isa_level(const char *text, size_t size)
+{
+    static const struct {
+        const char *name;
+        int64_t level;
+    } LEVELS[] = {{"base", 1}, {"v1", 1},   {"v2", 2}, {"sse4.2", 2},
+                  {"v3", 3},   {"avx2", 3}, {"v4", 4}, {"avx512", 4}};
+    int64_t level = 0;
+    for (size_t i = 0; i < SH_COUNT(LEVELS) && level == 0; i++) {
+        bool same = strlen(LEVELS[i].name) == size && memcmp(LEVELS[i].name, text, size) == 0;
+        level = same ? LEVELS[i].level : 0;
+    }
+    return level;
+}
+
+struct word {
+    uint64_t hash;
+    bool numeric;
+    int64_t number;
+};
+
+/* A value of that key. */
+static struct word word_of(uint64_t key, const char *text, size_t size)
+{
+    struct word word = {.hash = hash_of(text, size)};
+    bool isa = key == hash_of("isa", 3);
+    int64_t level = isa ? isa_level(text, size) : 0;
+    word.numeric = isa ? level > 0 : number_of(text, size, &word.number);
+    if (level > 0) {
+        word.number = level;
+        word.hash = hash_of(&"1234"[level - 1], 1);
+    }
+    return word;
+}
+
 enum sh_err place_label_parse(const char *text, struct place_label *out)
 {
     size_t key = word_at(text);
@@ -53,8 +89,11 @@ enum sh_err place_label_parse(const char *text, struct place_label *out)
         (!alone && text[key] != '=') || value[size] != '\0') {
         return SH_ERR_INVALID;
     }
-    *out = (struct place_label){.key = hash_of(text, key), .value = hash_of(value, size)};
-    out->numeric = number_of(value, size, &out->number);
+    *out = (struct place_label){.key = hash_of(text, key)};
+    struct word word = word_of(out->key, value, size);
+    out->value = word.hash;
+    out->numeric = word.numeric;
+    out->number = word.number;
     return SH_OK;
 }
 
@@ -71,12 +110,15 @@ static const char *take_value(const char *text, struct place_condition *out)
 {
     size_t size = word_at(text);
     bool counts = out->op == PLACE_OP_GE || out->op == PLACE_OP_LE;
+    struct word word = word_of(out->key, text, size <= PLACE_LABEL_MAX ? size : 0);
     if (size == 0 || size > PLACE_LABEL_MAX || out->value_count == PLACE_VALUES_MAX ||
-        (counts && !number_of(text, size, &out->number))) {
+        (counts && !word.numeric)) {
         return NULL;
     }
-    if (!counts) {
-        out->values[out->value_count++] = hash_of(text, size);
+    if (counts) {
+        out->number = word.number;
+    } else {
+        out->values[out->value_count++] = word.hash;
     }
     return skip(text + size);
 }

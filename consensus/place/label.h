@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Labels of agents and conditions on them. Texts are compared by hash, so that a pass can try some
- * conditions on thousands of nodes; whoever shows a condition keeps its text. */
+ * conditions on thousands of nodes; whoever shows a condition keeps its text.
+ *
+ * The label isa is an instruction set; those of x86-64 are numbers: base (1), v2 (also sse4.2), v3
+ * (avx2), v4 (avx512). */
 #ifndef SH_PLACE_LABEL_H
 #define SH_PLACE_LABEL_H
 

@@ -65,18 +65,6 @@
 
 enum place_liveness { PLACE_ALIVE = 0, PLACE_SUSPECT = 1, PLACE_DEAD = 2, PLACE_LEFT = 3 };
 
-/* Why an agent takes no new work by its owner's wish. */
-enum place_policy {
-    PLACE_POLICY_NONE = 0,
-    PLACE_POLICY_BUSY = 1,    /* others use it: 90 % of its cores, or somebody sits at it */
-    PLACE_POLICY_HOURS = 2,   /* not within the hours it works for the cluster */
-    PLACE_POLICY_BATTERY = 3, /* not on mains */
-    PLACE_POLICY_COUNT = 4
-};
-
-/* PACK fills one node before the next. AUTO: PACK for units that want GPUs, else SPREAD. */
-enum place_spread { PLACE_AUTO = 0, PLACE_SPREAD = 1, PLACE_PACK = 2 };
-
 struct place_node {
     uint8_t id[SH_NODE_ID_BYTES]; /* distinct */
     enum place_liveness liveness;
@@ -93,7 +81,7 @@ struct place_node {
     uint64_t disk_bytes;              /* that units may use */
     bool commands;                    /* runs the commands of job files */
     uint8_t sandbox;                  /* strongest level it has */
-    uint8_t policy;                   /* enum place_policy */
+    uint8_t policy;                   /* enum wire_policy */
     uint64_t quarantined_until_us;    /* not now_us or before: none */
     bool parole;                      /* back from quarantine on trial: one unit at a time */
     uint32_t failures_milli;          /* that counted of late, in thousandths */
@@ -116,7 +104,7 @@ struct place_wants {
     bool commands;
     bool predict; /* may use the reserve */
     uint8_t sandbox;
-    uint8_t spread;                           /* enum place_spread */
+    uint8_t spread;                           /* enum wire_spread */
     uint16_t per_node_max;                    /* units of its job on one node; 0: any */
     const struct place_condition *conditions; /* borrowed; all must hold */
     uint32_t condition_count;                 /* <= PLACE_CONDITIONS_MAX */
@@ -210,7 +198,7 @@ struct place_decision {
 
 /* One (unit, node). need and have are in the reason's unit: cores, bytes, agents, slots, GPUs,
  * levels, units, microseconds (QUARANTINED: what is left; TOO_SOON), the number of the condition
- * (LABELS), enum place_policy (POLICY). holder is the job that has the last slot (NO_SLOT) or for
+ * (LABELS), enum wire_policy (POLICY). holder is the job that has the last slot (NO_SLOT) or for
  * which the node is kept (HELD_BACK). */
 struct place_refusal {
     struct wire_unit unit;

@@ -151,8 +151,8 @@ static void describe(struct place *p, struct place_sign *sign, uint32_t unit)
 {
     const struct place_unit *u = &p->in->units[unit];
     struct place_trait traits[PLACE_SIGN_TRAITS];
-    bool packs =
-        u->wants.spread == PLACE_PACK || (u->wants.spread == PLACE_AUTO && u->wants.gpus > 0);
+    bool packs = u->wants.spread == WIRE_SPREAD_PACK ||
+                 (u->wants.spread == WIRE_SPREAD_AUTO && u->wants.gpus > 0);
     *sign = (struct place_sign){.unit = unit,
                                 .slot = PLACE_NONE,
                                 .pinned = u->pinned && u->need.arithmetic == WIRE_ARITHMETIC_SAME,

@@ -214,7 +214,7 @@ static enum wire_reason blocked_by(const struct place *p, const struct place_nod
     if (node->quarantined_until_us > p->in->now_us) {
         return WIRE_REASON_QUARANTINED;
     }
-    return node->policy != PLACE_POLICY_NONE ? WIRE_REASON_POLICY : WIRE_REASON_NONE;
+    return node->policy != WIRE_POLICY_NONE ? WIRE_REASON_POLICY : WIRE_REASON_NONE;
 }
 
 static void describe(struct place *p, uint32_t at)

@@ -29,7 +29,7 @@
 #include <stdbool.h>
 
 #define SWIM_ADDR_BYTES_MAX   32u
-#define SWIM_META_BYTES_MAX   544u
+#define SWIM_META_BYTES_MAX   832u
 #define SWIM_PACKET_BYTES_MAX 1300u /* unsealed */
 #define SWIM_SEEDS_MAX        16u
 #define SWIM_SENDS_MAX        16u /* of one update; what does not fit comes with the next step */

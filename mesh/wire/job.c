@@ -24,14 +24,23 @@ int wire_fence_cmp(struct wire_fence a, struct wire_fence b)
     return a.index < b.index ? -1 : a.index > b.index;
 }
 
+static bool is_printable(const char *text)
+{
+    while (*text >= ' ' && *text <= '~') {
+        text++;
+    }
+    return *text == '\0';
+}
+
 bool wire_need_ok(const struct wire_need *need)
 {
     bool counts = need->ranks >= 1 && need->ranks <= SH_RANKS_MAX && need->agents_min >= 1 &&
                   need->agents_min <= need->agents_max && need->agents_min <= need->ranks &&
                   need->agents_min <= WIRE_MEMBERS_MAX;
     bool mode = need->arithmetic == WIRE_ARITHMETIC_SAME || need->arithmetic == WIRE_ARITHMETIC_ANY;
-    bool level = need->sandbox <= WIRE_SANDBOX_STRICT;
-    return counts && mode && level && (need->dataset[0] == '\0' || wire_name_ok(need->dataset));
+    bool level = need->sandbox <= WIRE_SANDBOX_STRICT && need->spread <= WIRE_SPREAD_PACK;
+    return counts && mode && level && is_printable(need->conditions) &&
+           (need->dataset[0] == '\0' || wire_name_ok(need->dataset));
 }
 
 bool wire_members_cover(const struct wire_member *members, uint32_t count, uint32_t ranks)
@@ -102,6 +111,12 @@ void wire_need_put(struct sh_writer *w, const struct wire_need *need)
     sh_put_u8(w, (uint8_t)need->arithmetic);
     wire_str_put(w, need->dataset);
     sh_put_u8(w, (uint8_t)need->sandbox);
+    sh_put_u8(w, need->gpus);
+    sh_put_u64(w, need->gpu_bytes);
+    sh_put_u64(w, need->disk_bytes);
+    sh_put_u16(w, need->per_node_max);
+    sh_put_u8(w, (uint8_t)need->spread);
+    sh_put_str(w, need->conditions);
 }
 
 void wire_need_get(struct sh_reader *r, struct wire_need *need)
@@ -115,6 +130,12 @@ void wire_need_get(struct sh_reader *r, struct wire_need *need)
     need->arithmetic = (enum wire_arithmetic)sh_get_u8(r);
     wire_str_get(r, need->dataset, sizeof need->dataset);
     need->sandbox = (enum wire_sandbox)sh_get_u8(r);
+    need->gpus = sh_get_u8(r);
+    need->gpu_bytes = sh_get_u64(r);
+    need->disk_bytes = sh_get_u64(r);
+    need->per_node_max = sh_get_u16(r);
+    need->spread = (enum wire_spread)sh_get_u8(r);
+    sh_get_str(r, need->conditions, sizeof need->conditions);
 }
 
 void wire_members_put(struct sh_writer *w, const struct wire_member *members, uint32_t count)

@@ -12,6 +12,10 @@
 #include "wire/node.h"
 
 #define WIRE_MEMBERS_MAX 32u /* agents of one gang */
+#define WIRE_CONDITIONS_MAX                                                                        \
+    511u                   /* bytes of all conditions of one job, with what separates them         \
+                            */
+#define WIRE_GPUS_MAX 255u /* of one agent */
 
 enum wire_kind { WIRE_KIND_TRAIN = 1, WIRE_KIND_NOOP = 2, WIRE_KIND_EXEC = 3 };
 
@@ -30,6 +34,10 @@ struct wire_fence {
     uint64_t index;
 };
 
+/* How the units of a job lie on agents. PACK fills one agent before the next. AUTO: PACK for units
+ * that want GPUs, else SPREAD. */
+enum wire_spread { WIRE_SPREAD_AUTO = 0, WIRE_SPREAD_OUT = 1, WIRE_SPREAD_PACK = 2 };
+
 struct wire_need {
     uint16_t ranks;      /* V, 1 to SH_RANKS_MAX */
     uint16_t agents_min; /* 1 <= min <= max, min <= ranks, min <= WIRE_MEMBERS_MAX */
@@ -39,6 +47,13 @@ struct wire_need {
     enum wire_arithmetic arithmetic;
     char dataset[SH_NAME_MAX + 1]; /* node-local data set every member must hold; "" for none */
     enum wire_sandbox sandbox;     /* OFF: it runs no commands; else what an agent must have */
+    uint8_t gpus;                  /* per agent */
+    uint64_t gpu_bytes;            /* of each of them; 0: any */
+    uint64_t disk_bytes;           /* free, per agent; 0: any */
+    uint16_t per_node_max;         /* units of the job on one agent at a time; 0: any */
+    enum wire_spread spread;
+    /* On labels of agents, all must hold: "disk=nvme;zone!=attic" (place/label.h); "" for none. */
+    char conditions[WIRE_CONDITIONS_MAX + 1];
 };
 
 /* One agent and the ranks [rank_lo, rank_hi) it computes. */

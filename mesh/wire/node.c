@@ -4,11 +4,11 @@
 #define NODE_RECORD   1u /* first byte of the record */
 #define FLAG_DRAINING 1u
 
-/* version, id, class, seven strings, ports and numbers, data sets */
+/* version, id, class, seven strings, ports and numbers, data sets; policy, disk, labels */
 #define NODE_BYTES                                                                                 \
     (1u + SH_NODE_ID_BYTES + WIRE_CLASS_BYTES + 7u + SH_NAME_MAX + 2u * SH_ADDR_MAX +              \
      WIRE_VERSION_MAX + WIRE_ISA_MAX + WIRE_GPU_NAME_MAX + WIRE_ZONE_MAX + 32u + 2u +              \
-     8u * WIRE_NODE_DATASETS_MAX)
+     8u * WIRE_NODE_DATASETS_MAX + 10u + WIRE_LABELS_BYTES_MAX + 1u + WIRE_ARCH_MAX)
 _Static_assert(NODE_BYTES <= WIRE_NODE_BYTES_MAX, "the record fits gossip metadata");
 _Static_assert(SH_ADDR_MAX <= UINT8_MAX, "a string of a record has an u8 length");
 
@@ -37,6 +37,67 @@ bool wire_addr_ok(const char *addr)
         port = port || addr[i] == ':';
     }
     return ok && port;
+}
+
+static bool is_word(char c)
+{
+    return is_alnum(c) || c == '.' || c == '_' || c == '/' || c == '-';
+}
+
+/* The label that begins at text: the length of its key, and of all of it; 0: none stands there. */
+static size_t label_at(const char *text, size_t *key)
+{
+    size_t at = 0;
+    while (is_word(text[at])) {
+        at++;
+    }
+    *key = at;
+    size_t value = text[at] == '=' ? at + 1 : at;
+    at = value;
+    while (is_word(text[at])) {
+        at++;
+    }
+    bool good = *key >= 1 && *key <= WIRE_LABEL_MAX && at - value <= WIRE_LABEL_MAX &&
+                (value == *key || at > value) && (text[at] == ',' || text[at] == '\0');
+    return good ? at : 0;
+}
+
+/* A key of so many characters stands among the labels before `end`. */
+static bool key_before(const char *labels, const char *end, const char *key, size_t size)
+{
+    bool found = false;
+    for (const char *at = labels; at < end && !found;) {
+        size_t length = 0;
+        size_t whole = label_at(at, &length);
+        found = length == size && memcmp(at, key, size) == 0;
+        at += whole + 1;
+    }
+    return found;
+}
+
+bool wire_labels_ok(const char *labels)
+{
+    uint32_t count = 0;
+    bool ok = strlen(labels) <= WIRE_LABELS_BYTES_MAX;
+    for (const char *at = labels; ok && (*at != '\0' || at > labels); count++) {
+        size_t key = 0;
+        size_t size = label_at(at, &key);
+        ok = size > 0 && count < WIRE_LABELS_MAX && !key_before(labels, at, at, key);
+        if (!ok || at[size] == '\0') {
+            break;
+        }
+        at += size + 1;
+    }
+    return ok;
+}
+
+const char *wire_policy_text(uint32_t policy)
+{
+    static const char *const texts[WIRE_POLICY_COUNT] = {[WIRE_POLICY_NONE] = "none",
+                                                         [WIRE_POLICY_BUSY] = "busy",
+                                                         [WIRE_POLICY_HOURS] = "off hours",
+                                                         [WIRE_POLICY_BATTERY] = "on battery"};
+    return policy < WIRE_POLICY_COUNT ? texts[policy] : "?";
 }
 
 uint64_t wire_dataset_tag(const uint8_t digest[static SH_DIGEST_BYTES])
@@ -72,6 +133,7 @@ void wire_str_get(struct sh_reader *r, char *out, size_t size)
 void wire_node_encode(const struct wire_node *node, struct sh_writer *w)
 {
     SH_CHECK(wire_name_ok(node->name));
+    SH_CHECK(wire_labels_ok(node->labels));
     SH_CHECK_CMP(node->dataset_count, <=, WIRE_NODE_DATASETS_MAX);
     sh_put_u8(w, NODE_RECORD);
     sh_put_bytes(w, node->id, sizeof node->id);
@@ -98,6 +160,10 @@ void wire_node_encode(const struct wire_node *node, struct sh_writer *w)
     sh_put_u32(w, node->fsync_p99_us);
     wire_str_put(w, node->zone);
     sh_put_u8(w, (uint8_t)node->sandbox);
+    sh_put_u8(w, (uint8_t)node->policy);
+    sh_put_u64(w, node->disk_bytes);
+    wire_str_put(w, node->labels);
+    wire_str_put(w, node->arch);
 }
 
 enum sh_err wire_node_decode(struct sh_reader *r, struct wire_node *node)
@@ -137,9 +203,15 @@ enum sh_err wire_node_decode(struct sh_reader *r, struct wire_node *node)
     uint8_t sandbox = sh_get_u8(r);
     r->bad = r->bad || sandbox > WIRE_SANDBOX_STRICT;
     node->sandbox = r->bad ? WIRE_SANDBOX_OFF : (enum wire_sandbox)sandbox;
+    uint8_t policy = sh_get_u8(r);
+    r->bad = r->bad || policy >= WIRE_POLICY_COUNT;
+    node->policy = r->bad ? WIRE_POLICY_NONE : (enum wire_policy)policy;
+    node->disk_bytes = sh_get_u64(r);
+    wire_str_get(r, node->labels, sizeof node->labels);
+    wire_str_get(r, node->arch, sizeof node->arch);
     bool ok = wire_name_ok(node->name) && wire_addr_ok(node->addr) && node->cpus > 0 &&
               (node->api[0] == '\0' || wire_addr_ok(node->api)) &&
-              (node->zone[0] == '\0' || wire_name_ok(node->zone));
+              (node->zone[0] == '\0' || wire_name_ok(node->zone)) && wire_labels_ok(node->labels);
     r->bad = r->bad || !ok;
     return sh_reader_end(r);
 }

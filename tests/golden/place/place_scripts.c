@@ -148,7 +148,7 @@ static void change_wants(struct place_unit *u, struct told *told, const struct d
     w->per_node_max = (uint16_t)figure(c, "pernode", w->per_node_max);
     w->commands = w->commands || dd_arg(c, "commands") != NULL;
     w->predict = w->predict || dd_arg(c, "predict") != NULL;
-    w->spread = dd_arg(c, "pack") != NULL ? PLACE_PACK : w->spread;
+    w->spread = dd_arg(c, "pack") != NULL ? WIRE_SPREAD_PACK : w->spread;
     const struct dd_arg *where = dd_arg(c, "where");
     for (uint32_t i = 0; where != NULL && i < where->count; i++) {
         SH_CHECK(place_condition_parse(where->values[i], &told->conditions[i]) == SH_OK);

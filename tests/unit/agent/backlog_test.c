@@ -35,7 +35,7 @@ TEST(gangs_come_before_what_waits)
     uint64_t old = submit(1);
     uint64_t new = submit(1);
     EXPECT_EQ(world_place(&w, (struct wire_unit){.job = new}, 1, 1), SH_OK);
-    EXPECT_EQ(backlog_collect(b, w.t), 2);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), 2);
     EXPECT_EQ(backlog_units(b)[0].unit.job, new);
     EXPECT(backlog_units(b)[0].running);
     EXPECT_EQ(backlog_units(b)[1].unit.job, old);
@@ -48,7 +48,7 @@ TEST(a_job_with_many_units_does_not_hide_later_jobs)
     open_all();
     submit(BACKLOG_JOB_UNITS_MAX + 100);
     uint64_t later = submit(1);
-    EXPECT_EQ(backlog_collect(b, w.t), BACKLOG_JOB_UNITS_MAX + 1);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), BACKLOG_JOB_UNITS_MAX + 1);
     EXPECT_EQ(backlog_units(b)[BACKLOG_JOB_UNITS_MAX].unit.job, later);
     close_all();
 }
@@ -62,16 +62,16 @@ TEST(a_queue_longer_than_a_pass_is_looked_at_part_by_part_and_gangs_every_time)
     for (uint32_t i = 1; i < BACKLOG_UNITS_MAX; i++) {
         submit(1);
     }
-    EXPECT_EQ(backlog_collect(b, w.t), BACKLOG_UNITS_MAX);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), BACKLOG_UNITS_MAX);
     EXPECT_EQ(backlog_units(b)[1].unit.job, first);
     uint64_t last = backlog_units(b)[BACKLOG_UNITS_MAX - 1].unit.job;
-    EXPECT_EQ(backlog_collect(b, w.t), 2);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), 2);
     EXPECT_EQ(backlog_units(b)[0].unit.job, running);
     EXPECT(backlog_units(b)[1].unit.job > last);
-    EXPECT_EQ(backlog_collect(b, w.t), BACKLOG_UNITS_MAX);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), BACKLOG_UNITS_MAX);
     EXPECT_EQ(backlog_units(b)[1].unit.job, first);
     backlog_again(b); /* some were taken: the oldest again */
-    EXPECT_EQ(backlog_collect(b, w.t), BACKLOG_UNITS_MAX);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), BACKLOG_UNITS_MAX);
     EXPECT_EQ(backlog_units(b)[1].unit.job, first);
     close_all();
 }
@@ -83,11 +83,11 @@ TEST(a_unit_that_lost_its_gang_is_found_again_behind_jobs_that_ended)
     struct wire_unit late = {.job = submit(1)};
     EXPECT_EQ(world_place(&w, early, 1, 1), SH_OK);
     EXPECT_EQ(world_place(&w, late, 1, 1), SH_OK);
-    EXPECT_EQ(backlog_collect(b, w.t), 2);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), 2);
     EXPECT_EQ(world_commit(&w, late, world_fence(&w, late), 0, false), SH_OK);
-    EXPECT_EQ(backlog_collect(b, w.t), 1);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), 1);
     EXPECT_EQ(world_expire(&w, early, world_fence(&w, early)), SH_OK);
-    EXPECT_EQ(backlog_collect(b, w.t), 1);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), 1);
     EXPECT_EQ(backlog_units(b)[0].unit.job, early.job);
     EXPECT(!backlog_units(b)[0].running);
     close_all();
@@ -101,8 +101,80 @@ TEST(units_of_more_data_sets_than_a_pass_tells_apart_wait)
         (void)snprintf(s->need.dataset, sizeof s->need.dataset, "set-%u", i);
         EXPECT_EQ(world_apply(&w), SH_OK);
     }
-    EXPECT_EQ(backlog_collect(b, w.t), PLACE_DATASETS_MAX);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), PLACE_DATASETS_MAX);
     EXPECT_EQ(backlog_datasets(b)->count, PLACE_DATASETS_MAX);
     EXPECT_STR(backlog_datasets(b)->at[PLACE_DATASETS_MAX - 1], "set-63");
+    close_all();
+}
+
+static uint64_t submit_for(const char *owner, const char *conditions)
+{
+    struct jobs_submit *c = world_submit(&w, "job");
+    (void)snprintf(c->owner, sizeof c->owner, "%s", owner);
+    (void)snprintf(c->need.conditions, sizeof c->need.conditions, "%s", conditions);
+    c->need.cpus = 2;
+    c->need.gpus = 3;
+    c->need.gpu_bytes = 4;
+    c->need.disk_bytes = 5;
+    c->need.per_node_max = 6;
+    c->need.spread = WIRE_SPREAD_PACK;
+    EXPECT_EQ(world_apply(&w), SH_OK);
+    return w.result.unit.job;
+}
+
+TEST(what_a_unit_needs_of_agents_is_what_its_job_says)
+{
+    struct place_condition want;
+    open_all();
+    submit_for("", "zone!=attic;disk=nvme");
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), 1);
+    const struct place_wants *wants = &backlog_units(b)[0].wants;
+    EXPECT_EQ(wants->gpus, 3);
+    EXPECT_EQ(wants->gpu_bytes, 4);
+    EXPECT_EQ(wants->disk_bytes, 5);
+    EXPECT_EQ(wants->per_node_max, 6);
+    EXPECT_EQ(wants->spread, WIRE_SPREAD_PACK);
+    EXPECT_EQ(wants->condition_count, 2);
+    EXPECT_EQ(place_condition_parse("disk=nvme", &want), SH_OK);
+    EXPECT(place_condition_equal(&wants->conditions[1], &want));
+    EXPECT(!wants->predict);
+    close_all();
+}
+
+TEST(a_condition_that_this_program_does_not_know_holds_nowhere)
+{
+    static const struct place_label any = {.key = 1};
+    open_all();
+    submit_for("", "zone ~ attic");
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), 1);
+    const struct place_wants *wants = &backlog_units(b)[0].wants;
+    EXPECT_EQ(wants->condition_count, 1);
+    EXPECT(!place_condition_holds(&wants->conditions[0], &any, 1));
+    close_all();
+}
+
+TEST(owners_are_told_apart_with_their_usage_and_quota)
+{
+    open_all();
+    struct wire_unit unit = {.job = submit_for("ada", "")};
+    EXPECT_EQ(world_place(&w, unit, 1, 1), SH_OK);
+    w.now_us += 1000000;
+    EXPECT_EQ(world_expire(&w, unit, world_fence(&w, unit)), SH_OK);
+    submit_for("bob", "");
+    submit_for("", "");
+    submit_for("ada", "");
+    EXPECT_EQ(world_set(&w, "quota.bob", false, 7), SH_OK);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), 4);
+    const struct place_unit *units = backlog_units(b);
+    EXPECT_EQ(backlog_owner_count(b), 2);
+    EXPECT_EQ(units[0].owner, units[3].owner);
+    EXPECT(units[0].owner != units[1].owner);
+    EXPECT_EQ(units[2].owner, UINT32_MAX);
+    EXPECT_EQ(backlog_owners(b)[units[0].owner].usage, 1000 * (2 + 3 * 16));
+    EXPECT_EQ(backlog_owners(b)[units[0].owner].quota, 0);
+    EXPECT_EQ(backlog_owners(b)[units[1].owner].usage, 0);
+    EXPECT_EQ(backlog_owners(b)[units[1].owner].quota, 7);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), 4); /* each pass anew */
+    EXPECT_EQ(backlog_owner_count(b), 2);
     close_all();
 }

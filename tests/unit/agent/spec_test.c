@@ -101,6 +101,33 @@ TEST(a_noop_job_has_one_canonical_form_with_all_defaults)
     EXPECT(spec_canonical(&job, out, length + 1, &length) == SH_OK);
 }
 
+#define WHERE                                                                                      \
+    "{gpus: 1, gpu_ram: 16GiB, disk: 1GiB, per_node: 2, spread: pack, labels: [disk=nvme, "        \
+    "'zone!=attic'], nodes: {allow: [a, b], deny: [c]}, cpus: 2, ram: 1KiB}"
+#define WHERE_CANONICAL                                                                            \
+    "\"cpus\":2,\"disk\":1073741824,\"gpu_ram\":17179869184,\"gpus\":1,\"labels\":[\"disk="        \
+    "nvme\",\"zone!=attic\"],\"nodes\":{\"allow\":[\"a\",\"b\"],\"deny\":[\"c\"]},\"per_node\":2," \
+    "\"ram\":1024,\"spread\":\"pack\"}"
+
+TEST(what_a_job_needs_of_agents_has_one_canonical_form)
+{
+    char first[1024];
+    char out[SPEC_WHERE_MAX + 1];
+    parse_good("{\"name\": \"n\", \"kind\": \"noop\", \"api\": \"shoal/v1\"}");
+    EXPECT(spec_conditions(&job, out, sizeof out));
+    EXPECT_STR(out, "");
+    parse_good("api: shoal/v1\nkind: noop\nname: n\nresources: " WHERE "\n");
+    EXPECT(strstr(canonical(), "\"resources\":{" WHERE_CANONICAL ",\"retries\"") != NULL);
+    EXPECT(spec_conditions(&job, out, sizeof out));
+    EXPECT_STR(out, "disk=nvme;zone!=attic;name in (a, b);name notin (c)");
+    (void)snprintf(first, sizeof first, "%s", canonical());
+    parse_good(first);
+    EXPECT_STR(canonical(), first);
+    parse_good(edited(JOB, "{agents: {min: 1, max: 8}, cpus: 1}", WHERE));
+    EXPECT(strstr(canonical(),
+                  "\"resources\":{\"agents\":{\"max\":16,\"min\":1}," WHERE_CANONICAL) != NULL);
+}
+
 TEST(the_digest_of_a_job_never_changes)
 {
     parse_good(JOB);
@@ -244,6 +271,26 @@ static const struct {
     {"{min: 1, max: 8}", "32",
      "job.yaml:23:21: resources.agents: 32: must not exceed train.ranks (16): an agent computes at "
      "least one rank"},
+    {", cpus: 1}", ", min_cpu_cores: 4}",
+     "job.yaml:23:39: resources: min_cpu_cores: unknown key; here it is cpus"},
+    {", cpus: 1}", ", gpus: 256}",
+     "job.yaml:23:45: resources.gpus: 256: must be a whole number from 0 to 255"},
+    {", cpus: 1}", ", gpu_ram: 1GiB}",
+     "job.yaml:23:12: resources.gpu_ram: is the memory of each GPU: say with resources.gpus how "
+     "many"},
+    {", cpus: 1}", ", disk: much}",
+     "job.yaml:23:45: resources.disk: much: must be a size such as 512MiB or 8GiB"},
+    {", cpus: 1}", ", labels: [zone lab]}",
+     "job.yaml:23:48: resources.labels[0]: zone lab: must be a condition on labels of agents, such "
+     "as disk=nvme, zone!=attic, isa>=avx512, os in (debian, ubuntu), fast, !slow"},
+    {", cpus: 1}", ", nodes: {allow: [../x]}}",
+     "job.yaml:23:55: resources.nodes.allow[0]: ../x: must be the name of an agent"},
+    {", cpus: 1}", ", nodes: {only: x}}",
+     "job.yaml:23:47: resources.nodes: only: unknown key; there are: allow, deny"},
+    {", cpus: 1}", ", spread: wide}",
+     "job.yaml:23:47: resources.spread: wide: must be one of: auto, spread, pack"},
+    {", cpus: 1}", ", per_node: -1}",
+     "job.yaml:23:49: resources.per_node: -1: must be a whole number from 0 to 10000"},
     {"keep: 3", "keep: 9",
      "job.yaml:24:37: checkpoint.keep: 9: must be a whole number from 1 to 8"},
     {"checkpoint:", "arithmetic: portable\ncheckpoint:",

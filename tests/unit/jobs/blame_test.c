@@ -111,12 +111,44 @@ TEST(an_agent_where_several_jobs_fail_goes_into_quarantine_and_is_tried_again)
     struct jobs_health h = health_of(1);
     EXPECT(jobs_health_quarantined(&h, w.now_us));
     EXPECT_EQ(h.until_us, w.now_us + JOBS_QUARANTINE_US);
-    w.now_us = h.until_us;
+    EXPECT_EQ(world_mark(&w, 1, JOBS_MARK_FIT), SH_ERR_CONFLICT); /* not yet */
+    w.now_us = h.until_us - 1;
+    EXPECT_EQ(world_mark(&w, 1, JOBS_MARK_PAROLE), SH_OK);
+    EXPECT_EQ(world_mark(&w, 1, JOBS_MARK_FIT), SH_OK);
+    EXPECT_EQ(world_mark(&w, 2, JOBS_MARK_PAROLE), SH_ERR_CONFLICT);
+    EXPECT_EQ(w.result.code, JOBS_CODE_NOT_QUARANTINED);
     commit_on(submit(5), 1);
     h = health_of(1);
     EXPECT(jobs_health_on_trial(&h, w.now_us));
     commit_on(submit(5), 1);
     EXPECT_EQ(health_of(1).trial, 0);
+    world_free(&w);
+}
+
+TEST(of_a_gang_the_member_that_failed_is_to_blame)
+{
+    struct jobs_trouble t;
+    uint8_t id[SH_NODE_ID_BYTES];
+    open_world();
+    for (uint32_t i = 0; i < 4; i++) {
+        struct wire_unit unit = submit(5);
+        EXPECT_EQ(world_place(&w, unit, 1, 3), SH_OK);
+        EXPECT_EQ(world_fail_at(&w, unit, world_fence(&w, unit), 2), SH_OK);
+        EXPECT_EQ(jobs_trouble_get(w.t, unit, &t), SH_OK);
+        EXPECT_EQ(t.count, 1);
+        world_node(id, 2);
+        EXPECT_MEM(t.failures[0].node, id, sizeof id);
+    }
+    struct jobs_health h = health_of(2);
+    EXPECT(jobs_health_quarantined(&h, w.now_us));
+    EXPECT_EQ(health_of(1).score_milli, 0);
+    EXPECT_EQ(health_of(3).score_milli, 0);
+    struct wire_unit unit = submit(5); /* one that is no member is nobody */
+    EXPECT_EQ(world_place(&w, unit, 1, 3), SH_OK);
+    EXPECT_EQ(world_fail_at(&w, unit, world_fence(&w, unit), 5), SH_OK);
+    EXPECT_EQ(jobs_trouble_get(w.t, unit, &t), SH_OK);
+    EXPECT_EQ(t.count, 0);
+    jobs_check(w.core, w.t);
     world_free(&w);
 }
 

@@ -212,7 +212,16 @@ BROKEN(a_reply_of_no_session_panics, "jobs_row_u64('x', session)",
        struct jobs_reply reply = {.number = 5};
        put(jobs_row_unit('z', (struct wire_unit){5, 5}), jobs_row_put_reply(buffer, &reply)))
 BROKEN(a_row_of_no_kind_panics, "letter", present(jobs_row_letter('\0')))
-BROKEN(a_row_of_an_unknown_kind_panics, "letter", present(jobs_row_letter('t')))
+BROKEN(a_row_of_an_unknown_kind_panics, "letter", present(jobs_row_letter('Z')))
+BROKEN(a_setting_that_is_none_panics, "jobs_setting_ok",
+       put(jobs_row_name('v', "speed"), jobs_row_put_index(buffer, 1)))
+BROKEN(a_setting_out_of_range_panics, "jobs_setting_ok",
+       put(jobs_row_name('v', "reserve"), jobs_row_put_index(buffer, 1001)))
+BROKEN(an_owner_of_the_future_panics, "owner.at_us",
+       struct jobs_owner owner = {.at_us = UINT64_MAX};
+       put(jobs_row_name('t', "ada"), jobs_row_put_owner(buffer, &owner)))
+BROKEN(miscounted_settings_panic, "sum->settings", META(counts.settings++))
+BROKEN(miscounted_owners_panic, "sum->owners", META(counts.owners++))
 BROKEN(miscounted_nodes_panic, "tx.meta.nodes", META(counts.nodes++))
 BROKEN(miscounted_jobs_panic, "tx.meta.jobs", META(counts.jobs++))
 BROKEN(miscounted_open_units_panic, "tx.meta.open_units", META(counts.open_units++))

@@ -171,6 +171,7 @@ static void fill(enum jobs_cmd_type type)
         cmd.u.fail.reason = SH_ERR_DIVERGED;
         cmd.u.fail.final = true;
         text(cmd.u.fail.text, sizeof cmd.u.fail.text, 't');
+        memset(cmd.u.fail.node, 0x7d, SH_NODE_ID_BYTES);
     } else if (type == JOBS_EXPIRE) {
         cmd.u.expire.unit = unit;
         cmd.u.expire.fence = fence;
@@ -191,9 +192,26 @@ static void fill(enum jobs_cmd_type type)
         cmd.session = 0;
         memset(cmd.u.session_open.node, 0x7c, SH_NODE_ID_BYTES);
         cmd.u.session_open.life = 0x4142434445464748;
+    } else if (type == JOBS_CONFIG_SET) {
+        cmd.u.config_set.count = JOBS_SETTINGS_MAX;
+        for (uint32_t i = 0; i < JOBS_SETTINGS_MAX; i++) {
+            struct jobs_config_change *c = &cmd.u.config_set.at[i];
+            text(c->key, sizeof c->key, 'q');
+            c->unset = i % 2 == 0;
+            c->value = 0x5152535455565758 + i;
+        }
+    } else if (type == JOBS_NODE_MARK) {
+        memset(cmd.u.node_mark.node, 0x7e, SH_NODE_ID_BYTES);
+        cmd.u.node_mark.mark = JOBS_MARK_UNFIT;
     } else if (type == JOBS_PLACE_MANY || type == JOBS_COMMIT_MANY) {
         fill_many(type);
     }
+}
+
+/* Numbers between that are not commands. */
+static bool is_type(int type)
+{
+    return type > 0 && (type <= JOBS_SESSION_KEEP || type >= JOBS_CONFIG_SET);
 }
 
 static const int types[JOBS_CMD_TYPE_COUNT];
@@ -202,7 +220,7 @@ TEST_ROWS(a_command_comes_back_whole_and_a_cut_one_is_corrupt, types)
 {
     size_t size = 0;
     fill((enum jobs_cmd_type)tst_row);
-    if (tst_row == 0 || (tst_row > JOBS_SESSION_KEEP && tst_row < JOBS_PLACE_MANY)) {
+    if (!is_type((int)tst_row)) {
         EXPECT_EQ(encoded(&size), SH_ERR_INVALID); /* is none */
         return;
     }
@@ -286,6 +304,26 @@ TEST(a_submit_of_a_later_kind_or_with_too_many_blobs_is_told_apart)
     bytes[blobs] = JOBS_BLOBS_MAX + 1;
     EXPECT_EQ(jobs_cmd_decode(bytes, size + 20 * SH_DIGEST_BYTES, &back), SH_ERR_CORRUPT);
     EXPECT_EQ(back.u.submit.blob_count, 0);
+}
+
+TEST(settings_and_marks_keep_to_their_limits)
+{
+    fill(JOBS_CONFIG_SET);
+    EXPECT(is_ok());
+    cmd.u.config_set.at[3].key[0] = '\0';
+    EXPECT(!is_ok());
+    cmd.u.config_set.count = 0;
+    EXPECT(!is_ok());
+    fill(JOBS_NODE_MARK);
+    cmd.u.node_mark.mark = (enum jobs_mark)0;
+    EXPECT(!is_ok());
+    cmd.u.node_mark.mark = JOBS_MARK_COUNT;
+    EXPECT(!is_ok());
+    fill(JOBS_CONFIG_SET);
+    size_t size = 0;
+    EXPECT_EQ(encoded(&size), SH_OK);
+    bytes[26] = JOBS_SETTINGS_MAX + 1;
+    EXPECT_EQ(jobs_cmd_decode(bytes, size, &back), SH_ERR_CORRUPT);
 }
 
 TEST(holders_beyond_those_there_is_room_for_are_damage_and_none)

@@ -19,8 +19,31 @@ TEST(three_failures_that_count_within_minutes_are_a_quarantine)
     EXPECT(jobs_health_blame(&h, START + 2 * MINUTE));
     EXPECT(jobs_health_quarantined(&h, START + 2 * MINUTE));
     EXPECT(jobs_health_quarantined(&h, START + 12 * MINUTE - 1));
+    EXPECT(!jobs_health_fit(&h, true, START + 12 * MINUTE - 1)); /* nobody asked yet */
+    EXPECT(!jobs_health_untested(&h, START + 12 * MINUTE - 1));
+    EXPECT(jobs_health_untested(&h, START + 12 * MINUTE));
+    EXPECT(jobs_health_quarantined(&h, START + 12 * MINUTE));
+    EXPECT(jobs_health_fit(&h, true, START + 12 * MINUTE));
     EXPECT(!jobs_health_quarantined(&h, START + 12 * MINUTE));
     EXPECT(jobs_health_on_trial(&h, START + 12 * MINUTE));
+    EXPECT(!jobs_health_fit(&h, true, START + 12 * MINUTE)); /* said already */
+}
+
+TEST(an_agent_whose_self_test_failed_stays_in_quarantine)
+{
+    struct jobs_health h = {0};
+    EXPECT(!jobs_health_parole(&h, START)); /* is in none */
+    for (uint32_t i = 0; i < 3; i++) {
+        (void)jobs_health_blame(&h, START);
+    }
+    EXPECT(jobs_health_parole(&h, START + MINUTE));
+    EXPECT(jobs_health_untested(&h, START + MINUTE));
+    EXPECT(!jobs_health_blame(&h, START + MINUTE)); /* what began before ends there */
+    jobs_health_completed(&h, START + MINUTE);
+    EXPECT_EQ(h.trial, JOBS_TRIAL_UNITS);
+    EXPECT(jobs_health_fit(&h, false, START + 2 * MINUTE));
+    EXPECT_EQ(h.until_us, START + 2 * MINUTE + 2 * JOBS_QUARANTINE_US);
+    EXPECT(!jobs_health_on_trial(&h, h.until_us));
 }
 
 TEST(failures_that_are_far_apart_do_not_add_up)
@@ -63,6 +86,7 @@ TEST(a_quarantine_is_twice_as_long_each_time_up_to_six_hours)
         EXPECT_EQ(h.until_us, now + minutes[i] * MINUTE);
         EXPECT(!jobs_health_blame(&h, now + MINUTE)); /* in quarantine nothing counts */
         now = h.until_us;
+        EXPECT(jobs_health_fit(&h, true, now));
         jobs_health_completed(&h, now); /* one of the two it needs */
         EXPECT(jobs_health_on_trial(&h, now));
     }
@@ -76,6 +100,7 @@ TEST(two_completed_units_end_a_trial_and_clear_the_agent)
     }
     jobs_health_completed(&h, START + MINUTE); /* in quarantine: it began before */
     EXPECT_EQ(h.trial, JOBS_TRIAL_UNITS);
+    EXPECT(jobs_health_fit(&h, true, START + 10 * MINUTE));
     jobs_health_completed(&h, START + 10 * MINUTE);
     EXPECT_EQ(h.trial, 1);
     jobs_health_completed(&h, START + 11 * MINUTE);

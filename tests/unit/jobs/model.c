@@ -325,6 +325,8 @@ static bool apply_once(struct model *m, const struct jobs_cmd *cmd, struct wire_
     case JOBS_SESSION_KEEP:
     case JOBS_DATASET_ADD:
     case JOBS_DATASET_REMOVE:
+    case JOBS_CONFIG_SET:
+    case JOBS_NODE_MARK:
     case JOBS_CMD_TYPE_COUNT:
         break;
     }

@@ -221,6 +221,33 @@ enum sh_err world_fail(struct world *w, struct wire_unit unit, struct wire_fence
     return world_apply(w);
 }
 
+enum sh_err world_fail_at(struct world *w, struct wire_unit unit, struct wire_fence fence,
+                          unsigned node)
+{
+    begin(w, JOBS_FAIL);
+    w->cmd.u.fail = (struct jobs_fail){.unit = unit, .fence = fence, .reason = SH_ERR_DIVERGED};
+    copy_text(w->cmd.u.fail.text, sizeof w->cmd.u.fail.text, "exit 1");
+    world_node(w->cmd.u.fail.node, node);
+    return world_apply(w);
+}
+
+enum sh_err world_mark(struct world *w, unsigned node, enum jobs_mark mark)
+{
+    begin(w, JOBS_NODE_MARK);
+    w->cmd.u.node_mark.mark = mark;
+    world_node(w->cmd.u.node_mark.node, node);
+    return world_apply(w);
+}
+
+enum sh_err world_set(struct world *w, const char *key, bool unset, uint64_t value)
+{
+    begin(w, JOBS_CONFIG_SET);
+    w->cmd.u.config_set.count = 1;
+    w->cmd.u.config_set.at[0] = (struct jobs_config_change){.unset = unset, .value = value};
+    copy_text(w->cmd.u.config_set.at[0].key, sizeof w->cmd.u.config_set.at[0].key, key);
+    return world_apply(w);
+}
+
 enum sh_err world_expire(struct world *w, struct wire_unit unit, struct wire_fence fence)
 {
     begin(w, JOBS_EXPIRE);

@@ -51,6 +51,11 @@ enum sh_err world_commit_many(struct world *w, uint64_t job, uint32_t from, uint
 enum sh_err world_commit(struct world *w, struct wire_unit unit, struct wire_fence fence,
                          uint8_t digest, bool partial);
 enum sh_err world_fail(struct world *w, struct wire_unit unit, struct wire_fence fence, bool final);
+/* Tried again, and blames that agent. */
+enum sh_err world_fail_at(struct world *w, struct wire_unit unit, struct wire_fence fence,
+                          unsigned node);
+enum sh_err world_mark(struct world *w, unsigned node, enum jobs_mark mark);
+enum sh_err world_set(struct world *w, const char *key, bool unset, uint64_t value);
 enum sh_err world_expire(struct world *w, struct wire_unit unit, struct wire_fence fence);
 enum sh_err world_stop(struct world *w, uint64_t job);
 enum sh_err world_dataset(struct world *w, unsigned node, const char *name, uint8_t digest);

@@ -32,7 +32,7 @@ static const struct {
     {"rack>=-6", false},
     {"rack <= -7", true},
     {"rack<=-8", false},
-    {"isa>=1", false},
+    {"zone>=1", false},
     {"floor<=9", false},
     {"zone in (attic, lab)", true},
     {"zone in (attic,cellar)", false},
@@ -61,6 +61,7 @@ static const char *const wrong[] = {"",
                                     "zone in (a",
                                     "zone in (a b)",
                                     "rack>=x",
+                                    "isa>=3",
                                     "rack>=",
                                     "!zone=lab",
                                     "zone lab",
@@ -92,6 +93,28 @@ TEST(what_is_no_label_is_refused)
     EXPECT(!label.numeric);
     EXPECT_EQ(place_label_parse("rack=12", &label), SH_OK);
     EXPECT(label.numeric && label.number == 12);
+}
+
+static const struct {
+    const char *label;
+    const char *condition;
+    bool holds;
+} sets[] = {
+    {"isa=v4", "isa>=avx512", true},     {"isa=v4", "isa>=avx2", true},
+    {"isa=v3", "isa>=avx512", false},    {"isa=v3", "isa=avx2", true},
+    {"isa=v3", "isa<=v3", true},         {"isa=base", "isa>=sse4.2", false},
+    {"isa=v4", "isa in (v3, v4)", true}, {"isa=v4", "isa!=avx512", false},
+    {"isa=neon", "isa>=v3", false},      {"isa=neon", "isa=neon", true},
+    {"chip=avx2", "chip>=1", false},
+};
+
+TEST_ROWS(instruction_sets_have_an_order_and_two_names, sets)
+{
+    struct place_label label;
+    struct place_condition condition;
+    EXPECT_EQ(place_label_parse(sets[tst_row].label, &label), SH_OK);
+    EXPECT_EQ(place_condition_parse(sets[tst_row].condition, &condition), SH_OK);
+    EXPECT_EQ(place_condition_holds(&condition, &label, 1), sets[tst_row].holds);
 }
 
 TEST(conditions_differ_in_any_part)

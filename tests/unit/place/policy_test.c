@@ -30,7 +30,7 @@ static void random_node(struct place_node *n, struct place_label *label, struct 
     n->class[0] = (uint8_t)sh_rng_below(rng, 2);
     n->commands = sh_rng_chance(rng, 2, 3);
     n->sandbox = (uint8_t)sh_rng_below(rng, 3);
-    n->policy = sh_rng_chance(rng, 1, 8) ? PLACE_POLICY_HOURS : PLACE_POLICY_NONE;
+    n->policy = sh_rng_chance(rng, 1, 8) ? WIRE_POLICY_HOURS : WIRE_POLICY_NONE;
     n->parole = sh_rng_chance(rng, 1, 8);
     n->failures_milli = (uint32_t)sh_rng_below(rng, 5000);
     n->quarantined_until_us = sh_rng_chance(rng, 1, 6) ? s.in.now_us + 1 : s.in.now_us;
@@ -118,7 +118,7 @@ static const struct place_unit *unit_of(struct wire_unit id)
 /* Of a unit that waited: its node is one that may take it. */
 static void check_node(const struct place_unit *u, const struct place_node *n)
 {
-    EXPECT(n->liveness == PLACE_ALIVE && n->policy == PLACE_POLICY_NONE);
+    EXPECT(n->liveness == PLACE_ALIVE && n->policy == WIRE_POLICY_NONE);
     EXPECT(n->quarantined_until_us <= s.in.now_us);
     EXPECT(n->commands || !u->wants.commands);
     EXPECT(n->sandbox >= u->wants.sandbox);

@@ -26,7 +26,11 @@ static struct wire_node a_node(void)
                              .datasets = {7, 9},
                              .fsync_p99_us = 2500,
                              .zone = "rack-7",
-                             .sandbox = WIRE_SANDBOX_BASIC};
+                             .sandbox = WIRE_SANDBOX_BASIC,
+                             .policy = WIRE_POLICY_HOURS,
+                             .disk_bytes = UINT64_C(1) << 40,
+                             .labels = "disk=nvme,fast",
+                             .arch = "x86_64"};
     memset(node.id, 0x11, sizeof node.id);
     memset(node.class, 0x22, sizeof node.class);
     return node;
@@ -61,6 +65,10 @@ TEST(a_node_record_gives_back_what_was_put)
     EXPECT_EQ(got.load, node.load);
     EXPECT_EQ(got.sandbox, WIRE_SANDBOX_BASIC);
     EXPECT(got.draining);
+    EXPECT_EQ(got.policy, WIRE_POLICY_HOURS);
+    EXPECT_EQ(got.disk_bytes, node.disk_bytes);
+    EXPECT_STR(got.labels, "disk=nvme,fast");
+    EXPECT_STR(got.arch, "x86_64");
     EXPECT_EQ(got.fsync_p99_us, 2500);
     EXPECT_STR(got.zone, "rack-7");
     EXPECT_EQ(got.dataset_count, 2);
@@ -102,6 +110,17 @@ TEST(the_largest_node_record_fits_gossip)
     memset(node.isa, 'i', WIRE_ISA_MAX);
     memset(node.gpu, 'g', WIRE_GPU_NAME_MAX);
     node.dataset_count = WIRE_NODE_DATASETS_MAX;
+    memset(node.zone, 'z', WIRE_ZONE_MAX);
+    memset(node.arch, 'a', WIRE_ARCH_MAX);
+    node.labels[0] = '\0';
+    for (unsigned i = 0; i < 4; i++) { /* 4 of 63 and their commas: all that there may be */
+        size_t used = strlen(node.labels);
+        memset(node.labels + used, 'l', 63);
+        node.labels[used] = (char)('a' + i);
+        node.labels[used + WIRE_LABEL_MAX] = '=';
+        node.labels[used + 63] = i < 3 ? ',' : '\0';
+    }
+    EXPECT_EQ(strlen(node.labels), WIRE_LABELS_BYTES_MAX);
     struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
     wire_node_encode(&node, &w);
     EXPECT(!w.full);
@@ -207,25 +226,106 @@ struct need_row {
     bool ok;
 };
 
+#define NEED(v, min, max, cores, bytes, mode)                                                      \
+    .ranks = (v), .agents_min = (min), .agents_max = (max), .cpus = (cores), .ram_bytes = (bytes), \
+    .arithmetic = (mode)
+
 static const struct need_row needs[] = {
-    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, true},
-    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_ANY, "birds", WIRE_SANDBOX_OFF}, true},
-    {{0, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, false},
-    {{SH_RANKS_MAX + 1, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, false},
-    {{16, 0, 8, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, false},
-    {{16, 3, 2, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, false},
-    {{2, 3, 8, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, false},
-    {{64, WIRE_MEMBERS_MAX + 1, 64, 1, 0, WIRE_ARITHMETIC_SAME, "", WIRE_SANDBOX_OFF}, false},
-    {{16, 1, 8, 1, 0, (enum wire_arithmetic)0, "", WIRE_SANDBOX_OFF}, false},
-    {{16, 1, 8, 1, 0, (enum wire_arithmetic)9, "", WIRE_SANDBOX_OFF}, false},
-    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME, "../x", WIRE_SANDBOX_OFF}, false},
-    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_ANY, "", WIRE_SANDBOX_STRICT}, true},
-    {{16, 1, 8, 1, 0, WIRE_ARITHMETIC_ANY, "", (enum wire_sandbox)4}, false},
+    {{NEED(16, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME), .dataset = "", .sandbox = WIRE_SANDBOX_OFF},
+     true},
+    {{NEED(16, 1, 8, 1, 0, WIRE_ARITHMETIC_ANY), .dataset = "birds", .sandbox = WIRE_SANDBOX_OFF},
+     true},
+    {{NEED(0, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME), .dataset = "", .sandbox = WIRE_SANDBOX_OFF},
+     false},
+    {{NEED(SH_RANKS_MAX + 1, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME), .dataset = "",
+      .sandbox = WIRE_SANDBOX_OFF},
+     false},
+    {{NEED(16, 0, 8, 1, 0, WIRE_ARITHMETIC_SAME), .dataset = "", .sandbox = WIRE_SANDBOX_OFF},
+     false},
+    {{NEED(16, 3, 2, 1, 0, WIRE_ARITHMETIC_SAME), .dataset = "", .sandbox = WIRE_SANDBOX_OFF},
+     false},
+    {{NEED(2, 3, 8, 1, 0, WIRE_ARITHMETIC_SAME), .dataset = "", .sandbox = WIRE_SANDBOX_OFF},
+     false},
+    {{NEED(64, WIRE_MEMBERS_MAX + 1, 64, 1, 0, WIRE_ARITHMETIC_SAME), .dataset = "",
+      .sandbox = WIRE_SANDBOX_OFF},
+     false},
+    {{NEED(16, 1, 8, 1, 0, (enum wire_arithmetic)0), .dataset = "", .sandbox = WIRE_SANDBOX_OFF},
+     false},
+    {{NEED(16, 1, 8, 1, 0, (enum wire_arithmetic)9), .dataset = "", .sandbox = WIRE_SANDBOX_OFF},
+     false},
+    {{NEED(16, 1, 8, 1, 0, WIRE_ARITHMETIC_SAME), .dataset = "../x", .sandbox = WIRE_SANDBOX_OFF},
+     false},
+    {{NEED(16, 1, 8, 1, 0, WIRE_ARITHMETIC_ANY), .dataset = "", .sandbox = WIRE_SANDBOX_STRICT},
+     true},
+    {{NEED(16, 1, 8, 1, 0, WIRE_ARITHMETIC_ANY), .dataset = "", .sandbox = (enum wire_sandbox)4},
+     false},
+    {{NEED(1, 1, 1, 0, 0, WIRE_ARITHMETIC_ANY), .spread = WIRE_SPREAD_PACK}, true},
+    {{NEED(1, 1, 1, 0, 0, WIRE_ARITHMETIC_ANY), .spread = (enum wire_spread)3}, false},
+    {{NEED(1, 1, 1, 0, 0, WIRE_ARITHMETIC_ANY), .conditions = "zone!=attic;fast"}, true},
+    {{NEED(1, 1, 1, 0, 0, WIRE_ARITHMETIC_ANY), .conditions = "zone\n"}, false},
 };
 
 TEST_ROWS(a_need_is_judged_by_its_rules, needs)
 {
     EXPECT_EQ(wire_need_ok(&needs[tst_row].need), needs[tst_row].ok);
+}
+
+TEST(a_need_gives_back_what_was_put)
+{
+    uint8_t bytes[1024];
+    struct wire_need need = {NEED(4, 1, 2, 3, 5, WIRE_ARITHMETIC_ANY),
+                             .dataset = "birds",
+                             .sandbox = WIRE_SANDBOX_STRICT,
+                             .gpus = 2,
+                             .gpu_bytes = UINT64_C(16) << 30,
+                             .disk_bytes = 77,
+                             .per_node_max = 9,
+                             .spread = WIRE_SPREAD_PACK,
+                             .conditions = "disk=nvme;name in (a, b)"};
+    struct wire_need got;
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    wire_need_put(&w, &need);
+    struct sh_reader r = sh_reader_over(bytes, w.used);
+    wire_need_get(&r, &got);
+    EXPECT_EQ(sh_reader_end(&r), SH_OK);
+    EXPECT_EQ(got.ranks, 4);
+    EXPECT_EQ(got.cpus, 3);
+    EXPECT_EQ(got.ram_bytes, 5);
+    EXPECT_STR(got.dataset, "birds");
+    EXPECT_EQ(got.sandbox, WIRE_SANDBOX_STRICT);
+    EXPECT_EQ(got.gpus, 2);
+    EXPECT_EQ(got.gpu_bytes, need.gpu_bytes);
+    EXPECT_EQ(got.disk_bytes, 77);
+    EXPECT_EQ(got.per_node_max, 9);
+    EXPECT_EQ(got.spread, WIRE_SPREAD_PACK);
+    EXPECT_STR(got.conditions, need.conditions);
+}
+
+static const struct {
+    const char *labels;
+    bool ok;
+} labels[] = {
+    {"", true},
+    {"disk=nvme", true},
+    {"fast,disk=nvme,rack=12", true},
+    {"a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p", true},
+    {"a,b,c,d,e,f,g,h,i,j,k,l,m,n,o,p,q", false},
+    {",", false},
+    {"a,", false},
+    {"=x", false},
+    {"a=", false},
+    {"a=1=2", false},
+    {"a b", false},
+    {"a=1,b,a=2", false},
+    {"ab,a", true},
+    {"1234567890123456789012345678901=1234567890123456789012345678901", true},
+    {"12345678901234567890123456789012=1", false},
+    {"a=12345678901234567890123456789012", false},
+};
+
+TEST_ROWS(labels_are_judged_by_their_rules, labels)
+{
+    EXPECT_EQ(wire_labels_ok(labels[tst_row].labels), labels[tst_row].ok);
 }
 
 TEST(a_data_set_tag_is_the_head_of_its_digest)
