@@ -13,7 +13,7 @@ enum { PAGE_UNITS = 256, FAILED_MAX = 2048, NEAR_MAX = 2048, NEAR_GAIN = 150 };
 
 struct backlog {
     struct backlog_datasets datasets;
-    uint64_t first_open;      /* no earlier job has work */
+    struct jobs_open_mark open_mark;
     struct wire_unit waited;  /* where to go on in a queue longer than a pass */
     struct jobs_unit *open;   /* PAGE_UNITS */
     struct place_unit *units; /* BACKLOG_UNITS_MAX */
@@ -89,9 +89,11 @@ static void describe_unit(const struct jobs_unit *u, const struct jobs_job *job,
                           struct place_unit *out)
 {
     bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
+    bool yields = u->yield.cause != WIRE_CAUSE_NONE;
     *out = (struct place_unit){.unit = u->id,
-                               .running = u->state == JOBS_RUNNING,
-                               .stopping = u->state == JOBS_STOPPING,
+                               .running = u->state == JOBS_RUNNING && !yields,
+                               .stopping = u->state == JOBS_STOPPING || yields,
+                               .yields_until_us = u->yield.until_us,
                                .priority = job->priority,
                                .since_us = job->submit_us,
                                .owner = UINT32_MAX,
@@ -177,7 +179,7 @@ static bool take_page(struct backlog *b, const struct sh_table *table, struct wa
             }
         }
         bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
-        if (!gang && walk->waiting == BACKLOG_JOB_UNITS_MAX) {
+        if (!gang && (walk->job.paused || walk->waiting == BACKLOG_JOB_UNITS_MAX)) {
             walk->after.unit = UINT32_MAX;
             return false;
         }
@@ -221,14 +223,14 @@ uint32_t backlog_collect(struct backlog *b, const struct sh_table *table)
     b->datasets.count = 0;
     b->failed_count = 0;
     b->near_count = 0;
-    b->first_open = jobs_open_from(table, b->first_open);
+    uint64_t first = jobs_open_from(table, &b->open_mark);
     struct wire_unit before = {0};
-    if (b->first_open > 0) {
-        before = (struct wire_unit){.job = b->first_open - 1, .unit = UINT32_MAX};
+    if (first > 0) {
+        before = (struct wire_unit){.job = first - 1, .unit = UINT32_MAX};
     }
     struct wire_unit gangs = before;
     (void)take_list(b, table, jobs_gang_list, &gangs, &count);
-    struct wire_unit waiting = b->waited.job >= b->first_open ? b->waited : before;
+    struct wire_unit waiting = b->waited.job >= first ? b->waited : before;
     bool ended = take_list(b, table, jobs_waiting_list, &waiting, &count);
     b->waited = ended ? (struct wire_unit){0} : waiting;
     return count;

@@ -19,6 +19,8 @@
 #define PLANNER_SETTLE_US UINT64_C(600000) /* a new coordinator counts nobody as lost before */
 /* An agent that gossip knows nothing of is taken for dead after so long in office. */
 #define PLANNER_REPLACED_US UINT64_C(10000000)
+#define PLANNER_YIELD_US    UINT64_C(60000000) /* to leave a checkpoint for a unit that comes first \
+                                                */
 #define PLANNER_REPORTS_MAX 64u
 #define PLANNER_REPORT_US   UINT64_C(5000000) /* a report is believed this long */
 

@@ -19,7 +19,7 @@
 #include "jobs/cmd.h"
 #include "jobs/state.h"
 
-#define JOBS_SCHEMA       2u        /* of the rows; a snapshot with another one is not taken */
+#define JOBS_SCHEMA       3u        /* of the rows; a snapshot with another one is not taken */
 #define JOBS_OPEN_MAX     100000u   /* units not ended, of all jobs: SUBMIT answers FULL */
 #define JOBS_TOTAL_MAX    10000000u /* jobs ever submitted and kept; likewise */
 #define JOBS_NODES_MAX    SH_NODES_MAX
@@ -71,13 +71,20 @@ struct jobs_entry {
     X(26, ROW_DAMAGED, "a row of the tables does not decode")                                      \
     X(27, HANDLE_USED, "this handle was given out before, or is none yet")                         \
     X(28, SESSION_UNKNOWN, "the session has expired or was ended: open another one")               \
-    X(29, NUMBER_OLD, "a later command of this slot was applied already")
+    X(29, NUMBER_OLD, "a later command of this slot was applied already")                          \
+    X(30, JOB_PAUSED, "the job is paused")                                                         \
+    X(31, NOT_PAUSED, "the job is not paused")                                                     \
+    X(32, JOB_STOPPING, "the job is stopping")                                                     \
+    X(33, UNIT_YIELDS, "the unit is giving way")                                                   \
+    X(34, SINGLE_UNIT, "a job of this kind has one unit")                                          \
+    X(35, BELOW_COMMITTED, "more units than that are committed")                                   \
+    X(36, UNITS_FULL, "the job had as many units as one may have")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 30
+        JOBS_CODE_COUNT = 37
 };
 
 /* What the host answers to the proposer and whom it wakes. */
@@ -108,7 +115,8 @@ struct jobs *jobs_init(struct sh_arena *arena);
 
 /* Applies one entry. Reads and writes through table only, and all writes belong to one transaction
  * that the host commits together with the applied index. A refusal (err not OK) writes nothing but
- * cluster time, applied index and digest. O(log n) but for SUBMIT and STOP: O(units of the job). */
+ * cluster time, applied index and digest. O(log n) but for SUBMIT, STOP, PAUSE and RESIZE: O(units
+ * of the job). */
 void jobs_apply(struct jobs *core, const struct sh_table *table, const struct jobs_entry *entry,
                 struct jobs_result *result);
 
