@@ -178,7 +178,9 @@ static void fill_assignment(struct train *t, const struct sh_table *table,
     struct train_assignment *a = t->assignment;
     *a = (struct train_assignment){.placement = u->placement,
                                    .cause = cause_of(t, table, job, u->placement.fence.index),
-                                   .stopping = u->state == JOBS_STOPPING};
+                                   .stopping = u->state == JOBS_STOPPING,
+                                   .yielding = u->yield.cause != WIRE_CAUSE_NONE,
+                                   .units = job->target};
     for (uint32_t i = 0; i < a->placement.member_count; i++) {
         struct jobs_node node;
         const uint8_t *id = a->placement.members[i].node;
