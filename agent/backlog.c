@@ -24,7 +24,7 @@ struct owners {
 
 struct backlog {
     struct backlog_datasets datasets;
-    uint64_t first_open;      /* no earlier job has work */
+    struct jobs_open_mark open_mark;
     struct wire_unit waited;  /* where to go on in a queue longer than a pass */
     struct jobs_unit *open;   /* PAGE_UNITS */
     struct place_unit *units; /* BACKLOG_UNITS_MAX */
@@ -223,9 +223,11 @@ static void describe_unit(const struct jobs_unit *u, const struct walk *walk,
     const struct jobs_job *job = &walk->job;
     const struct wire_need *need = &job->need;
     bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
+    bool yields = u->yield.cause != WIRE_CAUSE_NONE;
     *out = (struct place_unit){.unit = u->id,
-                               .running = u->state == JOBS_RUNNING,
-                               .stopping = u->state == JOBS_STOPPING,
+                               .running = u->state == JOBS_RUNNING && !yields,
+                               .stopping = u->state == JOBS_STOPPING || yields,
+                               .yields_until_us = u->yield.until_us,
                                .priority = job->priority,
                                .since_us = job->submit_us,
                                .owner = walk->owner,
@@ -310,7 +312,7 @@ static bool take_page(struct backlog *b, const struct sh_table *table, struct wa
             return true;
         }
         bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
-        if (!gang && walk->waiting == BACKLOG_JOB_UNITS_MAX) {
+        if (!gang && (walk->job.paused || walk->waiting == BACKLOG_JOB_UNITS_MAX)) {
             walk->after.unit = UINT32_MAX;
             return false;
         }
@@ -357,14 +359,14 @@ uint32_t backlog_collect(struct backlog *b, const struct sh_table *table, uint64
     memset(b->owners->slots, 0, sizeof b->owners->slots);
     b->failed_count = 0;
     b->near_count = 0;
-    b->first_open = jobs_open_from(table, b->first_open);
+    uint64_t first = jobs_open_from(table, &b->open_mark);
     struct wire_unit before = {0};
-    if (b->first_open > 0) {
-        before = (struct wire_unit){.job = b->first_open - 1, .unit = UINT32_MAX};
+    if (first > 0) {
+        before = (struct wire_unit){.job = first - 1, .unit = UINT32_MAX};
     }
     struct wire_unit gangs = before;
     (void)take_list(b, table, jobs_gang_list, &gangs, &count);
-    struct wire_unit waiting = b->waited.job >= b->first_open ? b->waited : before;
+    struct wire_unit waiting = b->waited.job >= first ? b->waited : before;
     bool ended = take_list(b, table, jobs_waiting_list, &waiting, &count);
     b->waited = ended ? (struct wire_unit){0} : waiting;
     return count;

@@ -203,6 +203,7 @@ static void propose_decision(struct planner *p, const struct place_decision *d)
         cmd.u.expire.unit = d->unit;
         cmd.u.expire.fence = d->previous;
         cmd.u.expire.cause = d->cause;
+        cmd.u.expire.grace_us = d->cause == WIRE_CAUSE_PREEMPTED ? PLANNER_YIELD_US : 0;
     } else {
         cmd.type = JOBS_PLACE;
         describe_place(d, &cmd.u.place);

@@ -226,6 +226,7 @@ static uint32_t collect_units(struct sim *sim, const struct sh_table *table)
 {
     struct sim_scratch *s = sim->scratch;
     uint32_t count = 0;
+    uint32_t taken = 0;
     struct jobs_job job = {0};
     uint32_t gangs = 0;
     SH_CHECK(jobs_gang_list(table, (struct wire_unit){0}, s->units, SIM_UNITS_MAX, &gangs) ==
@@ -239,10 +240,15 @@ static uint32_t collect_units(struct sim *sim, const struct sh_table *table)
             SH_CHECK(jobs_job_get(table, u->id.job, &job) == SH_OK);
         }
         bool gang = u->state == JOBS_RUNNING || u->state == JOBS_STOPPING;
-        struct place_unit *out = &s->place_units[i];
+        bool yields = u->yield.cause != WIRE_CAUSE_NONE;
+        if (!gang && job.paused) {
+            continue;
+        }
+        struct place_unit *out = &s->place_units[taken++];
         *out = (struct place_unit){.unit = u->id,
-                                   .running = u->state == JOBS_RUNNING,
-                                   .stopping = u->state == JOBS_STOPPING,
+                                   .running = u->state == JOBS_RUNNING && !yields,
+                                   .stopping = u->state == JOBS_STOPPING || yields,
+                                   .yields_until_us = u->yield.until_us,
                                    .priority = job.priority,
                                    .since_us = job.submit_us,
                                    .owner = UINT32_MAX,
@@ -261,7 +267,7 @@ static uint32_t collect_units(struct sim *sim, const struct sh_table *table)
             out->not_before_us = trouble.not_before_us;
         }
     }
-    return count;
+    return taken;
 }
 
 static uint32_t collect_nodes(struct sim *sim, const struct sim_agent *a,

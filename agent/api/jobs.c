@@ -81,7 +81,8 @@ static void list_jobs(const struct api_request *request, struct api_reply *reply
     struct service_view *view = NULL;
     if (!read_states(api_query(request, "state"), &states)) {
         api_reply_error(reply, SH_ERR_INVALID, "state", api_query(request, "state"),
-                        "must be of waiting, running, stopping, completed, failed, stopped");
+                        "must be of waiting, running, pausing, paused, stopping, completed, failed, "
+                        "stopped");
         return;
     }
     if (!api_query_u64(request, "limit", LIMIT_MAX, LIMIT_DEFAULT, &limit) || limit == 0) {
@@ -186,59 +187,10 @@ void api_get_job(const struct api_request *request, struct api_reply *reply)
     api_reply_json(reply, 200, out);
 }
 
-/* The id of the job that params[0] names; 0 with the reply made where there is none. */
-static uint64_t job_id(const struct api_request *request, struct api_reply *reply,
-                       struct jobs_job *job)
-{
-    struct service_view *view = NULL;
-    if (!api_open_view(request, reply, &view)) {
-        return 0;
-    }
-    bool found = api_find_job(request, reply, service_view_table(view), job);
-    service_view_close(view);
-    return found ? job->id : 0;
-}
-
-void api_stop_job(const struct api_request *request, struct api_reply *reply)
-{
-    struct jobs_job job;
-    if (job_id(request, reply, &job) == 0) {
-        return;
-    }
-    struct jobs_cmd cmd = {.type = JOBS_STOP, .u.stop.job = job.id};
-    uint8_t bytes[64];
-    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
-    struct jobs_result result;
-    enum sh_err err = jobs_cmd_encode(&cmd, &w);
-    if (err == SH_OK) {
-        err = service_propose(request->service, bytes, w.used, API_WRITE_TIMEOUT_US, &result);
-    }
-    if (err == SH_ERR_CONFLICT) {
-        api_reply_error(reply, err, "job", request->params[0], "the job has ended already: %s",
-                        jobs_state_name((uint32_t)job.state));
-        return;
-    }
-    if (err != SH_OK) {
-        api_reply_err(reply, err);
-        return;
-    }
-    struct service_view *view = NULL;
-    if (!api_open_here(request, reply, &view)) {
-        return;
-    }
-    err = jobs_job_get(service_view_table(view), job.id, &job);
-    service_view_close(view);
-    if (err == SH_OK) {
-        api_reply_json(reply, 202, api_job_json(&job));
-    } else {
-        api_reply_err(reply, err);
-    }
-}
-
 void api_get_why(const struct api_request *request, struct api_reply *reply)
 {
     struct jobs_job job;
-    if (job_id(request, reply, &job) == 0) {
+    if (!api_read_job(request, reply, &job)) {
         return;
     }
     char *text = malloc(WHY_BYTES);
@@ -251,6 +203,10 @@ void api_get_why(const struct api_request *request, struct api_reply *reply)
         return;
     }
     json_t *lines = json_array();
+    if (job.paused) {
+        (void)json_array_append_new(
+            lines, json_string("the job: is paused until somebody resumes it (shoal resume)"));
+    }
     for (const char *at = text; *at != '\0';) {
         size_t n = strcspn(at, "\n");
         if (n > 0) {

@@ -35,6 +35,7 @@ size_t api_job_print(const struct jobs_job *job, const bool *duplicate,
     spec_json_put_str(&w, "name", job->name);
     spec_json_put_str(&w, "owner", job->owner);
     spec_json_put_int(&w, "priority", job->priority);
+    spec_json_put_int(&w, "replicas", job->target);
     spec_json_put_bool(&w, "reproducible", job->reproducible && !job->mixed);
     spec_json_put_hex(&w, "spec_digest", job->spec_digest, sizeof job->spec_digest);
     spec_json_put_int(&w, "started_us", (int64_t)job->start_us);

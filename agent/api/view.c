@@ -68,6 +68,17 @@ bool api_find_job(const struct api_request *request, struct api_reply *reply,
     return err == SH_OK;
 }
 
+bool api_read_job(const struct api_request *request, struct api_reply *reply, struct jobs_job *job)
+{
+    struct service_view *view = NULL;
+    if (!api_open_view(request, reply, &view)) {
+        return false;
+    }
+    bool found = api_find_job(request, reply, service_view_table(view), job);
+    service_view_close(view);
+    return found;
+}
+
 json_t *api_node_ref(const struct sh_table *t, const uint8_t id[static SH_NODE_ID_BYTES])
 {
     struct jobs_node node;
@@ -136,6 +147,10 @@ json_t *api_unit_json(const struct sh_table *t, const struct jobs_unit *unit)
         (void)json_object_set_new(out, "generation",
                                   json_integer((json_int_t)unit->placement.fence.index));
         (void)json_object_set_new(out, "members", members_json(t, &unit->placement));
+    }
+    if (unit->yield.cause != WIRE_CAUSE_NONE) {
+        (void)json_object_set_new(out, "yields",
+                                  json_string(wire_cause_text((uint32_t)unit->yield.cause)));
     }
     if (unit->committed) {
         (void)json_object_set_new(out, "partial", json_boolean(unit->partial));

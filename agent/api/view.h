@@ -24,6 +24,9 @@ bool api_open_here(const struct api_request *request, struct api_reply *reply,
 bool api_find_job(const struct api_request *request, struct api_reply *reply,
                   const struct sh_table *t, struct jobs_job *job);
 
+/* The same as of a view that is opened and closed for it. */
+bool api_read_job(const struct api_request *request, struct api_reply *reply, struct jobs_job *job);
+
 const char *api_kind_text(enum wire_kind kind);
 #define API_ROW_BYTES 4096u
 /* One line of `shoal ps`: the bytes of a JSON object; what a submission answers says whether it is

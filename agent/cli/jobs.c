@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ps, stop, why, logs, metrics. */
+ * ps, why, logs, metrics. */
 #include "cli/context.h"
 #include "cli/format.h"
 #include "cli/plot.h"
@@ -28,7 +28,7 @@ static void put_progress(struct cli_table *t, const json_t *job)
                        cli_integer(progress, "step"));
     } else {
         (void)snprintf(text, sizeof text, "%lld/%lld units", cli_integer(job, "units_completed"),
-                       cli_integer(job, "units"));
+                       cli_integer(job, "replicas"));
     }
     cli_format_number(cli_real(progress, "loss"), loss);
     cli_format_percent(cli_real(progress, "accuracy"), accuracy);
@@ -93,28 +93,6 @@ int cli_run_ps(struct cli *c)
     }
     print_jobs(c, json_object_get(page, "jobs"));
     json_decref(page);
-    return CLI_OK;
-}
-
-int cli_run_stop(struct cli *c)
-{
-    int status = CLI_OK;
-    char *path = cli_path(c, "/jobs/", c->args[0], "/stop");
-    if (path == NULL) {
-        return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
-    }
-    struct cli_call call = {.method = "POST", .path = path, .timeout_s = CLI_CALL_S};
-    json_t *job = cli_ask(c, &call, &status);
-    free(path);
-    if (job == NULL) {
-        return status;
-    }
-    if (c->json) {
-        return cli_print_json(c, job);
-    }
-    (void)fprintf(c->out, "job %lld %s is %s\n", cli_integer(job, "id"), cli_text(job, "name"),
-                  cli_text(job, "state"));
-    json_decref(job);
     return CLI_OK;
 }
 

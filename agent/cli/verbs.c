@@ -31,8 +31,11 @@ static const struct cli_option SUBMIT[] = {
     {"--idempotency-key", 0, "KEY", "submitting again with it gives the same job"},
     {"--wait", 0, NULL, "stay until the job has ended"},
 };
+static const struct cli_option PAUSE[] = {
+    {"--now", 0, NULL, "at once, without a checkpoint first"},
+};
 static const struct cli_option PS[] = {
-    {"--state", 0, "STATE", "only these: waiting,running,stopping,completed,failed,stopped"},
+    {"--state", 0, "STATE", "only these: waiting, running, pausing, paused, stopping, ..."},
     {"--limit", 0, "N", "how many, newest first (20)"},
 };
 static const struct cli_option WATCH[] = {
@@ -96,6 +99,13 @@ const struct cli_verb CLI_VERBS[] = {
     {"why", "JOB", "why a job waits or runs where it does, an agent a line", NO_OPTIONS, 1, 1, true,
      cli_run_why},
     {"stop", "JOB", "stop a job, keeping what there is", NO_OPTIONS, 1, 1, true, cli_run_stop},
+    {"pause", "JOB", "let a job's units leave checkpoints and wait", OPTIONS(PAUSE), 1, 1, true,
+     cli_run_pause},
+    {"resume", "JOB", "let a paused job go on", NO_OPTIONS, 1, 1, true, cli_run_resume},
+    {"set", "JOB KEY=NUMBER...", "change replicas or priority of a job", NO_OPTIONS, 2, 3, true,
+     cli_run_set},
+    {"checkpoints", "JOB", "what a job can go on from, newest first", NO_OPTIONS, 1, 1, true,
+     cli_run_checkpoints},
     {"nodes", "", "agents and what they have", NO_OPTIONS, 0, 0, true, cli_run_nodes},
     {"node remove", "NAME", "forget an agent that is dead or left; its name is free again",
      NO_OPTIONS, 1, 1, true, cli_run_node_remove},

@@ -391,6 +391,16 @@ static void blame_signal(struct exec_process *p, int number)
     }
 }
 
+/* What was asked to stop did so in its own time. */
+static void note_status(struct exec_process *p)
+{
+    bool exited = p->done && !p->given_up && WIFEXITED(p->last.status);
+    const int code = exited ? WEXITSTATUS(p->last.status) : 0;
+    if (exited && p->result.cause == EXEC_STOPPED && !(wrapped(p) && code > 128)) {
+        p->result.code = code;
+    }
+}
+
 static void judge(struct exec_process *p)
 {
     static const char *const STAGES[] = {
@@ -398,6 +408,7 @@ static void judge(struct exec_process *p)
         EXEC_STAGES(X)
 #undef X
     };
+    note_status(p);
     if (p->given_up) {
         p->result.cause = EXEC_OK;
         blame(p, EXEC_LOST, "some of it did not end within %u s of SIGKILL",

@@ -104,7 +104,7 @@ struct exec_spec {
 
 struct exec_result {
     enum exec_cause cause;
-    int code;         /* EXIT: exit status, else -1 */
+    int code;         /* EXIT, and STOPPED where it ended by itself: exit status, else -1 */
     int signal;       /* SIGNAL: its number, else 0. A status of 129 to 192 of a command in
                        * level strict is told as this: so bwrap reports a signal */
     size_t command;   /* index of the command that the cause is about */

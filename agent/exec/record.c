@@ -320,7 +320,7 @@ void exec_record_read(struct exec_text text, struct exec_facts *out)
         return;
     }
     for (size_t i = 0; place.known && i < out->count; i++) {
-        if (out->at[i].kind == EXEC_FACT_METRIC) {
+        if (out->at[i].kind == EXEC_FACT_METRIC || out->at[i].kind == EXEC_FACT_CHECKPOINT) {
             out->at[i].stepped = true;
             out->at[i].step = place.epoch;
         }

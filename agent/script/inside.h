@@ -39,6 +39,7 @@ struct script_unit {
     char dir[TRAIN_PATH_MAX];       /* working folder of this generation; "": none */
     uint64_t step;                  /* of the newest checkpoint */
     uint8_t saved[SH_DIGEST_BYTES]; /* digest of the newest checkpoint's blob */
+    bool finished; /* in this generation: its commands succeeded, the result is on its way */
 
     pthread_mutex_t lock;
     pthread_cond_t changed;

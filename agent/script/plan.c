@@ -55,7 +55,7 @@ static bool set_contract(struct script_plan *plan, const struct spec_job *job,
     return set(plan, "SHOAL_JOB", "%llu", (unsigned long long)p->unit.job) &&
            set(plan, "SHOAL_NAME", "%s", job->name) &&
            set(plan, "SHOAL_UNIT", "%u", p->unit.unit) &&
-           set(plan, "SHOAL_UNITS", "%u", job->units) &&
+           set(plan, "SHOAL_UNITS", "%u", p->units) &&
            set(plan, "SHOAL_ATTEMPT", "%llu", (unsigned long long)p->fence.index) &&
            set(plan, "SHOAL_FENCE", "%llu.%llu", (unsigned long long)p->fence.term,
                (unsigned long long)p->fence.index) &&

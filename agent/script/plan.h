@@ -24,6 +24,7 @@
 struct script_place { /* borrowed */
     struct wire_unit unit;
     struct wire_fence fence;
+    uint32_t units; /* that the job is to complete */
     uint32_t member;
     uint32_t members;
     const char *node; /* name of this agent */

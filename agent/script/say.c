@@ -101,7 +101,8 @@ static void take_fact(struct script_say *say, const struct exec_fact *fact)
         break;
     }
     SH_CHECK(pthread_mutex_lock(&say->lock) == 0);
-    if (fact->kind == EXEC_FACT_METRIC && fact->stepped && fact->step > say->step) {
+    bool of_step = fact->kind == EXEC_FACT_METRIC || fact->kind == EXEC_FACT_CHECKPOINT;
+    if (of_step && fact->stepped && fact->step > say->step) {
         say->step = fact->step;
     }
     say->checkpoint = say->checkpoint || fact->kind == EXEC_FACT_CHECKPOINT;

@@ -60,6 +60,7 @@ static void fail(struct script_unit *x, enum sh_err reason, bool final, const ch
 /* What is there becomes the result; partial: the unit was asked to stop. */
 static void commit(struct script_unit *x, bool partial)
 {
+    x->finished = true;
     char why[SCRIPT_WHY_BYTES] = "";
     struct train_result result = {.fence = x->at.placement.fence, .partial = partial};
     uint64_t step = script_say_step(x->say);
@@ -155,21 +156,30 @@ static void on_end(void *ctx, const struct exec_result *result)
     unlock(x);
 }
 
-static void take_checkpoint(struct script_unit *x)
+/* Its files as they are now, given (free), and x->step the step they are of; NULL: nothing there
+ * yet, or nothing new, or it was told why. */
+static uint8_t *read_checkpoint(struct script_unit *x, size_t *size)
 {
     char why[SCRIPT_WHY_BYTES] = "";
     uint8_t *bytes = NULL;
-    size_t size = 0;
-    enum sh_err err = script_files_checkpoint(x, &bytes, &size, why);
-    if (err == SH_ERR_NOT_FOUND || (err == SH_OK && bytes == NULL)) {
-        return; /* nothing there yet, or nothing new */
-    }
-    if (err != SH_OK) {
+    enum sh_err err = script_files_checkpoint(x, &bytes, size, why);
+    if (err != SH_OK && err != SH_ERR_NOT_FOUND) {
         train_scribe_line(x->scribe, "no checkpoint: %s", why[0] != '\0' ? why : sh_err_text(err));
+    }
+    if (bytes != NULL) {
+        uint64_t step = script_say_step(x->say);
+        x->step = step > x->step ? step : x->step + 1;
+    }
+    return bytes;
+}
+
+static void take_checkpoint(struct script_unit *x)
+{
+    size_t size = 0;
+    uint8_t *bytes = read_checkpoint(x, &size);
+    if (bytes == NULL) {
         return;
     }
-    uint64_t step = script_say_step(x->say);
-    x->step = step > x->step ? step : x->step + 1;
     if (!train_clerk_checkpoint(x->clerk, x->at.placement.fence, x->step, bytes, size)) {
         free(bytes);
         memset(x->saved, 0, sizeof x->saved); /* the next one is new again */
@@ -280,6 +290,7 @@ static bool run_commands(struct script_unit *x, bool resumes)
                                  .node = x->node,
                                  .dir = x->dir,
                                  .master_host = host,
+                                 .units = x->at.units,
                                  .resumes = resumes};
     if (!script_meet(x, host, &place.master_port)) {
         return false;
@@ -320,7 +331,7 @@ static void conclude(struct script_unit *x)
     lock(x);
     bool superseded =
         x->leaving || !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
-    bool stopping = x->next.stopping;
+    bool stopping = x->next.stopping || x->next.yielding;
     unlock(x);
     if (superseded) {
         return;
@@ -332,7 +343,7 @@ static void conclude(struct script_unit *x)
         return;
     }
     if (stopping || !script_all_there(x)) {
-        return; /* the next turn commits what there is, or begins anew without whoever is gone */
+        return; /* the next turn keeps what there is, or begins anew without whoever is gone */
     }
     char text[SCRIPT_WHY_BYTES];
     bool told = r->cause == EXEC_EXIT || r->cause == EXEC_SIGNAL;
@@ -360,6 +371,27 @@ static void tell_end(struct script_unit *x)
                       (double)r->cpu_us / 1e6, (unsigned long long)(r->memory_peak_bytes >> 20));
 }
 
+/* The unit gives way: what its commands left when they were asked to end is kept, unless they were
+ * killed, maybe while they wrote it, and had not said that it is whole. */
+static void give_way(struct script_unit *x)
+{
+    struct train_last last = {.fence = x->at.placement.fence, .yields = true};
+    if (x->finished || x->index > 0) {
+        return;
+    }
+    bool whole = x->dir[0] != '\0' && (x->result.code >= 0 || script_say_checkpoint(x->say));
+    last.bytes = whole ? read_checkpoint(x, &last.size) : NULL;
+    last.step = x->step;
+    if (x->step > 0) {
+        train_scribe_line(x->scribe, "unit %u gives way with checkpoint %llu", x->config.unit.unit,
+                          (unsigned long long)x->step);
+    } else {
+        train_scribe_line(x->scribe, "unit %u gives way without a checkpoint: begins anew",
+                          x->config.unit.unit);
+    }
+    train_clerk_last(x->clerk, &last);
+}
+
 static void follow(struct script_unit *x)
 {
     char why[SCRIPT_WHY_BYTES] = "";
@@ -370,12 +402,17 @@ static void follow(struct script_unit *x)
         }
         return;
     }
+    if (x->at.yielding) {
+        give_way(x);
+        return;
+    }
     script_files_remove(x);
     if (!x->all->config.allowed) {
         fail(x, SH_ERR_DENIED, false, "this agent runs no commands (--allow-commands)");
         return;
     }
     x->last[0] = '\0';
+    x->result = (struct exec_result){.code = -1};
     script_console_begin(x->console, x->at.placement.fence.index, (uint16_t)x->index);
     enum sh_err err = script_files_prepare(x, &resumes, why);
     script_say_begin(x->say, x->index == 0, x->step);
@@ -402,6 +439,7 @@ static bool take_assignment(struct script_unit *x)
     bool anew = !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
     x->at = x->next;
     x->meet_index = anew ? 0 : x->meet_index;
+    x->finished = x->finished && !anew;
     bool go_on = !x->leaving;
     unlock(x);
     x->index = wire_member_find(x->at.placement.members, x->at.placement.member_count, x->me);

@@ -30,6 +30,8 @@ struct train_clerk {
     pthread_cond_t changed;
     struct checkpoint checkpoint; /* bytes NULL: none waits */
     bool checkpoint_busy;
+    struct train_last last;
+    bool last_waits;
     struct train_result result;
     bool result_waits;
     uint64_t serial; /* of the newest result or drop: what is older is given up */
@@ -62,7 +64,7 @@ static bool is_passing(enum sh_err err)
 
 /* ---- checkpoints ---- */
 
-static void store_checkpoint(struct train_clerk *c, const struct checkpoint *p)
+static enum sh_err store_checkpoint(struct train_clerk *c, const struct checkpoint *p)
 {
     uint64_t start = sh_now_us();
     *c->cmd = (struct jobs_cmd){.type = JOBS_CHECKPOINT};
@@ -85,6 +87,50 @@ static void store_checkpoint(struct train_clerk *c, const struct checkpoint *p)
     } else if (err != SH_ERR_STALE) {
         train_scribe_line(c->scribe, "the checkpoint after step %llu is not kept: %s", step,
                           sh_err_text(err));
+    }
+    return err;
+}
+
+/* ---- the last one ---- */
+
+/* All is kept: the unit is for another gang. */
+static enum sh_err release(struct train_clerk *c, const struct train_last *last)
+{
+    *c->cmd = (struct jobs_cmd){.type = JOBS_EXPIRE};
+    struct jobs_expire *expire = &c->cmd->u.expire;
+    expire->unit = c->unit;
+    expire->fence = last->fence;
+    expire->cause = WIRE_CAUSE_PAUSED; /* of the two that it can be the unit's yield says which */
+    return propose(c);
+}
+
+static void wait_before_next(struct train_clerk *c, uint64_t serial)
+{
+    SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+    if (!c->closing && c->serial == serial) {
+        train_clock_wait(&c->changed, &c->lock, sh_now_us() + TRAIN_REFUSAL_US);
+    }
+    SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+}
+
+/* A unit that yields is not given back before its checkpoint is kept: where that cannot be, the
+ * coordinator ends it when its time is over. CONFLICT: there is one of this step. */
+static void bring_last(struct train_clerk *c, const struct train_last *last, uint64_t serial)
+{
+    const struct checkpoint p = {
+        .fence = last->fence, .step = last->step, .bytes = last->bytes, .size = last->size};
+    enum sh_err err = last->bytes != NULL ? store_checkpoint(c, &p) : SH_OK;
+    while (last->yields && is_passing(err) && !is_superseded(c, serial)) {
+        wait_before_next(c, serial);
+        err = store_checkpoint(c, &p);
+    }
+    if (!last->yields || (err != SH_OK && err != SH_ERR_CONFLICT)) {
+        return;
+    }
+    err = release(c, last);
+    while (is_passing(err) && !is_superseded(c, serial)) {
+        wait_before_next(c, serial);
+        err = release(c, last);
     }
 }
 
@@ -196,11 +242,7 @@ static void bring_result(struct train_clerk *c, struct train_result *r, uint64_t
             (void)snprintf(r->text, sizeof r->text, "the result cannot be stored: %s",
                            sh_err_text(err));
         }
-        SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
-        if (!c->closing && c->serial == serial) {
-            train_clock_wait(&c->changed, &c->lock, sh_now_us() + TRAIN_REFUSAL_US);
-        }
-        SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+        wait_before_next(c, serial);
     }
 }
 
@@ -212,7 +254,15 @@ static void *run(void *arg)
     sh_thread_name("clerk-%llu", (unsigned long long)c->unit.job);
     SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
     while (!c->closing) {
-        if (c->result_waits) {
+        if (c->last_waits) {
+            struct train_last last = c->last;
+            uint64_t serial = c->serial;
+            c->last_waits = false;
+            SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+            bring_last(c, &last, serial);
+            free(last.bytes);
+            SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+        } else if (c->result_waits) {
             struct train_result result = c->result;
             uint64_t serial = c->serial;
             c->result_waits = false;
@@ -226,7 +276,8 @@ static void *run(void *arg)
             c->checkpoint.bytes = NULL;
             c->checkpoint_busy = true;
             SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
-            store_checkpoint(c, &checkpoint);
+            /* What could not be kept is told; there will be a next one. */
+            SH_MAY_FAIL(store_checkpoint(c, &checkpoint) == SH_OK);
             free(checkpoint.bytes);
             SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
             c->checkpoint_busy = false;
@@ -266,6 +317,15 @@ enum sh_err train_clerk_open(struct train_clerk **out, struct service *s,
     return SH_OK;
 }
 
+/* With the lock, or alone. */
+static void forget_last(struct train_clerk *c)
+{
+    if (c->last_waits) {
+        free(c->last.bytes);
+        c->last_waits = false;
+    }
+}
+
 void train_clerk_close(struct train_clerk *clerk)
 {
     if (clerk == NULL) {
@@ -283,6 +343,7 @@ void train_clerk_close(struct train_clerk *clerk)
         free(clerk->result.outputs);
     }
     free(clerk->checkpoint.bytes);
+    forget_last(clerk);
     SH_CHECK(pthread_cond_destroy(&clerk->changed) == 0);
     SH_CHECK(pthread_mutex_destroy(&clerk->lock) == 0);
     free(clerk->encoded);
@@ -318,6 +379,18 @@ static void forget(struct train_clerk *c)
     c->serial++;
 }
 
+void train_clerk_last(struct train_clerk *clerk, const struct train_last *last)
+{
+    SH_CHECK(pthread_mutex_lock(&clerk->lock) == 0);
+    forget_last(clerk);
+    free(clerk->checkpoint.bytes);
+    clerk->checkpoint.bytes = NULL;
+    clerk->last = *last;
+    clerk->last_waits = true;
+    SH_CHECK(pthread_cond_signal(&clerk->changed) == 0);
+    SH_CHECK(pthread_mutex_unlock(&clerk->lock) == 0);
+}
+
 void train_clerk_result(struct train_clerk *clerk, const struct train_result *result)
 {
     SH_CHECK(pthread_mutex_lock(&clerk->lock) == 0);
@@ -332,6 +405,7 @@ void train_clerk_drop(struct train_clerk *clerk)
 {
     SH_CHECK(pthread_mutex_lock(&clerk->lock) == 0);
     forget(clerk);
+    forget_last(clerk);
     free(clerk->checkpoint.bytes);
     clerk->checkpoint.bytes = NULL;
     SH_CHECK(pthread_cond_signal(&clerk->changed) == 0);

@@ -35,6 +35,15 @@ struct train_result {
     bool file_is_model; /* outcome.model is that of the file */
 };
 
+/* The last checkpoint of a gang. */
+struct train_last {
+    struct wire_fence fence;
+    uint64_t step;
+    uint8_t *bytes; /* NULL: there is nothing to keep; taken (free) */
+    size_t size;
+    bool yields; /* once it is kept, the unit waits again */
+};
+
 /* scribe is borrowed. */
 SH_MUST_USE enum sh_err train_clerk_open(struct train_clerk **out, struct service *s,
                                          struct train_scribe *scribe, struct wire_unit unit);
@@ -45,6 +54,9 @@ void train_clerk_close(struct train_clerk *clerk);
  * bytes stay the caller's. A checkpoint that cannot be stored is logged and forgotten. */
 bool train_clerk_checkpoint(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
                             uint8_t *bytes, size_t size);
+/* Stores and announces the last checkpoint of a gang, before any result and instead of one that
+ * waits. One that yields is tried until it is kept, or superseded as a result is. */
+void train_clerk_last(struct train_clerk *clerk, const struct train_last *last);
 /* Stores and proposes the result until it is acknowledged, refused for good, or replaced by another
  * result or by train_clerk_drop. Takes result->file and result->outputs. */
 void train_clerk_result(struct train_clerk *clerk, const struct train_result *result);

@@ -130,6 +130,9 @@ void train_catch_note(struct train_session *x, uint32_t from, const struct train
 /* play.c. On the session's thread, without the lock: */
 enum train_turn train_play(struct train_session *x); /* rounds until the end */
 void train_finish(struct train_session *x, bool partial);
+/* The last checkpoint that this gang leaves, of the state as it is; yields: with it the gang gives
+ * the unit back, also where there is no state yet. */
+void train_leave(struct train_session *x, bool yields);
 /* What the round before the present position measured: for a state that came from elsewhere. */
 void train_tell_last(struct train_session *x);
 

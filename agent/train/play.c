@@ -86,17 +86,44 @@ void train_tell_last(struct train_session *x)
     }
 }
 
-static void keep_checkpoint(struct train_session *x)
+/* The state as it is, given (free); NULL: no memory, which was told. */
+static uint8_t *encode(struct train_session *x, size_t *size, uint64_t *step)
 {
-    size_t size = train_state_size(x->m);
-    uint8_t *bytes = malloc(size);
-    uint64_t step = train_course_at(&x->m->course, x->state.position).step;
+    *size = train_state_size(x->m);
+    *step = train_course_at(&x->m->course, x->state.position).step;
+    uint8_t *bytes = malloc(*size);
     if (bytes == NULL) {
         train_scribe_line(x->scribe, "no memory for the checkpoint after step %llu",
-                          (unsigned long long)step);
-        return;
+                          (unsigned long long)*step);
+        return NULL;
     }
     train_state_encode(&x->state, x->at.placement.class, bytes);
+    return bytes;
+}
+
+void train_leave(struct train_session *x, bool yields)
+{
+    size_t size = 0;
+    uint64_t step = 0;
+    uint8_t *bytes = x->state.set ? encode(x, &size, &step) : NULL;
+    struct train_last last = {.fence = x->at.placement.fence,
+                              .step = step,
+                              .bytes = bytes,
+                              .size = size,
+                              .yields = yields};
+    if (bytes != NULL || yields) {
+        train_clerk_last(x->clerk, &last);
+    }
+}
+
+static void keep_checkpoint(struct train_session *x)
+{
+    size_t size = 0;
+    uint64_t step = 0;
+    uint8_t *bytes = encode(x, &size, &step);
+    if (bytes == NULL) {
+        return;
+    }
     if (!train_clerk_checkpoint(x->clerk, x->at.placement.fence, step, bytes, size)) {
         train_scribe_line(x->scribe,
                           "no checkpoint after step %llu: the last one is still on its "
@@ -194,14 +221,21 @@ static enum train_turn complete_round(struct train_session *x, const struct trai
         train_fail(x, err, true, why);
         return TRAIN_OVER;
     }
-    if (round->kind != TRAIN_STEP) {
+    bool step = round->kind == TRAIN_STEP;
+    if (step) {
+        tell_step(x, round, note_pace(x));
+    } else {
         tell_evaluation(x, round);
+    }
+    uint32_t every = x->m->job->checkpoint_every_steps;
+    enum train_round_kind next = train_course_at(&x->m->course, x->state.position).kind;
+    bool trained = next == TRAIN_TEST || (next == TRAIN_END && round->kind != TRAIN_TEST);
+    if (!train_is_first(x) || every == 0) {
         return TRAIN_GO_ON;
     }
-    tell_step(x, round, note_pace(x));
-    uint32_t every = x->m->job->checkpoint_every_steps;
-    bool ends = train_course_at(&x->m->course, x->state.position).kind == TRAIN_END;
-    if (train_is_first(x) && every > 0 && (round->step + 1) % every == 0 && !ends) {
+    if (trained) { /* what a run of more epochs goes on from */
+        train_leave(x, false);
+    } else if (step && (round->step + 1) % every == 0) {
         keep_checkpoint(x);
     }
     return TRAIN_GO_ON;

@@ -17,6 +17,8 @@ struct train_assignment {
     struct wire_placement placement;
     enum wire_cause cause; /* why it was made */
     bool stopping;         /* the unit was asked to stop */
+    bool yielding;         /* it was asked to leave a checkpoint and give way */
+    uint32_t units;        /* that the job is to complete */
     char names[WIRE_MEMBERS_MAX][SH_NAME_MAX + 1];
 };
 
@@ -36,8 +38,8 @@ struct train_runner {
     /* Starts its thread. NO_MEMORY. */
     enum sh_err (*open)(void *ctx, struct train_part **out, const struct train_part_config *config,
                         const struct train_assignment *first);
-    /* The newest placement, or that the unit is stopping; nothing happens when it is the one in
-     * force. Any thread, never blocks. */
+    /* The newest placement, or that the unit is stopping or yielding; nothing happens when it is
+     * the one in force. Any thread, never blocks. */
     void (*assign)(struct train_part *part, const struct train_assignment *assignment);
     void (*leave)(struct train_part *part); /* asks it to end; does not wait */
     bool (*has_ended)(struct train_part *part);

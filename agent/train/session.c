@@ -21,6 +21,7 @@
 bool train_interrupted(const struct train_session *x)
 {
     return x->leaving || x->next.stopping != x->at.stopping ||
+           x->next.yielding != x->at.yielding ||
            !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
 }
 
@@ -234,11 +235,30 @@ static void stop_unit(struct train_session *x)
     train_finish(x, x->state.position < train_course_length(&x->m->course));
 }
 
+/* The unit is to give way: the first member leaves what there is, wherever it stands. One that has
+ * no state yet lost nothing since the newest checkpoint. */
+static void give_way(struct train_session *x)
+{
+    bool ends = x->state.set && x->state.position == train_course_length(&x->m->course);
+    if (!train_is_first(x)) {
+        return; /* the others stand still until their gang ends */
+    }
+    if (ends) {
+        train_finish(x, false);
+    } else {
+        train_leave(x, true);
+    }
+}
+
 static void follow(struct train_session *x)
 {
     train_scribe_lead(x->scribe, train_is_first(x));
     if (x->at.stopping) {
         stop_unit(x);
+        return;
+    }
+    if (x->at.yielding) {
+        give_way(x);
         return;
     }
     enum train_turn turn = train_meet(x, UINT64_MAX);

@@ -37,7 +37,7 @@ struct train {
     struct jobs_unit *units; /* TRAIN_UNITS_MAX */
     struct jobs_unit *noops; /* TRAIN_UNITS_MAX; placed here and to be committed */
     uint32_t noop_count;
-    uint64_t first_open; /* no earlier job has work */
+    struct jobs_open_mark open;
     struct jobs_event *events;
     struct train_assignment *assignment;
     pthread_t thread;
@@ -207,7 +207,9 @@ static void fill_assignment(struct train *t, const struct sh_table *table,
     struct train_assignment *a = t->assignment;
     *a = (struct train_assignment){.placement = u->placement,
                                    .cause = cause_of(t, table, job, u->placement.fence.index),
-                                   .stopping = u->state == JOBS_STOPPING};
+                                   .stopping = u->state == JOBS_STOPPING,
+                                   .yielding = u->yield.cause != WIRE_CAUSE_NONE,
+                                   .units = job->target};
     for (uint32_t i = 0; i < a->placement.member_count; i++) {
         struct jobs_node node;
         const uint8_t *id = a->placement.members[i].node;
@@ -325,9 +327,9 @@ static bool look_at_all(struct train *t, const struct sh_table *table)
 {
     struct wire_unit after = {0};
     uint32_t count = TRAIN_UNITS_MAX;
-    t->first_open = jobs_open_from(table, t->first_open);
-    if (t->first_open > 0) {
-        after = (struct wire_unit){.job = t->first_open - 1, .unit = UINT32_MAX};
+    uint64_t first = jobs_open_from(table, &t->open);
+    if (first > 0) {
+        after = (struct wire_unit){.job = first - 1, .unit = UINT32_MAX};
     }
     while (count == TRAIN_UNITS_MAX) {
         if (jobs_gang_list(table, after, t->units, TRAIN_UNITS_MAX, &count) != SH_OK) {

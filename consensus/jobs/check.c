@@ -13,11 +13,27 @@ struct tally {
     uint64_t rows[UINT8_MAX + 1]; /* by the letter of their kind */
 };
 
+static void check_state(const struct jobs_job *job)
+{
+    const uint32_t *in = job->units_in;
+    uint32_t gangs = in[JOBS_RUNNING] + in[JOBS_STOPPING];
+    SH_CHECK(SH_IMPLIES(!jobs_state_final(job->state), job->end_us == 0));
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED, in[JOBS_COMPLETED] >= job->target));
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_WAITING, gangs == 0));
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_RUNNING, gangs > 0));
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_STOPPING, in[JOBS_WAITING] + in[JOBS_RUNNING] == 0));
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_PAUSING, gangs > 0));
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_PAUSED, gangs == 0));
+    SH_CHECK((job->state == JOBS_PAUSING || job->state == JOBS_PAUSED) == job->paused);
+    SH_CHECK(SH_IMPLIES(job->cause == WIRE_CAUSE_NONE,
+                        in[JOBS_WAITING] + in[JOBS_RUNNING] + in[JOBS_COMPLETED] >= job->target));
+}
+
 static void check_job(struct jobs_tx *tx, struct tally *tally)
 {
     const struct jobs_job *job = &tx->core->job;
     struct jobs_unit *unit = &tx->core->unit;
-    uint32_t in[JOBS_STATE_COUNT] = {0};
+    uint32_t in[JOBS_UNIT_STATE_COUNT] = {0};
     uint32_t open = 0;
     for (uint32_t i = 0; i < job->units; i++) {
         struct wire_unit id = {.job = job->id, .unit = i};
@@ -36,18 +52,15 @@ static void check_job(struct jobs_tx *tx, struct tally *tally)
         SH_CHECK(SH_IMPLIES(unit->state == JOBS_COMPLETED, unit->committed));
         SH_CHECK(SH_IMPLIES(unit->committed, ended));
         SH_CHECK_CMP(unit->checkpoints, <=, job->checkpoint_keep);
+        SH_CHECK(SH_IMPLIES(unit->yield.cause != WIRE_CAUSE_NONE, unit->state == JOBS_RUNNING));
         tally->checkpoints += unit->checkpoints;
     }
-    for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
+    for (uint32_t i = 0; i < JOBS_UNIT_STATE_COUNT; i++) {
         SH_CHECK_CMP(in[i], ==, job->units_in[i]);
     }
+    check_state(job);
     bool ended = jobs_state_final(job->state);
     SH_CHECK((open == 0) == ended);
-    SH_CHECK(SH_IMPLIES(!ended, job->end_us == 0));
-    SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED, in[JOBS_COMPLETED] == job->units));
-    SH_CHECK(SH_IMPLIES(job->state == JOBS_WAITING, in[JOBS_RUNNING] == 0));
-    SH_CHECK(SH_IMPLIES(job->state == JOBS_RUNNING, in[JOBS_RUNNING] > 0));
-    SH_CHECK(SH_IMPLIES(job->state == JOBS_STOPPING, in[JOBS_WAITING] + in[JOBS_RUNNING] == 0));
     SH_CHECK(jobs_tx_has(tx, jobs_row_u64('s', job->id)));
     SH_CHECK(jobs_tx_has(tx, jobs_row_then_u64(jobs_row_state(job->state), job->id)) == ended);
     SH_CHECK(jobs_tx_has(tx, jobs_row_name('k', job->name)));

@@ -59,6 +59,13 @@ static bool config_set_ok(const struct jobs_config_set *c)
     return ok;
 }
 
+static bool resize_ok(const struct jobs_resize *c)
+{
+    bool units = !c->has_units || (c->units >= 1 && c->units <= JOBS_UNITS_MAX);
+    bool priority = !c->has_priority || c->priority <= JOBS_PRIORITY_MAX;
+    return c->job != 0 && (c->has_units || c->has_priority) && units && priority;
+}
+
 static bool body_ok(const struct jobs_cmd *cmd)
 {
     switch (cmd->type) {
@@ -85,6 +92,12 @@ static bool body_ok(const struct jobs_cmd *cmd)
         return cmd->u.expire.unit.job != 0;
     case JOBS_STOP:
         return cmd->u.stop.job != 0;
+    case JOBS_PAUSE:
+        return cmd->u.pause.job != 0;
+    case JOBS_RESUME:
+        return cmd->u.resume.job != 0;
+    case JOBS_RESIZE:
+        return resize_ok(&cmd->u.resize);
     case JOBS_DATASET_ADD:
         return wire_name_ok(cmd->u.dataset_add.name);
     case JOBS_DATASET_REMOVE:
@@ -247,6 +260,7 @@ static void unit_cmd_put(struct sh_writer *w, const struct jobs_cmd *cmd)
         wire_unit_put(w, c->unit);
         wire_fence_put(w, c->fence);
         sh_put_u8(w, (uint8_t)c->cause);
+        sh_put_u64(w, c->grace_us);
     }
 }
 
@@ -279,6 +293,45 @@ static void unit_cmd_get(struct sh_reader *r, struct jobs_cmd *cmd)
         c->unit = wire_unit_get(r);
         c->fence = wire_fence_get(r);
         c->cause = (enum wire_cause)sh_get_u8(r);
+        c->grace_us = sh_get_u64(r);
+    }
+}
+
+static void job_cmd_put(struct sh_writer *w, const struct jobs_cmd *cmd)
+{
+    if (cmd->type == JOBS_PAUSE) {
+        sh_put_u64(w, cmd->u.pause.job);
+        sh_put_u64(w, cmd->u.pause.grace_us);
+    } else if (cmd->type == JOBS_RESUME) {
+        sh_put_u64(w, cmd->u.resume.job);
+    } else if (cmd->type == JOBS_RESIZE) {
+        const struct jobs_resize *c = &cmd->u.resize;
+        sh_put_u64(w, c->job);
+        sh_put_u8(w, c->has_units);
+        sh_put_u32(w, c->units);
+        sh_put_u8(w, c->has_priority);
+        sh_put_u8(w, c->priority);
+    } else {
+        sh_put_u64(w, cmd->u.stop.job);
+    }
+}
+
+static void job_cmd_get(struct sh_reader *r, struct jobs_cmd *cmd)
+{
+    if (cmd->type == JOBS_PAUSE) {
+        cmd->u.pause.job = sh_get_u64(r);
+        cmd->u.pause.grace_us = sh_get_u64(r);
+    } else if (cmd->type == JOBS_RESUME) {
+        cmd->u.resume.job = sh_get_u64(r);
+    } else if (cmd->type == JOBS_RESIZE) {
+        struct jobs_resize *c = &cmd->u.resize;
+        c->job = sh_get_u64(r);
+        c->has_units = sh_get_bool(r);
+        c->units = sh_get_u32(r);
+        c->has_priority = sh_get_bool(r);
+        c->priority = sh_get_u8(r);
+    } else {
+        cmd->u.stop.job = sh_get_u64(r);
     }
 }
 
@@ -380,7 +433,10 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
         unit_cmd_put(w, cmd);
         break;
     case JOBS_STOP:
-        sh_put_u64(w, cmd->u.stop.job);
+    case JOBS_PAUSE:
+    case JOBS_RESUME:
+    case JOBS_RESIZE:
+        job_cmd_put(w, cmd);
         break;
     case JOBS_DATASET_ADD:
         dataset_add_put(w, &cmd->u.dataset_add);
@@ -437,7 +493,10 @@ static enum sh_err body_get(struct sh_reader *r, struct jobs_cmd *cmd)
         unit_cmd_get(r, cmd);
         break;
     case JOBS_STOP:
-        cmd->u.stop.job = sh_get_u64(r);
+    case JOBS_PAUSE:
+    case JOBS_RESUME:
+    case JOBS_RESIZE:
+        job_cmd_get(r, cmd);
         break;
     case JOBS_DATASET_ADD:
         dataset_add_get(r, &cmd->u.dataset_add);

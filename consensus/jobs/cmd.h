@@ -39,6 +39,9 @@ enum jobs_cmd_type {
     JOBS_DATASET_REMOVE = 11,
     JOBS_SESSION_OPEN = 12,
     JOBS_SESSION_KEEP = 13,
+    JOBS_RESIZE = 14,
+    JOBS_PAUSE = 15,
+    JOBS_RESUME = 16,
     JOBS_CONFIG_SET = 19,
     JOBS_NODE_MARK = 20,
     JOBS_PLACE_MANY = 21,
@@ -161,14 +164,41 @@ struct jobs_fail {
     uint8_t node[SH_NODE_ID_BYTES]; /* the member where it failed; zero: nobody knows */
 };
 
+/* Of a unit that gives way, its first member says with it that all is saved; cause is the one of
+ * its yield then. */
 struct jobs_expire {
     struct wire_unit unit;
     struct wire_fence fence;
-    enum wire_cause cause; /* TOO_FEW_AGENTS, for the history */
+    enum wire_cause cause; /* TOO_FEW_AGENTS or PREEMPTED, for the history */
+    /* Not 0: the gang is asked to leave a checkpoint and give way, and keeps the unit until it says
+     * that it has, or for so long. Running units only. */
+    uint64_t grace_us;
 };
 
 struct jobs_stop {
     uint64_t job;
+};
+
+/* No unit of the job is placed until RESUME. Running ones are asked to leave a checkpoint and give
+ * way within grace_us; 0: they expire at once. */
+struct jobs_pause {
+    uint64_t job;
+    uint64_t grace_us;
+};
+
+struct jobs_resume {
+    uint64_t job;
+};
+
+/* Changes what a job is, as far as that can be. More units are new ones with numbers of their own,
+ * and a completed job opens again for them; fewer: waiting units are stopped first, those with the
+ * largest numbers first, then running ones are asked to; never less than are committed. */
+struct jobs_resize {
+    uint64_t job;
+    bool has_units;
+    uint32_t units; /* that are to be completed; 1 to JOBS_UNITS_MAX */
+    bool has_priority;
+    uint8_t priority;
 };
 
 /* Says that an agent holds a data set. The same name with another digest is refused with EXISTS. */
@@ -239,6 +269,9 @@ struct jobs_cmd {
         struct jobs_fail fail;
         struct jobs_expire expire;
         struct jobs_stop stop;
+        struct jobs_pause pause;
+        struct jobs_resume resume;
+        struct jobs_resize resize;
         struct jobs_dataset_add dataset_add;
         struct jobs_dataset_remove dataset_remove;
         struct jobs_session_open session_open;

@@ -14,6 +14,7 @@ void jobs_job_begin(const struct jobs_submit *c, uint64_t id, uint64_t stamp_us,
                              .checkpoint_keep = c->checkpoint_keep,
                              .submit_us = stamp_us,
                              .units = c->units,
+                             .target = c->units,
                              .event_next = 1, /* the first is read from this row */
                              .blob_count = c->blob_count};
     memcpy(job->name, c->name, sizeof job->name);

@@ -49,6 +49,13 @@ static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
     [JOBS_CODE_BAD_SETTING] = SH_ERR_INVALID,
     [JOBS_CODE_SETTINGS_FULL] = SH_ERR_FULL,
     [JOBS_CODE_NOT_QUARANTINED] = SH_ERR_CONFLICT,
+    [JOBS_CODE_JOB_PAUSED] = SH_ERR_CONFLICT,
+    [JOBS_CODE_NOT_PAUSED] = SH_ERR_CONFLICT,
+    [JOBS_CODE_JOB_STOPPING] = SH_ERR_CONFLICT,
+    [JOBS_CODE_UNIT_YIELDS] = SH_ERR_CONFLICT,
+    [JOBS_CODE_SINGLE_UNIT] = SH_ERR_CONFLICT,
+    [JOBS_CODE_BELOW_COMMITTED] = SH_ERR_CONFLICT,
+    [JOBS_CODE_UNITS_FULL] = SH_ERR_FULL,
 };
 
 const char *jobs_code_name(uint32_t code)
@@ -97,6 +104,12 @@ static enum jobs_code dispatch(struct jobs_tx *tx)
         return jobs_do_expire(tx, &cmd->u.expire);
     case JOBS_STOP:
         return jobs_do_stop(tx, &cmd->u.stop);
+    case JOBS_PAUSE:
+        return jobs_do_pause(tx, &cmd->u.pause);
+    case JOBS_RESUME:
+        return jobs_do_resume(tx, &cmd->u.resume);
+    case JOBS_RESIZE:
+        return jobs_do_resize(tx, &cmd->u.resize);
     case JOBS_DATASET_ADD:
         return jobs_do_dataset_add(tx, &cmd->u.dataset_add);
     case JOBS_DATASET_REMOVE:

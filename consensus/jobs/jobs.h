@@ -77,13 +77,20 @@ struct jobs_entry {
     X(30, NOT_ALIKE, "units of this job are placed or committed one by one")                       \
     X(31, BAD_SETTING, "no such setting, or a value out of its range")                             \
     X(32, SETTINGS_FULL, "too many settings are set")                                              \
-    X(33, NOT_QUARANTINED, "the agent is not in quarantine")
+    X(33, NOT_QUARANTINED, "the agent is not in quarantine")                                       \
+    X(34, JOB_PAUSED, "the job is paused")                                                         \
+    X(35, NOT_PAUSED, "the job is not paused")                                                     \
+    X(36, JOB_STOPPING, "the job is stopping")                                                     \
+    X(37, UNIT_YIELDS, "the unit is giving way")                                                   \
+    X(38, SINGLE_UNIT, "a job of this kind has one unit")                                          \
+    X(39, BELOW_COMMITTED, "more units than that are committed")                                   \
+    X(40, UNITS_FULL, "the job had as many units as one may have")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 34
+        JOBS_CODE_COUNT = 41
 };
 
 /* What the host answers to the proposer and whom it wakes. */
@@ -114,7 +121,8 @@ struct jobs *jobs_init(struct sh_arena *arena);
 
 /* Applies one entry. Reads and writes through table only, and all writes belong to one transaction
  * that the host commits together with the applied index. A refusal (err not OK) writes nothing but
- * cluster time, applied index and digest. O(log n) but for SUBMIT and STOP: O(units of the job). */
+ * cluster time, applied index and digest. O(log n) but for SUBMIT, STOP, PAUSE and RESIZE: O(units
+ * of the job). */
 void jobs_apply(struct jobs *core, const struct sh_table *table, const struct jobs_entry *entry,
                 struct jobs_result *result);
 

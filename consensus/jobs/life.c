@@ -44,6 +44,9 @@ void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state 
     unit->state = (enum jobs_state)sh_fsm_move(&jobs_unit_fsm, unit->state, to);
     job->units_in[to]++;
     unit->since_us = stays ? unit->since_us : tx->meta.stamp_us;
+    if (!stays) {
+        unit->yield = (struct jobs_yield){.cause = WIRE_CAUSE_NONE};
+    }
     if (jobs_state_final(to)) {
         SH_CHECK_CMP(tx->meta.open_units, >, 0);
         tx->meta.open_units--;
@@ -59,38 +62,61 @@ void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state 
     jobs_life_touch(tx, unit->id);
 }
 
-static void stop_unit(struct jobs_tx *tx, struct wire_unit at)
+void jobs_life_yield(struct jobs_tx *tx, struct jobs_unit *unit, enum wire_cause cause,
+                     uint64_t grace_us)
 {
-    struct jobs_unit *unit = &tx->core->sibling;
-    if (!jobs_tx_found(tx, jobs_unit_get(tx->table, at, unit))) {
-        tx->broken = true;
-    } else if (unit->state == JOBS_WAITING) {
+    SH_CHECK_CMP(unit->state, ==, JOBS_RUNNING);
+    SH_CHECK(cause != WIRE_CAUSE_NONE);
+    uint64_t most_us = UINT64_MAX - tx->meta.stamp_us; /* the command says how long: any number */
+    uint64_t wait_us = grace_us < most_us ? grace_us : most_us;
+    unit->yield = (struct jobs_yield){.cause = cause, .until_us = tx->meta.stamp_us + wait_us};
+    jobs_life_move(tx, unit, JOBS_RUNNING);
+}
+
+void jobs_life_stop(struct jobs_tx *tx, struct jobs_unit *unit)
+{
+    if (unit->state == JOBS_WAITING) {
         jobs_life_move(tx, unit, JOBS_STOPPED);
     } else if (unit->state == JOBS_RUNNING) {
         jobs_life_move(tx, unit, JOBS_STOPPING);
     }
 }
 
-static void stop_listed(struct jobs_tx *tx, char letter)
+void jobs_life_each(struct jobs_tx *tx, char list, bool last,
+                    bool (*visit)(struct jobs_tx *tx, struct jobs_unit *unit, void *ctx), void *ctx)
 {
     struct wire_unit at = {.job = tx->core->job.id, .unit = 0};
-    struct jobs_row_key low = jobs_row_unit(letter, at);
-    struct jobs_row_key prefix = jobs_row_u64(letter, at.job);
+    struct jobs_row_key low = jobs_row_unit(list, at);
+    struct jobs_row_key prefix = jobs_row_u64(list, at.job);
     struct jobs_row_key high = jobs_row_beyond(&prefix);
+    struct jobs_unit *unit = &tx->core->sibling;
     struct sh_span key;
     struct sh_span value;
-    while (!tx->broken && tx->table->seek(tx->table->ctx, jobs_row_span(&low), jobs_row_span(&high),
-                                          false, &key, &value)) {
-        low = jobs_row_past(key);
-        at.unit = (uint32_t)(sh_key_u64_get(low.at + 5) & UINT32_MAX);
-        stop_unit(tx, at);
+    bool more = true;
+    while (more && tx->table->seek(tx->table->ctx, jobs_row_span(&low), jobs_row_span(&high), last,
+                                   &key, &value)) {
+        at.unit = (uint32_t)(sh_key_u64_get(key.at + 5) & UINT32_MAX);
+        if (last) {
+            high = jobs_row_unit(list, at);
+        } else {
+            low = jobs_row_past(key);
+        }
+        tx->broken = tx->broken || !jobs_tx_found(tx, jobs_unit_get(tx->table, at, unit));
+        more = !tx->broken && visit(tx, unit, ctx);
     }
+}
+
+static bool stop_one(struct jobs_tx *tx, struct jobs_unit *unit, void *ctx)
+{
+    (void)ctx;
+    jobs_life_stop(tx, unit);
+    return true;
 }
 
 void jobs_life_stop_open(struct jobs_tx *tx)
 {
-    stop_listed(tx, 'g');
-    stop_listed(tx, 'a');
+    jobs_life_each(tx, 'g', false, stop_one, NULL);
+    jobs_life_each(tx, 'a', false, stop_one, NULL);
 }
 
 static uint32_t open_count(const struct jobs_job *job)
@@ -100,11 +126,15 @@ static uint32_t open_count(const struct jobs_job *job)
 
 static enum jobs_state state_of(const struct jobs_job *job)
 {
+    bool gangs = job->units_in[JOBS_RUNNING] + job->units_in[JOBS_STOPPING] > 0;
     if (job->cause == WIRE_CAUSE_NONE) {
         if (open_count(job) == 0) {
             return JOBS_COMPLETED;
         }
-        return job->units_in[JOBS_RUNNING] > 0 ? JOBS_RUNNING : JOBS_WAITING;
+        if (job->paused) {
+            return gangs ? JOBS_PAUSING : JOBS_PAUSED;
+        }
+        return gangs ? JOBS_RUNNING : JOBS_WAITING;
     }
     if (open_count(job) > 0) {
         return JOBS_STOPPING;
@@ -112,7 +142,7 @@ static enum jobs_state state_of(const struct jobs_job *job)
     if (job->cause == WIRE_CAUSE_FAILED) {
         return JOBS_FAILED;
     }
-    return job->units_in[JOBS_COMPLETED] == job->units ? JOBS_COMPLETED : JOBS_STOPPED;
+    return job->units_in[JOBS_COMPLETED] >= job->target ? JOBS_COMPLETED : JOBS_STOPPED;
 }
 
 static void append_event(struct jobs_tx *tx, const struct jobs_unit *unit)
@@ -133,22 +163,34 @@ static void append_event(struct jobs_tx *tx, const struct jobs_unit *unit)
     }
 }
 
+/* Whatever lists jobs by how they ended follows. */
+static void change_state(struct jobs_tx *tx, enum jobs_state to)
+{
+    static const uint8_t present = 1;
+    struct jobs_job *job = &tx->core->job;
+    SH_CHECK_CMP(tx->meta.jobs_in[job->state], >, 0);
+    if (jobs_state_final(job->state)) {
+        jobs_tx_del(tx, jobs_row_then_u64(jobs_row_state(job->state), job->id));
+        tx->meta.reopened = tx->entry->index;
+    }
+    tx->meta.jobs_in[job->state]--;
+    job->state = (enum jobs_state)sh_fsm_move(&jobs_job_fsm, job->state, to);
+    tx->meta.jobs_in[to]++;
+    job->end_us = jobs_state_final(to) ? tx->meta.stamp_us : 0;
+    if (jobs_state_final(to)) {
+        jobs_tx_put(tx, jobs_row_then_u64(jobs_row_state(to), job->id),
+                    (struct sh_span){&present, 1});
+    }
+}
+
 void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
 {
     struct jobs_job *job = &tx->core->job;
     enum jobs_state to = state_of(job);
     if (to != job->state) {
-        SH_CHECK_CMP(tx->meta.jobs_in[job->state], >, 0);
-        tx->meta.jobs_in[job->state]--;
-        job->state = (enum jobs_state)sh_fsm_move(&jobs_job_fsm, job->state, to);
-        tx->meta.jobs_in[to]++;
-        job->end_us = jobs_state_final(to) ? tx->meta.stamp_us : 0;
-        if (jobs_state_final(to)) {
-            static const uint8_t present = 1;
-            jobs_tx_put(tx, jobs_row_then_u64(jobs_row_state(to), job->id),
-                        (struct sh_span){&present, 1});
-        }
+        change_state(tx, to);
     }
+    job->paused = to == JOBS_PAUSING || to == JOBS_PAUSED;
     append_event(tx, unit);
     jobs_change_note(tx);
     jobs_tx_put(tx, jobs_row_u64('j', job->id), jobs_row_put_job(tx->core->buffer, job));

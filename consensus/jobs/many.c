@@ -175,6 +175,9 @@ enum jobs_code jobs_do_place_many(struct jobs_tx *tx, const struct jobs_place_ma
     if (code == JOBS_CODE_NONE && job->need.agents_min > 1) {
         code = JOBS_CODE_NOT_ALIKE;
     }
+    if (code == JOBS_CODE_NONE && job->paused) {
+        code = JOBS_CODE_JOB_PAUSED;
+    }
     if (code == JOBS_CODE_NONE) {
         code = check_places(tx, c);
     }

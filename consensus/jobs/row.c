@@ -57,6 +57,7 @@ struct sh_span jobs_row_put_meta(uint8_t *buffer, const struct jobs_counts *row)
     sh_put_u32(&w, row->sessions);
     sh_put_u32(&w, row->settings);
     sh_put_u32(&w, row->owners);
+    sh_put_u64(&w, row->reopened);
     return end(&w);
 }
 
@@ -79,6 +80,7 @@ enum sh_err jobs_row_get_meta(struct sh_span value, struct jobs_counts *row)
     row->sessions = sh_get_u32(&r);
     row->settings = sh_get_u32(&r);
     row->owners = sh_get_u32(&r);
+    row->reopened = sh_get_u64(&r);
     return sh_reader_end(&r);
 }
 
@@ -134,7 +136,9 @@ struct sh_span jobs_row_put_job(uint8_t *buffer, const struct jobs_job *row)
     sh_put_u64(&w, row->start_us);
     sh_put_u64(&w, row->end_us);
     sh_put_u32(&w, row->units);
-    for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
+    sh_put_u32(&w, row->target);
+    sh_put_u8(&w, row->paused);
+    for (uint32_t i = 0; i < JOBS_UNIT_STATE_COUNT; i++) {
         sh_put_u32(&w, row->units_in[i]);
     }
     sh_put_u32(&w, row->event_next);
@@ -152,7 +156,9 @@ static void job_tail_get(struct sh_reader *r, struct jobs_job *row)
     row->start_us = sh_get_u64(r);
     row->end_us = sh_get_u64(r);
     row->units = sh_get_u32(r);
-    for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
+    row->target = sh_get_u32(r);
+    row->paused = sh_get_bool(r);
+    for (uint32_t i = 0; i < JOBS_UNIT_STATE_COUNT; i++) {
         row->units_in[i] = sh_get_u32(r);
     }
     row->event_next = sh_get_u32(r);
@@ -206,6 +212,8 @@ struct sh_span jobs_row_put_unit(uint8_t *buffer, const struct jobs_unit *row)
         jobs_outcome_put(&w, &row->outcome);
     }
     sh_put_u32(&w, row->model_version);
+    sh_put_u8(&w, (uint8_t)row->yield.cause);
+    sh_put_u64(&w, row->yield.until_us);
     return end(&w);
 }
 
@@ -228,6 +236,9 @@ enum sh_err jobs_row_get_unit(struct sh_span value, struct jobs_unit *row)
         jobs_outcome_get(&r, &row->outcome);
     }
     row->model_version = sh_get_u32(&r);
+    row->yield.cause = (enum wire_cause)sh_get_u8(&r);
+    row->yield.until_us = sh_get_u64(&r);
+    r.bad = r.bad || row->state >= JOBS_UNIT_STATE_COUNT;
     return sh_reader_end(&r);
 }
 
@@ -305,7 +316,7 @@ struct sh_span jobs_row_put_change(uint8_t *buffer, const struct jobs_change *ro
     sh_put_u8(&w, (uint8_t)row->unit_state);
     sh_put_u8(&w, (uint8_t)row->job_state);
     sh_put_u16(&w, (uint16_t)row->reason);
-    for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
+    for (uint32_t i = 0; i < JOBS_UNIT_STATE_COUNT; i++) {
         sh_put_u32(&w, row->units_in[i]);
     }
     return end(&w);
@@ -324,7 +335,7 @@ enum sh_err jobs_row_get_change(struct sh_span value, struct jobs_change *row)
     row->unit_state = state_get(&r);
     row->job_state = state_get(&r);
     row->reason = (enum sh_err)sh_get_u16(&r);
-    for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
+    for (uint32_t i = 0; i < JOBS_UNIT_STATE_COUNT; i++) {
         row->units_in[i] = sh_get_u32(&r);
     }
     return sh_reader_end(&r);

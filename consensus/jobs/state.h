@@ -18,18 +18,29 @@
  *              v sibling      v
  *             STOPPED <-------'
  *
+ * A unit may be asked to give way: it stays RUNNING with a yield (view.h) while its gang leaves a
+ * checkpoint, and waits again when that is done or its time is over (EXPIRE).
+ *
  *   job
  *               first PLACE                     last unit completed
  *   -> WAITING ------------> RUNNING ---------------------------------> COMPLETED
- *        |     <------------   |  |                                       ^
- *        |     no unit runs    |  `--------------------> FAILED           |
- *        |                     |     its last unit         ^              | the last unit
- *        | STOP                | STOP, or one of           | a unit       | had ended already
+ *        |     <------------   |  |                                       ^   |
+ *        |     no unit runs    |  `--------------------> FAILED           |   | RESIZE: more units
+ *        |                     |     its last unit         ^              |   v
+ *        | STOP                | STOP, or one of           | a unit       | WAITING
  *        |                     v several units failed      | failed       |
- *        |                  STOPPING ----------------------+--------------'
- *        v                     |
+ *        |                  STOPPING ----------------------+--------------+ the last unit
+ *        v                     |                                            had ended already
  *     STOPPED <----------------'  no unit is open any more, after STOP
- */
+ *
+ *                   PAUSE                no unit has a gang any more
+ *   WAITING, RUNNING ------> PAUSING ----------------------------------> PAUSED
+ *        ^                     |  (at once where none had one)             |
+ *        `---------------------+-------------------------------------------'
+ *                   RESUME, and STOP as from WAITING and RUNNING
+ *
+ * Units of a paused job are WAITING and are not placed. What units come to while the job is PAUSING
+ * ends it as if it were RUNNING. */
 #ifndef SH_JOBS_STATE_H
 #define SH_JOBS_STATE_H
 
@@ -43,8 +54,12 @@ enum jobs_state {
     JOBS_COMPLETED = 3,
     JOBS_FAILED = 4,
     JOBS_STOPPED = 5,
-    JOBS_STATE_COUNT = 6
+    JOBS_PAUSING = 6, /* of jobs only */
+    JOBS_PAUSED = 7,  /* likewise */
+    JOBS_STATE_COUNT = 8
 };
+
+#define JOBS_UNIT_STATE_COUNT 6u
 
 extern const struct sh_fsm jobs_unit_fsm;
 extern const struct sh_fsm jobs_job_fsm;

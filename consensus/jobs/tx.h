@@ -50,6 +50,16 @@ void jobs_life_touch(struct jobs_tx *tx, struct wire_unit unit);
 void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state to);
 /* Stops every other open unit of the job: waiting ones at once, running ones by asking. */
 void jobs_life_stop_open(struct jobs_tx *tx);
+/* Calls visit for the units of core->job that wait ('a') or have a gang ('g'), each read into
+ * core->sibling, until it gives false; the last first when last is set. */
+void jobs_life_each(struct jobs_tx *tx, char list, bool last,
+                    bool (*visit)(struct jobs_tx *tx, struct jobs_unit *unit, void *ctx),
+                    void *ctx);
+/* The running unit is asked to leave a checkpoint and give way, for that cause, within grace_us. */
+void jobs_life_yield(struct jobs_tx *tx, struct jobs_unit *unit, enum wire_cause cause,
+                     uint64_t grace_us);
+/* core->sibling is stopped: at once when it waits, by asking when it runs. */
+void jobs_life_stop(struct jobs_tx *tx, struct jobs_unit *unit);
 /* Derives the job's state from its units, appends the history event in core->event (its cause,
  * unit, reason, text and nodes are set by the caller) and writes the job row. */
 void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit);
@@ -100,6 +110,9 @@ enum jobs_code jobs_do_commit(struct jobs_tx *tx, const struct jobs_commit *c);
 enum jobs_code jobs_do_fail(struct jobs_tx *tx, const struct jobs_fail *c);
 enum jobs_code jobs_do_expire(struct jobs_tx *tx, const struct jobs_expire *c);
 enum jobs_code jobs_do_stop(struct jobs_tx *tx, const struct jobs_stop *c);
+enum jobs_code jobs_do_pause(struct jobs_tx *tx, const struct jobs_pause *c);
+enum jobs_code jobs_do_resume(struct jobs_tx *tx, const struct jobs_resume *c);
+enum jobs_code jobs_do_resize(struct jobs_tx *tx, const struct jobs_resize *c);
 enum jobs_code jobs_do_dataset_add(struct jobs_tx *tx, const struct jobs_dataset_add *c);
 enum jobs_code jobs_do_dataset_remove(struct jobs_tx *tx, const struct jobs_dataset_remove *c);
 enum jobs_code jobs_do_config_set(struct jobs_tx *tx, const struct jobs_config_set *c);

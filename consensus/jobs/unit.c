@@ -105,6 +105,9 @@ enum jobs_code jobs_do_place(struct jobs_tx *tx, const struct jobs_place *c)
     if (!sh_fsm_allows(&jobs_unit_fsm, unit->state, JOBS_RUNNING)) {
         return unit->state == JOBS_STOPPING ? JOBS_CODE_UNIT_STOPPING : JOBS_CODE_UNIT_CLOSED;
     }
+    if (tx->core->job.paused || unit->yield.cause != WIRE_CAUSE_NONE) {
+        return tx->core->job.paused ? JOBS_CODE_JOB_PAUSED : JOBS_CODE_UNIT_YIELDS;
+    }
     code = check_members(tx, c);
     if (code == JOBS_CODE_NONE && !jobs_unit_class_fits(&tx->core->job, c->class, c->mixed)) {
         code = JOBS_CODE_CLASS_DIFFERS;
@@ -282,13 +285,33 @@ enum jobs_code jobs_do_fail(struct jobs_tx *tx, const struct jobs_fail *c)
     bool poison = jobs_blame_failure(tx, c);
     bool again = unit->state == JOBS_RUNNING && !c->final && !poison &&
                  unit->failures <= tx->core->job.retries;
-    event_of_gang(tx, again ? WIRE_CAUSE_RETRIED : WIRE_CAUSE_FAILED);
+    /* It was one too many (RESIZE): nobody waits for it. */
+    bool spare = unit->state == JOBS_STOPPING && tx->core->job.cause == WIRE_CAUSE_NONE;
+    enum jobs_state ended = spare ? JOBS_STOPPED : JOBS_FAILED;
+    event_of_gang(tx, again ? WIRE_CAUSE_RETRIED : spare ? WIRE_CAUSE_STOPPED : WIRE_CAUSE_FAILED);
     tx->core->event.reason = c->reason;
     memcpy(tx->core->event.text, c->text, sizeof c->text);
-    jobs_life_move(tx, unit, again ? JOBS_WAITING : JOBS_FAILED);
-    if (!again) {
+    jobs_life_move(tx, unit, again ? JOBS_WAITING : ended);
+    if (!again && !spare) {
         fail_job(tx, c);
     }
+    jobs_life_settle(tx, unit);
+    return JOBS_CODE_NONE;
+}
+
+/* The unit in core->unit runs on until its gang has left a checkpoint. */
+static enum jobs_code ask_to_yield(struct jobs_tx *tx, const struct jobs_expire *c)
+{
+    struct jobs_unit *unit = &tx->core->unit;
+    if (unit->state == JOBS_STOPPING) {
+        return JOBS_CODE_UNIT_STOPPING;
+    }
+    if (unit->yield.cause != WIRE_CAUSE_NONE) {
+        tx->result->duplicate = true;
+        return JOBS_CODE_NONE;
+    }
+    jobs_life_yield(tx, unit, c->cause, c->grace_us);
+    event_of_gang(tx, WIRE_CAUSE_YIELD_ASKED);
     jobs_life_settle(tx, unit);
     return JOBS_CODE_NONE;
 }
@@ -301,7 +324,11 @@ enum jobs_code jobs_do_expire(struct jobs_tx *tx, const struct jobs_expire *c)
         return code;
     }
     bool stops = unit->state == JOBS_STOPPING;
-    event_of_gang(tx, stops ? WIRE_CAUSE_STOPPED : c->cause);
+    if (c->grace_us > 0) {
+        return ask_to_yield(tx, c);
+    }
+    bool yields = unit->yield.cause != WIRE_CAUSE_NONE;
+    event_of_gang(tx, stops ? WIRE_CAUSE_STOPPED : yields ? unit->yield.cause : c->cause);
     jobs_life_move(tx, unit, stops ? JOBS_STOPPED : JOBS_WAITING);
     jobs_life_settle(tx, unit);
     return JOBS_CODE_NONE;

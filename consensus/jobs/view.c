@@ -280,10 +280,16 @@ enum sh_err jobs_gang_list(const struct sh_table *t, struct wire_unit after, str
     return list_units(t, 'g', after, out, max, count);
 }
 
-uint64_t jobs_open_from(const struct sh_table *t, uint64_t from)
+uint64_t jobs_open_from(const struct sh_table *t, struct jobs_open_mark *mark)
 {
     static const char lists[] = {'a', 'g'};
     uint64_t least = UINT64_MAX;
+    struct jobs_counts counts;
+    uint64_t from = mark->from;
+    if (jobs_counts_get(t, &counts) == SH_OK && counts.reopened != mark->reopened) {
+        mark->reopened = counts.reopened;
+        from = 0;
+    }
     for (size_t i = 0; i < sizeof lists; i++) {
         struct jobs_row_key prefix = jobs_row_letter(lists[i]);
         struct jobs_row_key low = jobs_row_u64(lists[i], from);
@@ -294,7 +300,8 @@ uint64_t jobs_open_from(const struct sh_table *t, uint64_t from)
             least = job < least ? job : least;
         }
     }
-    return least == UINT64_MAX ? from : least;
+    mark->from = least == UINT64_MAX ? from : least;
+    return mark->from;
 }
 
 enum sh_err jobs_checkpoint_list(const struct sh_table *t, struct wire_unit id,

@@ -47,7 +47,9 @@ struct jobs_job {
     uint64_t start_us; /* first placement; 0: never placed */
     uint64_t end_us;   /* 0: not ended */
     uint32_t units;    /* = waiting + running + stopping + completed + failed + stopped */
-    uint32_t units_in[JOBS_STATE_COUNT];
+    uint32_t target;   /* that are to be completed: units, until RESIZE */
+    bool paused;       /* until RESUME; never of a job that is stopping or ended */
+    uint32_t units_in[JOBS_UNIT_STATE_COUNT];
     uint32_t event_next; /* sequence number of the next history event */
     uint32_t fail_unit;  /* the unit that failed for good, when cause is FAILED */
     enum sh_err fail_reason;
@@ -64,6 +66,12 @@ struct jobs_checkpoint {
     uint8_t manifest[SH_DIGEST_BYTES];
     uint32_t holder_count;
     uint8_t holders[JOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+};
+
+/* A running unit was asked to leave a checkpoint and wait again. */
+struct jobs_yield {
+    enum wire_cause cause; /* why it waits then: PAUSED or PREEMPTED; NONE: it was not asked */
+    uint64_t until_us;     /* in the cluster's time: nobody waits for it any longer */
 };
 
 struct jobs_unit {
@@ -83,6 +91,7 @@ struct jobs_unit {
     bool partial;
     struct jobs_outcome outcome;
     uint32_t model_version; /* 0: it made no model */
+    struct jobs_yield yield;
 };
 
 struct jobs_event {
@@ -112,7 +121,7 @@ struct jobs_change {
     enum jobs_state unit_state;
     enum jobs_state job_state;
     enum sh_err reason;
-    uint32_t units_in[JOBS_STATE_COUNT];
+    uint32_t units_in[JOBS_UNIT_STATE_COUNT];
 };
 
 struct jobs_model {
@@ -167,11 +176,18 @@ struct jobs_counts {
     uint32_t sessions;
     uint32_t settings; /* that are set */
     uint32_t owners;   /* whose usage is kept */
+    uint64_t reopened; /* index of the newest entry that opened a job that had ended; 0: none */
 };
 
 struct jobs_owner {   /* what jobs of an owner used of late: half of it counts after 24 hours */
     uint64_t core_ms; /* cores of members, a GPU as 16 of them, times milliseconds; as of at_us */
     uint64_t at_us;
+};
+
+/* Where the jobs begin that have work. All zero: it is not known. */
+struct jobs_open_mark {
+    uint64_t from;     /* the first job with a unit that has not ended, or an earlier one */
+    uint64_t reopened; /* what counts.reopened was then */
 };
 
 SH_MUST_USE enum sh_err jobs_counts_get(const struct sh_table *t, struct jobs_counts *out);
@@ -222,10 +238,9 @@ SH_MUST_USE enum sh_err jobs_waiting_list(const struct sh_table *t, struct wire_
                                           struct jobs_unit *out, uint32_t max, uint32_t *count);
 SH_MUST_USE enum sh_err jobs_gang_list(const struct sh_table *t, struct wire_unit after,
                                        struct jobs_unit *out, uint32_t max, uint32_t *count);
-/* The first job with id >= from that has a unit which has not ended; from itself when none has. No
- * unit opens again, so whoever keeps the answer need not look at earlier jobs: rows that were
- * deleted are slow to step over until the store has merged them away. */
-uint64_t jobs_open_from(const struct sh_table *t, uint64_t from);
+/* Brings mark up to date and gives mark->from: who keeps it need not look at earlier jobs, whose
+ * rows of the lists are deleted, but slow to step over until the store has merged them away. */
+uint64_t jobs_open_from(const struct sh_table *t, struct jobs_open_mark *mark);
 /* Kept checkpoints, newest first; the holders of the newest may be gone, so try the next. */
 SH_MUST_USE enum sh_err jobs_checkpoint_list(const struct sh_table *t, struct wire_unit id,
                                              struct jobs_checkpoint *out, uint32_t max,

@@ -249,7 +249,10 @@ static void plan_stopping(struct place *p, uint32_t unit)
     struct place_member_fate fates[WIRE_MEMBERS_MAX];
     place_judge(p, u, fates);
     place_verdict(p, unit, WIRE_REASON_STOPPING, 0, 0);
-    if (u->member_count > 0 && (fates[0].fate == PLACE_GONE || fates[0].fate == PLACE_RESTARTS)) {
+    bool gone =
+        u->member_count > 0 && (fates[0].fate == PLACE_GONE || fates[0].fate == PLACE_RESTARTS);
+    bool late = u->yields_until_us != 0 && p->in->now_us >= u->yields_until_us;
+    if (gone || late) {
         decide_expire(p, unit, WIRE_CAUSE_STOPPED);
     }
 }

@@ -32,7 +32,8 @@
  * (a unit of unknown length is expected to run as long again as it has). Others are placed there
  * only when they end before, or leave enough beside it (EASY backfill). Where units of less
  * priority by PLACE_PREEMPT_GAP have checkpoints, are preemptible and were not preempted of late,
- * those expire for it: as few as possible, then those that lose the least work, then the youngest.
+ * those expire for it, as soon as they have left a checkpoint (the host asks them): as few as
+ * possible, then those that lose the least work, then the youngest.
  *
  * Reserve. A fraction r of the live nodes is kept for predictions: k = r == 0 ? 0 : max(1, trunc(r
  * N)), those with the fewest GPUs, then by id. What runs there stays. */
@@ -115,6 +116,10 @@ struct place_unit {
     bool running;  /* it has a gang; else it waits */
     bool stopping; /* it has a gang that is ending: never placed, but expired when members are gone
                     */
+    /* stopping, because it was asked to leave a checkpoint and give way: expires then at the
+     * latest, and others that need its room wait for that rather than preempt more. 0: it was not
+     * asked. */
+    uint64_t yields_until_us;
     uint8_t priority;
     struct wire_need need;
     struct place_wants wants;

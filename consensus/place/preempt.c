@@ -26,8 +26,17 @@ static bool may_end(const struct place *p, uint32_t unit, uint32_t victim)
            u->priority >= v->priority + PLACE_PREEMPT_GAP && p->ended[victim] == 0;
 }
 
+/* It gives way already: for this one as well as for whoever it was asked. */
+static bool gives_way(const struct place *p, uint32_t unit)
+{
+    return p->in->units[unit].yields_until_us != 0;
+}
+
 static bool cheaper(const struct place *p, uint32_t a, uint32_t b)
 {
+    if (gives_way(p, a) != gives_way(p, b)) {
+        return gives_way(p, a);
+    }
     const struct place_unit *x = &p->in->units[a];
     const struct place_unit *y = &p->in->units[b];
     if (lost_us(p, a) != lost_us(p, b)) {
@@ -46,7 +55,7 @@ static void list_victims(const struct place *p, uint32_t unit, uint32_t node,
     for (uint32_t at = p->sites[node].first_use; at != PLACE_NONE && victims->count < VICTIMS_MAX;
          at = p->uses[at].next) {
         uint32_t victim = p->uses[at].unit;
-        if (!may_end(p, unit, victim)) {
+        if (!gives_way(p, victim) && !may_end(p, unit, victim)) {
             continue;
         }
         uint32_t i = victims->count++;
@@ -95,22 +104,30 @@ static uint64_t price_of(const struct place *p, uint32_t unit, uint32_t node)
     if (needed > victims.count) {
         return UINT64_MAX;
     }
+    uint64_t asked = 0;
     for (uint32_t i = 0; i < needed; i++) {
-        lost += lost_us(p, victims.units[i]) / 1000000;
+        bool free = gives_way(p, victims.units[i]);
+        asked += free ? 0 : 1;
+        lost += free ? 0 : lost_us(p, victims.units[i]) / 1000000;
     }
-    return (uint64_t)needed << 48 | (lost < UINT64_C(1) << 48 ? lost : (UINT64_C(1) << 48) - 1);
+    return asked << 48 | (lost < UINT64_C(1) << 48 ? lost : (UINT64_C(1) << 48) - 1);
 }
 
-static void end_victims(struct place *p, uint32_t unit, uint32_t node)
+/* False: there is room without. */
+static bool end_victims(struct place *p, uint32_t unit, uint32_t node)
 {
     struct victims victims;
     list_victims(p, unit, node, &victims);
     uint32_t needed = victims_needed(p, unit, node, &victims);
     for (uint32_t i = 0; i < needed && i < victims.count; i++) {
         uint32_t victim = victims.units[i];
+        if (gives_way(p, victim)) {
+            continue;
+        }
         p->ended[victim] = 1;
         SH_MAY_FAIL(place_decide(p, victim, PLACE_ACTION_EXPIRE, WIRE_CAUSE_PREEMPTED) != NULL);
     }
+    return needed > 0;
 }
 
 bool place_preempt(struct place *p, uint32_t unit)
@@ -125,8 +142,7 @@ bool place_preempt(struct place *p, uint32_t unit)
     uint32_t wanted = p->in->units[unit].need.agents_min;
     bool some = false;
     for (uint32_t i = 0; i < wanted; i++) {
-        some = some || p->when[p->scratch[i]] > 0;
-        end_victims(p, unit, p->scratch[i]);
+        some = end_victims(p, unit, p->scratch[i]) || some;
     }
     return some;
 }

@@ -9,7 +9,8 @@
  *   place unit=(J, U) nodes=(A, B) [over=F] [class=C] [mixed]
  *   checkpoint unit=(J, U) fence=F step=S manifest=M
  *   commit unit=(J, U) fence=F digest=D [partial] | fail unit=(J, U) fence=F [final]
- *   expire unit=(J, U) fence=F | stop job=J
+ *   expire unit=(J, U) fence=F [grace=US] | stop job=J
+ *   pause job=J [grace=US] | resume job=J | resize job=J [units=N] [priority=P]
  *   dataset node=N name=X digest=D | forget node=N name=X
  *   session node=N life=L | keep
  * any of them with session=S number=N
@@ -151,7 +152,11 @@ static bool run_unit_command(struct world *w, const struct dd_case *c)
     } else if (strcmp(c->command, "fail") == 0) {
         (void)world_fail(w, unit, fence, dd_arg(c, "final") != NULL);
     } else if (strcmp(c->command, "expire") == 0) {
-        (void)world_expire(w, unit, fence);
+        if (dd_arg(c, "grace") != NULL) {
+            (void)world_yield(w, unit, fence, number(c, "grace", 0));
+        } else {
+            (void)world_expire(w, unit, fence);
+        }
     } else {
         return false;
     }
@@ -176,6 +181,14 @@ static bool run_command(struct world *w, const struct dd_case *c)
         submit(w, c);
     } else if (strcmp(c->command, "stop") == 0) {
         (void)world_stop(w, number(c, "job", 0));
+    } else if (strcmp(c->command, "pause") == 0) {
+        (void)world_pause(w, number(c, "job", 0), number(c, "grace", 0));
+    } else if (strcmp(c->command, "resume") == 0) {
+        (void)world_resume(w, number(c, "job", 0));
+    } else if (strcmp(c->command, "resize") == 0 && dd_arg(c, "priority") != NULL) {
+        (void)world_prioritize(w, number(c, "job", 0), (uint8_t)number(c, "priority", 0));
+    } else if (strcmp(c->command, "resize") == 0) {
+        (void)world_resize(w, number(c, "job", 0), (uint32_t)number(c, "units", 0));
     } else if (strcmp(c->command, "dataset") == 0) {
         (void)world_dataset(w, node, name, (uint8_t)number(c, "digest", 1));
     } else if (strcmp(c->command, "forget") == 0) {
@@ -196,7 +209,7 @@ static void show_jobs(struct world *w, struct dd_text *out)
         const struct jobs_job *j = &jobs[i];
         dd_printf(out, "%llu %s: %s", (unsigned long long)j->id, j->name,
                   jobs_state_name((uint32_t)j->state));
-        for (uint32_t s = 0; s < JOBS_STATE_COUNT && j->units > 1; s++) {
+        for (uint32_t s = 0; s < JOBS_UNIT_STATE_COUNT && j->units > 1; s++) {
             if (j->units_in[s] > 0) {
                 dd_printf(out, ", %u %s", (unsigned)j->units_in[s], jobs_state_name(s));
             }
@@ -212,10 +225,11 @@ static void show_unit(struct world *w, const struct dd_case *c, struct dd_text *
         dd_printf(out, "no such unit\n");
         return;
     }
-    dd_printf(out, "%s, fence %llu, %u placements, %u failures%s%s\n",
-              jobs_state_name((uint32_t)u.state), (unsigned long long)u.placement.fence.index,
-              (unsigned)u.placements, (unsigned)u.failures, u.committed ? ", committed" : "",
-              u.partial ? " in part" : "");
+    dd_printf(out, "%s%s, fence %llu, %u placements, %u failures%s%s\n",
+              jobs_state_name((uint32_t)u.state),
+              u.yield.cause != WIRE_CAUSE_NONE ? " and gives way" : "",
+              (unsigned long long)u.placement.fence.index, (unsigned)u.placements,
+              (unsigned)u.failures, u.committed ? ", committed" : "", u.partial ? " in part" : "");
     for (uint32_t i = 0; i < u.placement.member_count; i++) {
         const struct wire_member *m = &u.placement.members[i];
         dd_printf(out, "  node %u has ranks %u to %u\n", (unsigned)m->node[SH_NODE_ID_BYTES - 1],

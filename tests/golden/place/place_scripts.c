@@ -11,7 +11,8 @@
  *   units job=N count=N                      that wait, or job=N of which all units change; with
  * any of priority=N min=N max=N cpus=N ram=GIB gpus=N gpumem=GIB disk=GIB class=N
  * where=(CONDITIONS) commands sandbox=N predict pack pernode=N owner=N run=S failed=(NODES)
- * near=NODE gain=N backoff=S preemptible checkpoint any      checkpoint: it has one as of now ends
+ * near=NODE gain=N backoff=S preemptible checkpoint yields=S any      checkpoint: it has one as of
+ * now; yields: it was asked to give way within so long ends
  * job=N unit=N pass s=N                                 time passes plan decisions, then who waits
  * and why why job=N unit=N                         and every node's reason
  */
@@ -173,6 +174,11 @@ static void change_unit(struct story *s, struct place_unit *u, const struct dd_c
     u->checkpoint_us = dd_arg(c, "checkpoint") != NULL ? now : u->checkpoint_us;
     u->not_before_us =
         dd_arg(c, "backoff") != NULL ? now + figure(c, "backoff", 0) * SECOND : u->not_before_us;
+    if (dd_arg(c, "yields") != NULL) {
+        u->running = false;
+        u->stopping = true;
+        u->yields_until_us = now + figure(c, "yields", 0) * SECOND;
+    }
     if (dd_arg(c, "class") != NULL) {
         u->pinned = true;
         u->class[0] = (uint8_t)figure(c, "class", 0);
@@ -246,6 +252,8 @@ static void apply(struct story *s, const struct place_decision *d)
 {
     struct place_unit *u = unit_of(s, d->unit);
     u->running = d->action == PLACE_ACTION_PLACE;
+    u->stopping = false;
+    u->yields_until_us = 0;
     u->fence = (struct wire_fence){.term = 1, .index = ++s->index};
     u->member_count = d->placement.member_count;
     memcpy(u->members, d->placement.members, sizeof u->members);

@@ -27,7 +27,7 @@ static void put(const char *format, ...)
     va_end(args);
 }
 
-/* "name@step=value", "name=value" without a step, "3/10", "->path", "?1.5", "ready", "bad". */
+/* "name@step=value", "name=value" without a step, "3/10", "->path@step", "?1.5", "ready", "bad". */
 static const char *tell(void)
 {
     told[0] = 0;
@@ -47,6 +47,9 @@ static const char *tell(void)
             break;
         case EXEC_FACT_CHECKPOINT:
             put("->%s", facts.checkpoint);
+            if (fact->stepped) {
+                put("@%llu", (unsigned long long)fact->step);
+            }
             break;
         case EXEC_FACT_PREDICTION:
             put("?%.10g", fact->value);
@@ -92,6 +95,7 @@ static const struct {
     {"{\"checkpoint\":\"ck/12.pt\"}", "->ck/12.pt"},
     {"{\"checkpoint\":\"a\",\"checkpoint\":\"b\\/\\u00e9\\ud83d\\ude00\\n\"}",
      "->b/\xc3\xa9\xf0\x9f\x98\x80?"},
+    {"{\"step\":12,\"checkpoint\":\"last\"}", "->last@12"},
     {"{\"checkpoint\":7}", ""},
     {"{\"checkpoint\":\"\"}", " 1 dropped"},
     {"{\"checkpoint\":\"a\\u0000b\"}", "->a?b"},

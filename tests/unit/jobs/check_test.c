@@ -133,12 +133,18 @@ BROKEN(a_miscounted_first_state_panics, "job->units_in[i]",
 BROKEN(an_open_job_that_ended_panics, "job->end_us == 0", JOB(running, job.end_us = 5))
 BROKEN(a_job_that_ended_with_open_units_panics, "(open == 0) == ended",
        JOB(running, job.state = JOBS_STOPPED))
-BROKEN(a_completed_job_with_another_end_panics, "in[JOBS_COMPLETED] == job->units",
+BROKEN(a_completed_job_with_another_end_panics, "in[JOBS_COMPLETED] >= job->target",
        JOB(stopped, job.state = JOBS_COMPLETED))
-BROKEN(a_waiting_job_that_runs_panics, "in[JOBS_RUNNING] == 0",
-       JOB(running, job.state = JOBS_WAITING))
-BROKEN(a_running_job_without_a_gang_panics, "in[JOBS_RUNNING] > 0",
-       JOB(stopping, job.state = JOBS_RUNNING))
+BROKEN(a_waiting_job_that_runs_panics, "gangs == 0", JOB(running, job.state = JOBS_WAITING))
+BROKEN(a_running_job_without_a_gang_panics, "gangs > 0",
+       JOB(stopped, job.state = JOBS_RUNNING; job.end_us = 0))
+BROKEN(a_pausing_job_without_a_gang_panics, "gangs > 0",
+       JOB(stopped, job.state = JOBS_PAUSING; job.end_us = 0))
+BROKEN(a_paused_job_that_runs_panics, "gangs == 0", JOB(running, job.state = JOBS_PAUSED))
+BROKEN(a_running_job_that_was_paused_panics, "job->paused", JOB(running, job.paused = true))
+BROKEN(a_job_that_lacks_units_panics, "job->target", JOB(running, job.target++))
+BROKEN(a_unit_that_gives_way_and_has_ended_panics, "unit->yield.cause",
+       UNIT(trained, unit.yield.cause = WIRE_CAUSE_PAUSED))
 BROKEN(a_stopping_job_whose_units_wait_panics, "in[JOBS_WAITING] + in[JOBS_RUNNING] == 0",
        JOB(running, job.state = JOBS_STOPPING))
 BROKEN(a_job_without_its_file_panics, "jobs_row_u64('s', job->id)",

@@ -176,8 +176,16 @@ static void fill(enum jobs_cmd_type type)
         cmd.u.expire.unit = unit;
         cmd.u.expire.fence = fence;
         cmd.u.expire.cause = WIRE_CAUSE_TOO_FEW_AGENTS;
+        cmd.u.expire.grace_us = 902;
     } else if (type == JOBS_STOP) {
         cmd.u.stop.job = 79;
+    } else if (type == JOBS_PAUSE) {
+        cmd.u.pause = (struct jobs_pause){.job = 80, .grace_us = 81};
+    } else if (type == JOBS_RESUME) {
+        cmd.u.resume.job = 82;
+    } else if (type == JOBS_RESIZE) {
+        cmd.u.resize = (struct jobs_resize){
+            .job = 83, .has_units = true, .units = 84, .has_priority = true, .priority = 85};
     } else if (type == JOBS_DATASET_ADD) {
         struct jobs_dataset_add *c = &cmd.u.dataset_add;
         text(c->name, sizeof c->name, 'n');
@@ -211,7 +219,7 @@ static void fill(enum jobs_cmd_type type)
 /* Numbers between that are not commands. */
 static bool is_type(int type)
 {
-    return type > 0 && (type <= JOBS_SESSION_KEEP || type >= JOBS_CONFIG_SET);
+    return type > 0 && (type <= JOBS_RESUME || type >= JOBS_CONFIG_SET);
 }
 
 static const int types[JOBS_CMD_TYPE_COUNT];
@@ -356,6 +364,12 @@ TEST(what_concerns_a_unit_names_it_and_keeps_to_its_limits)
     fill(JOBS_STOP);
     cmd.u.stop.job = 0;
     EXPECT(!is_ok());
+    fill(JOBS_PAUSE);
+    cmd.u.pause.job = 0;
+    EXPECT(!is_ok());
+    fill(JOBS_RESUME);
+    cmd.u.resume.job = 0;
+    EXPECT(!is_ok());
     fill(JOBS_FAIL);
     cmd.u.fail.reason = SH_OK;
     EXPECT(!is_ok());
@@ -452,6 +466,27 @@ TEST(placements_go_together_that_are_alike_and_in_order)
     }
     EXPECT(!jobs_many_add(&many, &place));
     EXPECT_EQ(many.node_count, WIRE_MEMBERS_MAX);
+}
+
+TEST(a_change_of_a_job_keeps_to_the_limits_of_what_it_changes)
+{
+    static const struct {
+        struct jobs_resize c;
+        bool ok;
+    } rows[] = {{{.job = 1, .has_units = true, .units = 1}, true},
+                {{.job = 1, .has_units = true, .units = JOBS_UNITS_MAX}, true},
+                {{.job = 1, .has_priority = true, .priority = JOBS_PRIORITY_MAX}, true},
+                {{.job = 1, .has_priority = true, .priority = 0}, true},
+                {{.job = 0, .has_units = true, .units = 1}, false},
+                {{.job = 1}, false},
+                {{.job = 1, .has_units = true, .units = 0}, false},
+                {{.job = 1, .has_units = true, .units = JOBS_UNITS_MAX + 1}, false},
+                {{.job = 1, .has_priority = true, .priority = JOBS_PRIORITY_MAX + 1}, false}};
+    for (uint32_t i = 0; i < SH_COUNT(rows); i++) {
+        begin(JOBS_RESIZE);
+        cmd.u.resize = rows[i].c;
+        EXPECT_EQ(is_ok(), rows[i].ok);
+    }
 }
 
 TEST(names_addresses_and_numbers_of_a_command_are_judged)
@@ -602,9 +637,11 @@ static struct jobs_job full_job(void)
     memset(job.class, 0xc2, sizeof job.class);
     job.start_us = 1003;
     job.end_us = 1004;
-    for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
+    for (uint32_t i = 0; i < JOBS_UNIT_STATE_COUNT; i++) {
         job.units_in[i] = 1010 + i;
     }
+    job.target = 1007;
+    job.paused = true;
     job.event_next = 1005;
     job.fail_unit = 1006;
     job.fail_reason = SH_ERR_DIVERGED;
@@ -618,6 +655,7 @@ static struct jobs_unit full_unit(void)
     const struct jobs_place *c = &cmd.u.place;
     struct jobs_unit unit = {.id = c->unit,
                              .state = JOBS_STOPPED,
+                             .yield = {.cause = WIRE_CAUSE_PREEMPTED, .until_us = 2009},
                              .placed_us = 2001,
                              .since_us = 2002,
                              .placements = 2003,
@@ -687,11 +725,12 @@ TEST(every_row_of_what_jobs_use_and_leave_comes_back_whole)
                                  .handle_last = 5,
                                  .nodes = 6,
                                  .jobs = 7,
-                                 .jobs_in = {8, 9, 10, 11, 12, 13},
+                                 .jobs_in = {8, 9, 10, 11, 12, 13, 18, 19},
                                  .open_units = 14,
                                  .models = 15,
                                  .datasets = 16,
-                                 .sessions = 17};
+                                 .sessions = 17,
+                                 .reopened = 20};
     EXPECT_ROW(jobs_counts, meta, counts);
     struct jobs_model model = {.version = 1,
                                .unit = {2, 3},
@@ -744,7 +783,7 @@ TEST(a_row_with_a_state_or_code_that_is_none_is_damaged)
     struct jobs_unit unit = full_unit();
     struct sh_span span = jobs_row_put_unit(row, &unit);
     EXPECT_EQ(row[13], JOBS_STOPPED);
-    row[13] = JOBS_STATE_COUNT;
+    row[13] = JOBS_UNIT_STATE_COUNT;
     EXPECT_EQ(jobs_row_get_unit(span, &unit), SH_ERR_CORRUPT);
     struct jobs_reply reply = {.number = 1, .code = (enum jobs_code)(JOBS_CODE_COUNT - 1)};
     span = jobs_row_put_reply(row, &reply);

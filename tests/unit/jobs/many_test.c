@@ -68,6 +68,9 @@ TEST(of_many_units_all_are_placed_or_committed_or_none)
     cluster(1);
     EXPECT_DONE(world_noop(&w, "many", 8));
     uint64_t job = w.index;
+    EXPECT_DONE(world_pause(&w, job, 0));
+    EXPECT_EQ(world_place_many(&w, job, 2, 6, 1), SH_ERR_CONFLICT); /* is paused */
+    EXPECT_DONE(world_resume(&w, job));
     EXPECT_DONE(world_place_many(&w, job, 2, 6, 1));
     struct wire_fence fence = w.result.fence;
     EXPECT_EQ(world_place_many(&w, job, 0, 3, 1), SH_ERR_STALE); /* 2 has a gang */

@@ -14,11 +14,11 @@ static bool is_final(enum jobs_state state)
 
 enum jobs_state model_state(const struct model_job *job)
 {
-    uint32_t running = 0;
+    uint32_t gangs = 0;
     uint32_t open = 0;
     uint32_t completed = 0;
     for (uint32_t i = 0; i < job->units; i++) {
-        running += job->unit[i].state == JOBS_RUNNING;
+        gangs += job->unit[i].state == JOBS_RUNNING || job->unit[i].state == JOBS_STOPPING;
         open += !is_final(job->unit[i].state);
         completed += job->unit[i].state == JOBS_COMPLETED;
     }
@@ -29,12 +29,15 @@ enum jobs_state model_state(const struct model_job *job)
         if (job->failed) {
             return JOBS_FAILED;
         }
-        return completed == job->units ? JOBS_COMPLETED : JOBS_STOPPED;
+        return completed >= job->target ? JOBS_COMPLETED : JOBS_STOPPED;
     }
     if (open == 0) {
         return JOBS_COMPLETED;
     }
-    return running > 0 ? JOBS_RUNNING : JOBS_WAITING;
+    if (job->paused) {
+        return gangs > 0 ? JOBS_PAUSING : JOBS_PAUSED;
+    }
+    return gangs > 0 ? JOBS_RUNNING : JOBS_WAITING;
 }
 
 static struct model_job *job_of(struct model *m, uint64_t id)
@@ -70,6 +73,7 @@ static void end_others(struct model_job *job)
             job->unit[i].state = JOBS_STOPPED;
         } else if (job->unit[i].state == JOBS_RUNNING) {
             job->unit[i].state = JOBS_STOPPING;
+            job->unit[i].yields = false;
         }
     }
 }
@@ -87,6 +91,7 @@ static bool submit(struct model *m, const struct jobs_submit *c, uint64_t index)
                                                  .key = key,
                                                  .spec = c->spec_digest[0],
                                                  .units = c->units,
+                                                 .target = c->units,
                                                  .retries = c->retries,
                                                  .train = c->kind == WIRE_KIND_TRAIN,
                                                  .any = c->need.arithmetic == WIRE_ARITHMETIC_ANY};
@@ -116,6 +121,9 @@ static bool place(struct model *m, const struct jobs_place *c, struct wire_fence
         return false;
     }
     struct model_job *job = job_of(m, c->unit.job);
+    if (model_state(job) == JOBS_PAUSING || model_state(job) == JOBS_PAUSED || unit->yields) {
+        return false;
+    }
     bool other = c->mixed || (job->pinned && job->class != c->class[0]);
     if (other && !job->any) {
         return false;
@@ -131,7 +139,8 @@ static bool place(struct model *m, const struct jobs_place *c, struct wire_fence
 static bool place_many(struct model *m, const struct jobs_place_many *c, struct wire_fence entry)
 {
     struct model_job *job = job_of(m, c->job);
-    bool ok = job != NULL && (!job->pinned || job->class == c->class[0] || job->any);
+    bool ok =
+        job != NULL && !job->paused && (!job->pinned || job->class == c->class[0] || job->any);
     for (uint32_t i = 0; i < c->node_count; i++) {
         uint8_t node = c->nodes[i][SH_NODE_ID_BYTES - 1];
         ok = ok && node <= MODEL_NODES && m->admitted[node];
@@ -166,6 +175,7 @@ static bool commit_many(struct model *m, const struct jobs_commit_many *c)
         unit->commits++;
         unit->digest = 0;
         unit->partial = false;
+        unit->yields = false;
         unit->state = JOBS_COMPLETED;
     }
     return ok;
@@ -198,6 +208,7 @@ static bool commit(struct model *m, const struct jobs_commit *c)
         return false;
     }
     unit->commits++;
+    unit->yields = false;
     unit->digest = c->outcome.file[0];
     unit->partial = c->partial;
     unit->state = c->partial ? JOBS_STOPPED : JOBS_COMPLETED;
@@ -213,8 +224,13 @@ static bool fail(struct model *m, const struct jobs_fail *c)
     }
     struct model_job *job = job_of(m, c->unit.job);
     unit->failures++;
+    unit->yields = false;
     if (unit->state == JOBS_RUNNING && !c->final && unit->failures <= job->retries) {
         unit->state = JOBS_WAITING;
+        return true;
+    }
+    if (unit->state == JOBS_STOPPING && !job->stop && !job->failed) {
+        unit->state = JOBS_STOPPED;
         return true;
     }
     unit->state = JOBS_FAILED;
@@ -231,7 +247,95 @@ static bool expire(struct model *m, const struct jobs_expire *c)
     if (!in_force(unit, c->fence)) {
         return false;
     }
+    if (c->grace_us > 0) {
+        bool asked = unit->state == JOBS_RUNNING;
+        unit->yields = asked;
+        return asked;
+    }
+    unit->yields = false;
     unit->state = unit->state == JOBS_STOPPING ? JOBS_STOPPED : JOBS_WAITING;
+    return true;
+}
+
+static bool pause_job(struct model *m, const struct jobs_pause *c)
+{
+    struct model_job *job = job_of(m, c->job);
+    if (job == NULL || is_final(model_state(job)) || model_state(job) == JOBS_STOPPING) {
+        return false;
+    }
+    bool before = job->paused;
+    job->paused = true;
+    for (uint32_t i = 0; i < job->units; i++) {
+        struct model_unit *unit = &job->unit[i];
+        bool runs = unit->state == JOBS_RUNNING;
+        if (runs && c->grace_us == 0) {
+            unit->state = JOBS_WAITING;
+            unit->yields = false;
+        } else if (runs && !before) {
+            unit->yields = true;
+        }
+    }
+    return true;
+}
+
+static bool resume_job(struct model *m, const struct jobs_resume *c)
+{
+    struct model_job *job = job_of(m, c->job);
+    if (job == NULL || (model_state(job) != JOBS_PAUSED && model_state(job) != JOBS_PAUSING)) {
+        return false;
+    }
+    job->paused = false;
+    return true;
+}
+
+/* The last one of those in that state. */
+static struct model_unit *last_of(struct model_job *job, enum jobs_state state)
+{
+    struct model_unit *last = NULL;
+    for (uint32_t i = 0; i < job->units; i++) {
+        last = job->unit[i].state == state ? &job->unit[i] : last;
+    }
+    return last;
+}
+
+static uint32_t count_of(const struct model_job *job, enum jobs_state state)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < job->units; i++) {
+        count += job->unit[i].state == state;
+    }
+    return count;
+}
+
+uint32_t model_wanted(const struct model_job *job)
+{
+    return count_of(job, JOBS_WAITING) + count_of(job, JOBS_RUNNING) +
+           count_of(job, JOBS_COMPLETED);
+}
+
+static bool resize(struct model *m, const struct jobs_resize *c)
+{
+    struct model_job *job = job_of(m, c->job);
+    if (job == NULL || job->stop || job->failed || job->train ||
+        c->units < count_of(job, JOBS_COMPLETED)) {
+        return false;
+    }
+    job->target = c->units;
+    job->paused = job->paused && !is_final(model_state(job));
+    while (model_wanted(job) < c->units) {
+        EXPECT(job->units < MODEL_UNITS_EVER);
+        job->unit[job->units++] = (struct model_unit){.state = JOBS_WAITING};
+    }
+    while (model_wanted(job) > c->units) {
+        struct model_unit *waits = last_of(job, JOBS_WAITING);
+        struct model_unit *runs = last_of(job, JOBS_RUNNING);
+        if (waits != NULL) {
+            waits->state = JOBS_STOPPED;
+        } else {
+            runs->state = JOBS_STOPPING;
+            runs->yields = false;
+        }
+    }
     return true;
 }
 
@@ -320,6 +424,12 @@ static bool apply_once(struct model *m, const struct jobs_cmd *cmd, struct wire_
         return expire(m, &cmd->u.expire);
     case JOBS_STOP:
         return stop(m, &cmd->u.stop);
+    case JOBS_PAUSE:
+        return pause_job(m, &cmd->u.pause);
+    case JOBS_RESUME:
+        return resume_job(m, &cmd->u.resume);
+    case JOBS_RESIZE:
+        return resize(m, &cmd->u.resize);
     case JOBS_SESSION_OPEN:
         return open_session(m, &cmd->u.session_open, entry.index);
     case JOBS_SESSION_KEEP:

@@ -8,11 +8,12 @@
 #include "jobs/jobs.h"
 #include "jobs/view.h"
 
-#define MODEL_JOBS_MAX  2048u
-#define MODEL_UNITS_MAX 4u
-#define MODEL_NODES     8u /* numbered from 1 */
-#define MODEL_SESSIONS  2048u
-#define MODEL_SLOTS     4u /* the first ones of a session */
+#define MODEL_JOBS_MAX   2048u
+#define MODEL_UNITS_MAX  4u  /* of a job when it is submitted */
+#define MODEL_UNITS_EVER 64u /* and that it ever had */
+#define MODEL_NODES      8u  /* numbered from 1 */
+#define MODEL_SESSIONS   2048u
+#define MODEL_SLOTS      4u /* the first ones of a session */
 
 struct model_unit {
     enum jobs_state state;
@@ -25,6 +26,7 @@ struct model_unit {
     uint64_t checkpoint_step;
     uint8_t checkpoint_manifest;
     uint32_t checkpoints;
+    bool yields;
 };
 
 struct model_job {
@@ -40,7 +42,9 @@ struct model_job {
     uint8_t class;
     bool stop;
     bool failed;
-    struct model_unit unit[MODEL_UNITS_MAX];
+    bool paused;
+    uint32_t target;
+    struct model_unit unit[MODEL_UNITS_EVER];
 };
 
 struct model_session {
@@ -66,6 +70,8 @@ struct model {
 void model_init(struct model *m);
 /* Applies the command; gives whether it is accepted. */
 bool model_apply(struct model *m, const struct jobs_cmd *cmd, struct wire_fence entry);
+/* Units that are completed or may yet be. */
+uint32_t model_wanted(const struct model_job *job);
 enum jobs_state model_state(const struct model_job *job);
 
 #endif

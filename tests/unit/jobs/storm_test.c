@@ -169,6 +169,34 @@ static void random_report(struct storm *s)
         s->w.cmd.type = JOBS_EXPIRE;
         s->w.cmd.u.expire =
             (struct jobs_expire){.unit = unit, .fence = fence, .cause = WIRE_CAUSE_TOO_FEW_AGENTS};
+        s->w.cmd.u.expire.grace_us = sh_rng_below(&s->rng, 2);
+    }
+}
+
+/* Stops, pauses, resumes or resizes. */
+static void random_wish(struct storm *s)
+{
+    const struct model_unit *view = NULL;
+    uint64_t id = random_unit(s, &view).job;
+    uint64_t kind = sh_rng_below(&s->rng, 10);
+    if (kind < 2) {
+        s->w.cmd.type = JOBS_STOP;
+        s->w.cmd.u.stop.job = id;
+    } else if (kind < 4) {
+        s->w.cmd.type = JOBS_PAUSE;
+        s->w.cmd.u.pause = (struct jobs_pause){.job = id, .grace_us = sh_rng_below(&s->rng, 3)};
+    } else if (kind < 7) {
+        s->w.cmd.type = JOBS_RESUME;
+        s->w.cmd.u.resume.job = id;
+    } else {
+        uint32_t units = (uint32_t)sh_rng_between(&s->rng, 1, MODEL_UNITS_MAX + 2);
+        for (uint32_t i = 0; i < s->m.job_count; i++) {
+            const struct model_job *job = &s->m.jobs[i];
+            bool full = job->id == id && job->units + units > MODEL_UNITS_EVER;
+            units = full ? 1 : units; /* never more than there are */
+        }
+        s->w.cmd.type = JOBS_RESIZE;
+        s->w.cmd.u.resize = (struct jobs_resize){.job = id, .has_units = true, .units = units};
     }
 }
 
@@ -211,12 +239,10 @@ static void random_command(struct storm *s)
         random_many(s);
     } else if (kind < 60) {
         random_place(s);
-    } else if (kind < 97) {
+    } else if (kind < 90) {
         random_report(s);
     } else {
-        const struct model_unit *view = NULL;
-        s->w.cmd.type = JOBS_STOP;
-        s->w.cmd.u.stop.job = random_unit(s, &view).job;
+        random_wish(s);
     }
     if (s->w.cmd.type != JOBS_SESSION_OPEN && s->m.session_count > 0 &&
         sh_rng_chance(&s->rng, 1, 3)) {
@@ -253,11 +279,14 @@ static void compare_job(struct storm *s, const struct model_job *job)
     EXPECT_EQ(jobs_job_get(s->w.t, job->id, &view), SH_OK);
     EXPECT_EQ(view.state, model_state(job));
     EXPECT_EQ(view.mixed, job->mixed);
+    EXPECT_EQ(view.units, job->units);
+    EXPECT_EQ(view.target, job->target);
     for (uint32_t i = 0; i < job->units; i++) {
         struct jobs_unit unit;
         const struct model_unit *want = &job->unit[i];
         EXPECT_EQ(jobs_unit_get(s->w.t, (struct wire_unit){job->id, i}, &unit), SH_OK);
         EXPECT_EQ(unit.state, want->state);
+        EXPECT_EQ(unit.yield.cause != WIRE_CAUSE_NONE, want->yields);
         EXPECT(wire_fence_equal(unit.placement.fence, want->fence));
         EXPECT_EQ(unit.failures, want->failures);
         EXPECT_EQ(unit.committed, want->commits == 1);

@@ -252,18 +252,28 @@ TEST(waiting_units_and_gangs_are_walked_without_units_that_ended)
 TEST(the_first_job_with_an_open_unit_moves_up_as_jobs_end)
 {
     cluster(2);
-    EXPECT_EQ(jobs_open_from(w.t, 0), 0);
+    struct jobs_open_mark mark = {0};
+    struct jobs_open_mark kept;
+    EXPECT_EQ(jobs_open_from(w.t, &mark), 0);
     EXPECT_DONE(world_noop(&w, "a", 1));
     struct wire_unit first = {.job = w.result.unit.job, .unit = 0};
     EXPECT_DONE(world_noop(&w, "b", 1));
     struct wire_unit second = {.job = w.result.unit.job, .unit = 0};
     EXPECT_DONE(world_place(&w, first, 1, 1));
-    EXPECT_EQ(jobs_open_from(w.t, 0), first.job);
+    EXPECT_EQ(jobs_open_from(w.t, &mark), first.job);
     EXPECT_DONE(world_place(&w, second, 1, 1));
     EXPECT_DONE(world_commit(&w, first, world_fence(&w, first), 0, false));
-    EXPECT_EQ(jobs_open_from(w.t, first.job), second.job);
+    EXPECT_EQ(jobs_open_from(w.t, &mark), second.job);
     EXPECT_DONE(world_commit(&w, second, world_fence(&w, second), 0, false));
-    EXPECT_EQ(jobs_open_from(w.t, second.job), second.job);
+    EXPECT_EQ(jobs_open_from(w.t, &mark), second.job);
+    kept = mark;
+    EXPECT_DONE(world_resize(&w, first.job, 2)); /* an earlier one opens again */
+    EXPECT_EQ(jobs_open_from(w.t, &kept), first.job);
+    first.unit = 1;
+    EXPECT_DONE(world_place(&w, first, 1, 1));
+    EXPECT_DONE(world_commit(&w, first, world_fence(&w, first), 0, false));
+    EXPECT_DONE(world_noop(&w, "c", 1));
+    EXPECT_EQ(jobs_open_from(w.t, &kept), w.result.unit.job);
     world_free(&w);
 }
 
@@ -563,13 +573,20 @@ TEST(states_move_as_they_are_drawn_and_no_end_is_left)
 {
     /* From each state, in the order of their numbers, to those that are marked. */
     static const char *const units[] = {".x...x", "xxxxx.", "...xxx", "......", "......", "......"};
-    static const char *const jobs[] = {".x...x", "x.xxx.", "...xxx", "......", "......", "......"};
+    static const char *const jobs[] = {".x.x.x.x", "x.xxx.xx", "...xxx..", "x.......",
+                                       "........", "........", ".xxxx..x", "x..x.x.."};
+    for (uint32_t from = 0; from < JOBS_UNIT_STATE_COUNT; from++) {
+        for (uint32_t to = 0; to < JOBS_UNIT_STATE_COUNT; to++) {
+            EXPECT_EQ(sh_fsm_allows(&jobs_unit_fsm, from, to), units[from][to] == 'x');
+        }
+        EXPECT_STR(sh_fsm_name(&jobs_unit_fsm, from), jobs_state_name(from));
+    }
     for (uint32_t from = 0; from < JOBS_STATE_COUNT; from++) {
         for (uint32_t to = 0; to < JOBS_STATE_COUNT; to++) {
-            EXPECT_EQ(sh_fsm_allows(&jobs_unit_fsm, from, to), units[from][to] == 'x');
             EXPECT_EQ(sh_fsm_allows(&jobs_job_fsm, from, to), jobs[from][to] == 'x');
         }
-        EXPECT_EQ(jobs_state_final((enum jobs_state)from), from >= JOBS_COMPLETED);
+        EXPECT_EQ(jobs_state_final((enum jobs_state)from),
+                  from >= JOBS_COMPLETED && from <= JOBS_STOPPED);
         EXPECT_STR(sh_fsm_name(&jobs_job_fsm, from), jobs_state_name(from));
     }
 }

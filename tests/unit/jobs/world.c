@@ -256,6 +256,43 @@ enum sh_err world_expire(struct world *w, struct wire_unit unit, struct wire_fen
     return world_apply(w);
 }
 
+enum sh_err world_yield(struct world *w, struct wire_unit unit, struct wire_fence fence,
+                        uint64_t grace_us)
+{
+    begin(w, JOBS_EXPIRE);
+    w->cmd.u.expire = (struct jobs_expire){
+        .unit = unit, .fence = fence, .cause = WIRE_CAUSE_PREEMPTED, .grace_us = grace_us};
+    return world_apply(w);
+}
+
+enum sh_err world_pause(struct world *w, uint64_t job, uint64_t grace_us)
+{
+    begin(w, JOBS_PAUSE);
+    w->cmd.u.pause = (struct jobs_pause){.job = job, .grace_us = grace_us};
+    return world_apply(w);
+}
+
+enum sh_err world_resume(struct world *w, uint64_t job)
+{
+    begin(w, JOBS_RESUME);
+    w->cmd.u.resume.job = job;
+    return world_apply(w);
+}
+
+enum sh_err world_resize(struct world *w, uint64_t job, uint32_t units)
+{
+    begin(w, JOBS_RESIZE);
+    w->cmd.u.resize = (struct jobs_resize){.job = job, .has_units = true, .units = units};
+    return world_apply(w);
+}
+
+enum sh_err world_prioritize(struct world *w, uint64_t job, uint8_t priority)
+{
+    begin(w, JOBS_RESIZE);
+    w->cmd.u.resize = (struct jobs_resize){.job = job, .has_priority = true, .priority = priority};
+    return world_apply(w);
+}
+
 enum sh_err world_stop(struct world *w, uint64_t job)
 {
     begin(w, JOBS_STOP);

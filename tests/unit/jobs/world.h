@@ -56,6 +56,13 @@ enum sh_err world_fail_at(struct world *w, struct wire_unit unit, struct wire_fe
                           unsigned node);
 enum sh_err world_mark(struct world *w, unsigned node, enum jobs_mark mark);
 enum sh_err world_set(struct world *w, const char *key, bool unset, uint64_t value);
+/* Asks the unit to give way within grace_us, for that cause. */
+enum sh_err world_yield(struct world *w, struct wire_unit unit, struct wire_fence fence,
+                        uint64_t grace_us);
+enum sh_err world_pause(struct world *w, uint64_t job, uint64_t grace_us);
+enum sh_err world_resume(struct world *w, uint64_t job);
+enum sh_err world_resize(struct world *w, uint64_t job, uint32_t units);
+enum sh_err world_prioritize(struct world *w, uint64_t job, uint8_t priority);
 enum sh_err world_expire(struct world *w, struct wire_unit unit, struct wire_fence fence);
 enum sh_err world_stop(struct world *w, uint64_t job);
 enum sh_err world_dataset(struct world *w, unsigned node, const char *name, uint8_t digest);

@@ -26,6 +26,7 @@ static void make(const char *text, bool resumes)
 {
     struct script_place place = {.unit = {.job = 12, .unit = 3},
                                  .fence = {.term = 2, .index = 40},
+                                 .units = 5,
                                  .member = 1,
                                  .members = 3,
                                  .node = "beta",

@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * stop, pause, resume, set, checkpoints. */
+#include "cli/context.h"
+#include "cli/format.h"
+#include "cli/table.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Asks for something to be done to a job. Takes body, NULL: none. NULL with the error printed. */
+static json_t *ask(struct cli *c, const char *method, const char *suffix, json_t *body, int *status)
+{
+    char *path = cli_path(c, "/jobs/", c->args[0], suffix);
+    char *text = body != NULL ? json_dumps(body, JSON_COMPACT) : NULL;
+    json_t *job = NULL;
+    if (path == NULL) {
+        *status = cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
+    } else {
+        struct cli_call call = {.method = method,
+                                .path = path,
+                                .body = (const uint8_t *)text,
+                                .size = text != NULL ? strlen(text) : 0,
+                                .timeout_s = CLI_CALL_S};
+        job = cli_ask(c, &call, status);
+    }
+    json_decref(body);
+    free(text);
+    free(path);
+    return job;
+}
+
+/* Takes job. */
+static int show(struct cli *c, json_t *job)
+{
+    if (c->json) {
+        return cli_print_json(c, job);
+    }
+    (void)fprintf(c->out, "job %lld %s is %s\n", cli_integer(job, "id"), cli_text(job, "name"),
+                  cli_text(job, "state"));
+    json_decref(job);
+    return CLI_OK;
+}
+
+int cli_run_stop(struct cli *c)
+{
+    int status = CLI_OK;
+    json_t *job = ask(c, "POST", "/stop", NULL, &status);
+    return job == NULL ? status : show(c, job);
+}
+
+int cli_run_pause(struct cli *c)
+{
+    int status = CLI_OK;
+    bool now = cli_flag(c, "--now");
+    json_t *job = ask(c, "POST", "/pause", json_pack("{s:b}", "now", now), &status);
+    if (job == NULL) {
+        return status;
+    }
+    long long without = cli_integer(job, "units_without_checkpoint");
+    if (without > 0 && !c->json) {
+        (void)fprintf(c->out, "%lld unit%s without a checkpoint begin%s anew when resumed%s\n",
+                      without, without == 1 ? "" : "s", without == 1 ? "s" : "",
+                      now ? "" : ", unless one is written now");
+    }
+    return show(c, job);
+}
+
+int cli_run_resume(struct cli *c)
+{
+    int status = CLI_OK;
+    json_t *job = ask(c, "POST", "/resume", NULL, &status);
+    return job == NULL ? status : show(c, job);
+}
+
+/* KEY=NUMBER of the command line into the body; false with the error printed. */
+static bool take_change(struct cli *c, const char *word, json_t *body)
+{
+    const char *equals = strchr(word, '=');
+    const char *number = equals != NULL ? equals + 1 : "";
+    size_t digits = strspn(number, "0123456789");
+    if (equals == NULL || equals == word || digits == 0 || digits > 9 || number[digits] != '\0') {
+        (void)cli_fail(c, CLI_USAGE, "USAGE", "%s: must be replicas=NUMBER or priority=NUMBER",
+                       word);
+        return false;
+    }
+    char key[32];
+    (void)snprintf(key, sizeof key, "%.*s", (int)(equals - word), word);
+    (void)json_object_set_new(body, key, json_integer(strtol(number, NULL, 10)));
+    return true;
+}
+
+int cli_run_set(struct cli *c)
+{
+    int status = CLI_OK;
+    json_t *body = json_object();
+    for (size_t i = 1; i < c->arg_count; i++) {
+        if (!take_change(c, c->args[i], body)) {
+            json_decref(body);
+            return CLI_USAGE;
+        }
+    }
+    json_t *job = ask(c, "PATCH", "", body, &status);
+    if (job == NULL || c->json) {
+        return job == NULL ? status : cli_print_json(c, job);
+    }
+    (void)fprintf(c->out, "job %lld %s is %s: %lld of %lld replicas completed, priority %lld\n",
+                  cli_integer(job, "id"), cli_text(job, "name"), cli_text(job, "state"),
+                  cli_integer(job, "units_completed"), cli_integer(job, "replicas"),
+                  cli_integer(job, "priority"));
+    json_decref(job);
+    return CLI_OK;
+}
+
+static void put_holders(struct cli_table *t, const json_t *holders)
+{
+    char text[160] = "";
+    size_t used = 0;
+    for (size_t i = 0; i < json_array_size(holders) && used < sizeof text; i++) {
+        int n = snprintf(text + used, sizeof text - used, "%s%s", i == 0 ? "" : " ",
+                         cli_text(json_array_get(holders, i), "name"));
+        used += n > 0 ? (size_t)n : 0;
+    }
+    cli_table_put(t, text);
+}
+
+int cli_run_checkpoints(struct cli *c)
+{
+    static const char *const NAMES[] = {">UNIT", ">STEP", "DIGEST", "HOLDERS", NULL};
+    int status = CLI_OK;
+    json_t *all = cli_get(c, "/jobs/", c->args[0], "/checkpoints", &status);
+    if (all == NULL || c->json) {
+        return all == NULL ? status : cli_print_json(c, all);
+    }
+    struct cli_table t;
+    cli_table_init(&t, NAMES);
+    const json_t *list = json_object_get(all, "checkpoints");
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        const json_t *row = json_array_get(list, i);
+        char text[CLI_FORMAT_BYTES];
+        (void)snprintf(text, sizeof text, "%lld", cli_integer(row, "unit"));
+        cli_table_put(&t, text);
+        (void)snprintf(text, sizeof text, "%lld", cli_integer(row, "step"));
+        cli_table_put(&t, text);
+        (void)snprintf(text, sizeof text, "%.16s", cli_text(row, "digest"));
+        cli_table_put(&t, text);
+        put_holders(&t, json_object_get(row, "holders"));
+    }
+    cli_table_print(&t, c->out);
+    json_decref(all);
+    return CLI_OK;
+}
