@@ -8,6 +8,7 @@ struct tally {
     uint64_t units;
     uint64_t checkpoints;
     uint64_t holders;
+    uint64_t deadlines;
     uint64_t first_units;         /* never placed: without a row of their own */
     uint64_t rows[UINT8_MAX + 1]; /* by the letter of their kind */
 };
@@ -43,7 +44,12 @@ static void check_job(struct jobs_tx *tx, struct tally *tally)
     bool ended = jobs_state_final(job->state);
     SH_CHECK((open == 0) == ended);
     SH_CHECK(SH_IMPLIES(!ended, job->end_us == 0));
-    SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED, in[JOBS_COMPLETED] == job->units));
+    bool whole = job->kind != WIRE_KIND_ENSEMBLE; /* completes without who failed */
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED && whole, in[JOBS_COMPLETED] == job->units));
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED, in[JOBS_COMPLETED] > 0));
+    struct jobs_row_key late = jobs_row_then_u64(jobs_row_u64('t', job->deadline_us), job->id);
+    SH_CHECK(jobs_tx_has(tx, late) == (!ended && job->deadline_us > 0));
+    tally->deadlines += !ended && job->deadline_us > 0;
     SH_CHECK(SH_IMPLIES(job->state == JOBS_WAITING, in[JOBS_RUNNING] == 0));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_RUNNING, in[JOBS_RUNNING] > 0));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_STOPPING, in[JOBS_WAITING] + in[JOBS_RUNNING] == 0));
@@ -76,6 +82,20 @@ static void check_model(struct jobs_tx *tx, struct sh_span value, struct jobs_co
     SH_CHECK(tx->core->unit.committed);
     SH_CHECK_CMP(tx->core->unit.model_version, ==, model->version);
     sum->models++;
+}
+
+/* It stands below a version that exists. */
+static void check_evaluation(struct jobs_tx *tx, struct sh_span key, struct sh_span value)
+{
+    struct jobs_evaluation *e = &tx->core->evaluation;
+    SH_CHECK_CMP(jobs_row_get_evaluation(value, e), ==, SH_OK);
+    SH_CHECK_CMP(e->figures.samples, >, 0);
+    SH_CHECK_CMP(key.size, >, 1u + 1u + 4u + SH_DIGEST_BYTES);
+    struct jobs_row_key model = {.size = key.size - SH_DIGEST_BYTES};
+    memcpy(model.at, key.at, model.size);
+    SH_CHECK_CMP(memcmp(key.at + model.size, e->digest, SH_DIGEST_BYTES), ==, 0);
+    model.at[0] = 'o';
+    SH_CHECK(jobs_tx_has(tx, model));
 }
 
 static void check_change(struct jobs_tx *tx, struct sh_span key, struct sh_span value)
@@ -120,7 +140,7 @@ static void check_dataset(struct jobs_tx *tx, struct sh_span value, struct tally
 {
     struct jobs_dataset *set = &tx->core->dataset;
     SH_CHECK_CMP(jobs_row_get_dataset(value, set), ==, SH_OK);
-    SH_CHECK_CMP(set->holders, >, 0);
+    SH_CHECK((set->holders > 0) == (set->unit.job == 0));
     tally->holders += set->holders;
     tally->sum.datasets++;
 }
@@ -157,8 +177,8 @@ static void check_health(struct jobs_tx *tx, struct sh_span key, struct sh_span 
 
 static bool is_letter(char letter)
 {
-    static const char letters[] = {'M', 'n', 'h', 'm', 'j', 's', 'i', 'u', 'a', 'g', 'c', 'e',
-                                   'o', 'l', 'd', 'p', 'w', 'b', 'k', 'x', 'y', 'z', 'f', 'q'};
+    static const char letters[] = {'M', 'n', 'h', 'm', 'j', 's', 'i', 'u', 'a', 'g', 'c', 'e', 'o',
+                                   'l', 'd', 'p', 'w', 'b', 'k', 'x', 'y', 'z', 'f', 'q', 'v', 't'};
     bool found = false;
     for (size_t i = 0; i < SH_COUNT(letters); i++) {
         found = found || letters[i] == letter;
@@ -183,6 +203,8 @@ static void check_row(struct jobs_tx *tx, struct sh_span key, struct sh_span val
         check_node(tx, value, &tally->sum);
     } else if (letter == 'o') {
         check_model(tx, value, &tally->sum);
+    } else if (letter == 'v') {
+        check_evaluation(tx, key, value);
     } else if (letter == 'd') {
         check_dataset(tx, value, tally);
     } else if (letter == 'w') {
@@ -216,6 +238,7 @@ static void check_lists(const struct tally *tally)
     SH_CHECK_CMP(rows['m'], ==, sum->nodes);
     SH_CHECK_CMP(rows['p'], ==, tally->holders);
     SH_CHECK_CMP(rows['y'], ==, sum->sessions);
+    SH_CHECK_CMP(rows['t'], ==, tally->deadlines);
 }
 
 void jobs_check(struct jobs *core, const struct sh_table *table)

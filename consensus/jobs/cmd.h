@@ -19,6 +19,7 @@
 #define JOBS_RETRIES_MAX   100u
 #define JOBS_PRIORITY_MAX  100u
 #define JOBS_KEEP_MAX      8u    /* checkpoints kept per unit */
+#define JOBS_FIGURES_MAX   14u   /* of one evaluation */
 #define JOBS_SESSION_SLOTS 1024u /* commands of one session under way */
 #define JOBS_CMD_BYTES_MAX (SH_SPEC_BYTES_MAX + 4096u)
 
@@ -36,7 +37,8 @@ enum jobs_cmd_type {
     JOBS_DATASET_REMOVE = 11,
     JOBS_SESSION_OPEN = 12,
     JOBS_SESSION_KEEP = 13,
-    JOBS_CMD_TYPE_COUNT = 14
+    JOBS_DEADLINE = 21,
+    JOBS_CMD_TYPE_COUNT = 22
 };
 
 /* Adds an agent, or updates the name and addresses of one that is in; its raft handle stays. A name
@@ -57,6 +59,14 @@ struct jobs_node_remove {
     uint8_t node[SH_NODE_ID_BYTES];
 };
 
+/* What a job is about besides itself. */
+struct jobs_about {
+    char model[SH_NAME_MAX + 1]; /* that it begins from, measures or asks; "": none, or many */
+    uint32_t version;            /* of that model; 0: none */
+    char data[SH_NAME_MAX + 1];  /* what it is measured on, for people; "": it measures nothing */
+    uint8_t digest[SH_DIGEST_BYTES]; /* of that data */
+};
+
 struct jobs_submit {
     char key[JOBS_KEY_MAX + 1]; /* "": none. Same key: the same job, never a second */
     enum wire_kind kind;
@@ -73,6 +83,9 @@ struct jobs_submit {
     uint32_t blob_count;
     uint8_t blobs[JOBS_BLOBS_MAX]
                  [SH_DIGEST_BYTES]; /* what it uploads; an agent fetches them first */
+    struct jobs_about about;
+    uint64_t deadline_us;          /* from now on: what has not ended then is left out; 0: none */
+    char dataset[SH_NAME_MAX + 1]; /* DATA_PREP: what its outputs become, else "" */
 };
 
 /* Gives a waiting unit a gang, or a running one a new gang. Applies only where the unit's latest
@@ -106,13 +119,20 @@ struct jobs_metrics {
     double val_loss;
 };
 
+/* What a model is worth, numbered as kernels/score/results.h has its metrics. */
+struct jobs_figures {
+    uint64_t samples;            /* 0: not measured */
+    double at[JOBS_FIGURES_MAX]; /* not-a-number: no value */
+};
+
 /* What a unit leaves behind. All digests zero for a unit without output (noop). */
 struct jobs_outcome {
     uint8_t file[SH_DIGEST_BYTES];  /* blob of the model's file; zero: it made no model */
     uint8_t model[SH_DIGEST_BYTES]; /* TRAIN: of parameters and buffers; EXEC: as file */
     uint8_t
-        state[SH_DIGEST_BYTES]; /* TRAIN: with optimiser and cursor; EXEC: blob of its outputs */
+        state[SH_DIGEST_BYTES]; /* TRAIN: with optimiser and cursor; others: blob of its outputs */
     struct jobs_metrics metrics;
+    struct jobs_figures figures; /* of the model it made, or else of the one that it is about */
     uint64_t steps;
 };
 
@@ -143,6 +163,11 @@ struct jobs_stop {
     uint64_t job;
 };
 
+/* Ends what is open of a job whose deadline has passed; refused before. */
+struct jobs_deadline {
+    uint64_t job;
+};
+
 /* Says that an agent holds a data set. The same name with another digest is refused with EXISTS. */
 struct jobs_dataset_add {
     char name[SH_NAME_MAX + 1];
@@ -152,7 +177,7 @@ struct jobs_dataset_add {
     char summary[JOBS_SUMMARY_MAX + 1]; /* text for people and for job checks, JSON */
 };
 
-/* The name is free again once no agent holds the set. */
+/* The name is free again once no agent holds the set; at once where a job made the set. */
 struct jobs_dataset_remove {
     char name[SH_NAME_MAX + 1];
     uint8_t node[SH_NODE_ID_BYTES];
@@ -185,6 +210,7 @@ struct jobs_cmd {
         struct jobs_fail fail;
         struct jobs_expire expire;
         struct jobs_stop stop;
+        struct jobs_deadline deadline;
         struct jobs_dataset_add dataset_add;
         struct jobs_dataset_remove dataset_remove;
         struct jobs_session_open session_open;

@@ -45,6 +45,7 @@ static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
     [JOBS_CODE_HANDLE_USED] = SH_ERR_CONFLICT,
     [JOBS_CODE_SESSION_UNKNOWN] = SH_ERR_STALE,
     [JOBS_CODE_NUMBER_OLD] = SH_ERR_STALE,
+    [JOBS_CODE_DEADLINE_AHEAD] = SH_ERR_CONFLICT,
 };
 
 const char *jobs_code_name(uint32_t code)
@@ -89,6 +90,8 @@ static enum jobs_code dispatch(struct jobs_tx *tx)
         return jobs_do_expire(tx, &cmd->u.expire);
     case JOBS_STOP:
         return jobs_do_stop(tx, &cmd->u.stop);
+    case JOBS_DEADLINE:
+        return jobs_do_deadline(tx, &cmd->u.deadline);
     case JOBS_DATASET_ADD:
         return jobs_do_dataset_add(tx, &cmd->u.dataset_add);
     case JOBS_DATASET_REMOVE:

@@ -19,13 +19,14 @@
 #include "jobs/cmd.h"
 #include "jobs/state.h"
 
-#define JOBS_SCHEMA       2u        /* of the rows; a snapshot with another one is not taken */
-#define JOBS_OPEN_MAX     100000u   /* units not ended, of all jobs: SUBMIT answers FULL */
-#define JOBS_TOTAL_MAX    10000000u /* jobs ever submitted and kept; likewise */
-#define JOBS_NODES_MAX    SH_NODES_MAX
-#define JOBS_DATASETS_MAX 4096u  /* names; DATASET_ADD answers FULL beyond */
-#define JOBS_HISTORY_MAX  64u    /* events kept per job, the oldest go first */
-#define JOBS_WATCH_MAX    65536u /* newest log entries, at least, whose changes can be listed */
+#define JOBS_SCHEMA          3u        /* of the rows; a snapshot with another one is not taken */
+#define JOBS_OPEN_MAX        100000u   /* units not ended, of all jobs: SUBMIT answers FULL */
+#define JOBS_TOTAL_MAX       10000000u /* jobs ever submitted and kept; likewise */
+#define JOBS_NODES_MAX       SH_NODES_MAX
+#define JOBS_DATASETS_MAX    4096u  /* names; DATASET_ADD answers FULL beyond */
+#define JOBS_HISTORY_MAX     64u    /* events kept per job, the oldest go first */
+#define JOBS_EVALUATIONS_MAX 64u    /* kept per version of a model, on different data; likewise */
+#define JOBS_WATCH_MAX       65536u /* newest log entries, at least, whose changes can be listed */
 /* A session that no command used for so long has expired. In the cluster's time, so all agree. */
 #define JOBS_SESSION_US  UINT64_C(600000000)
 #define JOBS_TOUCHED_MAX 16u /* units listed in a result */
@@ -71,13 +72,14 @@ struct jobs_entry {
     X(26, ROW_DAMAGED, "a row of the tables does not decode")                                      \
     X(27, HANDLE_USED, "this handle was given out before, or is none yet")                         \
     X(28, SESSION_UNKNOWN, "the session has expired or was ended: open another one")               \
-    X(29, NUMBER_OLD, "a later command of this slot was applied already")
+    X(29, NUMBER_OLD, "a later command of this slot was applied already")                          \
+    X(30, DEADLINE_AHEAD, "the job has no deadline, or one that has not passed")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 30
+        JOBS_CODE_COUNT = 31
 };
 
 /* What the host answers to the proposer and whom it wakes. */

@@ -56,6 +56,18 @@ void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state 
     jobs_life_touch(tx, unit->id);
 }
 
+static void end_unit(struct jobs_tx *tx, struct wire_unit at)
+{
+    struct jobs_unit *unit = &tx->core->sibling;
+    if (!jobs_tx_found(tx, jobs_unit_get(tx->table, at, unit))) {
+        tx->broken = true;
+        return;
+    }
+    bool late = unit->state == JOBS_RUNNING;
+    unit->fail_reason = SH_ERR_TIMEOUT;
+    jobs_life_move(tx, unit, late ? JOBS_FAILED : JOBS_STOPPED);
+}
+
 static void stop_unit(struct jobs_tx *tx, struct wire_unit at)
 {
     struct jobs_unit *unit = &tx->core->sibling;
@@ -68,7 +80,8 @@ static void stop_unit(struct jobs_tx *tx, struct wire_unit at)
     }
 }
 
-static void stop_listed(struct jobs_tx *tx, char letter)
+static void each_listed(struct jobs_tx *tx, char letter,
+                        void (*each)(struct jobs_tx *tx, struct wire_unit at))
 {
     struct wire_unit at = {.job = tx->core->job.id, .unit = 0};
     struct jobs_row_key low = jobs_row_unit(letter, at);
@@ -80,14 +93,20 @@ static void stop_listed(struct jobs_tx *tx, char letter)
                                           false, &key, &value)) {
         low = jobs_row_past(key);
         at.unit = (uint32_t)(sh_key_u64_get(low.at + 5) & UINT32_MAX);
-        stop_unit(tx, at);
+        each(tx, at);
     }
 }
 
 void jobs_life_stop_open(struct jobs_tx *tx)
 {
-    stop_listed(tx, 'g');
-    stop_listed(tx, 'a');
+    each_listed(tx, 'g', stop_unit);
+    each_listed(tx, 'a', stop_unit);
+}
+
+void jobs_life_end_open(struct jobs_tx *tx)
+{
+    each_listed(tx, 'g', end_unit);
+    each_listed(tx, 'a', end_unit);
 }
 
 static uint32_t open_count(const struct jobs_job *job)
@@ -99,7 +118,7 @@ static enum jobs_state state_of(const struct jobs_job *job)
 {
     if (job->cause == WIRE_CAUSE_NONE) {
         if (open_count(job) == 0) {
-            return JOBS_COMPLETED;
+            return job->units_in[JOBS_COMPLETED] > 0 ? JOBS_COMPLETED : JOBS_FAILED;
         }
         return job->units_in[JOBS_RUNNING] > 0 ? JOBS_RUNNING : JOBS_WAITING;
     }
@@ -134,6 +153,9 @@ void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
 {
     struct jobs_job *job = &tx->core->job;
     enum jobs_state to = state_of(job);
+    if (to == JOBS_FAILED && job->cause == WIRE_CAUSE_NONE) {
+        job->cause = WIRE_CAUSE_FAILED; /* all members of an ensemble did */
+    }
     if (to != job->state) {
         SH_CHECK_CMP(tx->meta.jobs_in[job->state], >, 0);
         tx->meta.jobs_in[job->state]--;
@@ -144,6 +166,9 @@ void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
             static const uint8_t present = 1;
             jobs_tx_put(tx, jobs_row_then_u64(jobs_row_state(to), job->id),
                         (struct sh_span){&present, 1});
+        }
+        if (jobs_state_final(to) && job->deadline_us > 0) {
+            jobs_tx_del(tx, jobs_row_then_u64(jobs_row_u64('t', job->deadline_us), job->id));
         }
     }
     append_event(tx, unit);

@@ -13,7 +13,8 @@ static const struct sh_fsm_state unit_states[JOBS_STATE_COUNT] = {
 };
 
 static const struct sh_fsm_state job_states[JOBS_STATE_COUNT] = {
-    [JOBS_WAITING] = {"waiting", S(RUNNING) | S(STOPPED)},
+    /* At once completed or failed: the deadline of an ensemble ends what waits. */
+    [JOBS_WAITING] = {"waiting", S(RUNNING) | S(STOPPED) | S(COMPLETED) | S(FAILED)},
     [JOBS_RUNNING] = {"running", S(WAITING) | S(STOPPING) | S(COMPLETED) | S(FAILED)},
     [JOBS_STOPPING] = {"stopping", S(COMPLETED) | S(FAILED) | S(STOPPED)},
     [JOBS_COMPLETED] = {"completed", 0},

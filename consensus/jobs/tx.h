@@ -16,6 +16,7 @@ struct jobs { /* working memory of one application; no state */
     struct jobs_event event;
     struct jobs_change change;
     struct jobs_model model;
+    struct jobs_evaluation evaluation;
     struct jobs_dataset dataset;
     struct jobs_dataset_holder holder;
     struct jobs_checkpoint checkpoint;
@@ -50,6 +51,8 @@ void jobs_life_touch(struct jobs_tx *tx, struct wire_unit unit);
 void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state to);
 /* Stops every other open unit of the job: waiting ones at once, running ones by asking. */
 void jobs_life_stop_open(struct jobs_tx *tx);
+/* Ends them at once, as too late. */
+void jobs_life_end_open(struct jobs_tx *tx);
 /* Derives the job's state from its units, appends the history event in core->event (its cause,
  * unit, reason, text and nodes are set by the caller) and writes the job row. */
 void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit);
@@ -59,6 +62,15 @@ void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit);
 bool jobs_blame_failure(struct jobs_tx *tx, const struct jobs_fail *c);
 /* It was committed: agents where it had failed are to blame, those that completed it are not. */
 void jobs_blame_commit(struct jobs_tx *tx);
+
+/* In evaluation.c: the unit in core->unit measured this version of a model; nothing happens where
+ * that is gone. */
+void jobs_evaluation_note(struct jobs_tx *tx, const char *name, uint32_t version,
+                          const struct jobs_figures *figures);
+
+/* In dataset.c: the outputs that core->job commits become a data set. What speaks against it: */
+enum jobs_code jobs_dataset_check_made(struct jobs_tx *tx);
+void jobs_dataset_make(struct jobs_tx *tx, const struct jobs_commit *c);
 
 /* In change.c: keeps core->event, of core->job, as the change that this entry made. */
 void jobs_change_note(struct jobs_tx *tx);
@@ -83,6 +95,7 @@ enum jobs_code jobs_do_commit(struct jobs_tx *tx, const struct jobs_commit *c);
 enum jobs_code jobs_do_fail(struct jobs_tx *tx, const struct jobs_fail *c);
 enum jobs_code jobs_do_expire(struct jobs_tx *tx, const struct jobs_expire *c);
 enum jobs_code jobs_do_stop(struct jobs_tx *tx, const struct jobs_stop *c);
+enum jobs_code jobs_do_deadline(struct jobs_tx *tx, const struct jobs_deadline *c);
 enum jobs_code jobs_do_dataset_add(struct jobs_tx *tx, const struct jobs_dataset_add *c);
 enum jobs_code jobs_do_dataset_remove(struct jobs_tx *tx, const struct jobs_dataset_remove *c);
 

@@ -13,7 +13,16 @@
 
 #define WIRE_MEMBERS_MAX 32u /* agents of one gang */
 
-enum wire_kind { WIRE_KIND_TRAIN = 1, WIRE_KIND_NOOP = 2, WIRE_KIND_EXEC = 3 };
+enum wire_kind {
+    WIRE_KIND_TRAIN = 1,
+    WIRE_KIND_NOOP = 2,
+    WIRE_KIND_EXEC = 3,
+    WIRE_KIND_FINE_TUNE = 4,
+    WIRE_KIND_EVALUATE = 5,
+    WIRE_KIND_PREDICT = 6,
+    WIRE_KIND_ENSEMBLE = 7,
+    WIRE_KIND_DATA_PREP = 8
+};
 
 /* SAME: every member ever placed has the arithmetic class of the first placement. ANY: classes may
  * mix; then the result is not reproducible and says so. */
@@ -76,13 +85,14 @@ struct wire_placement {
     X(14, STOP_ASKED, "asked to stop")                                                             \
     X(15, STOPPED, "stopped")                                                                      \
     X(16, SIBLING_FAILED, "stopped: another unit of the job failed")                               \
-    X(17, PREEMPTED, "waits again: a unit of higher priority needed its agents")
+    X(17, PREEMPTED, "waits again: a unit of higher priority needed its agents")                   \
+    X(18, DEADLINE, "its deadline has passed: what had not ended is left out")
 
 enum wire_cause {
 #define X(number, name, text) WIRE_CAUSE_##name = number,
     WIRE_CAUSE_MAP(X)
 #undef X
-        WIRE_CAUSE_COUNT = 18
+        WIRE_CAUSE_COUNT = 19
 };
 
 /* Why a node does not take a unit, or a unit does not run; the operands need and have are in the

@@ -32,7 +32,7 @@ enum jobs_state model_state(const struct model_job *job)
         return completed == job->units ? JOBS_COMPLETED : JOBS_STOPPED;
     }
     if (open == 0) {
-        return JOBS_COMPLETED;
+        return completed > 0 ? JOBS_COMPLETED : JOBS_FAILED;
     }
     return running > 0 ? JOBS_RUNNING : JOBS_WAITING;
 }
@@ -89,7 +89,11 @@ static bool submit(struct model *m, const struct jobs_submit *c, uint64_t index)
                                                  .units = c->units,
                                                  .retries = c->retries,
                                                  .train = c->kind == WIRE_KIND_TRAIN,
+                                                 .ensemble = c->kind == WIRE_KIND_ENSEMBLE,
                                                  .any = c->need.arithmetic == WIRE_ARITHMETIC_ANY};
+    if (c->deadline_us > 0) {
+        m->jobs[m->job_count - 1].deadline_us = m->now_us + c->deadline_us;
+    }
     return true;
 }
 
@@ -175,7 +179,7 @@ static bool fail(struct model *m, const struct jobs_fail *c)
         return true;
     }
     unit->state = JOBS_FAILED;
-    if (!job->stop && !job->failed) {
+    if (!job->stop && !job->failed && !job->ensemble) {
         job->failed = true;
         end_others(job);
     }
@@ -207,6 +211,22 @@ static bool stop(struct model *m, const struct jobs_stop *c)
     }
     job->stop = true;
     end_others(job);
+    return true;
+}
+
+static bool deadline(struct model *m, const struct jobs_deadline *c)
+{
+    struct model_job *job = job_of(m, c->job);
+    if (job == NULL || is_final(model_state(job)) || job->deadline_us == 0 ||
+        m->now_us < job->deadline_us) {
+        return false;
+    }
+    for (uint32_t i = 0; i < job->units; i++) {
+        struct model_unit *unit = &job->unit[i];
+        if (!is_final(unit->state)) {
+            unit->state = unit->state == JOBS_RUNNING ? JOBS_FAILED : JOBS_STOPPED;
+        }
+    }
     return true;
 }
 
@@ -273,6 +293,8 @@ static bool apply_once(struct model *m, const struct jobs_cmd *cmd, struct wire_
         return expire(m, &cmd->u.expire);
     case JOBS_STOP:
         return stop(m, &cmd->u.stop);
+    case JOBS_DEADLINE:
+        return deadline(m, &cmd->u.deadline);
     case JOBS_SESSION_OPEN:
         return open_session(m, &cmd->u.session_open, entry.index);
     case JOBS_SESSION_KEEP:

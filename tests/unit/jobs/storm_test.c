@@ -28,6 +28,7 @@ struct storm {
     uint32_t count;
     uint32_t accepted;
     uint32_t replayed; /* answered from memory */
+    uint32_t late;     /* deadlines that passed */
     uint32_t unknown;  /* sessions that had expired or ended */
 };
 
@@ -52,6 +53,10 @@ static void random_submit(struct storm *s)
     (void)snprintf(name, sizeof name, "job%u", (unsigned)sh_rng_below(&s->rng, 5));
     struct jobs_submit *c = world_submit(&s->w, name);
     c->kind = sh_rng_chance(&s->rng, 1, 2) ? WIRE_KIND_TRAIN : WIRE_KIND_NOOP;
+    if (sh_rng_chance(&s->rng, 1, 4)) {
+        c->kind = WIRE_KIND_ENSEMBLE;
+        c->deadline_us = sh_rng_below(&s->rng, 20000);
+    }
     c->units =
         c->kind == WIRE_KIND_TRAIN ? 1 : (uint32_t)sh_rng_between(&s->rng, 1, MODEL_UNITS_MAX);
     c->retries = (uint8_t)sh_rng_below(&s->rng, 3);
@@ -181,12 +186,17 @@ static void random_command(struct storm *s)
         random_submit(s);
     } else if (kind < 60) {
         random_place(s);
-    } else if (kind < 97) {
+    } else if (kind < 94) {
         random_report(s);
     } else {
         const struct model_unit *view = NULL;
+        uint64_t job = random_unit(s, &view).job;
         s->w.cmd.type = JOBS_STOP;
-        s->w.cmd.u.stop.job = random_unit(s, &view).job;
+        s->w.cmd.u.stop.job = job;
+        if (sh_rng_chance(&s->rng, 1, 2)) {
+            s->w.cmd.type = JOBS_DEADLINE;
+            s->w.cmd.u.deadline.job = job;
+        }
     }
     if (s->w.cmd.type != JOBS_SESSION_OPEN && s->m.session_count > 0 &&
         sh_rng_chance(&s->rng, 1, 3)) {
@@ -298,6 +308,7 @@ static void step(struct storm *s)
     for (uint32_t i = 0; i < s->m.job_count; i++) {
         job = s->m.jobs[i].id == s->w.result.unit.job ? &s->m.jobs[i] : job;
     }
+    s->late += cmd.type == JOBS_DEADLINE && accepted && !s->w.result.replayed;
     if (job != NULL) {
         compare_job(s, job);
     }
@@ -338,6 +349,7 @@ static void storm(uint64_t seed)
     EXPECT(s->m.models > 5);
     EXPECT(s->replayed > COMMANDS / 200);
     EXPECT(s->unknown > 20);
+    EXPECT(s->late > 0);
 
     struct world again;
     world_init(&again);
