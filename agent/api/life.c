@@ -242,7 +242,7 @@ static void refuse_change(const struct api_request *request, struct api_reply *r
 {
     char text[16];
     (void)snprintf(text, sizeof text, "%u", c->units);
-    if (result->code == JOBS_CODE_SINGLE_UNIT) {
+    if (result->code == JOBS_CODE_FIXED_UNITS) {
         api_reply_error(reply, SH_ERR_CONFLICT, "replicas", text,
                         "a job of kind %s has one unit; replicas are those of scripts",
                         api_kind_text(job->kind));

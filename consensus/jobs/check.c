@@ -9,6 +9,7 @@ struct tally {
     uint64_t units;
     uint64_t checkpoints;
     uint64_t holders;
+    uint64_t deadlines;
     uint64_t first_units;         /* never placed: without a row of their own */
     uint64_t rows[UINT8_MAX + 1]; /* by the letter of their kind */
 };
@@ -18,14 +19,16 @@ static void check_state(const struct jobs_job *job)
     const uint32_t *in = job->units_in;
     uint32_t gangs = in[JOBS_RUNNING] + in[JOBS_STOPPING];
     SH_CHECK(SH_IMPLIES(!jobs_state_final(job->state), job->end_us == 0));
-    SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED, in[JOBS_COMPLETED] >= job->target));
+    bool whole = job->kind != WIRE_KIND_ENSEMBLE; /* completes without who failed */
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED && whole, in[JOBS_COMPLETED] >= job->target));
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED, in[JOBS_COMPLETED] > 0));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_WAITING, gangs == 0));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_RUNNING, gangs > 0));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_STOPPING, in[JOBS_WAITING] + in[JOBS_RUNNING] == 0));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_PAUSING, gangs > 0));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_PAUSED, gangs == 0));
     SH_CHECK((job->state == JOBS_PAUSING || job->state == JOBS_PAUSED) == job->paused);
-    SH_CHECK(SH_IMPLIES(job->cause == WIRE_CAUSE_NONE,
+    SH_CHECK(SH_IMPLIES(job->cause == WIRE_CAUSE_NONE && whole,
                         in[JOBS_WAITING] + in[JOBS_RUNNING] + in[JOBS_COMPLETED] >= job->target));
 }
 
@@ -61,6 +64,9 @@ static void check_job(struct jobs_tx *tx, struct tally *tally)
     check_state(job);
     bool ended = jobs_state_final(job->state);
     SH_CHECK((open == 0) == ended);
+    struct jobs_row_key late = jobs_row_then_u64(jobs_row_u64('T', job->deadline_us), job->id);
+    SH_CHECK(jobs_tx_has(tx, late) == (!ended && job->deadline_us > 0));
+    tally->deadlines += !ended && job->deadline_us > 0;
     SH_CHECK(jobs_tx_has(tx, jobs_row_u64('s', job->id)));
     SH_CHECK(jobs_tx_has(tx, jobs_row_then_u64(jobs_row_state(job->state), job->id)) == ended);
     SH_CHECK(jobs_tx_has(tx, jobs_row_name('k', job->name)));
@@ -90,6 +96,20 @@ static void check_model(struct jobs_tx *tx, struct sh_span value, struct jobs_co
     SH_CHECK(tx->core->unit.committed);
     SH_CHECK_CMP(tx->core->unit.model_version, ==, model->version);
     sum->models++;
+}
+
+/* It stands below a version that exists. */
+static void check_evaluation(struct jobs_tx *tx, struct sh_span key, struct sh_span value)
+{
+    struct jobs_evaluation *e = &tx->core->evaluation;
+    SH_CHECK_CMP(jobs_row_get_evaluation(value, e), ==, SH_OK);
+    SH_CHECK_CMP(e->figures.samples, >, 0);
+    SH_CHECK_CMP(key.size, >, 1u + 1u + 4u + SH_DIGEST_BYTES);
+    struct jobs_row_key model = {.size = key.size - SH_DIGEST_BYTES};
+    memcpy(model.at, key.at, model.size);
+    SH_CHECK_CMP(memcmp(key.at + model.size, e->digest, SH_DIGEST_BYTES), ==, 0);
+    model.at[0] = 'o';
+    SH_CHECK(jobs_tx_has(tx, model));
 }
 
 static void check_change(struct jobs_tx *tx, struct sh_span key, struct sh_span value)
@@ -134,7 +154,7 @@ static void check_dataset(struct jobs_tx *tx, struct sh_span value, struct tally
 {
     struct jobs_dataset *set = &tx->core->dataset;
     SH_CHECK_CMP(jobs_row_get_dataset(value, set), ==, SH_OK);
-    SH_CHECK_CMP(set->holders, >, 0);
+    SH_CHECK((set->holders > 0) == (set->unit.job == 0));
     tally->holders += set->holders;
     tally->sum.datasets++;
 }
@@ -189,8 +209,9 @@ static void check_owner(struct jobs_tx *tx, struct sh_span value)
 
 static bool is_letter(char letter)
 {
-    static const char letters[] = {'M', 'n', 'h', 'm', 'j', 's', 'i', 'u', 'a', 'g', 'c', 'e', 'o',
-                                   'l', 'd', 'p', 'w', 'b', 'k', 'x', 'y', 'z', 'f', 'q', 'v', 't'};
+    static const char letters[] = {'M', 'n', 'h', 'm', 'j', 's', 'i', 'u', 'a', 'g',
+                                   'c', 'e', 'o', 'l', 'd', 'p', 'w', 'b', 'k', 'x',
+                                   'y', 'z', 'f', 'q', 'v', 't', 'V', 'T'};
     bool found = false;
     for (size_t i = 0; i < SH_COUNT(letters); i++) {
         found = found || letters[i] == letter;
@@ -215,6 +236,8 @@ static void check_row(struct jobs_tx *tx, struct sh_span key, struct sh_span val
         check_node(tx, value, &tally->sum);
     } else if (letter == 'o') {
         check_model(tx, value, &tally->sum);
+    } else if (letter == 'V') {
+        check_evaluation(tx, key, value);
     } else if (letter == 'd') {
         check_dataset(tx, value, tally);
     } else if (letter == 'w') {
@@ -256,6 +279,7 @@ static void check_lists(const struct tally *tally)
     SH_CHECK_CMP(rows['y'], ==, sum->sessions);
     SH_CHECK_CMP(rows['v'], ==, sum->settings);
     SH_CHECK_CMP(rows['t'], ==, sum->owners);
+    SH_CHECK_CMP(rows['T'], ==, tally->deadlines);
 }
 
 void jobs_check(struct jobs *core, const struct sh_table *table)

@@ -8,7 +8,7 @@
 #define HEAD_BYTES 26u
 
 /* Everything of a SUBMIT but its spec fits in what is left of a command. */
-_Static_assert(1024u + JOBS_BLOBS_MAX * SH_DIGEST_BYTES + SH_SPEC_BYTES_MAX < JOBS_CMD_BYTES_MAX,
+_Static_assert(1536u + JOBS_BLOBS_MAX * SH_DIGEST_BYTES + SH_SPEC_BYTES_MAX < JOBS_CMD_BYTES_MAX,
                "the largest SUBMIT fits");
 _Static_assert(HEAD_BYTES + WIRE_MEMBERS_MAX * 20u + 128u < 4096u, "the largest PLACE fits");
 _Static_assert(HEAD_BYTES + JOBS_PATH_MAX + JOBS_SUMMARY_MAX + 256u < 4096u,
@@ -17,12 +17,21 @@ _Static_assert(JOBS_KEY_MAX <= UINT8_MAX, "a key has an u8 length");
 
 static bool kind_known(enum wire_kind kind)
 {
-    return kind == WIRE_KIND_TRAIN || kind == WIRE_KIND_NOOP || kind == WIRE_KIND_EXEC;
+    return kind >= WIRE_KIND_TRAIN && kind <= WIRE_KIND_DATA_PREP;
 }
 
 static bool arithmetic_known(enum wire_arithmetic arithmetic)
 {
     return arithmetic == WIRE_ARITHMETIC_SAME || arithmetic == WIRE_ARITHMETIC_ANY;
+}
+
+static bool about_ok(const struct jobs_submit *c)
+{
+    const struct jobs_about *about = &c->about;
+    bool model = about->model[0] == '\0' ? about->version == 0
+                                         : wire_name_ok(about->model) && about->version > 0;
+    bool makes = c->kind == WIRE_KIND_DATA_PREP;
+    return model && (makes ? wire_name_ok(c->dataset) : c->dataset[0] == '\0');
 }
 
 static bool submit_ok(const struct jobs_submit *c)
@@ -31,8 +40,10 @@ static bool submit_ok(const struct jobs_submit *c)
     bool counts = c->priority <= JOBS_PRIORITY_MAX && c->retries <= JOBS_RETRIES_MAX &&
                   c->checkpoint_keep >= 1 && c->checkpoint_keep <= JOBS_KEEP_MAX &&
                   c->blob_count <= JOBS_BLOBS_MAX && c->units >= 1 && c->units <= JOBS_UNITS_MAX;
-    bool single = c->kind != WIRE_KIND_TRAIN || c->units == 1;
-    return names && counts && single && kind_known(c->kind) && wire_need_ok(&c->need);
+    bool trains = c->kind == WIRE_KIND_TRAIN || c->kind == WIRE_KIND_FINE_TUNE;
+    bool single = !trains || c->units == 1;
+    return names && counts && single && kind_known(c->kind) && wire_need_ok(&c->need) &&
+           about_ok(c);
 }
 
 static bool place_ok(const struct jobs_place *c)
@@ -98,6 +109,8 @@ static bool body_ok(const struct jobs_cmd *cmd)
         return cmd->u.resume.job != 0;
     case JOBS_RESIZE:
         return resize_ok(&cmd->u.resize);
+    case JOBS_DEADLINE:
+        return cmd->u.deadline.job != 0;
     case JOBS_DATASET_ADD:
         return wire_name_ok(cmd->u.dataset_add.name);
     case JOBS_DATASET_REMOVE:
@@ -138,6 +151,9 @@ static void submit_put(struct sh_writer *w, const struct jobs_submit *c)
     sh_put_u32(w, c->units);
     sh_put_u8(w, (uint8_t)c->blob_count);
     sh_put_bytes(w, c->blobs, (size_t)c->blob_count * SH_DIGEST_BYTES);
+    jobs_about_put(w, &c->about);
+    sh_put_u64(w, c->deadline_us);
+    wire_str_put(w, c->dataset);
 }
 
 static enum sh_err submit_get(struct sh_reader *r, struct jobs_submit *c)
@@ -160,6 +176,9 @@ static enum sh_err submit_get(struct sh_reader *r, struct jobs_submit *c)
         c->blob_count = 0;
     }
     sh_get_bytes(r, c->blobs, (size_t)c->blob_count * SH_DIGEST_BYTES);
+    jobs_about_get(r, &c->about);
+    c->deadline_us = sh_get_u64(r);
+    wire_str_get(r, c->dataset, sizeof c->dataset);
     bool known = kind_known(c->kind) && arithmetic_known(c->need.arithmetic);
     return !r->bad && !known ? SH_ERR_VERSION : SH_OK;
 }
@@ -203,6 +222,50 @@ uint32_t jobs_holders_get(struct sh_reader *r, uint8_t holders[][SH_NODE_ID_BYTE
     return count;
 }
 
+/* Most jobs are about nothing: one byte. */
+void jobs_about_put(struct sh_writer *w, const struct jobs_about *about)
+{
+    bool any = about->model[0] != '\0' || about->data[0] != '\0';
+    sh_put_u8(w, any);
+    if (any) {
+        wire_str_put(w, about->model);
+        sh_put_u32(w, about->version);
+        wire_str_put(w, about->data);
+        sh_put_bytes(w, about->digest, SH_DIGEST_BYTES);
+    }
+}
+
+void jobs_about_get(struct sh_reader *r, struct jobs_about *about)
+{
+    if (sh_get_bool(r)) {
+        wire_str_get(r, about->model, sizeof about->model);
+        about->version = sh_get_u32(r);
+        wire_str_get(r, about->data, sizeof about->data);
+        sh_get_bytes(r, about->digest, SH_DIGEST_BYTES);
+    }
+}
+
+void jobs_figures_put(struct sh_writer *w, const struct jobs_figures *f)
+{
+    sh_put_u8(w, f->samples > 0);
+    if (f->samples > 0) {
+        sh_put_u64(w, f->samples);
+        for (uint32_t i = 0; i < JOBS_FIGURES_MAX; i++) {
+            sh_put_f64(w, f->at[i]);
+        }
+    }
+}
+
+void jobs_figures_get(struct sh_reader *r, struct jobs_figures *f)
+{
+    if (sh_get_bool(r)) {
+        f->samples = sh_get_u64(r);
+        for (uint32_t i = 0; i < JOBS_FIGURES_MAX; i++) {
+            f->at[i] = sh_get_f64(r);
+        }
+    }
+}
+
 void jobs_outcome_put(struct sh_writer *w, const struct jobs_outcome *o)
 {
     sh_put_bytes(w, o->file, SH_DIGEST_BYTES);
@@ -215,6 +278,7 @@ void jobs_outcome_put(struct sh_writer *w, const struct jobs_outcome *o)
     sh_put_f64(w, o->metrics.train_loss);
     sh_put_f64(w, o->metrics.val_loss);
     sh_put_u64(w, o->steps);
+    jobs_figures_put(w, &o->figures);
 }
 
 void jobs_outcome_get(struct sh_reader *r, struct jobs_outcome *o)
@@ -229,6 +293,7 @@ void jobs_outcome_get(struct sh_reader *r, struct jobs_outcome *o)
     o->metrics.train_loss = sh_get_f64(r);
     o->metrics.val_loss = sh_get_f64(r);
     o->steps = sh_get_u64(r);
+    jobs_figures_get(r, &o->figures);
 }
 
 static void unit_cmd_put(struct sh_writer *w, const struct jobs_cmd *cmd)
@@ -438,6 +503,9 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
     case JOBS_RESIZE:
         job_cmd_put(w, cmd);
         break;
+    case JOBS_DEADLINE:
+        sh_put_u64(w, cmd->u.deadline.job);
+        break;
     case JOBS_DATASET_ADD:
         dataset_add_put(w, &cmd->u.dataset_add);
         break;
@@ -497,6 +565,9 @@ static enum sh_err body_get(struct sh_reader *r, struct jobs_cmd *cmd)
     case JOBS_RESUME:
     case JOBS_RESIZE:
         job_cmd_get(r, cmd);
+        break;
+    case JOBS_DEADLINE:
+        cmd->u.deadline.job = sh_get_u64(r);
         break;
     case JOBS_DATASET_ADD:
         dataset_add_get(r, &cmd->u.dataset_add);

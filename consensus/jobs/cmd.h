@@ -23,6 +23,7 @@
 #define JOBS_SETTINGS_MAX  16u                /* settings that one CONFIG_SET changes */
 #define JOBS_SETTING_MAX   (SH_NAME_MAX + 8u) /* characters of the key of a setting */
 #define JOBS_MANY_MAX      512u               /* units of one PLACE_MANY or COMMIT_MANY */
+#define JOBS_FIGURES_MAX   14u                /* of one evaluation */
 #define JOBS_CMD_BYTES_MAX (SH_SPEC_BYTES_MAX + 4096u)
 
 enum jobs_cmd_type {
@@ -46,7 +47,8 @@ enum jobs_cmd_type {
     JOBS_NODE_MARK = 20,
     JOBS_PLACE_MANY = 21,
     JOBS_COMMIT_MANY = 22,
-    JOBS_CMD_TYPE_COUNT = 23
+    JOBS_DEADLINE = 23,
+    JOBS_CMD_TYPE_COUNT = 24
 };
 
 /* Adds an agent, or updates the name and addresses of one that is in; its raft handle stays. A name
@@ -67,6 +69,14 @@ struct jobs_node_remove {
     uint8_t node[SH_NODE_ID_BYTES];
 };
 
+/* What a job is about besides itself. */
+struct jobs_about {
+    char model[SH_NAME_MAX + 1]; /* that it begins from, measures or asks; "": none, or many */
+    uint32_t version;            /* of that model; 0: none */
+    char data[SH_NAME_MAX + 1];  /* what it is measured on, for people; "": it measures nothing */
+    uint8_t digest[SH_DIGEST_BYTES]; /* of that data */
+};
+
 struct jobs_submit {
     char key[JOBS_KEY_MAX + 1]; /* "": none. Same key: the same job, never a second */
     enum wire_kind kind;
@@ -83,6 +93,9 @@ struct jobs_submit {
     uint32_t blob_count;
     uint8_t blobs[JOBS_BLOBS_MAX]
                  [SH_DIGEST_BYTES]; /* what it uploads; an agent fetches them first */
+    struct jobs_about about;
+    uint64_t deadline_us;          /* from now on: what has not ended then is left out; 0: none */
+    char dataset[SH_NAME_MAX + 1]; /* DATA_PREP: what its outputs become, else "" */
 };
 
 /* Gives a waiting unit a gang, or a running one a new gang. Applies only where the unit's latest
@@ -136,13 +149,20 @@ struct jobs_metrics {
     double val_loss;
 };
 
+/* What a model is worth, numbered as kernels/score/results.h has its metrics. */
+struct jobs_figures {
+    uint64_t samples;            /* 0: not measured */
+    double at[JOBS_FIGURES_MAX]; /* not-a-number: no value */
+};
+
 /* What a unit leaves behind. All digests zero for a unit without output (noop). */
 struct jobs_outcome {
     uint8_t file[SH_DIGEST_BYTES];  /* blob of the model's file; zero: it made no model */
     uint8_t model[SH_DIGEST_BYTES]; /* TRAIN: of parameters and buffers; EXEC: as file */
     uint8_t
-        state[SH_DIGEST_BYTES]; /* TRAIN: with optimiser and cursor; EXEC: blob of its outputs */
+        state[SH_DIGEST_BYTES]; /* TRAIN: with optimiser and cursor; others: blob of its outputs */
     struct jobs_metrics metrics;
+    struct jobs_figures figures; /* of the model it made, or else of the one that it is about */
     uint64_t steps;
 };
 
@@ -201,6 +221,11 @@ struct jobs_resize {
     uint8_t priority;
 };
 
+/* Ends what is open of a job whose deadline has passed; refused before. */
+struct jobs_deadline {
+    uint64_t job;
+};
+
 /* Says that an agent holds a data set. The same name with another digest is refused with EXISTS. */
 struct jobs_dataset_add {
     char name[SH_NAME_MAX + 1];
@@ -210,7 +235,7 @@ struct jobs_dataset_add {
     char summary[JOBS_SUMMARY_MAX + 1]; /* text for people and for job checks, JSON */
 };
 
-/* The name is free again once no agent holds the set. */
+/* The name is free again once no agent holds the set; at once where a job made the set. */
 struct jobs_dataset_remove {
     char name[SH_NAME_MAX + 1];
     uint8_t node[SH_NODE_ID_BYTES];
@@ -272,6 +297,7 @@ struct jobs_cmd {
         struct jobs_pause pause;
         struct jobs_resume resume;
         struct jobs_resize resize;
+        struct jobs_deadline deadline;
         struct jobs_dataset_add dataset_add;
         struct jobs_dataset_remove dataset_remove;
         struct jobs_session_open session_open;

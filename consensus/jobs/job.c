@@ -16,12 +16,15 @@ void jobs_job_begin(const struct jobs_submit *c, uint64_t id, uint64_t stamp_us,
                              .units = c->units,
                              .target = c->units,
                              .event_next = 1, /* the first is read from this row */
-                             .blob_count = c->blob_count};
+                             .blob_count = c->blob_count,
+                             .about = c->about,
+                             .deadline_us = c->deadline_us > 0 ? stamp_us + c->deadline_us : 0};
     memcpy(job->name, c->name, sizeof job->name);
     memcpy(job->owner, c->owner, sizeof job->owner);
     memcpy(job->key, c->key, sizeof job->key);
     memcpy(job->spec_digest, c->spec_digest, sizeof job->spec_digest);
     memcpy(job->blobs, c->blobs, sizeof job->blobs);
+    memcpy(job->dataset, c->dataset, sizeof job->dataset);
     job->units_in[JOBS_WAITING] = c->units;
 }
 
@@ -83,6 +86,11 @@ enum jobs_code jobs_do_submit(struct jobs_tx *tx, const struct jobs_submit *c)
         jobs_tx_put(tx, jobs_row_name('i', c->key), jobs_row_put_idem(core->buffer, &idem));
     }
     write_units(tx);
+    if (core->job.deadline_us > 0) {
+        static const uint8_t present = 1;
+        jobs_tx_put(tx, jobs_row_then_u64(jobs_row_u64('T', core->job.deadline_us), core->job.id),
+                    (struct sh_span){&present, 1});
+    }
     tx->meta.jobs++;
     tx->meta.jobs_in[JOBS_WAITING]++;
     jobs_tx_put(tx, jobs_row_u64('j', core->job.id), jobs_row_put_job(core->buffer, &core->job));
@@ -106,6 +114,30 @@ enum jobs_code jobs_do_stop(struct jobs_tx *tx, const struct jobs_stop *c)
     job->cause = WIRE_CAUSE_STOP_ASKED;
     jobs_life_stop_open(tx);
     tx->core->event = (struct jobs_event){.cause = WIRE_CAUSE_STOP_ASKED};
+    jobs_life_settle(tx, NULL);
+    return JOBS_CODE_NONE;
+}
+
+enum jobs_code jobs_do_deadline(struct jobs_tx *tx, const struct jobs_deadline *c)
+{
+    static const char text[] = "no member had answered when the deadline passed";
+    struct jobs_job *job = &tx->core->job;
+    if (!jobs_tx_found(tx, jobs_job_get(tx->table, c->job, job))) {
+        return JOBS_CODE_JOB_UNKNOWN;
+    }
+    tx->result->unit.job = job->id;
+    if (jobs_state_final(job->state)) {
+        return JOBS_CODE_JOB_FINISHED;
+    }
+    if (job->deadline_us == 0 || tx->meta.stamp_us < job->deadline_us) {
+        return JOBS_CODE_DEADLINE_AHEAD;
+    }
+    if (job->fail_reason == SH_OK && job->units_in[JOBS_COMPLETED] == 0) {
+        job->fail_reason = SH_ERR_TIMEOUT;
+        memcpy(job->fail_text, text, sizeof text);
+    }
+    jobs_life_end_open(tx);
+    tx->core->event = (struct jobs_event){.cause = WIRE_CAUSE_DEADLINE, .reason = SH_ERR_TIMEOUT};
     jobs_life_settle(tx, NULL);
     return JOBS_CODE_NONE;
 }

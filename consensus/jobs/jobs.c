@@ -53,9 +53,10 @@ static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
     [JOBS_CODE_NOT_PAUSED] = SH_ERR_CONFLICT,
     [JOBS_CODE_JOB_STOPPING] = SH_ERR_CONFLICT,
     [JOBS_CODE_UNIT_YIELDS] = SH_ERR_CONFLICT,
-    [JOBS_CODE_SINGLE_UNIT] = SH_ERR_CONFLICT,
+    [JOBS_CODE_FIXED_UNITS] = SH_ERR_CONFLICT,
     [JOBS_CODE_BELOW_COMMITTED] = SH_ERR_CONFLICT,
     [JOBS_CODE_UNITS_FULL] = SH_ERR_FULL,
+    [JOBS_CODE_DEADLINE_AHEAD] = SH_ERR_CONFLICT,
 };
 
 const char *jobs_code_name(uint32_t code)
@@ -110,6 +111,8 @@ static enum jobs_code dispatch(struct jobs_tx *tx)
         return jobs_do_resume(tx, &cmd->u.resume);
     case JOBS_RESIZE:
         return jobs_do_resize(tx, &cmd->u.resize);
+    case JOBS_DEADLINE:
+        return jobs_do_deadline(tx, &cmd->u.deadline);
     case JOBS_DATASET_ADD:
         return jobs_do_dataset_add(tx, &cmd->u.dataset_add);
     case JOBS_DATASET_REMOVE:

@@ -19,15 +19,16 @@
 #include "jobs/cmd.h"
 #include "jobs/state.h"
 
-#define JOBS_SCHEMA       3u        /* of the rows; a snapshot with another one is not taken */
-#define JOBS_OPEN_MAX     100000u   /* units not ended, of all jobs: SUBMIT answers FULL */
-#define JOBS_TOTAL_MAX    10000000u /* jobs ever submitted and kept; likewise */
-#define JOBS_NODES_MAX    SH_NODES_MAX
-#define JOBS_DATASETS_MAX 4096u  /* names; DATASET_ADD answers FULL beyond */
-#define JOBS_CONFIG_MAX   1024u  /* settings that are set; CONFIG_SET answers FULL beyond */
-#define JOBS_OWNERS_MAX   4096u  /* whose usage is kept: the one that used least is forgotten */
-#define JOBS_HISTORY_MAX  64u    /* events kept per job, the oldest go first */
-#define JOBS_WATCH_MAX    65536u /* newest log entries, at least, whose changes can be listed */
+#define JOBS_SCHEMA          3u        /* of the rows; a snapshot with another one is not taken */
+#define JOBS_OPEN_MAX        100000u   /* units not ended, of all jobs: SUBMIT answers FULL */
+#define JOBS_TOTAL_MAX       10000000u /* jobs ever submitted and kept; likewise */
+#define JOBS_NODES_MAX       SH_NODES_MAX
+#define JOBS_DATASETS_MAX    4096u  /* names; DATASET_ADD answers FULL beyond */
+#define JOBS_CONFIG_MAX      1024u  /* settings that are set; CONFIG_SET answers FULL beyond */
+#define JOBS_OWNERS_MAX      4096u  /* whose usage is kept: the one that used least is forgotten */
+#define JOBS_HISTORY_MAX     64u    /* events kept per job, the oldest go first */
+#define JOBS_WATCH_MAX       65536u /* newest log entries, at least, whose changes can be listed */
+#define JOBS_EVALUATIONS_MAX 64u    /* kept per version of a model, on different data; likewise */
 /* A session that no command used for so long has expired. In the cluster's time, so all agree. */
 #define JOBS_SESSION_US  UINT64_C(600000000)
 #define JOBS_TOUCHED_MAX 16u /* units listed in a result */
@@ -82,15 +83,16 @@ struct jobs_entry {
     X(35, NOT_PAUSED, "the job is not paused")                                                     \
     X(36, JOB_STOPPING, "the job is stopping")                                                     \
     X(37, UNIT_YIELDS, "the unit is giving way")                                                   \
-    X(38, SINGLE_UNIT, "a job of this kind has one unit")                                          \
+    X(38, FIXED_UNITS, "how many units a job of this kind has cannot be changed")                  \
     X(39, BELOW_COMMITTED, "more units than that are committed")                                   \
-    X(40, UNITS_FULL, "the job had as many units as one may have")
+    X(40, UNITS_FULL, "the job had as many units as one may have")                                 \
+    X(41, DEADLINE_AHEAD, "the job has no deadline, or one that has not passed")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 41
+        JOBS_CODE_COUNT = 42
 };
 
 /* What the host answers to the proposer and whom it wakes. */

@@ -3,6 +3,8 @@
 
 _Static_assert(JOBS_ROW_KEY_MAX <= SH_TABLE_KEY_MAX, "every key fits a table");
 _Static_assert(1u + SH_NAME_MAX + 1u + SH_NODE_ID_BYTES + 1u <= JOBS_ROW_KEY_MAX, "holder keys");
+_Static_assert(1u + SH_NAME_MAX + 1u + 4u + SH_DIGEST_BYTES + 1u <= JOBS_ROW_KEY_MAX,
+               "keys of evaluations");
 
 static void add(struct jobs_row_key *key, const void *bytes, size_t size)
 {
@@ -113,6 +115,17 @@ struct jobs_row_key jobs_row_model(const char *name, uint32_t version)
     struct jobs_row_key key = jobs_row_name('o', name);
     add(&key, "", 1);
     add_u32(&key, version);
+    return key;
+}
+
+struct jobs_row_key jobs_row_evaluation(const char *name, uint32_t version, const uint8_t *digest)
+{
+    struct jobs_row_key key = jobs_row_name('V', name);
+    add(&key, "", 1);
+    add_u32(&key, version);
+    if (digest != NULL) {
+        add(&key, digest, SH_DIGEST_BYTES);
+    }
     return key;
 }
 

@@ -119,6 +119,21 @@ void jobs_life_stop_open(struct jobs_tx *tx)
     jobs_life_each(tx, 'a', false, stop_one, NULL);
 }
 
+static bool end_one(struct jobs_tx *tx, struct jobs_unit *unit, void *ctx)
+{
+    (void)ctx;
+    bool late = unit->state == JOBS_RUNNING;
+    unit->fail_reason = SH_ERR_TIMEOUT;
+    jobs_life_move(tx, unit, late ? JOBS_FAILED : JOBS_STOPPED);
+    return true;
+}
+
+void jobs_life_end_open(struct jobs_tx *tx)
+{
+    jobs_life_each(tx, 'g', false, end_one, NULL);
+    jobs_life_each(tx, 'a', false, end_one, NULL);
+}
+
 static uint32_t open_count(const struct jobs_job *job)
 {
     return job->units_in[JOBS_WAITING] + job->units_in[JOBS_RUNNING] + job->units_in[JOBS_STOPPING];
@@ -129,7 +144,7 @@ static enum jobs_state state_of(const struct jobs_job *job)
     bool gangs = job->units_in[JOBS_RUNNING] + job->units_in[JOBS_STOPPING] > 0;
     if (job->cause == WIRE_CAUSE_NONE) {
         if (open_count(job) == 0) {
-            return JOBS_COMPLETED;
+            return job->units_in[JOBS_COMPLETED] > 0 ? JOBS_COMPLETED : JOBS_FAILED;
         }
         if (job->paused) {
             return gangs ? JOBS_PAUSING : JOBS_PAUSED;
@@ -181,12 +196,18 @@ static void change_state(struct jobs_tx *tx, enum jobs_state to)
         jobs_tx_put(tx, jobs_row_then_u64(jobs_row_state(to), job->id),
                     (struct sh_span){&present, 1});
     }
+    if (jobs_state_final(to) && job->deadline_us > 0) {
+        jobs_tx_del(tx, jobs_row_then_u64(jobs_row_u64('T', job->deadline_us), job->id));
+    }
 }
 
 void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
 {
     struct jobs_job *job = &tx->core->job;
     enum jobs_state to = state_of(job);
+    if (to == JOBS_FAILED && job->cause == WIRE_CAUSE_NONE) {
+        job->cause = WIRE_CAUSE_FAILED; /* all members of an ensemble did */
+    }
     if (to != job->state) {
         change_state(tx, to);
     }

@@ -147,6 +147,9 @@ struct sh_span jobs_row_put_job(uint8_t *buffer, const struct jobs_job *row)
     sh_put_str(&w, row->fail_text);
     sh_put_u8(&w, (uint8_t)row->blob_count);
     sh_put_bytes(&w, row->blobs, (size_t)row->blob_count * SH_DIGEST_BYTES);
+    jobs_about_put(&w, &row->about);
+    sh_put_u64(&w, row->deadline_us);
+    wire_str_put(&w, row->dataset);
     return end(&w);
 }
 
@@ -167,6 +170,9 @@ static void job_tail_get(struct sh_reader *r, struct jobs_job *row)
     sh_get_str(r, row->fail_text, sizeof row->fail_text);
     row->blob_count = count_get(r, JOBS_BLOBS_MAX);
     sh_get_bytes(r, row->blobs, (size_t)row->blob_count * SH_DIGEST_BYTES);
+    jobs_about_get(r, &row->about);
+    row->deadline_us = sh_get_u64(r);
+    wire_str_get(r, row->dataset, sizeof row->dataset);
 }
 
 enum sh_err jobs_row_get_job(struct sh_span value, struct jobs_job *row)
@@ -353,6 +359,8 @@ struct sh_span jobs_row_put_model(uint8_t *buffer, const struct jobs_model *row)
     sh_put_u8(&w, row->mixed);
     sh_put_u8(&w, row->partial);
     sh_put_u64(&w, row->created_us);
+    wire_str_put(&w, row->parent);
+    sh_put_u32(&w, row->parent_version);
     jobs_outcome_put(&w, &row->outcome);
     jobs_holders_put(&w, row->holders, row->holder_count);
     return end(&w);
@@ -371,8 +379,33 @@ enum sh_err jobs_row_get_model(struct sh_span value, struct jobs_model *row)
     row->mixed = sh_get_bool(&r);
     row->partial = sh_get_bool(&r);
     row->created_us = sh_get_u64(&r);
+    wire_str_get(&r, row->parent, sizeof row->parent);
+    row->parent_version = sh_get_u32(&r);
     jobs_outcome_get(&r, &row->outcome);
     row->holder_count = jobs_holders_get(&r, row->holders);
+    return sh_reader_end(&r);
+}
+
+struct sh_span jobs_row_put_evaluation(uint8_t *buffer, const struct jobs_evaluation *row)
+{
+    struct sh_writer w = begin(buffer);
+    wire_str_put(&w, row->data);
+    sh_put_bytes(&w, row->digest, SH_DIGEST_BYTES);
+    wire_unit_put(&w, row->unit);
+    sh_put_u64(&w, row->created_us);
+    jobs_figures_put(&w, &row->figures);
+    return end(&w);
+}
+
+enum sh_err jobs_row_get_evaluation(struct sh_span value, struct jobs_evaluation *row)
+{
+    struct sh_reader r = open_row(value);
+    *row = (struct jobs_evaluation){.created_us = 0};
+    wire_str_get(&r, row->data, sizeof row->data);
+    sh_get_bytes(&r, row->digest, SH_DIGEST_BYTES);
+    row->unit = wire_unit_get(&r);
+    row->created_us = sh_get_u64(&r);
+    jobs_figures_get(&r, &row->figures);
     return sh_reader_end(&r);
 }
 
@@ -384,6 +417,8 @@ struct sh_span jobs_row_put_dataset(uint8_t *buffer, const struct jobs_dataset *
     sh_put_u32(&w, row->holders);
     sh_put_u64(&w, row->created_us);
     sh_put_str(&w, row->summary);
+    wire_unit_put(&w, row->unit);
+    jobs_holders_put(&w, row->blob_holders, row->blob_holder_count);
     return end(&w);
 }
 
@@ -396,6 +431,8 @@ enum sh_err jobs_row_get_dataset(struct sh_span value, struct jobs_dataset *row)
     row->holders = sh_get_u32(&r);
     row->created_us = sh_get_u64(&r);
     sh_get_str(&r, row->summary, sizeof row->summary);
+    row->unit = wire_unit_get(&r);
+    row->blob_holder_count = jobs_holders_get(&r, row->blob_holders);
     return sh_reader_end(&r);
 }
 

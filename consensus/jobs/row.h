@@ -11,6 +11,8 @@
  *   a JOB UNIT    while it waits, since when     g JOB UNIT    while it has a gang
  *   c JOB UNIT INDEX           checkpoint        e JOB SEQ     history event
  *   o NAME 0 VERSION           model             l NAME        newest version of a model name
+ *   V NAME 0 VERSION DIGEST    evaluation of that version on the data of this digest
+ *   T TIME JOB                 open job with a deadline at this time
  *   d NAME                     data set          p NAME 0 NODE one agent's copy of it
  *   w INDEX                    change of a job that this entry made
  *   b STATE JOB                job that ended    k NAME        -> newest JOB of that name
@@ -79,6 +81,8 @@ struct jobs_row_key jobs_row_name(char letter, const char *name);
 struct jobs_row_key jobs_row_checkpoint(struct wire_unit unit, uint64_t index);
 struct jobs_row_key jobs_row_event(uint64_t job, uint32_t seq);
 struct jobs_row_key jobs_row_model(const char *name, uint32_t version);
+/* NULL: the prefix of all evaluations of the version. */
+struct jobs_row_key jobs_row_evaluation(const char *name, uint32_t version, const uint8_t *digest);
 struct jobs_row_key jobs_row_holder(const char *name, const uint8_t *node); /* NULL: the prefix */
 
 /* Encoders write into a buffer of JOBS_ROW_BYTES_MAX and give the value. */
@@ -90,6 +94,7 @@ struct sh_span jobs_row_put_checkpoint(uint8_t *buffer, const struct jobs_checkp
 struct sh_span jobs_row_put_event(uint8_t *buffer, const struct jobs_event *row);
 struct sh_span jobs_row_put_change(uint8_t *buffer, const struct jobs_change *row);
 struct sh_span jobs_row_put_model(uint8_t *buffer, const struct jobs_model *row);
+struct sh_span jobs_row_put_evaluation(uint8_t *buffer, const struct jobs_evaluation *row);
 struct sh_span jobs_row_put_dataset(uint8_t *buffer, const struct jobs_dataset *row);
 struct sh_span jobs_row_put_holder(uint8_t *buffer, const struct jobs_dataset_holder *row);
 struct sh_span jobs_row_put_idem(uint8_t *buffer, const struct jobs_row_idem *row);
@@ -113,6 +118,7 @@ SH_MUST_USE enum sh_err jobs_row_get_checkpoint(struct sh_span value, struct job
 SH_MUST_USE enum sh_err jobs_row_get_event(struct sh_span value, struct jobs_event *row);
 SH_MUST_USE enum sh_err jobs_row_get_change(struct sh_span value, struct jobs_change *row);
 SH_MUST_USE enum sh_err jobs_row_get_model(struct sh_span value, struct jobs_model *row);
+SH_MUST_USE enum sh_err jobs_row_get_evaluation(struct sh_span value, struct jobs_evaluation *row);
 SH_MUST_USE enum sh_err jobs_row_get_dataset(struct sh_span value, struct jobs_dataset *row);
 SH_MUST_USE enum sh_err jobs_row_get_holder(struct sh_span value, struct jobs_dataset_holder *row);
 SH_MUST_USE enum sh_err jobs_row_get_idem(struct sh_span value, struct jobs_row_idem *row);
@@ -137,6 +143,11 @@ void jobs_row_first_change(const struct jobs_job *job, struct jobs_change *out);
 void jobs_holders_put(struct sh_writer *w, const uint8_t holders[][SH_NODE_ID_BYTES],
                       uint32_t count);
 uint32_t jobs_holders_get(struct sh_reader *r, uint8_t holders[][SH_NODE_ID_BYTES]);
+void jobs_about_put(struct sh_writer *w, const struct jobs_about *about);
+/* Getters of about, figures and outcome fill what is all zero before. */
+void jobs_about_get(struct sh_reader *r, struct jobs_about *about);
+void jobs_figures_put(struct sh_writer *w, const struct jobs_figures *f);
+void jobs_figures_get(struct sh_reader *r, struct jobs_figures *f);
 void jobs_outcome_put(struct sh_writer *w, const struct jobs_outcome *o);
 void jobs_outcome_get(struct sh_reader *r, struct jobs_outcome *o);
 

@@ -14,7 +14,8 @@ static const struct sh_fsm_state unit_states[JOBS_UNIT_STATE_COUNT] = {
 
 /* Fewer replicas than before can complete a job in any state in which it is open. */
 static const struct sh_fsm_state job_states[JOBS_STATE_COUNT] = {
-    [JOBS_WAITING] = {"waiting", S(RUNNING) | S(PAUSED) | S(STOPPED) | S(COMPLETED)},
+    /* At once completed or failed: the deadline of an ensemble ends what waits. */
+    [JOBS_WAITING] = {"waiting", S(RUNNING) | S(PAUSED) | S(STOPPED) | S(COMPLETED) | S(FAILED)},
     [JOBS_RUNNING] = {"running",
                       S(WAITING) | S(PAUSING) | S(PAUSED) | S(STOPPING) | S(COMPLETED) | S(FAILED)},
     [JOBS_STOPPING] = {"stopping", S(COMPLETED) | S(FAILED) | S(STOPPED)},
@@ -22,7 +23,7 @@ static const struct sh_fsm_state job_states[JOBS_STATE_COUNT] = {
     [JOBS_FAILED] = {"failed", 0},
     [JOBS_STOPPED] = {"stopped", 0},
     [JOBS_PAUSING] = {"pausing", S(PAUSED) | S(RUNNING) | S(STOPPING) | S(COMPLETED) | S(FAILED)},
-    [JOBS_PAUSED] = {"paused", S(WAITING) | S(STOPPED) | S(COMPLETED)},
+    [JOBS_PAUSED] = {"paused", S(WAITING) | S(STOPPED) | S(COMPLETED) | S(FAILED)},
 };
 
 #undef S

@@ -16,6 +16,7 @@ struct jobs { /* working memory of one application; no state */
     struct jobs_event event;
     struct jobs_change change;
     struct jobs_model model;
+    struct jobs_evaluation evaluation;
     struct jobs_dataset dataset;
     struct jobs_dataset_holder holder;
     struct jobs_checkpoint checkpoint;
@@ -60,6 +61,8 @@ void jobs_life_yield(struct jobs_tx *tx, struct jobs_unit *unit, enum wire_cause
                      uint64_t grace_us);
 /* core->sibling is stopped: at once when it waits, by asking when it runs. */
 void jobs_life_stop(struct jobs_tx *tx, struct jobs_unit *unit);
+/* Ends them at once, as too late. */
+void jobs_life_end_open(struct jobs_tx *tx);
 /* Derives the job's state from its units, appends the history event in core->event (its cause,
  * unit, reason, text and nodes are set by the caller) and writes the job row. */
 void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit);
@@ -84,6 +87,14 @@ void jobs_blame_commit(struct jobs_tx *tx);
 /* In owner.c: the gang of this unit of core->job ends or is replaced; what it used of cores is
  * charged to the owner of the job. */
 void jobs_owner_charge(struct jobs_tx *tx, const struct jobs_unit *unit);
+/* In evaluation.c: the unit in core->unit measured this version of a model; nothing happens where
+ * that is gone. */
+void jobs_evaluation_note(struct jobs_tx *tx, const char *name, uint32_t version,
+                          const struct jobs_figures *figures);
+
+/* In dataset.c: the outputs that core->job commits become a data set. What speaks against it: */
+enum jobs_code jobs_dataset_check_made(struct jobs_tx *tx);
+void jobs_dataset_make(struct jobs_tx *tx, const struct jobs_commit *c);
 
 /* In change.c: keeps core->event, of core->job, as the change that this entry made. */
 void jobs_change_note(struct jobs_tx *tx);
@@ -113,6 +124,7 @@ enum jobs_code jobs_do_stop(struct jobs_tx *tx, const struct jobs_stop *c);
 enum jobs_code jobs_do_pause(struct jobs_tx *tx, const struct jobs_pause *c);
 enum jobs_code jobs_do_resume(struct jobs_tx *tx, const struct jobs_resume *c);
 enum jobs_code jobs_do_resize(struct jobs_tx *tx, const struct jobs_resize *c);
+enum jobs_code jobs_do_deadline(struct jobs_tx *tx, const struct jobs_deadline *c);
 enum jobs_code jobs_do_dataset_add(struct jobs_tx *tx, const struct jobs_dataset_add *c);
 enum jobs_code jobs_do_dataset_remove(struct jobs_tx *tx, const struct jobs_dataset_remove *c);
 enum jobs_code jobs_do_config_set(struct jobs_tx *tx, const struct jobs_config_set *c);

@@ -204,6 +204,10 @@ static uint32_t make_model(struct jobs_tx *tx, const struct jobs_commit *c)
     memcpy(model->spec_digest, job->spec_digest, sizeof model->spec_digest);
     memcpy(model->class, job->class, sizeof model->class);
     memcpy(model->holders, c->holders, sizeof model->holders);
+    if (job->kind == WIRE_KIND_FINE_TUNE) {
+        memcpy(model->parent, job->about.model, sizeof model->parent);
+        model->parent_version = job->about.version;
+    }
     jobs_tx_put(tx, newest, jobs_row_put_number(tx->core->buffer, version));
     jobs_tx_put(tx, jobs_row_model(model->name, version),
                 jobs_row_put_model(tx->core->buffer, model));
@@ -214,8 +218,19 @@ static uint32_t make_model(struct jobs_tx *tx, const struct jobs_commit *c)
 static bool makes_model(enum wire_kind kind, const struct jobs_outcome *outcome)
 {
     static const uint8_t none[SH_DIGEST_BYTES];
-    return kind == WIRE_KIND_TRAIN ||
+    return kind == WIRE_KIND_TRAIN || kind == WIRE_KIND_FINE_TUNE ||
            (kind == WIRE_KIND_EXEC && memcmp(outcome->file, none, sizeof none) != 0);
+}
+
+/* They are of the model that the unit made, or else of the one that its job is about. */
+static void note_figures(struct jobs_tx *tx, const struct jobs_figures *figures)
+{
+    const struct jobs_job *job = &tx->core->job;
+    uint32_t made = tx->core->unit.model_version;
+    if (figures->samples > 0 && (made > 0 || job->about.version > 0)) {
+        jobs_evaluation_note(tx, made > 0 ? job->name : job->about.model,
+                             made > 0 ? made : job->about.version, figures);
+    }
 }
 
 static bool same_result(const struct jobs_unit *unit, const struct jobs_commit *c)
@@ -243,6 +258,11 @@ enum jobs_code jobs_do_commit(struct jobs_tx *tx, const struct jobs_commit *c)
     if (c->partial && unit->state != JOBS_STOPPING) {
         return JOBS_CODE_NOT_STOPPING;
     }
+    bool makes_dataset = tx->core->job.kind == WIRE_KIND_DATA_PREP && !c->partial;
+    code = makes_dataset ? jobs_dataset_check_made(tx) : JOBS_CODE_NONE;
+    if (code != JOBS_CODE_NONE) {
+        return code;
+    }
     SH_CHECK(!unit->committed);
     unit->committed = true;
     unit->partial = c->partial;
@@ -250,6 +270,10 @@ enum jobs_code jobs_do_commit(struct jobs_tx *tx, const struct jobs_commit *c)
     if (makes_model(tx->core->job.kind, &c->outcome)) {
         unit->model_version = make_model(tx, c);
     }
+    if (makes_dataset) {
+        jobs_dataset_make(tx, c);
+    }
+    note_figures(tx, &c->outcome.figures);
     tx->result->model_version = unit->model_version;
     jobs_blame_commit(tx);
     jobs_life_move(tx, unit, c->partial ? JOBS_STOPPED : JOBS_COMPLETED);
@@ -267,7 +291,8 @@ static void fail_job(struct jobs_tx *tx, const struct jobs_fail *c)
         job->fail_reason = c->reason;
         memcpy(job->fail_text, c->text, sizeof job->fail_text);
     }
-    if (job->cause == WIRE_CAUSE_NONE) {
+    /* An ensemble goes on without the member. */
+    if (job->cause == WIRE_CAUSE_NONE && job->kind != WIRE_KIND_ENSEMBLE) {
         job->cause = WIRE_CAUSE_FAILED;
         jobs_life_stop_open(tx);
     }

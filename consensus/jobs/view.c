@@ -392,6 +392,42 @@ enum sh_err jobs_model_list(const struct sh_table *t, const char *after_name,
     return err;
 }
 
+enum sh_err jobs_evaluation_list(const struct sh_table *t, const char *name, uint32_t version,
+                                 struct jobs_evaluation *out, uint32_t max, uint32_t *count)
+{
+    struct sh_span key;
+    struct sh_span value;
+    enum sh_err err = SH_OK;
+    *count = 0;
+    if (!wire_name_ok(name)) {
+        return SH_OK;
+    }
+    struct jobs_row_key prefix = jobs_row_evaluation(name, version, NULL);
+    struct jobs_row_key low = prefix;
+    while (err == SH_OK && *count < max && walk(t, &prefix, &low, &key, &value)) {
+        err = jobs_row_get_evaluation(value, &out[*count]);
+        *count += err == SH_OK;
+    }
+    return err;
+}
+
+enum sh_err jobs_deadline_first(const struct sh_table *t, uint64_t *job, uint64_t *deadline_us)
+{
+    struct sh_span key;
+    struct sh_span value;
+    struct jobs_row_key prefix = jobs_row_letter('T');
+    struct jobs_row_key low = prefix;
+    if (!walk(t, &prefix, &low, &key, &value)) {
+        return SH_ERR_NOT_FOUND;
+    }
+    if (key.size != 17) {
+        return SH_ERR_CORRUPT;
+    }
+    *deadline_us = sh_key_u64_get(key.at + 1);
+    *job = sh_key_u64_get(key.at + 9);
+    return SH_OK;
+}
+
 enum sh_err jobs_dataset_get(const struct sh_table *t, const char *name, struct jobs_dataset *out)
 {
     struct sh_span value;

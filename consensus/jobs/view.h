@@ -56,6 +56,9 @@ struct jobs_job {
     char fail_text[JOBS_TEXT_MAX + 1];
     uint32_t blob_count;
     uint8_t blobs[JOBS_BLOBS_MAX][SH_DIGEST_BYTES];
+    struct jobs_about about;
+    uint64_t deadline_us; /* cluster time; 0: none */
+    char dataset[SH_NAME_MAX + 1];
 };
 
 struct jobs_checkpoint {
@@ -134,17 +137,32 @@ struct jobs_model {
     bool mixed;
     bool partial; /* stopped on request: what there was after outcome.steps */
     uint64_t created_us;
+    char parent[SH_NAME_MAX + 1]; /* lineage: the model whose weights it began with; "": none */
+    uint32_t parent_version;
     struct jobs_outcome outcome;
     uint32_t holder_count;
     uint8_t holders[JOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
 };
 
+/* What a version of a model was found to be worth on some data; the newest figures count. */
+struct jobs_evaluation {
+    char data[SH_NAME_MAX + 1];
+    uint8_t digest[SH_DIGEST_BYTES]; /* of the data */
+    struct wire_unit unit;           /* that measured it */
+    uint64_t created_us;
+    struct jobs_figures figures;
+};
+
 struct jobs_dataset {
     char name[SH_NAME_MAX + 1];
     uint8_t digest[SH_DIGEST_BYTES];
-    uint32_t holders; /* agents that hold it */
+    uint32_t holders; /* agents that declared it: files of theirs; 0: a job made it */
     uint64_t created_us;
     char summary[JOBS_SUMMARY_MAX + 1]; /* of the newest declaration */
+    /* Where a job made it: digest is that of a blob, a file set that any agent can fetch. */
+    struct wire_unit unit; /* job 0: it was declared */
+    uint32_t blob_holder_count;
+    uint8_t blob_holders[JOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
 };
 
 struct jobs_dataset_holder {
@@ -278,6 +296,15 @@ SH_MUST_USE enum sh_err jobs_model_get(const struct sh_table *t, const char *nam
 SH_MUST_USE enum sh_err jobs_model_list(const struct sh_table *t, const char *after_name,
                                         uint32_t after_version, struct jobs_model *out,
                                         uint32_t max, uint32_t *count);
+
+/* Evaluations of one version, by digest of the data; there are at most JOBS_EVALUATIONS_MAX. */
+SH_MUST_USE enum sh_err jobs_evaluation_list(const struct sh_table *t, const char *name,
+                                             uint32_t version, struct jobs_evaluation *out,
+                                             uint32_t max, uint32_t *count);
+
+/* The open job whose deadline comes first. NOT_FOUND: none has one. */
+SH_MUST_USE enum sh_err jobs_deadline_first(const struct sh_table *t, uint64_t *job,
+                                            uint64_t *deadline_us);
 
 SH_MUST_USE enum sh_err jobs_dataset_get(const struct sh_table *t, const char *name,
                                          struct jobs_dataset *out);

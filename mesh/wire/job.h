@@ -17,7 +17,16 @@
                             */
 #define WIRE_GPUS_MAX 255u /* of one agent */
 
-enum wire_kind { WIRE_KIND_TRAIN = 1, WIRE_KIND_NOOP = 2, WIRE_KIND_EXEC = 3 };
+enum wire_kind {
+    WIRE_KIND_TRAIN = 1,
+    WIRE_KIND_NOOP = 2,
+    WIRE_KIND_EXEC = 3,
+    WIRE_KIND_FINE_TUNE = 4,
+    WIRE_KIND_EVALUATE = 5,
+    WIRE_KIND_PREDICT = 6,
+    WIRE_KIND_ENSEMBLE = 7,
+    WIRE_KIND_DATA_PREP = 8
+};
 
 /* SAME: every member ever placed has the arithmetic class of the first placement. ANY: classes may
  * mix; then the result is not reproducible and says so. */
@@ -96,13 +105,14 @@ struct wire_placement {
     X(19, PAUSED, "paused")                                                                        \
     X(20, RESUMED, "resumed")                                                                      \
     X(21, RESIZED, "changed on request")                                                           \
-    X(22, YIELD_ASKED, "asked to give way to a unit of higher priority")
+    X(22, YIELD_ASKED, "asked to give way to a unit of higher priority")                           \
+    X(23, DEADLINE, "its deadline has passed: what had not ended is left out")
 
 enum wire_cause {
 #define X(number, name, text) WIRE_CAUSE_##name = number,
     WIRE_CAUSE_MAP(X)
 #undef X
-        WIRE_CAUSE_COUNT = 23
+        WIRE_CAUSE_COUNT = 24
 };
 
 /* Why a node does not take a unit, or a unit does not run; the operands need and have are in the

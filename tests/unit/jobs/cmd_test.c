@@ -68,6 +68,11 @@ static void fill_submit(struct jobs_submit *c)
     c->units = 300;
     c->blob_count = 2;
     memset(c->blobs, 0xb1, 2 * sizeof c->blobs[0]);
+    text(c->about.model, sizeof c->about.model, 'm');
+    c->about.version = 1000006;
+    text(c->about.data, sizeof c->about.data, 'D');
+    memset(c->about.digest, 0xd1, sizeof c->about.digest);
+    c->deadline_us = 1000007;
 }
 
 static void fill_outcome(struct jobs_outcome *o)
@@ -82,6 +87,10 @@ static void fill_outcome(struct jobs_outcome *o)
                                        .train_loss = 0.125,
                                        .val_loss = 0.75};
     o->steps = 1000005;
+    o->figures.samples = 1000008;
+    for (uint32_t i = 0; i < JOBS_FIGURES_MAX; i++) {
+        o->figures.at[i] = 0.5 + i;
+    }
 }
 
 static void fill_holders(uint8_t holders[][SH_NODE_ID_BYTES], uint32_t *count)
@@ -186,6 +195,8 @@ static void fill(enum jobs_cmd_type type)
     } else if (type == JOBS_RESIZE) {
         cmd.u.resize = (struct jobs_resize){
             .job = 83, .has_units = true, .units = 84, .has_priority = true, .priority = 85};
+    } else if (type == JOBS_DEADLINE) {
+        cmd.u.deadline.job = 80;
     } else if (type == JOBS_DATASET_ADD) {
         struct jobs_dataset_add *c = &cmd.u.dataset_add;
         text(c->name, sizeof c->name, 'n');
@@ -283,7 +294,7 @@ TEST(a_submit_keeps_to_its_limits)
         EXPECT_EQ(is_ok(), rows[i].ok);
     }
     static uint8_t spec[SH_SPEC_BYTES_MAX + 1];
-    for (uint32_t i = 0; i < 8; i++) {
+    for (uint32_t i = 0; i < 12; i++) {
         cmd.u.submit = good;
         cmd.u.submit.kind = i == 1 || i == 2 ? WIRE_KIND_TRAIN : WIRE_KIND_NOOP;
         cmd.u.submit.units = i == 1 ? 2 : 1; /* training is one unit */
@@ -291,7 +302,11 @@ TEST(a_submit_keeps_to_its_limits)
         cmd.u.submit.spec = (struct sh_span){.at = spec, .size = size};
         cmd.u.submit.name[0] = i == 5 ? '\0' : 'n';
         cmd.u.submit.need.agents_min = i == 6 ? 0 : 1;
-        cmd.u.submit.kind = i == 7 ? (enum wire_kind)4 : cmd.u.submit.kind;
+        cmd.u.submit.kind = i == 7 ? (enum wire_kind)99 : cmd.u.submit.kind;
+        cmd.u.submit.about.version = i == 8 ? 0 : 1; /* a model has one */
+        cmd.u.submit.about.model[0] = i == 9 ? '/' : 'm';
+        cmd.u.submit.dataset[0] = i == 10 ? 'd' : '\0'; /* of data preparation only */
+        cmd.u.submit.kind = i == 11 ? WIRE_KIND_DATA_PREP : cmd.u.submit.kind;
         EXPECT_EQ(is_ok(), i == 0 || i == 2);
     }
 }
@@ -302,10 +317,11 @@ TEST(a_submit_of_a_later_kind_or_with_too_many_blobs_is_told_apart)
     size_t size = 0;
     EXPECT_EQ(encoded(&size), SH_OK);
     size_t kind = 26 + 1 + JOBS_KEY_MAX;
-    size_t blobs = size - 2 * SH_DIGEST_BYTES - 1;
+    size_t behind = 1 + (1 + SH_NAME_MAX) + 4 + (1 + SH_NAME_MAX) + SH_DIGEST_BYTES + 8 + 1;
+    size_t blobs = size - behind - 2 * SH_DIGEST_BYTES - 1;
     EXPECT_EQ(bytes[kind], WIRE_KIND_NOOP);
     EXPECT_EQ(bytes[blobs], 2);
-    bytes[kind] = 4;
+    bytes[kind] = 99;
     EXPECT_EQ(jobs_cmd_decode(bytes, size, &back), SH_ERR_VERSION);
     EXPECT_EQ(jobs_cmd_decode(bytes, size - 1, &back), SH_ERR_CORRUPT); /* damaged comes first */
     bytes[kind] = WIRE_KIND_NOOP;
@@ -369,6 +385,9 @@ TEST(what_concerns_a_unit_names_it_and_keeps_to_its_limits)
     EXPECT(!is_ok());
     fill(JOBS_RESUME);
     cmd.u.resume.job = 0;
+    EXPECT(!is_ok());
+    fill(JOBS_DEADLINE);
+    cmd.u.deadline.job = 0;
     EXPECT(!is_ok());
     fill(JOBS_FAIL);
     cmd.u.fail.reason = SH_OK;

@@ -32,7 +32,7 @@ enum jobs_state model_state(const struct model_job *job)
         return completed >= job->target ? JOBS_COMPLETED : JOBS_STOPPED;
     }
     if (open == 0) {
-        return JOBS_COMPLETED;
+        return completed > 0 ? JOBS_COMPLETED : JOBS_FAILED;
     }
     if (job->paused) {
         return gangs > 0 ? JOBS_PAUSING : JOBS_PAUSED;
@@ -94,7 +94,11 @@ static bool submit(struct model *m, const struct jobs_submit *c, uint64_t index)
                                                  .target = c->units,
                                                  .retries = c->retries,
                                                  .train = c->kind == WIRE_KIND_TRAIN,
+                                                 .ensemble = c->kind == WIRE_KIND_ENSEMBLE,
                                                  .any = c->need.arithmetic == WIRE_ARITHMETIC_ANY};
+    if (c->deadline_us > 0) {
+        m->jobs[m->job_count - 1].deadline_us = m->now_us + c->deadline_us;
+    }
     return true;
 }
 
@@ -165,7 +169,7 @@ static bool place_many(struct model *m, const struct jobs_place_many *c, struct 
 static bool commit_many(struct model *m, const struct jobs_commit_many *c)
 {
     const struct model_job *job = job_of(m, c->job);
-    bool ok = job != NULL && !job->train;
+    bool ok = job != NULL && !job->train && !job->ensemble;
     for (uint32_t i = 0; i < c->count && ok; i++) {
         const struct model_unit *unit = unit_of(m, (struct wire_unit){c->job, c->units[i]});
         ok = in_force(unit, c->fence) && unit->state == JOBS_RUNNING;
@@ -234,7 +238,7 @@ static bool fail(struct model *m, const struct jobs_fail *c)
         return true;
     }
     unit->state = JOBS_FAILED;
-    if (!job->stop && !job->failed) {
+    if (!job->stop && !job->failed && !job->ensemble) {
         job->failed = true;
         end_others(job);
     }
@@ -316,7 +320,7 @@ uint32_t model_wanted(const struct model_job *job)
 static bool resize(struct model *m, const struct jobs_resize *c)
 {
     struct model_job *job = job_of(m, c->job);
-    if (job == NULL || job->stop || job->failed || job->train ||
+    if (job == NULL || job->stop || job->failed || job->train || job->ensemble ||
         c->units < count_of(job, JOBS_COMPLETED)) {
         return false;
     }
@@ -354,6 +358,24 @@ static bool stop(struct model *m, const struct jobs_stop *c)
     }
     job->stop = true;
     end_others(job);
+    return true;
+}
+
+static bool deadline(struct model *m, const struct jobs_deadline *c)
+{
+    struct model_job *job = job_of(m, c->job);
+    if (job == NULL || is_final(model_state(job)) || job->deadline_us == 0 ||
+        m->now_us < job->deadline_us) {
+        return false;
+    }
+    for (uint32_t i = 0; i < job->units; i++) {
+        struct model_unit *unit = &job->unit[i];
+        if (!is_final(unit->state)) {
+            unit->state = unit->state == JOBS_RUNNING ? JOBS_FAILED : JOBS_STOPPED;
+            unit->yields = false;
+        }
+    }
+    job->paused = false;
     return true;
 }
 
@@ -430,6 +452,8 @@ static bool apply_once(struct model *m, const struct jobs_cmd *cmd, struct wire_
         return resume_job(m, &cmd->u.resume);
     case JOBS_RESIZE:
         return resize(m, &cmd->u.resize);
+    case JOBS_DEADLINE:
+        return deadline(m, &cmd->u.deadline);
     case JOBS_SESSION_OPEN:
         return open_session(m, &cmd->u.session_open, entry.index);
     case JOBS_SESSION_KEEP:

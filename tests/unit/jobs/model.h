@@ -36,6 +36,8 @@ struct model_job {
     uint32_t units;
     uint32_t retries;
     bool train;
+    bool ensemble;
+    uint64_t deadline_us; /* 0: none */
     bool any;
     bool pinned;
     bool mixed;

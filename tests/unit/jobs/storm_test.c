@@ -28,6 +28,7 @@ struct storm {
     uint32_t count;
     uint32_t accepted;
     uint32_t replayed; /* answered from memory */
+    uint32_t late;     /* deadlines that passed */
     uint32_t unknown;  /* sessions that had expired or ended */
 };
 
@@ -52,6 +53,10 @@ static void random_submit(struct storm *s)
     (void)snprintf(name, sizeof name, "job%u", (unsigned)sh_rng_below(&s->rng, 5));
     struct jobs_submit *c = world_submit(&s->w, name);
     c->kind = sh_rng_chance(&s->rng, 1, 2) ? WIRE_KIND_TRAIN : WIRE_KIND_NOOP;
+    if (sh_rng_chance(&s->rng, 1, 4)) {
+        c->kind = WIRE_KIND_ENSEMBLE;
+        c->deadline_us = sh_rng_below(&s->rng, 20000);
+    }
     c->units =
         c->kind == WIRE_KIND_TRAIN ? 1 : (uint32_t)sh_rng_between(&s->rng, 1, MODEL_UNITS_MAX);
     c->retries = (uint8_t)sh_rng_below(&s->rng, 3);
@@ -188,6 +193,9 @@ static void random_wish(struct storm *s)
     } else if (kind < 7) {
         s->w.cmd.type = JOBS_RESUME;
         s->w.cmd.u.resume.job = id;
+    } else if (kind < 8) {
+        s->w.cmd.type = JOBS_DEADLINE;
+        s->w.cmd.u.deadline.job = id;
     } else {
         uint32_t units = (uint32_t)sh_rng_between(&s->rng, 1, MODEL_UNITS_MAX + 2);
         for (uint32_t i = 0; i < s->m.job_count; i++) {
@@ -357,6 +365,7 @@ static void step(struct storm *s)
     for (uint32_t i = 0; i < s->m.job_count; i++) {
         job = s->m.jobs[i].id == s->w.result.unit.job ? &s->m.jobs[i] : job;
     }
+    s->late += cmd.type == JOBS_DEADLINE && accepted && !s->w.result.replayed;
     if (job != NULL) {
         compare_job(s, job);
     }
@@ -397,6 +406,7 @@ static void storm(uint64_t seed)
     EXPECT(s->m.models > 5);
     EXPECT(s->replayed > COMMANDS / 250);
     EXPECT(s->unknown > 20);
+    EXPECT(s->late > 0);
 
     struct world again;
     world_init(&again);

@@ -573,8 +573,8 @@ TEST(states_move_as_they_are_drawn_and_no_end_is_left)
 {
     /* From each state, in the order of their numbers, to those that are marked. */
     static const char *const units[] = {".x...x", "xxxxx.", "...xxx", "......", "......", "......"};
-    static const char *const jobs[] = {".x.x.x.x", "x.xxx.xx", "...xxx..", "x.......",
-                                       "........", "........", ".xxxx..x", "x..x.x.."};
+    static const char *const jobs[] = {".x.xxx.x", "x.xxx.xx", "...xxx..", "x.......",
+                                       "........", "........", ".xxxx..x", "x..xxx.."};
     for (uint32_t from = 0; from < JOBS_UNIT_STATE_COUNT; from++) {
         for (uint32_t to = 0; to < JOBS_UNIT_STATE_COUNT; to++) {
             EXPECT_EQ(sh_fsm_allows(&jobs_unit_fsm, from, to), units[from][to] == 'x');
