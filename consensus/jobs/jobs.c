@@ -45,6 +45,7 @@ static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
     [JOBS_CODE_HANDLE_USED] = SH_ERR_CONFLICT,
     [JOBS_CODE_SESSION_UNKNOWN] = SH_ERR_STALE,
     [JOBS_CODE_NUMBER_OLD] = SH_ERR_STALE,
+    [JOBS_CODE_UNIT_EARLY] = SH_ERR_CONFLICT,
 };
 
 const char *jobs_code_name(uint32_t code)

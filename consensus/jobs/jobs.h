@@ -19,7 +19,7 @@
 #include "jobs/cmd.h"
 #include "jobs/state.h"
 
-#define JOBS_SCHEMA       2u        /* of the rows; a snapshot with another one is not taken */
+#define JOBS_SCHEMA       3u        /* of the rows; a snapshot with another one is not taken */
 #define JOBS_OPEN_MAX     100000u   /* units not ended, of all jobs: SUBMIT answers FULL */
 #define JOBS_TOTAL_MAX    10000000u /* jobs ever submitted and kept; likewise */
 #define JOBS_NODES_MAX    SH_NODES_MAX
@@ -71,13 +71,14 @@ struct jobs_entry {
     X(26, ROW_DAMAGED, "a row of the tables does not decode")                                      \
     X(27, HANDLE_USED, "this handle was given out before, or is none yet")                         \
     X(28, SESSION_UNKNOWN, "the session has expired or was ended: open another one")               \
-    X(29, NUMBER_OLD, "a later command of this slot was applied already")
+    X(29, NUMBER_OLD, "a later command of this slot was applied already")                          \
+    X(30, UNIT_EARLY, "units of the stage before it have not ended")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 30
+        JOBS_CODE_COUNT = 31
 };
 
 /* What the host answers to the proposer and whom it wakes. */
