@@ -22,8 +22,7 @@ enum { REQUEST_BYTES = 64, REPLY_BYTES = 16 };
 
 bool script_interrupted(const struct script_unit *x)
 {
-    return x->leaving || x->next.stopping != x->at.stopping ||
-           x->next.yielding != x->at.yielding ||
+    return x->leaving || x->next.stopping != x->at.stopping || x->next.yielding != x->at.yielding ||
            !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
 }
 

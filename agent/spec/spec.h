@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "spec/sweep_form.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -27,7 +28,6 @@
 #define SPEC_NODES_MAX      8192u /* scalars, maps and lists of a job file */
 #define SPEC_UNITS_MAX      10000u
 #define SPEC_AGENTS_MAX     32u /* of one job */
-#define SPEC_EPOCHS_MAX     100000u
 #define SPEC_BATCH_MAX      1048576u
 #define SPEC_CHANNELS_MAX   1024u /* channels of an image, columns of a table */
 
@@ -224,8 +224,9 @@ struct spec_job {
     uint32_t checkpoint_keep;
     enum spec_arithmetic arithmetic;
     bool reproducible;
-    uint32_t units;        /* noop: units; exec: replicas */
-    struct spec_exec exec; /* exec */
+    uint32_t units;          /* noop: units; exec: replicas; with a sweep: its units */
+    struct spec_exec exec;   /* exec */
+    struct spec_sweep sweep; /* train, exec */
 };
 
 struct spec_error {

@@ -19,7 +19,8 @@ static void check_state(const struct jobs_job *job)
     const uint32_t *in = job->units_in;
     uint32_t gangs = in[JOBS_RUNNING] + in[JOBS_STOPPING];
     SH_CHECK(SH_IMPLIES(!jobs_state_final(job->state), job->end_us == 0));
-    bool whole = job->kind != WIRE_KIND_ENSEMBLE; /* completes without who failed */
+    /* An ensemble and a sweep complete without who failed. */
+    bool whole = job->kind != WIRE_KIND_ENSEMBLE && job->stage_count == 0;
     SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED && whole, in[JOBS_COMPLETED] >= job->target));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED, in[JOBS_COMPLETED] > 0));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_WAITING, gangs == 0));

@@ -41,8 +41,9 @@ static bool submit_ok(const struct jobs_submit *c)
                   c->checkpoint_keep >= 1 && c->checkpoint_keep <= JOBS_KEEP_MAX &&
                   c->blob_count <= JOBS_BLOBS_MAX && c->units >= 1 && c->units <= JOBS_UNITS_MAX;
     bool trains = c->kind == WIRE_KIND_TRAIN || c->kind == WIRE_KIND_FINE_TUNE;
-    bool single = !trains || c->units == 1;
-    return names && counts && single && kind_known(c->kind) && wire_need_ok(&c->need) &&
+    bool single = !trains || c->units == 1 || c->stage_count > 0;
+    bool staged = jobs_stages_ok(c->stages, c->stage_count, c->units);
+    return names && counts && single && staged && kind_known(c->kind) && wire_need_ok(&c->need) &&
            about_ok(c);
 }
 
@@ -154,6 +155,7 @@ static void submit_put(struct sh_writer *w, const struct jobs_submit *c)
     jobs_about_put(w, &c->about);
     sh_put_u64(w, c->deadline_us);
     wire_str_put(w, c->dataset);
+    jobs_stages_put(w, c->stages, c->stage_count);
 }
 
 static enum sh_err submit_get(struct sh_reader *r, struct jobs_submit *c)
@@ -179,6 +181,7 @@ static enum sh_err submit_get(struct sh_reader *r, struct jobs_submit *c)
     jobs_about_get(r, &c->about);
     c->deadline_us = sh_get_u64(r);
     wire_str_get(r, c->dataset, sizeof c->dataset);
+    c->stage_count = jobs_stages_get(r, c->stages);
     bool known = kind_known(c->kind) && arithmetic_known(c->need.arithmetic);
     return !r->bad && !known ? SH_ERR_VERSION : SH_OK;
 }
@@ -279,6 +282,8 @@ void jobs_outcome_put(struct sh_writer *w, const struct jobs_outcome *o)
     sh_put_f64(w, o->metrics.val_loss);
     sh_put_u64(w, o->steps);
     jobs_figures_put(w, &o->figures);
+    sh_put_u8(w, o->scored);
+    sh_put_f64(w, o->scored ? o->score : 0);
 }
 
 void jobs_outcome_get(struct sh_reader *r, struct jobs_outcome *o)
@@ -294,6 +299,8 @@ void jobs_outcome_get(struct sh_reader *r, struct jobs_outcome *o)
     o->metrics.val_loss = sh_get_f64(r);
     o->steps = sh_get_u64(r);
     jobs_figures_get(r, &o->figures);
+    o->scored = sh_get_bool(r);
+    o->score = sh_get_f64(r);
 }
 
 static void unit_cmd_put(struct sh_writer *w, const struct jobs_cmd *cmd)

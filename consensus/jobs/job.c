@@ -18,13 +18,15 @@ void jobs_job_begin(const struct jobs_submit *c, uint64_t id, uint64_t stamp_us,
                              .event_next = 1, /* the first is read from this row */
                              .blob_count = c->blob_count,
                              .about = c->about,
-                             .deadline_us = c->deadline_us > 0 ? stamp_us + c->deadline_us : 0};
+                             .deadline_us = c->deadline_us > 0 ? stamp_us + c->deadline_us : 0,
+                             .stage_count = c->stage_count};
     memcpy(job->name, c->name, sizeof job->name);
     memcpy(job->owner, c->owner, sizeof job->owner);
     memcpy(job->key, c->key, sizeof job->key);
     memcpy(job->spec_digest, c->spec_digest, sizeof job->spec_digest);
     memcpy(job->blobs, c->blobs, sizeof job->blobs);
     memcpy(job->dataset, c->dataset, sizeof job->dataset);
+    memcpy(job->stages, c->stages, sizeof job->stages);
     job->units_in[JOBS_WAITING] = c->units;
 }
 

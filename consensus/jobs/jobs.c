@@ -57,6 +57,7 @@ static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
     [JOBS_CODE_BELOW_COMMITTED] = SH_ERR_CONFLICT,
     [JOBS_CODE_UNITS_FULL] = SH_ERR_FULL,
     [JOBS_CODE_DEADLINE_AHEAD] = SH_ERR_CONFLICT,
+    [JOBS_CODE_UNIT_EARLY] = SH_ERR_CONFLICT,
 };
 
 const char *jobs_code_name(uint32_t code)

@@ -86,13 +86,14 @@ struct jobs_entry {
     X(38, FIXED_UNITS, "how many units a job of this kind has cannot be changed")                  \
     X(39, BELOW_COMMITTED, "more units than that are committed")                                   \
     X(40, UNITS_FULL, "the job had as many units as one may have")                                 \
-    X(41, DEADLINE_AHEAD, "the job has no deadline, or one that has not passed")
+    X(41, DEADLINE_AHEAD, "the job has no deadline, or one that has not passed")                   \
+    X(42, UNIT_EARLY, "units of the stage before it have not ended")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 42
+        JOBS_CODE_COUNT = 43
 };
 
 /* What the host answers to the proposer and whom it wakes. */

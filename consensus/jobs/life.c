@@ -206,7 +206,7 @@ void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
     struct jobs_job *job = &tx->core->job;
     enum jobs_state to = state_of(job);
     if (to == JOBS_FAILED && job->cause == WIRE_CAUSE_NONE) {
-        job->cause = WIRE_CAUSE_FAILED; /* all members of an ensemble did */
+        job->cause = WIRE_CAUSE_FAILED; /* all of an ensemble or a sweep did */
     }
     if (to != job->state) {
         change_state(tx, to);

@@ -172,7 +172,7 @@ enum jobs_code jobs_do_place_many(struct jobs_tx *tx, const struct jobs_place_ma
 {
     struct jobs_job *job = &tx->core->job;
     enum jobs_code code = load_job(tx, c->job, c->units[0]);
-    if (code == JOBS_CODE_NONE && job->need.agents_min > 1) {
+    if (code == JOBS_CODE_NONE && (job->need.agents_min > 1 || job->stage_count > 0)) {
         code = JOBS_CODE_NOT_ALIKE;
     }
     if (code == JOBS_CODE_NONE && job->paused) {

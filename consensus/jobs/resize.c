@@ -13,7 +13,8 @@ static enum jobs_code check_units(const struct jobs_tx *tx, uint32_t target)
     const struct jobs_job *job = &tx->core->job;
     uint32_t wanted = wanted_count(job);
     uint32_t more = target > wanted ? target - wanted : 0;
-    if (job->kind != WIRE_KIND_EXEC && job->kind != WIRE_KIND_NOOP) {
+    bool alike = job->kind == WIRE_KIND_EXEC || job->kind == WIRE_KIND_NOOP;
+    if (!alike || job->stage_count > 0) {
         return JOBS_CODE_FIXED_UNITS;
     }
     if (target < job->units_in[JOBS_COMPLETED]) {

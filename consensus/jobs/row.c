@@ -150,6 +150,7 @@ struct sh_span jobs_row_put_job(uint8_t *buffer, const struct jobs_job *row)
     jobs_about_put(&w, &row->about);
     sh_put_u64(&w, row->deadline_us);
     wire_str_put(&w, row->dataset);
+    jobs_stages_put(&w, row->stages, row->stage_count);
     return end(&w);
 }
 
@@ -173,6 +174,8 @@ static void job_tail_get(struct sh_reader *r, struct jobs_job *row)
     jobs_about_get(r, &row->about);
     row->deadline_us = sh_get_u64(r);
     wire_str_get(r, row->dataset, sizeof row->dataset);
+    row->stage_count = jobs_stages_get(r, row->stages);
+    r->bad = r->bad || !jobs_stages_ok(row->stages, row->stage_count, row->units);
 }
 
 enum sh_err jobs_row_get_job(struct sh_span value, struct jobs_job *row)

@@ -148,6 +148,10 @@ void jobs_about_put(struct sh_writer *w, const struct jobs_about *about);
 void jobs_about_get(struct sh_reader *r, struct jobs_about *about);
 void jobs_figures_put(struct sh_writer *w, const struct jobs_figures *f);
 void jobs_figures_get(struct sh_reader *r, struct jobs_figures *f);
+void jobs_stages_put(struct sh_writer *w, const struct jobs_stage *stages, uint32_t count);
+/* out holds JOBS_STAGES_MAX; gives the count. */
+uint32_t jobs_stages_get(struct sh_reader *r, struct jobs_stage *out);
+bool jobs_stages_ok(const struct jobs_stage *stages, uint32_t count, uint32_t units);
 void jobs_outcome_put(struct sh_writer *w, const struct jobs_outcome *o);
 void jobs_outcome_get(struct sh_reader *r, struct jobs_outcome *o);
 

@@ -108,6 +108,9 @@ enum jobs_code jobs_do_place(struct jobs_tx *tx, const struct jobs_place *c)
     if (tx->core->job.paused || unit->yield.cause != WIRE_CAUSE_NONE) {
         return tx->core->job.paused ? JOBS_CODE_JOB_PAUSED : JOBS_CODE_UNIT_YIELDS;
     }
+    if (jobs_stage_wait(tx->table, &tx->core->job, unit->id.unit).open > 0) {
+        return JOBS_CODE_UNIT_EARLY;
+    }
     code = check_members(tx, c);
     if (code == JOBS_CODE_NONE && !jobs_unit_class_fits(&tx->core->job, c->class, c->mixed)) {
         code = JOBS_CODE_CLASS_DIFFERS;
@@ -291,8 +294,8 @@ static void fail_job(struct jobs_tx *tx, const struct jobs_fail *c)
         job->fail_reason = c->reason;
         memcpy(job->fail_text, c->text, sizeof job->fail_text);
     }
-    /* An ensemble goes on without the member. */
-    if (job->cause == WIRE_CAUSE_NONE && job->kind != WIRE_KIND_ENSEMBLE) {
+    /* An ensemble or a sweep goes on without it; it has failed when nothing comes of it. */
+    if (job->cause == WIRE_CAUSE_NONE && job->kind != WIRE_KIND_ENSEMBLE && job->stage_count == 0) {
         job->cause = WIRE_CAUSE_FAILED;
         jobs_life_stop_open(tx);
     }

@@ -87,15 +87,18 @@ static bool submit(struct model *m, const struct jobs_submit *c, uint64_t index)
         }
     }
     EXPECT(m->job_count < MODEL_JOBS_MAX);
-    m->jobs[m->job_count++] = (struct model_job){.id = index,
-                                                 .key = key,
-                                                 .spec = c->spec_digest[0],
-                                                 .units = c->units,
-                                                 .target = c->units,
-                                                 .retries = c->retries,
-                                                 .train = c->kind == WIRE_KIND_TRAIN,
-                                                 .ensemble = c->kind == WIRE_KIND_ENSEMBLE,
-                                                 .any = c->need.arithmetic == WIRE_ARITHMETIC_ANY};
+    m->jobs[m->job_count++] =
+        (struct model_job){.id = index,
+                           .key = key,
+                           .spec = c->spec_digest[0],
+                           .units = c->units,
+                           .target = c->units,
+                           .retries = c->retries,
+                           .train = c->kind == WIRE_KIND_TRAIN,
+                           .sweep = c->stage_count > 0,
+                           .later = c->stage_count > 1 ? c->stages[1].first : 0,
+                           .ensemble = c->kind == WIRE_KIND_ENSEMBLE,
+                           .any = c->need.arithmetic == WIRE_ARITHMETIC_ANY};
     if (c->deadline_us > 0) {
         m->jobs[m->job_count - 1].deadline_us = m->now_us + c->deadline_us;
     }
@@ -117,6 +120,25 @@ static bool gang_ok(const struct model *m, const struct jobs_place *c)
     return at == 16 && c->member_count <= 4;
 }
 
+/* A unit before it in its sweep has not ended. */
+static bool is_early(const struct model_job *job, uint32_t unit)
+{
+    bool early = false;
+    for (uint32_t i = 0; i < job->later && unit >= job->later; i++) {
+        early = early || !is_final(job->unit[i].state);
+    }
+    return early;
+}
+
+static bool all_failed(const struct model_job *job)
+{
+    uint32_t failed = 0;
+    for (uint32_t i = 0; i < job->units; i++) {
+        failed += job->unit[i].state == JOBS_FAILED;
+    }
+    return failed == job->units;
+}
+
 static bool place(struct model *m, const struct jobs_place *c, struct wire_fence entry)
 {
     struct model_unit *unit = unit_of(m, c->unit);
@@ -125,7 +147,8 @@ static bool place(struct model *m, const struct jobs_place *c, struct wire_fence
         return false;
     }
     struct model_job *job = job_of(m, c->unit.job);
-    if (model_state(job) == JOBS_PAUSING || model_state(job) == JOBS_PAUSED || unit->yields) {
+    if (model_state(job) == JOBS_PAUSING || model_state(job) == JOBS_PAUSED || unit->yields ||
+        is_early(job, c->unit.unit)) {
         return false;
     }
     bool other = c->mixed || (job->pinned && job->class != c->class[0]);
@@ -143,8 +166,8 @@ static bool place(struct model *m, const struct jobs_place *c, struct wire_fence
 static bool place_many(struct model *m, const struct jobs_place_many *c, struct wire_fence entry)
 {
     struct model_job *job = job_of(m, c->job);
-    bool ok =
-        job != NULL && !job->paused && (!job->pinned || job->class == c->class[0] || job->any);
+    bool ok = job != NULL && !job->sweep && !job->paused &&
+              (!job->pinned || job->class == c->class[0] || job->any);
     for (uint32_t i = 0; i < c->node_count; i++) {
         uint8_t node = c->nodes[i][SH_NODE_ID_BYTES - 1];
         ok = ok && node <= MODEL_NODES && m->admitted[node];
@@ -238,9 +261,11 @@ static bool fail(struct model *m, const struct jobs_fail *c)
         return true;
     }
     unit->state = JOBS_FAILED;
-    if (!job->stop && !job->failed && !job->ensemble) {
+    if (!job->stop && !job->failed && !job->ensemble && !job->sweep) {
         job->failed = true;
         end_others(job);
+    } else if (!job->stop && !job->failed) {
+        job->failed = all_failed(job);
     }
     return true;
 }
@@ -320,7 +345,7 @@ uint32_t model_wanted(const struct model_job *job)
 static bool resize(struct model *m, const struct jobs_resize *c)
 {
     struct model_job *job = job_of(m, c->job);
-    if (job == NULL || job->stop || job->failed || job->train || job->ensemble ||
+    if (job == NULL || job->stop || job->failed || job->train || job->ensemble || job->sweep ||
         c->units < count_of(job, JOBS_COMPLETED)) {
         return false;
     }

@@ -53,12 +53,21 @@ static void random_submit(struct storm *s)
     (void)snprintf(name, sizeof name, "job%u", (unsigned)sh_rng_below(&s->rng, 5));
     struct jobs_submit *c = world_submit(&s->w, name);
     c->kind = sh_rng_chance(&s->rng, 1, 2) ? WIRE_KIND_TRAIN : WIRE_KIND_NOOP;
-    if (sh_rng_chance(&s->rng, 1, 4)) {
+    if (c->kind == WIRE_KIND_NOOP && sh_rng_chance(&s->rng, 1, 2)) {
         c->kind = WIRE_KIND_ENSEMBLE;
         c->deadline_us = sh_rng_below(&s->rng, 20000);
     }
-    c->units =
-        c->kind == WIRE_KIND_TRAIN ? 1 : (uint32_t)sh_rng_between(&s->rng, 1, MODEL_UNITS_MAX);
+    c->units = (uint32_t)sh_rng_between(&s->rng, 1, MODEL_UNITS_MAX);
+    if (c->kind != WIRE_KIND_ENSEMBLE) {
+        c->stage_count = (uint32_t)sh_rng_below(&s->rng, c->units > 1 ? 3 : 2);
+    }
+    if (c->kind == WIRE_KIND_TRAIN && c->stage_count == 0) {
+        c->units = 1;
+    }
+    if (c->stage_count == 2) {
+        c->stages[1].first = (uint32_t)sh_rng_between(&s->rng, 1, c->units - 1);
+        c->stages[1].after = true;
+    }
     c->retries = (uint8_t)sh_rng_below(&s->rng, 3);
     c->need.agents_max = 4;
     c->need.arithmetic = sh_rng_chance(&s->rng, 1, 2) ? WIRE_ARITHMETIC_SAME : WIRE_ARITHMETIC_ANY;
