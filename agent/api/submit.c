@@ -181,6 +181,7 @@ static void add_blob(struct jobs_submit *submit, const struct spec_source *sourc
     submit->blob_count++;
 }
 
+_Static_assert(SPEC_RESULTS_MAX == JOBS_RESULTS_MAX, "what a job file may say a command may");
 _Static_assert((int)SPEC_SANDBOX_NONE == (int)WIRE_SANDBOX_NONE &&
                    (int)SPEC_SANDBOX_STRICT == (int)WIRE_SANDBOX_STRICT,
                "levels of a job file are those of placement");
@@ -242,6 +243,7 @@ static void fill_command(struct submission *s, const char *key, const char *owne
     submit->priority = (uint8_t)job->priority;
     submit->retries = (uint8_t)job->retries;
     submit->checkpoint_keep = (uint8_t)job->checkpoint_keep;
+    submit->keep_results = (uint16_t)job->keep_results;
     submit->units = job->kind == SPEC_TRAIN ? 1 : job->units;
     for (size_t i = 0; i < SH_COUNT(SOURCE_FIELDS); i++) {
         add_blob(submit, source_of(job, i));

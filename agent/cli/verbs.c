@@ -33,7 +33,9 @@ static const struct cli_option SUBMIT[] = {
 };
 static const struct cli_option PS[] = {
     {"--state", 0, "STATE", "only these: waiting,running,stopping,completed,failed,stopped"},
+    {"--owner", 0, "NAME", "only jobs of this owner"},
     {"--limit", 0, "N", "how many, newest first (20)"},
+    {"--before", 0, "N", "the next page: what the last one said"},
 };
 static const struct cli_option WATCH[] = {
     {"--from", 0, "REVISION", "changes after this one (of all jobs)"},
@@ -96,6 +98,8 @@ const struct cli_verb CLI_VERBS[] = {
     {"why", "JOB", "why a job waits or runs where it does, an agent a line", NO_OPTIONS, 1, 1, true,
      cli_run_why},
     {"stop", "JOB", "stop a job, keeping what there is", NO_OPTIONS, 1, 1, true, cli_run_stop},
+    {"rm", "JOB", "forget a job that has ended; its models stay", NO_OPTIONS, 1, 1, true,
+     cli_run_rm},
     {"nodes", "", "agents and what they have", NO_OPTIONS, 0, 0, true, cli_run_nodes},
     {"node remove", "NAME", "forget an agent that is dead or left; its name is free again",
      NO_OPTIONS, 1, 1, true, cli_run_node_remove},
@@ -110,6 +114,8 @@ const struct cli_verb CLI_VERBS[] = {
      1, 1, true, cli_run_model_show},
     {"model get", "NAME[:VERSION]", "fetch model.safetensors", OPTIONS(MODEL_GET), 1, 1, true,
      cli_run_model_get},
+    {"model remove", "NAME[:VERSION]", "remove a version of a model, or all of them", NO_OPTIONS, 1,
+     1, true, cli_run_model_remove},
     {"predict", "MODEL FILE...", "classify PNG, JPEG, PGM, CSV or IDX files; - is standard input",
      OPTIONS(PREDICT), 2, CLI_ARGS_MAX, true, cli_run_predict},
     {"backup", "DIR", "copy all that the agent holds to a new directory on its machine", NO_OPTIONS,

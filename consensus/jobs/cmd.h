@@ -19,6 +19,7 @@
 #define JOBS_RETRIES_MAX   100u
 #define JOBS_PRIORITY_MAX  100u
 #define JOBS_KEEP_MAX      8u    /* checkpoints kept per unit */
+#define JOBS_RESULTS_MAX   1000u /* jobs of one name that keep their results */
 #define JOBS_SESSION_SLOTS 1024u /* commands of one session under way */
 #define JOBS_CMD_BYTES_MAX (SH_SPEC_BYTES_MAX + 4096u)
 
@@ -36,7 +37,9 @@ enum jobs_cmd_type {
     JOBS_DATASET_REMOVE = 11,
     JOBS_SESSION_OPEN = 12,
     JOBS_SESSION_KEEP = 13,
-    JOBS_CMD_TYPE_COUNT = 14
+    JOBS_MODEL_REMOVE = 17,
+    JOBS_JOB_REMOVE = 18,
+    JOBS_CMD_TYPE_COUNT = 19
 };
 
 /* Adds an agent, or updates the name and addresses of one that is in; its raft handle stays. A name
@@ -69,7 +72,10 @@ struct jobs_submit {
     uint8_t priority;        /* 0 to JOBS_PRIORITY_MAX, higher first */
     uint8_t retries;         /* failures of a unit that are tried again; node loss uses up none */
     uint8_t checkpoint_keep; /* 1 to JOBS_KEEP_MAX */
-    uint32_t units;          /* 1 to JOBS_UNITS_MAX; 1 for kind TRAIN */
+    /* Once this job has ended, of all jobs of its name the so many newest that were completed keep
+     * what they left, and those before them lose it; 0: all keep it. */
+    uint16_t keep_results;
+    uint32_t units; /* 1 to JOBS_UNITS_MAX; 1 for kind TRAIN */
     uint32_t blob_count;
     uint8_t blobs[JOBS_BLOBS_MAX]
                  [SH_DIGEST_BYTES]; /* what it uploads; an agent fetches them first */
@@ -158,6 +164,19 @@ struct jobs_dataset_remove {
     uint8_t node[SH_NODE_ID_BYTES];
 };
 
+/* One version of a model, or with version 0 all of them. Refused with CONFLICT while an unfinished
+ * job has the file of one among its blobs; then none goes. A version is never given again. */
+struct jobs_model_remove {
+    char name[SH_NAME_MAX + 1];
+    uint32_t version;
+};
+
+/* Forgets a job that has ended: its rows go, with its history, checkpoints and key. Models that it
+ * made stay. CONFLICT while it has not ended. */
+struct jobs_job_remove {
+    uint64_t job;
+};
+
 /* A session of an admitted agent; its id is the index of the entry and comes as the result's
  * handle. The same life again gives the same session, another life of the agent ends it. */
 struct jobs_session_open {
@@ -188,6 +207,8 @@ struct jobs_cmd {
         struct jobs_dataset_add dataset_add;
         struct jobs_dataset_remove dataset_remove;
         struct jobs_session_open session_open;
+        struct jobs_model_remove model_remove;
+        struct jobs_job_remove job_remove;
     } u;
 };
 

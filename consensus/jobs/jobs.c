@@ -45,6 +45,9 @@ static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
     [JOBS_CODE_HANDLE_USED] = SH_ERR_CONFLICT,
     [JOBS_CODE_SESSION_UNKNOWN] = SH_ERR_STALE,
     [JOBS_CODE_NUMBER_OLD] = SH_ERR_STALE,
+    [JOBS_CODE_JOB_OPEN] = SH_ERR_CONFLICT,
+    [JOBS_CODE_MODEL_UNKNOWN] = SH_ERR_NOT_FOUND,
+    [JOBS_CODE_MODEL_IN_USE] = SH_ERR_CONFLICT,
 };
 
 const char *jobs_code_name(uint32_t code)
@@ -95,6 +98,10 @@ static enum jobs_code dispatch(struct jobs_tx *tx)
         return jobs_do_dataset_remove(tx, &cmd->u.dataset_remove);
     case JOBS_SESSION_OPEN:
         return jobs_do_session_open(tx, &cmd->u.session_open);
+    case JOBS_MODEL_REMOVE:
+        return jobs_do_model_remove(tx, &cmd->u.model_remove);
+    case JOBS_JOB_REMOVE:
+        return jobs_do_job_remove(tx, &cmd->u.job_remove);
     case JOBS_SESSION_KEEP: /* without a session it is no command */
     case JOBS_CMD_TYPE_COUNT:
         break;

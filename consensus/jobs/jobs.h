@@ -19,7 +19,7 @@
 #include "jobs/cmd.h"
 #include "jobs/state.h"
 
-#define JOBS_SCHEMA       2u        /* of the rows; a snapshot with another one is not taken */
+#define JOBS_SCHEMA       3u        /* of the rows; a snapshot with another one is not taken */
 #define JOBS_OPEN_MAX     100000u   /* units not ended, of all jobs: SUBMIT answers FULL */
 #define JOBS_TOTAL_MAX    10000000u /* jobs ever submitted and kept; likewise */
 #define JOBS_NODES_MAX    SH_NODES_MAX
@@ -29,6 +29,8 @@
 /* A session that no command used for so long has expired. In the cluster's time, so all agree. */
 #define JOBS_SESSION_US  UINT64_C(600000000)
 #define JOBS_TOUCHED_MAX 16u /* units listed in a result */
+/* Jobs of one name that are looked at, newest first, for those that lose their results. */
+#define JOBS_RETAIN_LOOK 1024u
 
 struct jobs;
 
@@ -71,13 +73,16 @@ struct jobs_entry {
     X(26, ROW_DAMAGED, "a row of the tables does not decode")                                      \
     X(27, HANDLE_USED, "this handle was given out before, or is none yet")                         \
     X(28, SESSION_UNKNOWN, "the session has expired or was ended: open another one")               \
-    X(29, NUMBER_OLD, "a later command of this slot was applied already")
+    X(29, NUMBER_OLD, "a later command of this slot was applied already")                          \
+    X(30, JOB_OPEN, "the job has not ended")                                                       \
+    X(31, MODEL_UNKNOWN, "no such model")                                                          \
+    X(32, MODEL_IN_USE, "a job that has not ended needs the model")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 30
+        JOBS_CODE_COUNT = 33
 };
 
 /* What the host answers to the proposer and whom it wakes. */
@@ -108,7 +113,8 @@ struct jobs *jobs_init(struct sh_arena *arena);
 
 /* Applies one entry. Reads and writes through table only, and all writes belong to one transaction
  * that the host commits together with the applied index. A refusal (err not OK) writes nothing but
- * cluster time, applied index and digest. O(log n) but for SUBMIT and STOP: O(units of the job). */
+ * cluster time, applied index and digest. O(log n) but for SUBMIT, STOP and JOB_REMOVE: O(units of
+ * the job); MODEL_REMOVE: O(versions); the end of a job: O(JOBS_RETAIN_LOOK) jobs of its name. */
 void jobs_apply(struct jobs *core, const struct sh_table *table, const struct jobs_entry *entry,
                 struct jobs_result *result);
 

@@ -144,9 +144,13 @@ void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
             static const uint8_t present = 1;
             jobs_tx_put(tx, jobs_row_then_u64(jobs_row_state(to), job->id),
                         (struct sh_span){&present, 1});
+            jobs_keep_use(tx, false);
         }
     }
     append_event(tx, unit);
     jobs_change_note(tx);
     jobs_tx_put(tx, jobs_row_u64('j', job->id), jobs_row_put_job(tx->core->buffer, job));
+    if (jobs_state_final(job->state)) {
+        jobs_keep_newest(tx);
+    }
 }

@@ -10,14 +10,15 @@
  *   i KEY                      -> JOB, digest    u JOB UNIT    unit
  *   a JOB UNIT    while it waits, since when     g JOB UNIT    while it has a gang
  *   c JOB UNIT INDEX           checkpoint        e JOB SEQ     history event
- *   o NAME 0 VERSION           model             l NAME        newest version of a model name
+ *   o NAME 0 VERSION           model             l NAME        newest version ever of a model name
  *   d NAME                     data set          p NAME 0 NODE one agent's copy of it
  *   w INDEX                    change of a job that this entry made
- *   b STATE JOB                job that ended    k NAME        -> newest JOB of that name
+ *   b STATE JOB                job that ended    k NAME 0 JOB  job of that name
  *   x SESSION                  session           y NODE        -> SESSION
  *   z SESSION SLOT             newest reply
  *   f JOB UNIT    failures of a unit that is open and failed before
  *   q NODE        health of an agent where something failed
+ *   r DIGEST      how many unfinished jobs have this blob among theirs
  *
  * The keys of u and e stand behind that of s: "s JOB u UNIT", "s JOB e SEQ".
  * JOB, HANDLE, INDEX and SESSION are u64, UNIT, SEQ, SLOT and VERSION u32, NODE 16 bytes.
@@ -78,6 +79,8 @@ struct jobs_row_key jobs_row_name(char letter, const char *name);
 struct jobs_row_key jobs_row_checkpoint(struct wire_unit unit, uint64_t index);
 struct jobs_row_key jobs_row_event(uint64_t job, uint32_t seq);
 struct jobs_row_key jobs_row_model(const char *name, uint32_t version);
+struct jobs_row_key jobs_row_named(const char *name); /* the prefix: then_u64 for one job */
+struct jobs_row_key jobs_row_blob(const uint8_t digest[static SH_DIGEST_BYTES]);
 struct jobs_row_key jobs_row_holder(const char *name, const uint8_t *node); /* NULL: the prefix */
 
 /* Encoders write into a buffer of JOBS_ROW_BYTES_MAX and give the value. */

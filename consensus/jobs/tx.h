@@ -11,6 +11,7 @@
 struct jobs { /* working memory of one application; no state */
     struct jobs_cmd cmd;
     struct jobs_job job;
+    struct jobs_job elder; /* of the name of job, submitted before */
     struct jobs_unit unit;
     struct jobs_unit sibling;
     struct jobs_event event;
@@ -54,6 +55,13 @@ void jobs_life_stop_open(struct jobs_tx *tx);
  * unit, reason, text and nodes are set by the caller) and writes the job row. */
 void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit);
 
+/* In keep.c. How many unfinished jobs have a blob among theirs; 0 for most. */
+uint64_t jobs_keep_users(struct jobs_tx *tx, const uint8_t digest[static SH_DIGEST_BYTES]);
+/* core->job begins or ends. */
+void jobs_keep_use(struct jobs_tx *tx, bool begins);
+/* core->job has ended: those of its name that are too old now lose what they left. */
+void jobs_keep_newest(struct jobs_tx *tx);
+
 /* In blame.c. The unit in core->unit failed: keeps where and how, when it is tried again, and what
  * that says about the agent. True: it is poison, and trying again is of no use. */
 bool jobs_blame_failure(struct jobs_tx *tx, const struct jobs_fail *c);
@@ -85,5 +93,7 @@ enum jobs_code jobs_do_expire(struct jobs_tx *tx, const struct jobs_expire *c);
 enum jobs_code jobs_do_stop(struct jobs_tx *tx, const struct jobs_stop *c);
 enum jobs_code jobs_do_dataset_add(struct jobs_tx *tx, const struct jobs_dataset_add *c);
 enum jobs_code jobs_do_dataset_remove(struct jobs_tx *tx, const struct jobs_dataset_remove *c);
+enum jobs_code jobs_do_model_remove(struct jobs_tx *tx, const struct jobs_model_remove *c);
+enum jobs_code jobs_do_job_remove(struct jobs_tx *tx, const struct jobs_job_remove *c);
 
 #endif

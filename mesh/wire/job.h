@@ -76,13 +76,14 @@ struct wire_placement {
     X(14, STOP_ASKED, "asked to stop")                                                             \
     X(15, STOPPED, "stopped")                                                                      \
     X(16, SIBLING_FAILED, "stopped: another unit of the job failed")                               \
-    X(17, PREEMPTED, "waits again: a unit of higher priority needed its agents")
+    X(17, PREEMPTED, "waits again: a unit of higher priority needed its agents")                   \
+    X(18, REMOVED, "removed")
 
 enum wire_cause {
 #define X(number, name, text) WIRE_CAUSE_##name = number,
     WIRE_CAUSE_MAP(X)
 #undef X
-        WIRE_CAUSE_COUNT = 18
+        WIRE_CAUSE_COUNT = 19
 };
 
 /* Why a node does not take a unit, or a unit does not run; the operands need and have are in the

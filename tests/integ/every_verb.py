@@ -132,6 +132,11 @@ def with_an_agent(mesh, verb, agent, data):
     verb("outputs script -o", CONFLICT, mesh.path("fetched"))
     verb("outputs", NOT_FOUND, str(job))
     verb("logs script --tail 5", OK)
+    verb("ps --owner", OK, "nobody")
+    verb("model remove line", OK)
+    verb("model remove line", NOT_FOUND)
+    verb("rm script", OK)
+    verb("rm script", NOT_FOUND)
 
 
 def main(mesh):

@@ -262,7 +262,7 @@ TEST(all_mistakes_of_a_job_file_are_printed_with_file_and_line)
     RUN("submit bad.yaml", CLI_INVALID);
     EXPECT_STR(err, "error: bad.yaml:4:8: units: x: must be a whole number from 1 to 10000\n"
                     "error: bad.yaml:5:1: colour: unknown key; there are: api, kind, name, "
-                    "priority, retries, units, resources\n");
+                    "priority, retries, keep, units, resources\n");
     RUN("validate bad.yaml --json", CLI_INVALID);
     json_t *answer = json_loads(out, JSON_REJECT_DUPLICATES, NULL);
     EXPECT_EQ(json_array_size(json_object_get(answer, "errors")), 2);

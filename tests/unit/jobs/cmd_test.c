@@ -65,6 +65,7 @@ static void fill_submit(struct jobs_submit *c)
     c->priority = 7;
     c->retries = 3;
     c->checkpoint_keep = 2;
+    c->keep_results = 777;
     c->units = 300;
     c->blob_count = 2;
     memset(c->blobs, 0xb1, 2 * sizeof c->blobs[0]);
@@ -165,6 +166,11 @@ static void fill(enum jobs_cmd_type type)
         cmd.session = 0;
         memset(cmd.u.session_open.node, 0x7c, SH_NODE_ID_BYTES);
         cmd.u.session_open.life = 0x4142434445464748;
+    } else if (type == JOBS_MODEL_REMOVE) {
+        text(cmd.u.model_remove.name, sizeof cmd.u.model_remove.name, 'n');
+        cmd.u.model_remove.version = 80;
+    } else if (type == JOBS_JOB_REMOVE) {
+        cmd.u.job_remove.job = 81;
     }
 }
 
@@ -172,7 +178,7 @@ static const int types[JOBS_CMD_TYPE_COUNT];
 
 TEST_ROWS(a_command_comes_back_whole_and_a_cut_one_is_corrupt, types)
 {
-    if (tst_row == 0) {
+    if (tst_row == 0 || (tst_row > JOBS_SESSION_KEEP && tst_row < JOBS_MODEL_REMOVE)) {
         return; /* is none */
     }
     fill((enum jobs_cmd_type)tst_row);
