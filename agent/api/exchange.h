@@ -113,6 +113,7 @@ void api_get_status(const struct api_request *request, struct api_reply *reply);
 void api_get_nodes(const struct api_request *request, struct api_reply *reply);
 void api_get_node(const struct api_request *request, struct api_reply *reply);
 void api_remove_node(const struct api_request *request, struct api_reply *reply);
+void api_post_gc(const struct api_request *request, struct api_reply *reply);
 void api_post_backup(const struct api_request *request, struct api_reply *reply);
 void api_get_jobs(const struct api_request *request, struct api_reply *reply);
 void api_watch_jobs(const struct api_request *request, struct api_reply *reply);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #define PAGE_ROWS      64u
+#define HOLDERS_US     UINT64_C(3000000)
 #define FILE_BYTES_MAX (UINT64_C(4) << 30)
 
 /* NAME or NAME:VERSION; without a version 0. False with the reply made. */
@@ -103,6 +104,25 @@ void api_get_models(const struct api_request *request, struct api_reply *reply)
     api_reply_json(reply, 200, json_pack("{s:o}", "models", list));
 }
 
+/* Who has its file now, instead of who had it when it was committed. */
+static void put_holders(const struct api_request *request, json_t *out,
+                        const struct jobs_model *model)
+{
+    struct service_holders holders;
+    struct service_view *view = NULL;
+    if (service_blob_holders(request->service, model->outcome.file, &holders, HOLDERS_US) !=
+            SH_OK ||
+        service_view_open(request->service, &view) != SH_OK) {
+        return;
+    }
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < holders.count; i++) {
+        (void)json_array_append_new(list, api_node_ref(service_view_table(view), holders.ids[i]));
+    }
+    service_view_close(view);
+    (void)json_object_set_new(out, "holders", list);
+}
+
 void api_get_model(const struct api_request *request, struct api_reply *reply)
 {
     struct service_view *view = NULL;
@@ -113,6 +133,7 @@ void api_get_model(const struct api_request *request, struct api_reply *reply)
     }
     json_t *out = api_model_json(service_view_table(view), model);
     service_view_close(view);
+    put_holders(request, out, model);
     free(model);
     api_reply_json(reply, 200, out);
 }

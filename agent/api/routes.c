@@ -39,6 +39,8 @@ const struct api_route API_ROUTES[] = {
     {"GET", "/datasets", "node-local data sets", api_get_datasets, 0, false},
     {"POST", "/datasets", "declare one: {name, path, node}", api_post_dataset, API_BODY_BYTES_MAX,
      false},
+    {"POST", "/gc", "delete what nothing needs, on all agents: {dry_run}", api_post_gc,
+     API_BODY_BYTES_MAX, false},
     {"POST", "/backup", "copy all that this agent holds to a directory of its machine: {dir}",
      api_post_backup, API_BODY_BYTES_MAX, false},
     {"PUT", "/blobs", "keep bytes, answers their digest", api_put_blob, API_UPLOAD_BYTES_MAX,

@@ -13,7 +13,6 @@
 #include <string.h>
 
 #define LOCATION          "/api/v1/jobs/"
-#define UPLOAD_COPIES     2u
 #define UPLOAD_TIMEOUT_US UINT64_C(120000000)
 #define FETCH_TIMEOUT_US  UINT64_C(60000000)
 
@@ -62,8 +61,8 @@ void api_put_blob(const struct api_request *request, struct api_reply *reply)
         api_reply_error(reply, SH_ERR_INVALID, "body", "", "there are no bytes to keep");
         return;
     }
-    enum sh_err err = service_blob_put(request->service, request->body, request->body_size,
-                                       UPLOAD_COPIES, digest, NULL, UPLOAD_TIMEOUT_US);
+    enum sh_err err = service_blob_upload(request->service, request->body, request->body_size,
+                                          digest, UPLOAD_TIMEOUT_US);
     if (err != SH_OK) {
         api_reply_err(reply, err);
         return;

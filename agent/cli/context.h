@@ -104,6 +104,7 @@ int cli_run_agent(struct cli *c);
 int cli_run_demo(struct cli *c);
 int cli_run_backup(struct cli *c);
 int cli_run_restore(struct cli *c);
+int cli_run_gc(struct cli *c);
 int cli_run_init(struct cli *c);
 int cli_run_config_show(struct cli *c);
 int cli_run_submit(struct cli *c);

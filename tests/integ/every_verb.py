@@ -135,6 +135,8 @@ def with_an_agent(mesh, verb, agent, data):
     verb("ps --owner", OK, "nobody")
     verb("model remove line", OK)
     verb("model remove line", NOT_FOUND)
+    verb("gc --dry-run", OK)
+    verb("gc", OK)
     verb("rm script", OK)
     verb("rm script", NOT_FOUND)
 
