@@ -5,6 +5,7 @@
 #include "bulk.h"
 #include "cli/exit.h"
 #include "founding.h"
+#include "housekeeping.h"
 #include "inventory.h"
 #include "journal.h"
 #include "loop.h"
@@ -259,6 +260,11 @@ static enum sh_err open_stores(struct service *s, struct reason *why)
     if (err == SH_OK) {
         err = blob_open(s->bulk_kv, CF_BLOB, &s->blob);
         s->series = (struct series){.kv = s->bulk_kv, .cf = CF_SERIES};
+        s->life = sh_random_u64();
+        if (err == SH_OK) {
+            struct blob_leases leases = {.life = s->life, .grace_us = s->options->collect_grace_us};
+            blob_lease_begin(s->blob, &leases);
+        }
         if (err != SH_OK) {
             because(why, "the blob store", err);
         }
@@ -400,6 +406,7 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
     err = err != SH_OK ? err : disk_open(&s->disk, s->wal);
     err = err != SH_OK ? err : bulk_open(&s->bulk, s);
     err = err != SH_OK ? err : planner_open(&s->planner, s);
+    err = err != SH_OK ? err : housekeeping_open(&s->housekeeping, s);
     char cache[DIR_PATH_MAX + 1];
     dir_entry(s->dir, "cache", cache);
     char work[DIR_PATH_MAX + 1];
@@ -414,7 +421,6 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
         err = train_open(&s->train, &train);
     }
     s->applied_index = s->applied.index;
-    s->life = sh_random_u64();
     apply.proposals = s->proposals;
     err = err != SH_OK ? err : apply_open(&s->apply, &apply);
     err = err != SH_OK ? err : loop_open(&s->loop, s, gossip, text);
@@ -455,6 +461,7 @@ static enum sh_err start_parts(struct service *s, struct reason *why)
     err = err != SH_OK ? err : bulk_start(s->bulk);
     err = err != SH_OK ? err : planner_start(s->planner);
     err = err != SH_OK ? err : train_start(s->train);
+    err = err != SH_OK ? err : housekeeping_start(s->housekeeping);
     if (err != SH_OK) {
         because(why, "starting", err);
         return err;
@@ -588,6 +595,9 @@ static void stop_threads(struct service *s)
     if (s->planner != NULL) {
         planner_stop(s->planner);
     }
+    if (s->housekeeping != NULL) {
+        housekeeping_stop(s->housekeeping);
+    }
     if (s->records != NULL) {
         records_stop(s->records);
     }
@@ -612,6 +622,7 @@ static void close_all(struct service *s)
     apply_close(s->apply);
     train_close(s->train);
     scripts_close(s->scripts);
+    housekeeping_close(s->housekeeping);
     planner_close(s->planner);
     bulk_close(s->bulk);
     disk_close(s->disk);

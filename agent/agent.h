@@ -19,6 +19,13 @@
 #define AGENT_WHY_BYTES   4096u /* one line for the operator */
 
 #define AGENT_LOG_ENTRIES     8192u /* kept for those who are behind, and at most twice as many */
+#define AGENT_COPIES          3u    /* of each blob that is named, where there are as many agents */
+#define AGENT_COPIES_MAX      8u
+#define AGENT_KEEP_UPLOADS_S  86400u /* of what nothing names */
+#define AGENT_COLLECT_EVERY_S 600u
+#define AGENT_COLLECT_GRACE_S 900u
+#define AGENT_COLLECT_MAX_S   2592000u /* a month, of each of these three */
+
 #define AGENT_LOG_ENTRIES_MIN 16u
 #define AGENT_LOG_ENTRIES_MAX 1048576u
 
@@ -38,6 +45,10 @@ struct agent_options {
     uint32_t voters;                         /* --voters; 1, 3, 5 or 7 */
     uint32_t log_entries;                    /* --log-entries */
     bool allow_commands;                     /* --allow-commands */
+    uint32_t copies;                         /* --copies */
+    uint64_t keep_uploads_us;                /* --keep-uploads */
+    uint64_t collect_every_us;               /* --collect-every */
+    uint64_t collect_grace_us;               /* --collect-grace */
 };
 
 struct service;

@@ -4,16 +4,18 @@
 #include "journal.h"
 
 #include "base/host/host.h"
+#include "base/rng.h"
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum blobs_op { OP_HAS = 1, OP_READ = 2, OP_WRITE = 3 };
+enum blobs_op { OP_HAS = 1, OP_READ = 2, OP_WRITE = 3, OP_HELD = 4 };
 enum { REQUEST_MAX = 64 + BLOBS_PIECE_BYTES };
 
-#define RETRY_US UINT64_C(200000)
+#define RETRY_US    UINT64_C(200000)
+#define KEEP_MAX_US UINT64_C(2678400000000) /* a month: of what another agent asks for */
 
 struct pushed { /* a blob that another agent is giving us */
     bool taken;
@@ -27,6 +29,8 @@ struct pushed { /* a blob that another agent is giving us */
 struct blobs {
     struct blobs_config config;
     atomic_bool stopping;
+    void (*on_put)(void *ctx, const struct blob_id *id); /* NULL: nobody is told */
+    void *on_put_ctx;
     pthread_mutex_t lock; /* pushed */
     struct pushed pushed[BLOBS_PUSHED_MAX];
 };
@@ -42,6 +46,24 @@ static enum sh_err answer_has(struct blobs *b, const struct blob_id *id, struct 
     sh_put_u8(reply, has ? 1 : 0);
     sh_put_u64(reply, size);
     return err;
+}
+
+/* One byte for id and for each of those that follow it. */
+static enum sh_err answer_held(struct blobs *b, const struct blob_id *id, struct sh_reader *request,
+                               struct sh_writer *reply)
+{
+    struct blob_id next = *id;
+    uint16_t more = sh_get_u16(request);
+    bool has = false;
+    enum sh_err err = request->bad || more >= BLOBS_ASKED_MAX ? SH_ERR_INVALID : SH_OK;
+    for (uint32_t i = 0; err == SH_OK && i <= more; i++) {
+        err = blob_has(b->config.store, &next, &has);
+        sh_put_u8(reply, has ? 1 : 0);
+        if (i < more) {
+            sh_get_bytes(request, next.digest, sizeof next.digest);
+        }
+    }
+    return err == SH_OK && request->bad ? SH_ERR_INVALID : err;
 }
 
 static enum sh_err answer_read(struct blobs *b, const struct blob_id *id, struct sh_reader *request,
@@ -130,6 +152,7 @@ static enum sh_err answer_write(struct blobs *b, const struct blob_id *id,
 {
     uint64_t total = sh_get_u64(request);
     uint64_t offset = sh_get_u64(request);
+    uint64_t keep_us = sh_get_u64(request);
     struct sh_span bytes = sh_get_blob(request, BLOBS_PIECE_BYTES);
     if (request->bad || total > BLOB_BYTES_MAX || offset > total) {
         return SH_ERR_INVALID;
@@ -155,6 +178,9 @@ static enum sh_err answer_write(struct blobs *b, const struct blob_id *id,
     bool complete = false;
     if (err == SH_OK) {
         err = write_piece(b, p, total, offset, bytes, &complete);
+    }
+    if (err == SH_OK && complete && keep_us > 0) {
+        err = blob_keep(b->config.store, id, keep_us < KEEP_MAX_US ? keep_us : KEEP_MAX_US);
     }
     sh_put_u64(reply, p->received);
     if (err != SH_OK && p->writer != NULL) {
@@ -187,6 +213,8 @@ static enum sh_err answer(void *ctx, struct sh_span request, uint8_t *reply, siz
         err = answer_read(b, &id, &r, &w);
     } else if (!r.bad && op == OP_WRITE) {
         err = answer_write(b, &id, &r, &w);
+    } else if (!r.bad && op == OP_HELD) {
+        err = answer_held(b, &id, &r, &w);
     }
     *reply_size = w.used;
     return err == SH_OK && w.full ? SH_ERR_LIMIT : err;
@@ -268,6 +296,7 @@ struct push { /* one blob on its way to one agent */
     uint8_t *piece;   /* BLOBS_PIECE_BYTES */
     uint8_t *request; /* REQUEST_MAX */
     uint64_t deadline_us;
+    uint64_t keep_us;  /* that the receiver keeps it at least; 0: as it likes */
     enum sh_err local; /* not OK: reading it here failed, so no other agent helps */
 };
 
@@ -285,6 +314,7 @@ static enum sh_err push_piece(struct blobs *b, const uint8_t *node, struct push 
     begin_request(&w, OP_WRITE, p->id);
     sh_put_u64(&w, total);
     sh_put_u64(&w, *offset);
+    sh_put_u64(&w, p->keep_us);
     sh_put_blob(&w, p->piece, got);
     uint8_t reply[16];
     size_t size = 0;
@@ -349,6 +379,25 @@ static void wait_for_change(struct blobs *b, uint64_t seen, uint64_t deadline_us
     (void)members_wait(b->config.members, seen, left < RETRY_US ? left : RETRY_US);
 }
 
+/* The order in which agents are given a blob, and asked for it. */
+static void order_for(const struct blob_id *id, uint8_t (*nodes)[SH_NODE_ID_BYTES], size_t count)
+{
+    uint64_t ranks[BLOBS_HOLDERS_MAX];
+    uint64_t seed = sh_hash64(0, id->digest, sizeof id->digest);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t node[SH_NODE_ID_BYTES];
+        uint64_t rank = sh_hash64(seed, nodes[i], SH_NODE_ID_BYTES);
+        size_t at = i;
+        memcpy(node, nodes[i], sizeof node);
+        for (; at > 0 && ranks[at - 1] > rank; at--) {
+            ranks[at] = ranks[at - 1];
+            memcpy(nodes[at], nodes[at - 1], SH_NODE_ID_BYTES);
+        }
+        ranks[at] = rank;
+        memcpy(nodes[at], node, sizeof node);
+    }
+}
+
 /* Passes until enough agents hold it. */
 static enum sh_err copy_until(struct blobs *b, struct push *p, unsigned copies, struct held *held)
 {
@@ -356,6 +405,7 @@ static enum sh_err copy_until(struct blobs *b, struct push *p, unsigned copies, 
     for (;;) {
         uint64_t seen = members_version(b->config.members);
         size_t alive_count = members_alive(b->config.members, alive, SH_COUNT(alive));
+        order_for(p->id, alive, alive_count);
         size_t wanted = copies < alive_count + 1 ? copies : alive_count + 1;
         wanted = wanted < SH_COUNT(held->ids) ? wanted : SH_COUNT(held->ids);
         copy_pass(b, p, wanted, alive, alive_count, held);
@@ -372,10 +422,10 @@ static enum sh_err copy_until(struct blobs *b, struct push *p, unsigned copies, 
     }
 }
 
-enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned copies,
-                       struct service_holders *holders, uint64_t timeout_us)
+static enum sh_err copy_for(struct blobs *blobs, const struct blob_id *id, unsigned copies,
+                            uint64_t keep_us, struct service_holders *holders, uint64_t timeout_us)
 {
-    struct push p = {.id = id, .deadline_us = sh_now_us() + timeout_us};
+    struct push p = {.id = id, .deadline_us = sh_now_us() + timeout_us, .keep_us = keep_us};
     struct held held = {.count = 1};
     memcpy(held.ids[0], blobs->config.me, SH_NODE_ID_BYTES);
     enum sh_err err = blob_read_open(blobs->config.store, id, &p.reader);
@@ -397,14 +447,71 @@ enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned c
     return err;
 }
 
+enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned copies,
+                       struct service_holders *holders, uint64_t timeout_us)
+{
+    return copy_for(blobs, id, copies, 0, holders, timeout_us);
+}
+
+static enum sh_err put_for(struct blobs *blobs, const struct sh_span *bytes, unsigned copies,
+                           uint64_t keep_us, struct blob_id *id, struct service_holders *holders,
+                           uint64_t timeout_us)
+{
+    enum sh_err err = blob_put(blobs->config.store, bytes->at, bytes->size, id);
+    if (err == SH_OK && keep_us > 0) {
+        err = blob_keep(blobs->config.store, id, keep_us);
+    }
+    err = err == SH_OK ? copy_for(blobs, id, copies, keep_us, holders, timeout_us) : err;
+    if (err == SH_OK && blobs->on_put != NULL) {
+        blobs->on_put(blobs->on_put_ctx, id);
+    }
+    return err;
+}
+
 enum sh_err blobs_put(struct blobs *blobs, const void *bytes, size_t size, unsigned copies,
                       struct blob_id *id, struct service_holders *holders, uint64_t timeout_us)
 {
-    enum sh_err err = blob_put(blobs->config.store, bytes, size, id);
-    if (err != SH_OK) {
-        return err;
+    struct sh_span span = {.at = bytes, .size = size};
+    return put_for(blobs, &span, copies, 0, id, holders, timeout_us);
+}
+
+enum sh_err blobs_upload(struct blobs *blobs, const void *bytes, size_t size, unsigned copies,
+                         uint64_t keep_us, struct blob_id *id, uint64_t timeout_us)
+{
+    struct sh_span span = {.at = bytes, .size = size};
+    return put_for(blobs, &span, copies, keep_us, id, NULL, timeout_us);
+}
+
+void blobs_on_put(struct blobs *blobs, void (*fn)(void *ctx, const struct blob_id *id), void *ctx)
+{
+    SH_CHECK(blobs->on_put == NULL);
+    blobs->on_put_ctx = ctx;
+    blobs->on_put = fn;
+}
+
+enum sh_err blobs_ask_held(struct blobs *blobs, const uint8_t node[SH_NODE_ID_BYTES],
+                           const struct blob_id *ids, uint32_t count, bool *has,
+                           uint64_t timeout_us)
+{
+    uint8_t request[16 + BLOBS_ASKED_MAX * SH_DIGEST_BYTES];
+    uint8_t reply[BLOBS_ASKED_MAX];
+    size_t got = 0;
+    struct sh_writer w = sh_writer_over(request, sizeof request);
+    SH_CHECK_CMP(count, >, 0);
+    SH_CHECK_CMP(count, <=, BLOBS_ASKED_MAX);
+    begin_request(&w, OP_HELD, &ids[0]);
+    sh_put_u16(&w, (uint16_t)(count - 1));
+    sh_put_bytes(&w, &ids[1], (count - 1) * sizeof *ids);
+    SH_CHECK(!w.full);
+    enum sh_err err = calls_ask(blobs->config.calls, CALLS_BULK, node, SERVICE_CALL_BLOB, request,
+                                w.used, reply, sizeof reply, &got, timeout_us);
+    if (err == SH_OK && got != count) {
+        err = SH_ERR_CORRUPT;
     }
-    return blobs_copy(blobs, id, copies, holders, timeout_us);
+    for (uint32_t i = 0; i < count; i++) {
+        has[i] = err == SH_OK && reply[i] == 1;
+    }
+    return err;
 }
 
 /* Pulls from one holder until it fails or the blob is complete. *resumed: others gave a part. */
@@ -484,6 +591,9 @@ static enum sh_err check_here(struct blobs *b, const struct blob_id *id, uint64_
     }
     free(piece);
     blob_read_close(reader);
+    if (err == SH_OK) { /* whoever asked for it is going to use it, or to name it */
+        err = blob_keep(b->config.store, id, 0);
+    }
     *size = total;
     return err;
 }

@@ -3,10 +3,11 @@
  * Blobs among agents: copies to others, fetches from them, over the bulk plane. The store checks
  * digests (store/blob), so a damaged or lying peer costs a retry and never a wrong byte.
  *
- * A copy is pushed piece by piece, each acknowledged, the last one when the whole blob is durable
- * there; a fetch pulls pieces from any holder and goes on with the next holder where one fails.
- * Both resume from what is there already. At most BLOBS_PUSHED_MAX pushes are received at a time
- * (FULL). */
+ * Copies go to the live agents in an order that follows from the blob's name, so that they spread
+ * and everybody looks for holders in the same order. A copy is pushed piece by piece, each
+ * acknowledged, the last one when the whole blob is durable there; a fetch pulls pieces from any
+ * holder and goes on with the next holder where one fails. Both resume from what is there already.
+ * At most BLOBS_PUSHED_MAX pushes are received at a time (FULL). */
 #ifndef AGENT_BLOBS_H
 #define AGENT_BLOBS_H
 
@@ -17,6 +18,7 @@
 #define BLOBS_PIECE_BYTES  196608u
 #define BLOBS_PUSHED_MAX   8u
 #define BLOBS_HOLDERS_MAX  32u                /* agents that are asked or given to */
+#define BLOBS_ASKED_MAX    256u               /* blobs of one question */
 #define BLOBS_PUSH_IDLE_US UINT64_C(60000000) /* of a push, then its place is free */
 #define BLOBS_CALL_US      UINT64_C(5000000)  /* one piece */
 
@@ -41,6 +43,16 @@ void blobs_close(struct blobs *blobs); /* after calls_stop */
 SH_MUST_USE enum sh_err blobs_put(struct blobs *blobs, const void *bytes, size_t size,
                                   unsigned copies, struct blob_id *id,
                                   struct service_holders *holders, uint64_t timeout_us);
+/* The same, and nobody of those that have it collects it for keep_us. */
+SH_MUST_USE enum sh_err blobs_upload(struct blobs *blobs, const void *bytes, size_t size,
+                                     unsigned copies, uint64_t keep_us, struct blob_id *id,
+                                     uint64_t timeout_us);
+/* Once: is told what was put or uploaded here, when enough have it. Must not wait. */
+void blobs_on_put(struct blobs *blobs, void (*fn)(void *ctx, const struct blob_id *id), void *ctx);
+/* Which of these blobs, BLOBS_ASKED_MAX at most, another agent holds complete. */
+SH_MUST_USE enum sh_err blobs_ask_held(struct blobs *blobs, const uint8_t node[SH_NODE_ID_BYTES],
+                                       const struct blob_id *ids, uint32_t count, bool *has,
+                                       uint64_t timeout_us);
 /* The same for a blob that is here; NOT_FOUND or CORRUPT when it is not, or not whole. */
 SH_MUST_USE enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned copies,
                                    struct service_holders *holders, uint64_t timeout_us);

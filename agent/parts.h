@@ -25,6 +25,7 @@
 #include <stdatomic.h>
 
 struct api;
+struct housekeeping;
 struct bulk;
 struct loop;
 struct planner;
@@ -59,6 +60,7 @@ struct service {
     struct loop *loop;           /* posted to by any thread */
     struct bulk *bulk;           /* posted to by any thread */
     struct planner *planner;     /* woken by any thread */
+    struct housekeeping *housekeeping;
     struct scripts *scripts;
     struct train *train;
     struct api *api;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "service.h"
 
+#include "housekeeping.h"
 #include "loop.h"
 #include "parts.h"
 #include "planner.h"
@@ -474,6 +475,45 @@ static struct blob_id id_of(const uint8_t digest[SH_DIGEST_BYTES])
     struct blob_id id;
     memcpy(id.digest, digest, SH_DIGEST_BYTES);
     return id;
+}
+
+enum sh_err service_blob_upload(struct service *s, const void *bytes, size_t size,
+                                uint8_t digest[SH_DIGEST_BYTES], uint64_t timeout_us)
+{
+    struct blob_id id;
+    enum sh_err err = blobs_upload(s->blobs, bytes, size, SERVICE_UPLOAD_COPIES,
+                                   s->options->keep_uploads_us, &id, timeout_us);
+    if (err == SH_OK) {
+        memcpy(digest, id.digest, SH_DIGEST_BYTES);
+    }
+    return err;
+}
+
+enum sh_err service_blob_holders(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
+                                 struct service_holders *out, uint64_t timeout_us)
+{
+    struct blob_id id = id_of(digest);
+    uint8_t alive[BLOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+    size_t count = members_alive(s->members, alive, SH_COUNT(alive));
+    bool has = false;
+    out->count = 0;
+    enum sh_err err = blob_has(s->blob, &id, &has);
+    if (err == SH_OK && has) {
+        memcpy(out->ids[out->count++], s->trust.node, SH_NODE_ID_BYTES);
+    }
+    for (size_t i = 0; err == SH_OK && i < count && out->count < SH_COUNT(out->ids); i++) {
+        /* Who does not answer is not listed. */
+        if (blobs_ask_held(s->blobs, alive[i], &id, 1, &has, timeout_us / (count + 1)) == SH_OK &&
+            has) {
+            memcpy(out->ids[out->count++], alive[i], SH_NODE_ID_BYTES);
+        }
+    }
+    return err;
+}
+
+void service_garbage_last(struct service *s, struct service_garbage *out)
+{
+    housekeeping_last(s->housekeeping, out);
 }
 
 enum sh_err service_blob_fetch(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],

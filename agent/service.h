@@ -114,6 +114,7 @@ enum service_call_kind {
     SERVICE_CALL_LOST = 7,     /* agent/planner */
     SERVICE_CALL_SNAPSHOT = 8, /* agent/snapshots */
     SERVICE_CALL_SCRIPT = 9,   /* agent/script */
+    SERVICE_CALL_COLLECT = 11, /* agent/housekeeping */
     SERVICE_CALL_KIND_COUNT = 16
 };
 void service_on_call(struct service *s, enum service_call_kind kind, service_call_fn fn, void *ctx);
@@ -121,6 +122,8 @@ SH_MUST_USE enum sh_err service_call(struct service *s, const uint8_t node[SH_NO
                                      enum service_call_kind kind, const void *request, size_t size,
                                      uint8_t *reply, size_t capacity, size_t *reply_size,
                                      uint64_t timeout_us);
+
+#define SERVICE_UPLOAD_COPIES 2u /* agents that have an upload when it is acknowledged */
 
 struct service_holders { /* agents that have a blob durable, the one that was asked first */
     uint32_t count;
@@ -132,11 +135,37 @@ struct service_holders { /* agents that have a blob durable, the one that was as
 SH_MUST_USE enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size,
                                          unsigned copies, uint8_t digest[SH_DIGEST_BYTES],
                                          struct service_holders *holders, uint64_t timeout_us);
+/* What a person uploads, to name it in a job file later: kept for a day or as long as this agent is
+ * told, named or not. What put keeps has to be named in a command within minutes. */
+SH_MUST_USE enum sh_err service_blob_upload(struct service *s, const void *bytes, size_t size,
+                                            uint8_t digest[SH_DIGEST_BYTES], uint64_t timeout_us);
+/* Which live agents hold it now, this one included. */
+SH_MUST_USE enum sh_err service_blob_holders(struct service *s,
+                                             const uint8_t digest[SH_DIGEST_BYTES],
+                                             struct service_holders *out, uint64_t timeout_us);
 SH_MUST_USE enum sh_err service_blob_fetch(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
                                            uint64_t *size, uint64_t timeout_us);
 SH_MUST_USE enum sh_err service_blob_read(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
                                           uint64_t offset, void *out, size_t capacity,
                                           size_t *read_size);
+
+/* What an agent holds, and what of it nothing needs. */
+struct service_garbage {
+    uint64_t at_us; /* wall clock of that pass; 0: there was none yet */
+    uint64_t blobs; /* all that it held */
+    uint64_t bytes;
+    uint64_t loose_blobs; /* that nothing names: collected, or to be collected */
+    uint64_t loose_bytes;
+    uint64_t leased_blobs; /* that nothing names yet: too young to be collected */
+    uint64_t leased_bytes;
+    uint64_t partials; /* halves of uploads that were dropped */
+    uint64_t jobs;     /* whose series and log lines went, or are to go */
+};
+/* An agent (this one too) looks for garbage, and with go deletes it. */
+SH_MUST_USE enum sh_err service_collect(struct service *s, const uint8_t node[SH_NODE_ID_BYTES],
+                                        bool go, struct service_garbage *out, uint64_t timeout_us);
+/* Of this agent's last pass. Does not wait. */
+void service_garbage_last(struct service *s, struct service_garbage *out);
 
 /* Series and logs written by this agent's own work; replicated to two others every 500 ms. */
 struct service_point {

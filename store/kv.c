@@ -385,6 +385,19 @@ enum sh_err kv_flush(struct kv *kv)
     return err != SH_OK ? err : settle(kv, kv->ops->flush(kv));
 }
 
+enum sh_err kv_compact(struct kv *kv, uint32_t cf, struct sh_span low, struct sh_span high)
+{
+    SH_CHECK_CMP(cf, <, kv->cf_count);
+    if (kv->ops->compact == NULL) {
+        return kv_health(kv);
+    }
+    enum sh_err err = kv_flush(kv);
+    if (err == SH_OK) {
+        kv->ops->compact(kv, cf, low, high);
+    }
+    return err;
+}
+
 enum sh_err kv_checkpoint(struct kv *kv, const char *path)
 {
     if (kv->ops->checkpoint == NULL) {

@@ -131,6 +131,13 @@ SH_MUST_USE enum sh_err kv_write(struct kv *kv, const struct kv_batch *batch, bo
 /* Moves everything written into table files, so that no log replay is left to do at open. */
 SH_MUST_USE enum sh_err kv_flush(struct kv *kv);
 
+/* Gives the space of what was deleted in a range back to the disk, as far as it can; low and high
+ * as in kv_batch_del_range. Takes as long as reading what is left there. Changes nothing that is
+ * read.
+ */
+SH_MUST_USE enum sh_err kv_compact(struct kv *kv, uint32_t cf, struct sh_span low,
+                                   struct sh_span high);
+
 /* A copy of the whole store in a new directory (its parent exists, it does not), as of one moment
  * during the call, synced; files that never change are linked where the file system allows it.
  * EXISTS; UNSUPPORTED in memory. */

@@ -22,6 +22,8 @@ struct kv_ops {
     enum sh_err (*room)(struct kv *kv, size_t bytes);
     enum sh_err (*write)(struct kv *kv, const struct kv_batch *batch, bool sync);
     enum sh_err (*flush)(struct kv *kv);
+    void (*compact)(struct kv *kv, uint32_t cf, struct sh_span low,
+                    struct sh_span high);                       /* NULL: no need */
     enum sh_err (*checkpoint)(struct kv *kv, const char *path); /* NULL: UNSUPPORTED */
 };
 

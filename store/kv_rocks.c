@@ -378,6 +378,20 @@ static enum sh_err rocks_flush(struct kv *kv)
     return err;
 }
 
+/* The lowest level too, where else nothing is rewritten. */
+enum { COMPACT_LOWEST = 2 };
+
+static void rocks_compact(struct kv *kv, uint32_t cf, struct sh_span low, struct sh_span high)
+{
+    struct rocks *rocks = rocks_of(kv);
+    rocksdb_compactoptions_t *options = rocksdb_compactoptions_create();
+    rocksdb_compactoptions_set_exclusive_manual_compaction(options, 0);
+    rocksdb_compactoptions_set_bottommost_level_compaction(options, COMPACT_LOWEST);
+    rocksdb_compact_range_cf_opt(rocks->db, rocks->cfs[cf], options, (const char *)low.at, low.size,
+                                 (const char *)high.at, high.size);
+    rocksdb_compactoptions_destroy(options);
+}
+
 /* A failed one breaks nothing: it only reads, links and copies. With a redo log it is the tables as
  * they are after a flush of ours: RocksDB's own would choose the families first and then lock them,
  * so that a batch in between could be copied in part. */
@@ -419,4 +433,5 @@ const struct kv_ops kv_rocks_ops = {.close = kv_rocks_close,
                                     .room = rocks_room,
                                     .write = rocks_write,
                                     .flush = rocks_flush,
+                                    .compact = rocks_compact,
                                     .checkpoint = rocks_checkpoint};

@@ -101,6 +101,9 @@ void api_get_status(const struct api_request *request, struct api_reply *reply)
                                         (json_int_t)st.election_us, "last", (json_int_t)st.log_last,
                                         "snapshots_installed", (json_int_t)st.snapshots,
                                         "leader_silence_us", (json_int_t)st.silence_us));
+    struct service_garbage garbage;
+    service_garbage_last(request->service, &garbage);
+    (void)json_object_set_new(out, "garbage", api_garbage_json(&garbage));
     (void)json_object_set_new(out, "leader",
                               st.leader_known ? api_node_ref(t, st.leader_id) : json_null());
     service_view_close(view);

@@ -9,7 +9,8 @@
 #define LIMIT_DEFAULT 50u
 #define LIMIT_MAX     500u
 #define UNITS_SHOWN   256u
-#define LIVE_SHOWN    8u /* running jobs of one page whose series are read */
+#define OWNER_LOOK    65536u /* jobs that one page of an owner's looks at, at most */
+#define LIVE_SHOWN    8u     /* running jobs of one page whose series are read */
 #define WHY_BYTES     65536u
 #define WHY_WAIT_US   UINT64_C(3000000)
 
@@ -41,17 +42,33 @@ static json_t *progress_of(const struct api_request *request, const struct jobs_
     return progress.known ? api_progress_json(&progress) : json_null();
 }
 
+/* Of these rows those of an owner (NULL: of all), moved to the front. */
+static uint32_t keep_owned(struct jobs_job *rows, uint32_t count, const char *owner)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        if (owner == NULL || strcmp(rows[i].owner, owner) == 0) {
+            rows[kept] = rows[i];
+            kept++;
+        }
+    }
+    return kept;
+}
+
 /* Up to limit rows; *before becomes the cursor of the next page. */
-static enum sh_err read_rows(const struct sh_table *t, uint32_t states, uint64_t *before,
-                             struct jobs_job *rows, uint32_t limit, uint32_t *have)
+static enum sh_err read_rows(const struct sh_table *t, uint32_t states, const char *owner,
+                             uint64_t *before, struct jobs_job *rows, uint32_t limit,
+                             uint32_t *have)
 {
     enum sh_err err = SH_OK;
+    uint32_t looked = 0;
     *have = 0;
     do {
         uint32_t count = 0;
         err = jobs_job_list(t, before, states, rows + *have, limit - *have, &count);
-        *have += err == SH_OK ? count : 0;
-    } while (err == SH_OK && *have < limit && *before != 0);
+        looked += count;
+        *have += err == SH_OK ? keep_owned(rows + *have, count, owner) : 0;
+    } while (err == SH_OK && *have < limit && *before != 0 && looked < OWNER_LOOK);
     return err;
 }
 
@@ -78,11 +95,19 @@ static void list_jobs(const struct api_request *request, struct api_reply *reply
     uint32_t states = 0;
     uint64_t limit = 0;
     uint64_t before = 0;
+    const char *owner = api_query(request, "owner");
     struct service_view *view = NULL;
+    if (owner != NULL && !wire_name_ok(owner)) {
+        api_reply_error(reply, SH_ERR_INVALID, "owner", owner,
+                        "must be up to 63 letters, digits, '.', '_', '-', the first a letter or "
+                        "digit");
+        return;
+    }
     if (!read_states(api_query(request, "state"), &states)) {
-        api_reply_error(reply, SH_ERR_INVALID, "state", api_query(request, "state"),
-                        "must be of waiting, running, pausing, paused, stopping, completed, failed, "
-                        "stopped");
+        api_reply_error(
+            reply, SH_ERR_INVALID, "state", api_query(request, "state"),
+            "must be of waiting, running, pausing, paused, stopping, completed, failed, "
+            "stopped");
         return;
     }
     if (!api_query_u64(request, "limit", LIMIT_MAX, LIMIT_DEFAULT, &limit) || limit == 0) {
@@ -101,8 +126,8 @@ static void list_jobs(const struct api_request *request, struct api_reply *reply
     struct jobs_job *rows = malloc(limit * sizeof *rows);
     uint32_t count = 0;
     enum sh_err err = rows == NULL ? SH_ERR_NO_MEMORY
-                                   : read_rows(service_view_table(view), states, &before, rows,
-                                               (uint32_t)limit, &count);
+                                   : read_rows(service_view_table(view), states, owner, &before,
+                                               rows, (uint32_t)limit, &count);
     uint64_t revision = service_view_index(view);
     service_view_close(view);
     if (err == SH_OK) {
@@ -185,6 +210,51 @@ void api_get_job(const struct api_request *request, struct api_reply *reply)
     bool train = job.kind == WIRE_KIND_TRAIN;
     (void)json_object_set_new(out, "progress", train ? progress_of(request, &job) : json_null());
     api_reply_json(reply, 200, out);
+}
+
+/* The id of the job that params[0] names; 0 with the reply made where there is none. */
+static uint64_t job_id(const struct api_request *request, struct api_reply *reply,
+                       struct jobs_job *job)
+{
+    struct service_view *view = NULL;
+    if (!api_open_view(request, reply, &view)) {
+        return 0;
+    }
+    bool found = api_find_job(request, reply, service_view_table(view), job);
+    service_view_close(view);
+    return found ? job->id : 0;
+}
+
+static enum sh_err propose(const struct api_request *request, const struct jobs_cmd *cmd)
+{
+    uint8_t bytes[64];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    struct jobs_result result;
+    enum sh_err err = jobs_cmd_encode(cmd, &w);
+    return err != SH_OK
+               ? err
+               : service_propose(request->service, bytes, w.used, API_WRITE_TIMEOUT_US, &result);
+}
+
+void api_remove_job(const struct api_request *request, struct api_reply *reply)
+{
+    struct jobs_job job;
+    if (job_id(request, reply, &job) == 0) {
+        return;
+    }
+    struct jobs_cmd cmd = {.type = JOBS_JOB_REMOVE, .u.job_remove.job = job.id};
+    enum sh_err err = propose(request, &cmd);
+    if (err == SH_ERR_CONFLICT) {
+        api_reply_error(reply, err, "job", request->params[0],
+                        "the job has not ended: it is %s; stop it first",
+                        jobs_state_name((uint32_t)job.state));
+    } else if (err == SH_ERR_NOT_FOUND) {
+        api_reply_error(reply, err, "job", request->params[0], "no such job");
+    } else if (err != SH_OK) {
+        api_reply_err(reply, err);
+    } else {
+        api_reply_json(reply, 200, api_job_json(&job));
+    }
 }
 
 void api_get_why(const struct api_request *request, struct api_reply *reply)

@@ -46,8 +46,8 @@ static bool read_again(const struct api_request *request, struct api_reply *repl
 }
 
 /* The reply to a command that was refused; allowed: the states in which it would not have been. */
-static void refuse(const struct api_request *request, struct api_reply *reply,
-                   struct jobs_job *job, enum sh_err err, const char *verb, const char *allowed)
+static void refuse(const struct api_request *request, struct api_reply *reply, struct jobs_job *job,
+                   enum sh_err err, const char *verb, const char *allowed)
 {
     if (err != SH_ERR_CONFLICT) {
         api_reply_err(reply, err);
@@ -187,8 +187,7 @@ static void pause_job(const struct api_request *request, struct api_reply *reply
     if (!found) {
         return;
     }
-    struct jobs_cmd cmd = {.type = JOBS_PAUSE,
-                           .u.pause = {.job = job.id, .grace_us = grace_us}};
+    struct jobs_cmd cmd = {.type = JOBS_PAUSE, .u.pause = {.job = job.id, .grace_us = grace_us}};
     enum sh_err err = propose(request, &cmd, &result);
     if (err != SH_OK) {
         refuse(request, reply, &job, err, "paused", "waiting, running or pausing");
@@ -292,9 +291,9 @@ void api_patch_job(const struct api_request *request, struct api_reply *reply)
     if (body == NULL) {
         return;
     }
-    bool good = take_number(reply, body, "replicas", 1, JOBS_UNITS_MAX, &c.has_units, &units) &&
-                take_number(reply, body, "priority", 0, JOBS_PRIORITY_MAX, &c.has_priority,
-                            &priority);
+    bool good =
+        take_number(reply, body, "replicas", 1, JOBS_UNITS_MAX, &c.has_units, &units) &&
+        take_number(reply, body, "priority", 0, JOBS_PRIORITY_MAX, &c.has_priority, &priority);
     json_decref(body);
     if (good && !c.has_units && !c.has_priority) {
         api_reply_error(reply, SH_ERR_INVALID, "body", "", "must have replicas or priority");

@@ -10,24 +10,36 @@
 #include <string.h>
 
 #define PAGE_ROWS      64u
+#define HOLDERS_US     UINT64_C(3000000)
 #define FILE_BYTES_MAX (UINT64_C(4) << 30)
 
-/* NAME or NAME:VERSION into a row; else the reply is made. */
-static bool find_model(const struct api_request *request, struct api_reply *reply,
-                       const struct sh_table *t, const char *text, struct jobs_model *model)
+/* NAME or NAME:VERSION; without a version 0. False with the reply made. */
+static bool read_model(struct api_reply *reply, const char *text, char name[static SH_NAME_MAX + 1],
+                       uint32_t *version)
 {
-    (void)request;
-    char name[SH_NAME_MAX + 1];
     size_t n = strcspn(text, ":");
-    const char *version = text[n] == ':' ? text + n + 1 : "0";
-    size_t digits = strspn(version, "0123456789");
-    if (n == 0 || n > SH_NAME_MAX || digits == 0 || digits > 9 || version[digits] != '\0') {
+    const char *number = text[n] == ':' ? text + n + 1 : "0";
+    size_t digits = strspn(number, "0123456789");
+    if (n == 0 || n > SH_NAME_MAX || digits == 0 || digits > 9 || number[digits] != '\0') {
         api_reply_error(reply, SH_ERR_INVALID, "model", text, "must be NAME or NAME:VERSION");
         return false;
     }
     memcpy(name, text, n);
     name[n] = '\0';
-    enum sh_err err = jobs_model_get(t, name, (uint32_t)strtoul(version, NULL, 10), model);
+    *version = (uint32_t)strtoul(number, NULL, 10);
+    return true;
+}
+
+/* The row; else the reply is made. */
+static bool find_model(struct api_reply *reply, const struct sh_table *t, const char *text,
+                       struct jobs_model *model)
+{
+    char name[SH_NAME_MAX + 1];
+    uint32_t version = 0;
+    if (!read_model(reply, text, name, &version)) {
+        return false;
+    }
+    enum sh_err err = jobs_model_get(t, name, version, model);
     if (err == SH_ERR_NOT_FOUND) {
         api_reply_error(reply, err, "model", text, "no such model");
     } else if (err != SH_OK) {
@@ -48,7 +60,7 @@ static struct jobs_model *take_model(const struct api_request *request, struct a
     }
     bool found = api_open_view(request, reply, &view);
     if (found) {
-        found = find_model(request, reply, service_view_table(view), text, model);
+        found = find_model(reply, service_view_table(view), text, model);
         service_view_close(view);
     }
     if (!found) {
@@ -108,6 +120,25 @@ void api_get_models(const struct api_request *request, struct api_reply *reply)
     api_reply_json(reply, 200, json_pack("{s:o}", "models", list));
 }
 
+/* Who has its file now, instead of who had it when it was committed. */
+static void put_holders(const struct api_request *request, json_t *out,
+                        const struct jobs_model *model)
+{
+    struct service_holders holders;
+    struct service_view *view = NULL;
+    if (service_blob_holders(request->service, model->outcome.file, &holders, HOLDERS_US) !=
+            SH_OK ||
+        service_view_open(request->service, &view) != SH_OK) {
+        return;
+    }
+    json_t *list = json_array();
+    for (uint32_t i = 0; i < holders.count; i++) {
+        (void)json_array_append_new(list, api_node_ref(service_view_table(view), holders.ids[i]));
+    }
+    service_view_close(view);
+    (void)json_object_set_new(out, "holders", list);
+}
+
 void api_get_model(const struct api_request *request, struct api_reply *reply)
 {
     struct service_view *view = NULL;
@@ -119,8 +150,35 @@ void api_get_model(const struct api_request *request, struct api_reply *reply)
     struct wire_unit best = {0};
     json_t *out = listed_json(service_view_table(view), model, &best);
     service_view_close(view);
+    put_holders(request, out, model);
     free(model);
     api_reply_json(reply, 200, out);
+}
+
+void api_remove_model(const struct api_request *request, struct api_reply *reply)
+{
+    struct jobs_cmd cmd = {.type = JOBS_MODEL_REMOVE};
+    struct jobs_model_remove *remove = &cmd.u.model_remove;
+    uint8_t bytes[128];
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    struct jobs_result result;
+    const char *text = request->params[0];
+    if (!read_model(reply, text, remove->name, &remove->version)) {
+        return;
+    }
+    enum sh_err err = jobs_cmd_encode(&cmd, &w);
+    if (err == SH_OK) {
+        err = service_propose(request->service, bytes, w.used, API_WRITE_TIMEOUT_US, &result);
+    }
+    if (err == SH_ERR_CONFLICT) {
+        api_reply_error(reply, err, "model", text, "a job that has not ended needs the model");
+    } else if (err == SH_ERR_NOT_FOUND || err == SH_ERR_INVALID) {
+        api_reply_error(reply, SH_ERR_NOT_FOUND, "model", text, "no such model");
+    } else if (err != SH_OK) {
+        api_reply_err(reply, err);
+    } else {
+        api_reply_json(reply, 200, json_pack("{s:s}", "removed", text));
+    }
 }
 
 /* Makes the file local and tells its size; false with the reply made. */

@@ -91,6 +91,11 @@ void api_get_outputs(const struct api_request *request, struct api_reply *reply)
     if (!find_unit(request, reply, &job, &unit)) {
         return;
     }
+    if (job.results_gone) {
+        api_reply_error(reply, SH_ERR_GONE, "job", request->params[0],
+                        "newer jobs of its name have taken the place of what it left");
+        return;
+    }
     bool has = job.kind == WIRE_KIND_EXEC && unit.committed &&
                memcmp(unit.outcome.state, none, sizeof none) != 0;
     if (!has) {

@@ -37,6 +37,9 @@ size_t api_job_print(const struct jobs_job *job, const bool *duplicate,
     spec_json_put_int(&w, "priority", job->priority);
     spec_json_put_int(&w, "replicas", job->target);
     spec_json_put_bool(&w, "reproducible", job->reproducible && !job->mixed);
+    if (job->results_gone) {
+        spec_json_put_bool(&w, "results_gone", true);
+    }
     spec_json_put_hex(&w, "spec_digest", job->spec_digest, sizeof job->spec_digest);
     spec_json_put_int(&w, "started_us", (int64_t)job->start_us);
     spec_json_put_str(&w, "state", jobs_state_name((uint32_t)job->state));

@@ -14,7 +14,6 @@
 #include <string.h>
 
 #define LOCATION          "/api/v1/jobs/"
-#define UPLOAD_COPIES     2u
 #define UPLOAD_TIMEOUT_US UINT64_C(120000000)
 #define FETCH_TIMEOUT_US  UINT64_C(60000000)
 
@@ -63,8 +62,8 @@ void api_put_blob(const struct api_request *request, struct api_reply *reply)
         api_reply_error(reply, SH_ERR_INVALID, "body", "", "there are no bytes to keep");
         return;
     }
-    enum sh_err err = service_blob_put(request->service, request->body, request->body_size,
-                                       UPLOAD_COPIES, digest, NULL, UPLOAD_TIMEOUT_US);
+    enum sh_err err = service_blob_upload(request->service, request->body, request->body_size,
+                                          digest, UPLOAD_TIMEOUT_US);
     if (err != SH_OK) {
         api_reply_err(reply, err);
         return;
@@ -182,6 +181,7 @@ static void add_blob(struct jobs_submit *submit, const struct spec_source *sourc
     submit->blob_count++;
 }
 
+_Static_assert(SPEC_RESULTS_MAX == JOBS_RESULTS_MAX, "what a job file may say a command may");
 _Static_assert((int)SPEC_SANDBOX_NONE == (int)WIRE_SANDBOX_NONE &&
                    (int)SPEC_SANDBOX_STRICT == (int)WIRE_SANDBOX_STRICT,
                "levels of a job file are those of placement");
@@ -261,6 +261,7 @@ static void fill_command(struct submission *s, const char *key, const char *owne
     submit->priority = (uint8_t)job->priority;
     submit->retries = (uint8_t)job->retries;
     submit->checkpoint_keep = (uint8_t)job->checkpoint_keep;
+    submit->keep_results = (uint16_t)job->keep_results;
     submit->units = job->units;
     set_stages(submit, &job->sweep);
     for (size_t i = 0; i < SH_COUNT(SOURCE_FIELDS); i++) {

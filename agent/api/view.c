@@ -193,9 +193,16 @@ json_t *api_model_json(const struct sh_table *t, const struct jobs_model *m)
     for (uint32_t i = 0; i < m->holder_count; i++) {
         (void)json_array_append_new(holders, api_node_ref(t, m->holders[i]));
     }
+    struct jobs_job job;
+    json_t *data = json_array();
+    bool there = jobs_job_get(t, m->unit.job, &job) == SH_OK;
+    for (uint32_t i = 0; there && i < job.blob_count; i++) {
+        (void)json_array_append_new(data, spec_json_hex(job.blobs[i], SH_DIGEST_BYTES));
+    }
     json_t *out = outcome_json(&m->outcome);
-    json_t *head = json_pack("{s:s, s:i, s:I, s:b, s:b, s:I, s:o, s:o, s:o}", "name", m->name,
-                             "version", (int)m->version, "job", (json_int_t)m->unit.job,
+    json_t *head = json_pack("{s:s, s:i, s:I, s:i, s:b, s:o, s:b, s:b, s:I, s:o, s:o, s:o}", "name",
+                             m->name, "version", (int)m->version, "job", (json_int_t)m->unit.job,
+                             "unit", (int)m->unit.unit, "job_removed", !there, "data_digests", data,
                              "reproducible", m->reproducible && !m->mixed, "partial", m->partial,
                              "created_us", (json_int_t)m->created_us, "spec_digest",
                              spec_json_hex(m->spec_digest, sizeof m->spec_digest), "class",

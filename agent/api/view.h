@@ -61,6 +61,9 @@ json_t *api_progress_json(const struct api_progress *progress);
 
 #define API_SERIES_TIMEOUT_US UINT64_C(2000000)
 
+/* Figures of a pass of the collector. */
+json_t *api_garbage_json(const struct service_garbage *garbage);
+
 json_t *api_line_json(const struct service_log_line *line);
 
 #define API_FETCH_TIMEOUT_US UINT64_C(60000000) /* for a blob to come from another agent */

@@ -3,6 +3,7 @@
  * agent, demo and init. */
 #include "cli/settings.h"
 
+#include "spec/measure.h"
 #include "trust/trust.h"
 
 #include <stdlib.h>
@@ -66,6 +67,34 @@ static bool take_number(const char *text, uint32_t low, uint32_t high, uint32_t 
     return *out >= low && *out <= high;
 }
 
+/* Of the three settings that are times. */
+static int take_times(struct cli *c, const struct cli_settings *s, struct agent_options *o)
+{
+    const struct {
+        const char *key;
+        uint64_t *out;
+    } TIMES[] = {{"keep-uploads", &o->keep_uploads_us},
+                 {"collect-every", &o->collect_every_us},
+                 {"collect-grace", &o->collect_grace_us}};
+    for (size_t i = 0; i < SH_COUNT(TIMES); i++) {
+        const char *text = cli_settings_value(s, TIMES[i].key);
+        uint64_t seconds = 0;
+        if (!spec_seconds_read(text, &seconds) || seconds == 0 || seconds > AGENT_COLLECT_MAX_S) {
+            return cli_fail(c, CLI_USAGE, "USAGE",
+                            "--%s: %s: must be a time from 1s to %us such as "
+                            "90s, 10m, 24h",
+                            TIMES[i].key, text, AGENT_COLLECT_MAX_S);
+        }
+        *TIMES[i].out = seconds * 1000000;
+    }
+    const char *copies = cli_settings_value(s, "copies");
+    if (!take_number(copies, 1, AGENT_COPIES_MAX, &o->copies)) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "--copies: %s: must be 1 to %u", copies,
+                        AGENT_COPIES_MAX);
+    }
+    return CLI_OK;
+}
+
 static int take_options(struct cli *c, const struct cli_settings *s, struct agent_options *o)
 {
     const char *threads = cli_settings_value(s, "threads");
@@ -102,7 +131,10 @@ static int take_options(struct cli *c, const struct cli_settings *s, struct agen
     (void)copy(o->data_dir, sizeof o->data_dir, cli_settings_value(s, "data"));
     (void)copy(o->secret_file, sizeof o->secret_file, cli_settings_value(s, "secret"));
     (void)copy(o->api_token_file, sizeof o->api_token_file, cli_settings_value(s, "api-token"));
-    int status = take_addresses(c, s, o);
+    int status = take_times(c, s, o);
+    if (status == CLI_OK) {
+        status = take_addresses(c, s, o);
+    }
     if (status == CLI_OK) {
         status = split_join(c, cli_settings_value(s, "join"), o);
     }

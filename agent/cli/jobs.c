@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * ps, why, logs, metrics. */
+ * ps, rm, why, logs, metrics. */
 #include "cli/context.h"
 #include "cli/format.h"
 #include "cli/plot.h"
@@ -77,13 +77,21 @@ static void print_jobs(struct cli *c, const json_t *list)
 int cli_run_ps(struct cli *c)
 {
     uint64_t limit = 0;
+    uint64_t before = 0;
     int status = CLI_OK;
     const char *state = cli_value(c, "--state");
-    if (!cli_number(c, "--limit", 1, 500, 20, &limit)) {
+    const char *owner = cli_value(c, "--owner");
+    if (!cli_number(c, "--limit", 1, 500, 20, &limit) ||
+        !cli_number(c, "--before", 1, UINT64_MAX >> 1, 0, &before)) {
         return CLI_USAGE;
     }
-    char suffix[64];
-    (void)snprintf(suffix, sizeof suffix, "&limit=%llu", (unsigned long long)limit);
+    if (owner != NULL && !wire_name_ok(owner)) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "--owner: %s: is no name of an owner", owner);
+    }
+    char suffix[96 + SH_NAME_MAX];
+    (void)snprintf(suffix, sizeof suffix, "&limit=%llu&before=%llu%s%s", (unsigned long long)limit,
+                   (unsigned long long)before, owner != NULL ? "&owner=" : "",
+                   owner != NULL ? owner : "");
     json_t *page = cli_get(c, "/jobs?state=", state != NULL ? state : "", suffix, &status);
     if (page == NULL) {
         return status;
@@ -92,7 +100,32 @@ int cli_run_ps(struct cli *c)
         return cli_print_json(c, page);
     }
     print_jobs(c, json_object_get(page, "jobs"));
+    if (cli_integer(page, "next") > 0) {
+        (void)fprintf(c->out, "more: --before %lld\n", cli_integer(page, "next"));
+    }
     json_decref(page);
+    return CLI_OK;
+}
+
+int cli_run_rm(struct cli *c)
+{
+    int status = CLI_OK;
+    char *path = cli_path(c, "/jobs/", c->args[0], "");
+    if (path == NULL) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
+    }
+    struct cli_call call = {.method = "DELETE", .path = path, .timeout_s = CLI_CALL_S};
+    json_t *job = cli_ask(c, &call, &status);
+    free(path);
+    if (job == NULL) {
+        return status;
+    }
+    if (c->json) {
+        return cli_print_json(c, job);
+    }
+    (void)fprintf(c->out, "job %lld %s is removed\n", cli_integer(job, "id"),
+                  cli_text(job, "name"));
+    json_decref(job);
     return CLI_OK;
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * model list, show, get; predict. */
+ * model list, show, get, remove; predict. */
 #include "cli/context.h"
 #include "cli/format.h"
 #include "cli/table.h"
@@ -94,6 +94,27 @@ int cli_run_model_list(struct cli *c)
         put_model(&t, json_array_get(list, i));
     }
     cli_table_print(&t, c->out);
+    json_decref(answer);
+    return CLI_OK;
+}
+
+int cli_run_model_remove(struct cli *c)
+{
+    int status = CLI_OK;
+    char *path = cli_path(c, "/models/", c->args[0], "");
+    if (path == NULL) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
+    }
+    struct cli_call call = {.method = "DELETE", .path = path, .timeout_s = CLI_CALL_S};
+    json_t *answer = cli_ask(c, &call, &status);
+    free(path);
+    if (answer == NULL) {
+        return status;
+    }
+    if (c->json) {
+        return cli_print_json(c, answer);
+    }
+    (void)fprintf(c->out, "model %s is removed\n", cli_text(answer, "removed"));
     json_decref(answer);
     return CLI_OK;
 }

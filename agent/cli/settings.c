@@ -13,8 +13,9 @@
 #define CONFIG_BYTES_MAX ((size_t)65536)
 
 static const char *const KEYS[CLI_SETTINGS_COUNT] = {
-    "data", "secret",  "join", "listen", "advertise",   "api",           "api-token",
-    "name", "threads", "zone", "voters", "log-entries", "allow-commands"};
+    "data",           "secret", "join",         "listen",        "advertise",    "api",
+    "api-token",      "name",   "threads",      "zone",          "voters",       "log-entries",
+    "allow-commands", "copies", "keep-uploads", "collect-every", "collect-grace"};
 
 /* Root keeps its state where services do, others in their home. */
 static void default_data(char *out, size_t size)
@@ -63,6 +64,14 @@ static void set_default(struct cli_setting *s)
         (void)snprintf(s->value, sizeof s->value, "%u", AGENT_LOG_ENTRIES);
     } else if (strcmp(s->key, "allow-commands") == 0) {
         (void)snprintf(s->value, sizeof s->value, "false");
+    } else if (strcmp(s->key, "copies") == 0) {
+        (void)snprintf(s->value, sizeof s->value, "%u", AGENT_COPIES);
+    } else if (strcmp(s->key, "keep-uploads") == 0) {
+        (void)snprintf(s->value, sizeof s->value, "%us", AGENT_KEEP_UPLOADS_S);
+    } else if (strcmp(s->key, "collect-every") == 0) {
+        (void)snprintf(s->value, sizeof s->value, "%us", AGENT_COLLECT_EVERY_S);
+    } else if (strcmp(s->key, "collect-grace") == 0) {
+        (void)snprintf(s->value, sizeof s->value, "%us", AGENT_COLLECT_GRACE_S);
     }
 }
 

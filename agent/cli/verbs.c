@@ -18,6 +18,10 @@ static const struct cli_option AGENT[] = {
     {"--voters", 0, "N", "at most so many agents vote: 1, 3, 5 or 7; the same everywhere (5)"},
     {"--log-entries", 0, "N", "keep N to 2N entries of the log for those who are behind (8192)"},
     {"--allow-commands", 0, NULL, "run commands of jobs of kind exec on this machine"},
+    {"--copies", 0, "N", "agents that hold what is kept, where there are as many (3)"},
+    {"--keep-uploads", 0, "TIME", "uploads that no job names yet (24h)"},
+    {"--collect-every", 0, "TIME", "look so often for what nothing needs (10m)"},
+    {"--collect-grace", 0, "TIME", "and leave what is younger (15m)"},
     {"--config", 0, "FILE", "settings (/etc/shoal/agent.yaml)"},
 };
 static const struct cli_option DEMO[] = {
@@ -36,7 +40,9 @@ static const struct cli_option PAUSE[] = {
 };
 static const struct cli_option PS[] = {
     {"--state", 0, "STATE", "only these: waiting, running, pausing, paused, stopping, ..."},
+    {"--owner", 0, "NAME", "only jobs of this owner"},
     {"--limit", 0, "N", "how many, newest first (20)"},
+    {"--before", 0, "N", "the next page: what the last one said"},
 };
 static const struct cli_option WATCH[] = {
     {"--from", 0, "REVISION", "changes after this one (of all jobs)"},
@@ -68,6 +74,9 @@ static const struct cli_option MODEL_GET[] = {
 static const struct cli_option PREDICT[] = {
     {"--invert", 0, NULL, "pictures: dark on light becomes light on dark"},
     {"--top", 0, "N", "how many classes to show (5)"},
+};
+static const struct cli_option GC[] = {
+    {"--dry-run", 0, NULL, "only show what would go"},
 };
 static const struct cli_option RESTORE[] = {
     {"--data", 0, "DIR", "the new agent's directory: absent or empty (required)"},
@@ -111,6 +120,8 @@ const struct cli_verb CLI_VERBS[] = {
      cli_run_set},
     {"checkpoints", "JOB", "what a job can go on from, newest first", NO_OPTIONS, 1, 1, true,
      cli_run_checkpoints},
+    {"rm", "JOB", "forget a job that has ended; its models stay", NO_OPTIONS, 1, 1, true,
+     cli_run_rm},
     {"nodes", "", "agents and what they have", NO_OPTIONS, 0, 0, true, cli_run_nodes},
     {"node remove", "NAME", "forget an agent that is dead or left; its name is free again",
      NO_OPTIONS, 1, 1, true, cli_run_node_remove},
@@ -125,8 +136,12 @@ const struct cli_verb CLI_VERBS[] = {
      1, 1, true, cli_run_model_show},
     {"model get", "NAME[:VERSION]", "fetch model.safetensors", OPTIONS(MODEL_GET), 1, 1, true,
      cli_run_model_get},
+    {"model remove", "NAME[:VERSION]", "remove a version of a model, or all of them", NO_OPTIONS, 1,
+     1, true, cli_run_model_remove},
     {"predict", "MODEL FILE...", "classify PNG, JPEG, PGM, CSV or IDX files; - is standard input",
      OPTIONS(PREDICT), 2, CLI_ARGS_MAX, true, cli_run_predict},
+    {"gc", "", "delete what nothing needs on all agents: blobs, series, log lines", OPTIONS(GC), 0,
+     0, true, cli_run_gc},
     {"backup", "DIR", "copy all that the agent holds to a new directory on its machine", NO_OPTIONS,
      1, 1, true, cli_run_backup},
     {"restore", "DIR", "make a data directory of a backup: the first agent of a new cluster",

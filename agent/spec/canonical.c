@@ -319,6 +319,11 @@ static enum sh_err print_noop(const struct spec_job *job, char *out, size_t size
     struct sh_writer w = sh_writer_over(out, size);
     spec_json_open(&w, NULL);
     spec_json_put_str(&w, "api", "shoal/v1");
+    if (job->keep_results > 0) {
+        spec_json_open(&w, "keep");
+        spec_json_put_int(&w, "results", job->keep_results);
+        spec_json_close(&w);
+    }
     spec_json_put_str(&w, "kind", spec_kind_name(job->kind));
     spec_json_put_str(&w, "name", job->name);
     spec_json_put_int(&w, "priority", job->priority);
@@ -340,6 +345,14 @@ static enum sh_err print_noop(const struct spec_job *job, char *out, size_t size
     return w.full ? SH_ERR_LIMIT : SH_OK;
 }
 
+static void put_keep(json_t *out, const struct spec_job *job)
+{
+    if (job->keep_results > 0) {
+        (void)json_object_set_new(out, "keep",
+                                  json_pack("{s:i}", "results", (int)job->keep_results));
+    }
+}
+
 json_t *spec_job_json(const struct spec_job *job)
 {
     json_t *out =
@@ -349,6 +362,7 @@ json_t *spec_job_json(const struct spec_job *job)
     if (job->sweep.method != SPEC_SWEEP_NONE) {
         (void)json_object_set_new(out, "sweep", spec_sweep_json(&job->sweep));
     }
+    put_keep(out, job);
     if (job->kind == SPEC_EXEC) {
         put_exec(out, job);
         return out;

@@ -9,8 +9,9 @@
 #include <string.h>
 
 static const char *const KEYS[SPEC_CONFIG_KEYS] = {
-    "data", "secret",  "join", "listen", "advertise",   "api",           "api-token",
-    "name", "threads", "zone", "voters", "log-entries", "allow-commands"};
+    "data",           "secret", "join",         "listen",        "advertise",    "api",
+    "api-token",      "name",   "threads",      "zone",          "voters",       "log-entries",
+    "allow-commands", "copies", "keep-uploads", "collect-every", "collect-grace"};
 
 static char *value_of(struct spec_config *config, const char *key)
 {

@@ -57,6 +57,13 @@ static void take_checkpoint(struct spec_decode *d, const struct spec_node *node,
     spec_decode_map(d, node, CHECKPOINT, SH_COUNT(CHECKPOINT), base);
 }
 
+static const struct spec_field KEEPING[] = {JOB_U32("results", keep_results, 1, SPEC_RESULTS_MAX)};
+
+static void take_keep(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    spec_decode_map(d, node, KEEPING, SH_COUNT(KEEPING), base);
+}
+
 static const struct spec_field EXEC_CHECKPOINT[] = {
     JOB_U32("keep", checkpoint_keep, 1, KEEP_MAX),
     {.key = "files", .type = SPEC_FIELD_CUSTOM, .take = spec_take_checkpoint_files},
@@ -82,6 +89,10 @@ static void take_exec_checkpoint(struct spec_decode *d, const struct spec_node *
     }
 #define PRIORITY JOB_U32("priority", priority, 0, 100)
 #define RETRIES  JOB_U32("retries", retries, 0, 100)
+#define KEEP                                                                                       \
+    {                                                                                              \
+        .key = "keep", .type = SPEC_FIELD_CUSTOM, .take = take_keep                                \
+    }
 
 static const struct spec_field TRAIN_JOB[] = {
     API,
@@ -89,6 +100,7 @@ static const struct spec_field TRAIN_JOB[] = {
     NAME,
     PRIORITY,
     RETRIES,
+    KEEP,
     {.key = "data", .type = SPEC_FIELD_CUSTOM, .take = take_data_section, .required = true},
     {.key = "model", .type = SPEC_FIELD_CUSTOM, .take = take_model_section, .required = true},
     {.key = "train", .type = SPEC_FIELD_CUSTOM, .take = take_train_section},
@@ -109,6 +121,7 @@ static const struct spec_field NOOP_JOB[] = {
     NAME,
     PRIORITY,
     RETRIES,
+    KEEP,
     JOB_U32("units", units, 1, SPEC_UNITS_MAX),
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_unit_resources}};
 
@@ -118,6 +131,7 @@ static const struct spec_field EXEC_JOB[] = {
     NAME,
     PRIORITY,
     RETRIES,
+    KEEP,
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_resources},
     {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_exec_checkpoint},
     {.key = "sweep", .type = SPEC_FIELD_CUSTOM, .take = spec_take_sweep}};

@@ -27,7 +27,8 @@
 #define SPEC_DEPTH_MAX      16u   /* nesting of a job file */
 #define SPEC_NODES_MAX      8192u /* scalars, maps and lists of a job file */
 #define SPEC_UNITS_MAX      10000u
-#define SPEC_AGENTS_MAX     32u /* of one job */
+#define SPEC_RESULTS_MAX    1000u /* jobs of a name that keep their results */
+#define SPEC_AGENTS_MAX     32u   /* of one job */
 #define SPEC_BATCH_MAX      1048576u
 #define SPEC_CHANNELS_MAX   1024u /* channels of an image, columns of a table */
 
@@ -222,6 +223,7 @@ struct spec_job {
     uint32_t retries;        /* failures of a unit that are tried again; node loss uses up none */
     uint32_t checkpoint_every_steps;
     uint32_t checkpoint_keep;
+    uint32_t keep_results; /* completed jobs of the name that keep theirs; 0: all */
     enum spec_arithmetic arithmetic;
     bool reproducible;
     uint32_t units;          /* noop: units; exec: replicas; with a sweep: its units */

@@ -10,6 +10,8 @@ struct tally {
     uint64_t checkpoints;
     uint64_t holders;
     uint64_t deadlines;
+    uint64_t uses; /* of blobs, by unfinished jobs */
+    uint64_t used;
     uint64_t first_units;         /* never placed: without a row of their own */
     uint64_t rows[UINT8_MAX + 1]; /* by the letter of their kind */
 };
@@ -70,7 +72,9 @@ static void check_job(struct jobs_tx *tx, struct tally *tally)
     tally->deadlines += !ended && job->deadline_us > 0;
     SH_CHECK(jobs_tx_has(tx, jobs_row_u64('s', job->id)));
     SH_CHECK(jobs_tx_has(tx, jobs_row_then_u64(jobs_row_state(job->state), job->id)) == ended);
-    SH_CHECK(jobs_tx_has(tx, jobs_row_name('k', job->name)));
+    SH_CHECK(jobs_tx_has(tx, jobs_row_then_u64(jobs_row_named(job->name), job->id)));
+    SH_CHECK(SH_IMPLIES(job->results_gone, ended));
+    tally->uses += ended ? 0 : job->blob_count;
     tally->units += job->units;
     tally->sum.jobs++;
     tally->sum.jobs_in[job->state]++;
@@ -93,9 +97,11 @@ static void check_model(struct jobs_tx *tx, struct sh_span value, struct jobs_co
 {
     struct jobs_model *model = &tx->core->model;
     SH_CHECK_CMP(jobs_row_get_model(value, model), ==, SH_OK);
-    SH_CHECK_CMP(jobs_unit_get(tx->table, model->unit, &tx->core->unit), ==, SH_OK);
-    SH_CHECK(tx->core->unit.committed);
-    SH_CHECK_CMP(tx->core->unit.model_version, ==, model->version);
+    if (jobs_tx_has(tx, jobs_row_u64('j', model->unit.job))) { /* else it outlives its job */
+        SH_CHECK_CMP(jobs_unit_get(tx->table, model->unit, &tx->core->unit), ==, SH_OK);
+        SH_CHECK(tx->core->unit.committed);
+        SH_CHECK_CMP(tx->core->unit.model_version, ==, model->version);
+    }
     sum->models++;
 }
 
@@ -121,7 +127,6 @@ static void check_change(struct jobs_tx *tx, struct sh_span key, struct sh_span 
     SH_CHECK_CMP(change->index, <=, tx->meta.applied);
     SH_CHECK_CMP(change->index, >=, jobs_change_oldest(tx->meta.applied));
     SH_CHECK_CMP(change->job, <, change->index); /* the first one has no row */
-    SH_CHECK(jobs_tx_has(tx, jobs_row_u64('j', change->job)));
 }
 
 static void check_session(struct jobs_tx *tx, struct sh_span key, struct sh_span value,
@@ -208,11 +213,19 @@ static void check_owner(struct jobs_tx *tx, struct sh_span value)
     SH_CHECK_CMP(owner.at_us, <=, tx->meta.stamp_us);
 }
 
+static void check_use(struct sh_span value, struct tally *tally)
+{
+    uint64_t users = 0;
+    SH_CHECK_CMP(jobs_row_get_index(value, &users), ==, SH_OK);
+    SH_CHECK_CMP(users, >, 0);
+    tally->used += users;
+}
+
 static bool is_letter(char letter)
 {
     static const char letters[] = {'M', 'n', 'h', 'm', 'j', 's', 'i', 'u', 'a', 'g',
                                    'c', 'e', 'o', 'l', 'd', 'p', 'w', 'b', 'k', 'x',
-                                   'y', 'z', 'f', 'q', 'v', 't', 'V', 'T'};
+                                   'y', 'z', 'f', 'q', 'v', 't', 'V', 'T', 'r'};
     bool found = false;
     for (size_t i = 0; i < SH_COUNT(letters); i++) {
         found = found || letters[i] == letter;
@@ -257,6 +270,8 @@ static void check_row(struct jobs_tx *tx, struct sh_span key, struct sh_span val
     } else if (letter == 't') {
         check_owner(tx, value);
         tally->sum.owners++;
+    } else if (letter == 'r') {
+        check_use(value, tally);
     }
 }
 
@@ -268,6 +283,8 @@ static void check_lists(const struct tally *tally)
     SH_CHECK_CMP(rows['a'] + rows['g'], ==, sum->open_units);
     SH_CHECK_CMP(rows['u'] + tally->first_units, ==, tally->units);
     SH_CHECK_CMP(rows['s'], ==, sum->jobs);
+    SH_CHECK_CMP(rows['k'], ==, sum->jobs);
+    SH_CHECK_CMP(tally->used, ==, tally->uses);
     uint64_t ended = 0;
     for (uint32_t i = 0; i < JOBS_STATE_COUNT; i++) {
         ended += jobs_state_final((enum jobs_state)i) ? sum->jobs_in[i] : 0;

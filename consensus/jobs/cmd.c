@@ -39,7 +39,8 @@ static bool submit_ok(const struct jobs_submit *c)
     bool names = wire_name_ok(c->name) && c->spec.size >= 1 && c->spec.size <= SH_SPEC_BYTES_MAX;
     bool counts = c->priority <= JOBS_PRIORITY_MAX && c->retries <= JOBS_RETRIES_MAX &&
                   c->checkpoint_keep >= 1 && c->checkpoint_keep <= JOBS_KEEP_MAX &&
-                  c->blob_count <= JOBS_BLOBS_MAX && c->units >= 1 && c->units <= JOBS_UNITS_MAX;
+                  c->blob_count <= JOBS_BLOBS_MAX && c->keep_results <= JOBS_RESULTS_MAX &&
+                  c->units >= 1 && c->units <= JOBS_UNITS_MAX;
     bool trains = c->kind == WIRE_KIND_TRAIN || c->kind == WIRE_KIND_FINE_TUNE;
     bool single = !trains || c->units == 1 || c->stage_count > 0;
     bool staged = jobs_stages_ok(c->stages, c->stage_count, c->units);
@@ -124,6 +125,10 @@ static bool body_ok(const struct jobs_cmd *cmd)
         return config_set_ok(&cmd->u.config_set);
     case JOBS_NODE_MARK:
         return cmd->u.node_mark.mark >= JOBS_MARK_DRAIN && cmd->u.node_mark.mark < JOBS_MARK_COUNT;
+    case JOBS_MODEL_REMOVE:
+        return wire_name_ok(cmd->u.model_remove.name);
+    case JOBS_JOB_REMOVE:
+        return cmd->u.job_remove.job != 0;
     case JOBS_CMD_TYPE_COUNT:
         break;
     }
@@ -149,6 +154,7 @@ static void submit_put(struct sh_writer *w, const struct jobs_submit *c)
     sh_put_u8(w, c->priority);
     sh_put_u8(w, c->retries);
     sh_put_u8(w, c->checkpoint_keep);
+    sh_put_u16(w, c->keep_results);
     sh_put_u32(w, c->units);
     sh_put_u8(w, (uint8_t)c->blob_count);
     sh_put_bytes(w, c->blobs, (size_t)c->blob_count * SH_DIGEST_BYTES);
@@ -171,6 +177,7 @@ static enum sh_err submit_get(struct sh_reader *r, struct jobs_submit *c)
     c->priority = sh_get_u8(r);
     c->retries = sh_get_u8(r);
     c->checkpoint_keep = sh_get_u8(r);
+    c->keep_results = sh_get_u16(r);
     c->units = sh_get_u32(r);
     c->blob_count = sh_get_u8(r);
     if (c->blob_count > JOBS_BLOBS_MAX) {
@@ -533,6 +540,13 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
         break;
     case JOBS_SESSION_KEEP:
         break;
+    case JOBS_MODEL_REMOVE:
+        wire_str_put(w, cmd->u.model_remove.name);
+        sh_put_u32(w, cmd->u.model_remove.version);
+        break;
+    case JOBS_JOB_REMOVE:
+        sh_put_u64(w, cmd->u.job_remove.job);
+        break;
     case JOBS_CMD_TYPE_COUNT:
         SH_UNREACHABLE();
     }
@@ -595,6 +609,13 @@ static enum sh_err body_get(struct sh_reader *r, struct jobs_cmd *cmd)
         cmd->u.node_mark.mark = (enum jobs_mark)sh_get_u8(r);
         break;
     case JOBS_SESSION_KEEP:
+        break;
+    case JOBS_MODEL_REMOVE:
+        wire_str_get(r, cmd->u.model_remove.name, sizeof cmd->u.model_remove.name);
+        cmd->u.model_remove.version = sh_get_u32(r);
+        break;
+    case JOBS_JOB_REMOVE:
+        cmd->u.job_remove.job = sh_get_u64(r);
         break;
     case JOBS_CMD_TYPE_COUNT:
     default:

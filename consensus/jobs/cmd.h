@@ -25,6 +25,7 @@
 #define JOBS_SETTING_MAX   (SH_NAME_MAX + 8u) /* characters of the key of a setting */
 #define JOBS_MANY_MAX      512u               /* units of one PLACE_MANY or COMMIT_MANY */
 #define JOBS_FIGURES_MAX   14u                /* of one evaluation */
+#define JOBS_RESULTS_MAX   1000u              /* jobs of one name that keep their results */
 #define JOBS_CMD_BYTES_MAX (SH_SPEC_BYTES_MAX + 4096u)
 
 enum jobs_cmd_type {
@@ -44,6 +45,8 @@ enum jobs_cmd_type {
     JOBS_RESIZE = 14,
     JOBS_PAUSE = 15,
     JOBS_RESUME = 16,
+    JOBS_MODEL_REMOVE = 17,
+    JOBS_JOB_REMOVE = 18,
     JOBS_CONFIG_SET = 19,
     JOBS_NODE_MARK = 20,
     JOBS_PLACE_MANY = 21,
@@ -96,7 +99,10 @@ struct jobs_submit {
     uint8_t priority;        /* 0 to JOBS_PRIORITY_MAX, higher first */
     uint8_t retries;         /* failures of a unit that are tried again; node loss uses up none */
     uint8_t checkpoint_keep; /* 1 to JOBS_KEEP_MAX */
-    uint32_t units;          /* 1 to JOBS_UNITS_MAX */
+    /* Once this job has ended, of all jobs of its name the so many newest that were completed keep
+     * what they left, and those before them lose it; 0: all keep it. */
+    uint16_t keep_results;
+    uint32_t units; /* 1 to JOBS_UNITS_MAX */
     uint32_t blob_count;
     uint8_t blobs[JOBS_BLOBS_MAX]
                  [SH_DIGEST_BYTES]; /* what it uploads; an agent fetches them first */
@@ -254,6 +260,19 @@ struct jobs_dataset_remove {
     uint8_t node[SH_NODE_ID_BYTES];
 };
 
+/* One version of a model, or with version 0 all of them. Refused with CONFLICT while an unfinished
+ * job has the file of one among its blobs; then none goes. A version is never given again. */
+struct jobs_model_remove {
+    char name[SH_NAME_MAX + 1];
+    uint32_t version;
+};
+
+/* Forgets a job that has ended: its rows go, with its history, checkpoints and key. Models that it
+ * made stay. CONFLICT while it has not ended. */
+struct jobs_job_remove {
+    uint64_t job;
+};
+
 /* A session of an admitted agent; its id is the index of the entry and comes as the result's
  * handle. The same life again gives the same session, another life of the agent ends it. */
 struct jobs_session_open {
@@ -316,6 +335,8 @@ struct jobs_cmd {
         struct jobs_session_open session_open;
         struct jobs_config_set config_set;
         struct jobs_node_mark node_mark;
+        struct jobs_model_remove model_remove;
+        struct jobs_job_remove job_remove;
     } u;
 };
 

@@ -12,6 +12,7 @@ void jobs_job_begin(const struct jobs_submit *c, uint64_t id, uint64_t stamp_us,
                              .priority = c->priority,
                              .retries = c->retries,
                              .checkpoint_keep = c->checkpoint_keep,
+                             .keep_results = c->keep_results,
                              .submit_us = stamp_us,
                              .units = c->units,
                              .target = c->units,
@@ -74,13 +75,15 @@ enum jobs_code jobs_do_submit(struct jobs_tx *tx, const struct jobs_submit *c)
     if (tx->meta.jobs >= JOBS_TOTAL_MAX) {
         return JOBS_CODE_TOTAL_FULL;
     }
-    jobs_tx_put(tx, jobs_row_name('k', c->name),
-                jobs_row_put_index(tx->core->buffer, tx->entry->index));
-    /* The rows of a job bear its id, which is this entry's index; its key was looked for above. */
-    tx->fresh = true;
+    static const uint8_t present = 1;
     struct jobs *core = tx->core;
     jobs_job_begin(c, tx->entry->index, tx->meta.stamp_us, &core->job);
+    jobs_keep_use(tx, true);
+    /* The rows of a job bear its id, which is this entry's index; its key was looked for above. */
+    tx->fresh = true;
     tx->result->unit.job = core->job.id;
+    jobs_tx_put(tx, jobs_row_then_u64(jobs_row_named(c->name), core->job.id),
+                (struct sh_span){&present, 1});
     jobs_tx_put(tx, jobs_row_u64('s', core->job.id), jobs_row_put_spec(core->buffer, c->spec));
     if (c->key[0] != '\0') {
         struct jobs_row_idem idem = {.job = core->job.id};
@@ -89,7 +92,6 @@ enum jobs_code jobs_do_submit(struct jobs_tx *tx, const struct jobs_submit *c)
     }
     write_units(tx);
     if (core->job.deadline_us > 0) {
-        static const uint8_t present = 1;
         jobs_tx_put(tx, jobs_row_then_u64(jobs_row_u64('T', core->job.deadline_us), core->job.id),
                     (struct sh_span){&present, 1});
     }

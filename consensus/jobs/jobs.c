@@ -58,6 +58,9 @@ static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
     [JOBS_CODE_UNITS_FULL] = SH_ERR_FULL,
     [JOBS_CODE_DEADLINE_AHEAD] = SH_ERR_CONFLICT,
     [JOBS_CODE_UNIT_EARLY] = SH_ERR_CONFLICT,
+    [JOBS_CODE_JOB_OPEN] = SH_ERR_CONFLICT,
+    [JOBS_CODE_MODEL_UNKNOWN] = SH_ERR_NOT_FOUND,
+    [JOBS_CODE_MODEL_IN_USE] = SH_ERR_CONFLICT,
 };
 
 const char *jobs_code_name(uint32_t code)
@@ -124,6 +127,10 @@ static enum jobs_code dispatch(struct jobs_tx *tx)
         return jobs_do_config_set(tx, &cmd->u.config_set);
     case JOBS_NODE_MARK:
         return jobs_do_node_mark(tx, &cmd->u.node_mark);
+    case JOBS_MODEL_REMOVE:
+        return jobs_do_model_remove(tx, &cmd->u.model_remove);
+    case JOBS_JOB_REMOVE:
+        return jobs_do_job_remove(tx, &cmd->u.job_remove);
     case JOBS_SESSION_KEEP: /* without a session it is no command */
     case JOBS_CMD_TYPE_COUNT:
         break;

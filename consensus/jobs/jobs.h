@@ -32,6 +32,8 @@
 /* A session that no command used for so long has expired. In the cluster's time, so all agree. */
 #define JOBS_SESSION_US  UINT64_C(600000000)
 #define JOBS_TOUCHED_MAX 16u /* units listed in a result */
+/* Jobs of one name that are looked at, newest first, for those that lose their results. */
+#define JOBS_RETAIN_LOOK 1024u
 
 struct jobs;
 
@@ -87,13 +89,16 @@ struct jobs_entry {
     X(39, BELOW_COMMITTED, "more units than that are committed")                                   \
     X(40, UNITS_FULL, "the job had as many units as one may have")                                 \
     X(41, DEADLINE_AHEAD, "the job has no deadline, or one that has not passed")                   \
-    X(42, UNIT_EARLY, "units of the stage before it have not ended")
+    X(42, UNIT_EARLY, "units of the stage before it have not ended")                               \
+    X(43, JOB_OPEN, "the job has not ended")                                                       \
+    X(44, MODEL_UNKNOWN, "no such model")                                                          \
+    X(45, MODEL_IN_USE, "a job that has not ended needs the model")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 43
+        JOBS_CODE_COUNT = 46
 };
 
 /* What the host answers to the proposer and whom it wakes. */
@@ -124,8 +129,9 @@ struct jobs *jobs_init(struct sh_arena *arena);
 
 /* Applies one entry. Reads and writes through table only, and all writes belong to one transaction
  * that the host commits together with the applied index. A refusal (err not OK) writes nothing but
- * cluster time, applied index and digest. O(log n) but for SUBMIT, STOP, PAUSE and RESIZE: O(units
- * of the job). */
+ * cluster time, applied index and digest. O(log n) but for SUBMIT, STOP, PAUSE, RESIZE and
+ * JOB_REMOVE: O(units of the job); MODEL_REMOVE: O(versions); the end of a job: O(JOBS_RETAIN_LOOK)
+ * jobs of its name. */
 void jobs_apply(struct jobs *core, const struct sh_table *table, const struct jobs_entry *entry,
                 struct jobs_result *result);
 

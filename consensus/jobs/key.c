@@ -129,6 +129,20 @@ struct jobs_row_key jobs_row_evaluation(const char *name, uint32_t version, cons
     return key;
 }
 
+struct jobs_row_key jobs_row_named(const char *name)
+{
+    struct jobs_row_key key = jobs_row_name('k', name);
+    add(&key, "", 1);
+    return key;
+}
+
+struct jobs_row_key jobs_row_blob(const uint8_t digest[static SH_DIGEST_BYTES])
+{
+    struct jobs_row_key key = jobs_row_letter('r');
+    add(&key, digest, SH_DIGEST_BYTES);
+    return key;
+}
+
 struct jobs_row_key jobs_row_holder(const char *name, const uint8_t *node)
 {
     struct jobs_row_key key = jobs_row_name('p', name);

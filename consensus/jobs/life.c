@@ -187,6 +187,7 @@ static void change_state(struct jobs_tx *tx, enum jobs_state to)
     if (jobs_state_final(job->state)) {
         jobs_tx_del(tx, jobs_row_then_u64(jobs_row_state(job->state), job->id));
         tx->meta.reopened = tx->entry->index;
+        jobs_keep_use(tx, true);
     }
     tx->meta.jobs_in[job->state]--;
     job->state = (enum jobs_state)sh_fsm_move(&jobs_job_fsm, job->state, to);
@@ -195,6 +196,7 @@ static void change_state(struct jobs_tx *tx, enum jobs_state to)
     if (jobs_state_final(to)) {
         jobs_tx_put(tx, jobs_row_then_u64(jobs_row_state(to), job->id),
                     (struct sh_span){&present, 1});
+        jobs_keep_use(tx, false);
     }
     if (jobs_state_final(to) && job->deadline_us > 0) {
         jobs_tx_del(tx, jobs_row_then_u64(jobs_row_u64('T', job->deadline_us), job->id));
@@ -215,4 +217,7 @@ void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
     append_event(tx, unit);
     jobs_change_note(tx);
     jobs_tx_put(tx, jobs_row_u64('j', job->id), jobs_row_put_job(tx->core->buffer, job));
+    if (jobs_state_final(job->state)) {
+        jobs_keep_newest(tx);
+    }
 }

@@ -57,6 +57,9 @@ enum jobs_code jobs_do_resize(struct jobs_tx *tx, const struct jobs_resize *c)
         return JOBS_CODE_JOB_UNKNOWN;
     }
     tx->result->unit.job = job->id;
+    if (job->results_gone) { /* and what its units would need with them */
+        return JOBS_CODE_JOB_FINISHED;
+    }
     if (job->cause != WIRE_CAUSE_NONE) {
         return jobs_state_final(job->state) ? JOBS_CODE_JOB_FINISHED : JOBS_CODE_JOB_STOPPING;
     }

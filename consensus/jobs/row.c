@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "jobs/row.h"
 
-#define ROW 2u /* version of every encoding below */
+#define ROW 3u /* version of every encoding below */
 
 static struct sh_writer begin(uint8_t *buffer)
 {
@@ -132,6 +132,8 @@ struct sh_span jobs_row_put_job(uint8_t *buffer, const struct jobs_job *row)
     sh_put_u8(&w, row->priority);
     sh_put_u8(&w, row->retries);
     sh_put_u8(&w, row->checkpoint_keep);
+    sh_put_u16(&w, row->keep_results);
+    sh_put_u8(&w, row->results_gone);
     sh_put_u64(&w, row->submit_us);
     sh_put_u64(&w, row->start_us);
     sh_put_u64(&w, row->end_us);
@@ -198,6 +200,8 @@ enum sh_err jobs_row_get_job(struct sh_span value, struct jobs_job *row)
     row->priority = sh_get_u8(&r);
     row->retries = sh_get_u8(&r);
     row->checkpoint_keep = sh_get_u8(&r);
+    row->keep_results = sh_get_u16(&r);
+    row->results_gone = sh_get_bool(&r);
     job_tail_get(&r, row);
     return sh_reader_end(&r);
 }

@@ -10,17 +10,18 @@
  *   i KEY                      -> JOB, digest    u JOB UNIT    unit
  *   a JOB UNIT    while it waits, since when     g JOB UNIT    while it has a gang
  *   c JOB UNIT INDEX           checkpoint        e JOB SEQ     history event
- *   o NAME 0 VERSION           model             l NAME        newest version of a model name
+ *   o NAME 0 VERSION           model             l NAME        newest version ever of a model name
  *   V NAME 0 VERSION DIGEST    evaluation of that version on the data of this digest
  *   T TIME JOB                 open job with a deadline at this time
  *   d NAME                     data set          p NAME 0 NODE one agent's copy of it
  *   w INDEX                    change of a job that this entry made
- *   b STATE JOB                job that ended    k NAME        -> newest JOB of that name
+ *   b STATE JOB                job that ended    k NAME 0 JOB  job of that name
  *   x SESSION                  session           y NODE        -> SESSION
  *   z SESSION SLOT             newest reply
  *   f JOB UNIT    failures of a unit that is open and failed before
  *   q NODE        health of an agent where something failed
  *   v KEY         setting of the cluster          t OWNER       what an owner used
+ *   r DIGEST      how many unfinished jobs have this blob among theirs
  *
  * The keys of u and e stand behind that of s: "s JOB u UNIT", "s JOB e SEQ".
  * JOB, HANDLE, INDEX and SESSION are u64, UNIT, SEQ, SLOT and VERSION u32, NODE 16 bytes.
@@ -83,6 +84,8 @@ struct jobs_row_key jobs_row_event(uint64_t job, uint32_t seq);
 struct jobs_row_key jobs_row_model(const char *name, uint32_t version);
 /* NULL: the prefix of all evaluations of the version. */
 struct jobs_row_key jobs_row_evaluation(const char *name, uint32_t version, const uint8_t *digest);
+struct jobs_row_key jobs_row_named(const char *name); /* the prefix: then_u64 for one job */
+struct jobs_row_key jobs_row_blob(const uint8_t digest[static SH_DIGEST_BYTES]);
 struct jobs_row_key jobs_row_holder(const char *name, const uint8_t *node); /* NULL: the prefix */
 
 /* Encoders write into a buffer of JOBS_ROW_BYTES_MAX and give the value. */

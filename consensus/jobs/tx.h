@@ -11,6 +11,7 @@
 struct jobs { /* working memory of one application; no state */
     struct jobs_cmd cmd;
     struct jobs_job job;
+    struct jobs_job elder; /* of the name of job, submitted before */
     struct jobs_unit unit;
     struct jobs_unit sibling;
     struct jobs_event event;
@@ -77,6 +78,12 @@ void jobs_unit_run(struct jobs_tx *tx, const struct wire_placement *gang);
 /* Only the gang in force speaks for a unit. */
 enum jobs_code jobs_unit_load_fenced(struct jobs_tx *tx, struct wire_unit id,
                                      struct wire_fence fence);
+/* In keep.c. How many unfinished jobs have a blob among theirs; 0 for most. */
+uint64_t jobs_keep_users(struct jobs_tx *tx, const uint8_t digest[static SH_DIGEST_BYTES]);
+/* core->job begins or ends. */
+void jobs_keep_use(struct jobs_tx *tx, bool begins);
+/* core->job has ended: those of its name that are too old now lose what they left. */
+void jobs_keep_newest(struct jobs_tx *tx);
 
 /* In blame.c. The unit in core->unit failed: keeps where and how, when it is tried again, and what
  * that says about the agent. True: it is poison, and trying again is of no use. */
@@ -129,5 +136,7 @@ enum jobs_code jobs_do_dataset_add(struct jobs_tx *tx, const struct jobs_dataset
 enum jobs_code jobs_do_dataset_remove(struct jobs_tx *tx, const struct jobs_dataset_remove *c);
 enum jobs_code jobs_do_config_set(struct jobs_tx *tx, const struct jobs_config_set *c);
 enum jobs_code jobs_do_node_mark(struct jobs_tx *tx, const struct jobs_node_mark *c);
+enum jobs_code jobs_do_model_remove(struct jobs_tx *tx, const struct jobs_model_remove *c);
+enum jobs_code jobs_do_job_remove(struct jobs_tx *tx, const struct jobs_job_remove *c);
 
 #endif

@@ -112,12 +112,16 @@ enum sh_err jobs_job_by_key(const struct sh_table *t, const char *key, struct jo
 enum sh_err jobs_job_by_name(const struct sh_table *t, const char *name, struct jobs_job *out)
 {
     struct sh_span value;
-    uint64_t job = 0;
-    if (!wire_name_ok(name) || !row_get(t, jobs_row_name('k', name), &value)) {
+    struct sh_span key;
+    if (!wire_name_ok(name)) {
         return SH_ERR_NOT_FOUND;
     }
-    enum sh_err err = jobs_row_get_index(value, &job);
-    return err == SH_OK ? jobs_job_get(t, job, out) : err;
+    struct jobs_row_key prefix = jobs_row_named(name);
+    struct jobs_row_key high = jobs_row_beyond(&prefix);
+    if (!t->seek(t->ctx, jobs_row_span(&prefix), jobs_row_span(&high), true, &key, &value)) {
+        return SH_ERR_NOT_FOUND;
+    }
+    return jobs_job_get(t, sh_key_u64_get(key.at + prefix.size), out);
 }
 
 /* Rows that end in, or begin behind their prefix with, the id of a job; the newest job below before
@@ -360,11 +364,13 @@ enum sh_err jobs_model_get(const struct sh_table *t, const char *name, uint32_t 
 {
     struct sh_span value;
     enum sh_err err = wire_name_ok(name) ? SH_OK : SH_ERR_NOT_FOUND;
-    if (err == SH_OK && version == 0) {
-        bool found = row_get(t, jobs_row_name('l', name), &value);
-        err = found ? jobs_row_get_number(value, &version) : SH_ERR_NOT_FOUND;
-    }
-    if (err == SH_OK) {
+    if (err == SH_OK && version == 0) { /* the newest may have been removed */
+        struct jobs_row_key low = jobs_row_model(name, 0);
+        struct jobs_row_key high = jobs_row_model(name, UINT32_MAX);
+        struct sh_span key;
+        bool found = t->seek(t->ctx, jobs_row_span(&low), jobs_row_span(&high), true, &key, &value);
+        err = found ? jobs_row_get_model(value, out) : SH_ERR_NOT_FOUND;
+    } else if (err == SH_OK) {
         bool found = row_get(t, jobs_row_model(name, version), &value);
         err = found ? jobs_row_get_model(value, out) : SH_ERR_NOT_FOUND;
     }

@@ -43,6 +43,8 @@ struct jobs_job {
     uint8_t priority;
     uint8_t retries;
     uint8_t checkpoint_keep;
+    uint16_t keep_results; /* 0: all */
+    bool results_gone;     /* newer jobs of its name have taken the place of what it left */
     uint64_t submit_us;
     uint64_t start_us; /* first placement; 0: never placed */
     uint64_t end_us;   /* 0: not ended */
@@ -305,7 +307,13 @@ SH_MUST_USE enum sh_err jobs_owner_get(const struct sh_table *t, const char *own
 SH_MUST_USE enum sh_err jobs_change_list(const struct sh_table *t, uint64_t after,
                                          struct jobs_change *out, uint32_t max, uint32_t *count);
 
-/* version 0: the newest. */
+/* Calls fn for every blob that a row names, some more than once, and for digests of some results
+ * that are no blobs: what unfinished jobs need, what jobs whose results are kept left, checkpoints,
+ * models. O(rows). */
+typedef void (*jobs_blob_fn)(void *ctx, const uint8_t digest[static SH_DIGEST_BYTES]);
+SH_MUST_USE enum sh_err jobs_blobs_named(const struct sh_table *t, jobs_blob_fn fn, void *ctx);
+
+/* version 0: the newest that there is. */
 SH_MUST_USE enum sh_err jobs_model_get(const struct sh_table *t, const char *name, uint32_t version,
                                        struct jobs_model *out);
 /* By (name, version), ascending, after that pair ("" and 0: from the first). */

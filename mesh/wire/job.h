@@ -106,13 +106,14 @@ struct wire_placement {
     X(20, RESUMED, "resumed")                                                                      \
     X(21, RESIZED, "changed on request")                                                           \
     X(22, YIELD_ASKED, "asked to give way to a unit of higher priority")                           \
-    X(23, DEADLINE, "its deadline has passed: what had not ended is left out")
+    X(23, DEADLINE, "its deadline has passed: what had not ended is left out")                     \
+    X(24, REMOVED, "removed")
 
 enum wire_cause {
 #define X(number, name, text) WIRE_CAUSE_##name = number,
     WIRE_CAUSE_MAP(X)
 #undef X
-        WIRE_CAUSE_COUNT = 24
+        WIRE_CAUSE_COUNT = 25
 };
 
 /* Why a node does not take a unit, or a unit does not run; the operands need and have are in the

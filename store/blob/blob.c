@@ -219,24 +219,35 @@ enum sh_err blob_list(struct blob *blob, const struct blob_id *after, struct blo
     return err;
 }
 
-enum sh_err blob_delete(struct blob *blob, const struct blob_id *id)
+enum sh_err blob_delete_named(struct blob *blob, const struct blob_id *id, uint64_t *size)
 {
     struct kv_value value;
     struct blob_manifest manifest;
     struct kv_batch batch;
     struct blob_key key = blob_key_named(BLOB_ROW_MANIFEST, id);
+    struct blob_key lease = blob_key_named(BLOB_ROW_LEASE, id);
     kv_batch_init(&batch);
-    blob_lock(&blob->names);
     enum sh_err err = blob_get_manifest(blob, id, &value, &manifest);
     if (err == SH_OK) {
         blob_drop_chunks(&batch, blob->cf, manifest.storage);
+        if (size != NULL) {
+            *size = manifest.size;
+        }
         kv_value_free(&value);
     }
     if (err == SH_OK || err == SH_ERR_CORRUPT || err == SH_ERR_VERSION) {
         kv_batch_del(&batch, blob->cf, blob_key_span(&key));
+        kv_batch_del(&batch, blob->cf, blob_key_span(&lease));
         err = kv_write(blob->kv, &batch, false);
     }
-    blob_unlock(&blob->names);
     kv_batch_fini(&batch);
+    return err;
+}
+
+enum sh_err blob_delete(struct blob *blob, const struct blob_id *id)
+{
+    blob_lock(&blob->names);
+    enum sh_err err = blob_delete_named(blob, id, NULL);
+    blob_unlock(&blob->names);
     return err;
 }

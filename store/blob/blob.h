@@ -10,6 +10,10 @@
  *   s DIGEST          partial upload of an expected digest: storage number
  *   t STORAGE         upload whose digest is not known yet; removed at open (its writer is gone)
  *   c STORAGE I       chunk I (big-endian numbers)
+ *   u DIGEST          lease of a blob or a partial upload: until then nobody collects it
+ *
+ * Whoever writes a blob, or writes it again and finds it there, gives it a lease: what names the
+ * blob comes later, and until it is there only the lease speaks for the blob.
  *
  * Threads: struct blob may be shared; a writer or reader belongs to one thread at a time. */
 #ifndef SH_STORE_BLOB_H
@@ -35,6 +39,40 @@ struct blob_id {
 /* Removes what writers of an earlier life left without a name. kv is borrowed until blob_close. */
 SH_MUST_USE enum sh_err blob_open(struct kv *kv, uint32_t cf, struct blob **out);
 void blob_close(struct blob *blob); /* writers and readers are closed before */
+
+/* ---- leases ---- */
+
+struct blob_leases {
+    /* Random, of this run: leases of this run end by the steady clock. Of a lease of another run it
+     * is only known when it ends by the wall clock, which may have been set since: from
+     * blob_lease_begin it goes on for grace_us at least, and at most for as long as it was given.
+     */
+    uint64_t life;
+    uint64_t grace_us;                                             /* every lease, at least */
+    void (*clock)(void *ctx, uint64_t *now_us, uint64_t *wall_us); /* NULL: the machine's */
+    void *ctx;
+};
+/* Once, before other threads use blob. Without it leases are over when they are given. */
+void blob_lease_begin(struct blob *blob, const struct blob_leases *leases);
+/* Nobody collects the blob for so long from now on; what it had already is not cut. Not synced.
+ * NOT_FOUND. */
+SH_MUST_USE enum sh_err blob_keep(struct blob *blob, const struct blob_id *id, uint64_t for_us);
+struct blob_lease {   /* of a blob or a partial upload */
+    uint64_t left_us; /* how long it goes on; 0: it is over */
+    uint64_t life;    /* which one it is: each that is given differs from those before */
+    uint64_t until_us;
+};
+SH_MUST_USE enum sh_err blob_lease_get(struct blob *blob, const struct blob_id *id,
+                                       struct blob_lease *out);
+/* Deletes the blob if its lease is over, and is the one that was seen before, else IN_USE: whoever
+ * took up the blob since, however long ago, has given it another one. size, which may be NULL, gets
+ * the bytes that it had. As blob_delete. */
+SH_MUST_USE enum sh_err blob_collect(struct blob *blob, const struct blob_id *id,
+                                     const struct blob_lease *seen, uint64_t *size);
+/* Drops partial uploads whose lease is over and which nobody writes. */
+SH_MUST_USE enum sh_err blob_collect_partial(struct blob *blob, uint32_t *count);
+/* Gives the space of what was deleted back to the disk. Takes a while. */
+SH_MUST_USE enum sh_err blob_compact(struct blob *blob);
 
 /* ---- writing ---- */
 

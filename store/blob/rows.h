@@ -13,6 +13,7 @@
 #define BLOB_ROW_PARTIAL  's'
 #define BLOB_ROW_UNNAMED  't'
 #define BLOB_ROW_CHUNK    'c'
+#define BLOB_ROW_LEASE    'u'
 
 struct blob_claim { /* one open writer */
     bool used;
@@ -29,6 +30,8 @@ struct blob {
      * across the synced write of a finish; readers do not take it. */
     pthread_mutex_t names;
     uint64_t next; /* storage number; under names */
+    struct blob_leases leases;
+    uint64_t begun_us; /* of leases */
 };
 
 struct blob_key {
@@ -50,6 +53,14 @@ void blob_put_number(struct kv_batch *batch, uint32_t cf, const struct blob_key 
 /* The manifest of id, decoded into *manifest, which borrows *value. */
 SH_MUST_USE enum sh_err blob_get_manifest(struct blob *blob, const struct blob_id *id,
                                           struct kv_value *value, struct blob_manifest *manifest);
+
+/* Adds the lease that a writer gives, for for_us or the grace, to a batch. Caller holds names. */
+SH_MUST_USE enum sh_err blob_lease_give(struct blob *blob, struct kv_batch *batch,
+                                        const struct blob_id *id, uint64_t for_us);
+
+/* blob_delete by whoever holds names. */
+SH_MUST_USE enum sh_err blob_delete_named(struct blob *blob, const struct blob_id *id,
+                                          uint64_t *size);
 
 /* True when an open writer expects id. Caller holds lock. */
 bool blob_is_claimed(const struct blob *blob, const struct blob_id *id);

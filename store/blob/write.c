@@ -46,6 +46,10 @@ static enum sh_err drop_upload(struct blob_writer *w, bool sync)
     kv_batch_clear(&w->batch);
     blob_drop_chunks(&w->batch, w->blob->cf, w->storage);
     kv_batch_del(&w->batch, w->blob->cf, blob_key_span(&key));
+    if (w->named) {
+        struct blob_key lease = blob_key_named(BLOB_ROW_LEASE, &w->id);
+        kv_batch_del(&w->batch, w->blob->cf, blob_key_span(&lease));
+    }
     return kv_write(w->blob->kv, &w->batch, sync);
 }
 
@@ -138,7 +142,8 @@ static enum sh_err begin_storage(struct blob_writer *w)
     kv_batch_clear(&w->batch);
     blob_put_number(&w->batch, blob->cf, &next, blob->next);
     blob_put_number(&w->batch, blob->cf, &key, w->storage);
-    enum sh_err err = kv_write(blob->kv, &w->batch, false);
+    enum sh_err err = w->named ? blob_lease_give(blob, &w->batch, &w->id, 0) : SH_OK;
+    err = err == SH_OK ? kv_write(blob->kv, &w->batch, false) : err;
     blob_unlock(&blob->names);
     return err;
 }
@@ -173,9 +178,8 @@ static enum sh_err begin(struct blob_writer *w)
     if (!w->named) {
         return begin_storage(w);
     }
-    bool has = false;
-    enum sh_err err = blob_has(w->blob, &w->id, &has);
-    if (err != SH_OK || has) {
+    enum sh_err err = blob_keep(w->blob, &w->id, 0);
+    if (err != SH_ERR_NOT_FOUND) {
         return err != SH_OK ? err : SH_ERR_EXISTS;
     }
     struct blob_key key = staging_key(w);
@@ -279,7 +283,10 @@ static enum sh_err publish(struct blob_writer *w, const struct blob_id *id)
         return err;
     }
     if (has) {
-        return drop_upload(w, true);
+        err = drop_upload(w, true);
+        kv_batch_clear(&w->batch);
+        err = err == SH_OK ? blob_lease_give(w->blob, &w->batch, id, 0) : err;
+        return err == SH_OK ? kv_write(w->blob->kv, &w->batch, false) : err;
     }
     kv_batch_clear(&w->batch);
     if (w->filled > 0) {
@@ -287,6 +294,7 @@ static enum sh_err publish(struct blob_writer *w, const struct blob_id *id)
     }
     kv_batch_del(&w->batch, w->blob->cf, blob_key_span(&key));
     err = add_manifest(w, id);
+    err = err == SH_OK ? blob_lease_give(w->blob, &w->batch, id, 0) : err;
     return err == SH_OK ? kv_write(w->blob->kv, &w->batch, true) : err;
 }
 
@@ -313,11 +321,23 @@ enum sh_err blob_write_finish(struct blob_writer *writer, struct blob_id *id)
     return err;
 }
 
+/* The rest of an upload may come later. Where this fails it has to come sooner. */
+static void extend_lease(struct blob_writer *w)
+{
+    kv_batch_clear(&w->batch);
+    blob_lock(&w->blob->names);
+    enum sh_err err = blob_lease_give(w->blob, &w->batch, &w->id, 0);
+    SH_MAY_FAIL(err == SH_OK ? kv_write(w->blob->kv, &w->batch, false) : err);
+    blob_unlock(&w->blob->names);
+}
+
 enum sh_err blob_write_close(struct blob_writer *writer)
 {
     enum sh_err err = SH_OK;
     if (!writer->named) {
         err = drop_upload(writer, false);
+    } else {
+        extend_lease(writer);
     }
     free_writer(writer);
     return err;
@@ -372,6 +392,8 @@ enum sh_err blob_drop_partial(struct blob *blob, const struct blob_id *id)
     err = blob_get_number(blob, &key, &storage);
     if (err == SH_OK) {
         blob_drop_chunks(&batch, blob->cf, storage);
+        kv_batch_del(&batch, blob->cf, blob_key_span(&key));
+        key = blob_key_named(BLOB_ROW_LEASE, id);
         kv_batch_del(&batch, blob->cf, blob_key_span(&key));
         err = kv_write(blob->kv, &batch, false);
     }

@@ -131,6 +131,49 @@ void series_drop_job(const struct series *series, struct kv_batch *batch, uint64
     }
 }
 
+/* The first job from this one on with rows of a kind; UINT64_MAX: none. */
+static enum sh_err next_job(const struct series *series, char kind, uint64_t from, uint64_t *job)
+{
+    struct key low = start_key(kind, from);
+    struct key high = {.size = 0};
+    struct kv_iter *iter = NULL;
+    *job = UINT64_MAX;
+    add_u8(&high, (uint8_t)kind + 1);
+    enum sh_err err =
+        kv_iter_open(series->kv, NULL, series->cf, span_of(&low), span_of(&high), &iter);
+    if (err != SH_OK) {
+        return err;
+    }
+    if (kv_iter_first(iter) && kv_iter_key(iter).size >= 9) {
+        *job = sh_key_u64_get(kv_iter_key(iter).at + 1);
+    }
+    err = kv_iter_error(iter);
+    kv_iter_close(iter);
+    return err;
+}
+
+enum sh_err series_jobs(const struct series *series, uint64_t from, uint64_t *out,
+                        uint32_t capacity, uint32_t *count)
+{
+    static const char kinds[] = {'m', 'l', 'e'};
+    enum sh_err err = SH_OK;
+    uint64_t least = 0;
+    *count = 0;
+    while (err == SH_OK && *count < capacity && least != UINT64_MAX) {
+        least = UINT64_MAX;
+        for (size_t i = 0; err == SH_OK && i < sizeof kinds; i++) {
+            uint64_t job = UINT64_MAX;
+            err = next_job(series, kinds[i], from, &job);
+            least = job < least ? job : least;
+        }
+        if (err == SH_OK && least != UINT64_MAX) {
+            out[(*count)++] = least;
+            from = least + 1;
+        }
+    }
+    return err;
+}
+
 /* An iterator over the keys that begin with prefix, from the number given on. */
 static enum sh_err open_from(const struct series *series, const struct key *prefix, uint64_t from,
                              struct kv_iter **iter)

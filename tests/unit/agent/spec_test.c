@@ -149,6 +149,9 @@ TEST(key_order_blanks_and_notation_do_not_change_the_canonical_form)
     parse_good("{ \"kind\": \"noop\",\n\t\"units\": 3, \"name\": \"n\", \"api\": \"shoal/v1\" }\n");
     char first[512];
     (void)snprintf(first, sizeof first, "%s", canonical());
+    parse_good("name: n\napi: shoal/v1\nkind: noop\nunits: 3\nkeep: {results: 7}\n");
+    EXPECT_EQ(job.keep_results, 7);
+    EXPECT(strstr(canonical(), "\"keep\":{\"results\":7},\"kind\"") != NULL);
     parse_good("# comment\nname: n\napi: 'shoal/v1'\nunits: 3\nkind: noop\n");
     EXPECT_STR(canonical(), first);
 }
@@ -293,6 +296,8 @@ static const struct {
      "job.yaml:23:49: resources.per_node: -1: must be a whole number from 0 to 10000"},
     {"keep: 3", "keep: 9",
      "job.yaml:24:37: checkpoint.keep: 9: must be a whole number from 1 to 8"},
+    {"checkpoint:", "keep: {results: 0}\ncheckpoint:",
+     "job.yaml:24:17: keep.results: 0: must be a whole number from 1 to 1000"},
     {"checkpoint:", "arithmetic: portable\ncheckpoint:",
      "job.yaml:24:13: arithmetic: portable: must be one of: same, any"},
     {"checkpoint:", "arithmetic: any\nreproducible: true\ncheckpoint:",
@@ -344,8 +349,8 @@ static const struct {
     {"{\"api\": \"shoal/v1\", \"api\": \"shoal/v1\"}",
      "job.yaml:1:25: not JSON: duplicate object key near '\"api\"'"},
     {"api: shoal/v1\nkind: noop\nname: n\nmodel: {}\n",
-     "job.yaml:4:1: model: unknown key; there are: api, kind, name, priority, retries, units, "
-     "resources"},
+     "job.yaml:4:1: model: unknown key; there are: api, kind, name, priority, retries, keep, "
+     "units, resources"},
     {"api: shoal/v1\nkind: noop\nname: n\n---\nkind: noop\n",
      "job.yaml:4:1: further documents are not used in job files"},
     {"api: shoal/v1\nkind: noop\nname: \xff\n",

@@ -156,8 +156,10 @@ BROKEN(an_open_job_listed_as_ended_panics, "jobs_row_state",
        present(jobs_row_then_u64(jobs_row_state(JOBS_RUNNING), running.job)))
 BROKEN(a_job_listed_as_ended_twice_panics, "ended",
        present(jobs_row_then_u64(jobs_row_state(JOBS_FAILED), stopped.job)))
-BROKEN(a_name_that_leads_nowhere_panics, "jobs_row_name('k', job->name)",
-       gone(jobs_row_name('k', "work")))
+BROKEN(a_job_that_its_name_does_not_find_panics, "jobs_row_named",
+       gone(jobs_row_then_u64(jobs_row_named("work"), running.job)))
+BROKEN(a_name_that_leads_nowhere_panics, "sum->jobs",
+       present(jobs_row_then_u64(jobs_row_named("work"), 99)))
 BROKEN(an_agent_that_its_name_does_not_find_panics, "jobs_node_by_name",
        gone(jobs_row_name('m', "n2")))
 BROKEN(an_agent_that_its_handle_does_not_find_panics, "jobs_node_by_handle",
@@ -197,9 +199,11 @@ BROKEN(a_first_change_with_a_row_panics, "change->job", struct jobs_change chang
        EXPECT_EQ(change.job, change.index);
        put(jobs_row_u64('w', change.index), jobs_row_put_change(buffer, &change)))
 BROKEN(a_change_out_of_the_window_panics, "jobs_change_oldest", META(counts.applied = 1u << 20))
-BROKEN(a_change_of_no_job_panics, "change->job", struct jobs_change change; uint32_t count = 0;
-       EXPECT_EQ(jobs_change_list(w.t, 0, &change, 1, &count), SH_OK); change.job = 1;
-       put(jobs_row_u64('w', change.index), jobs_row_put_change(buffer, &change)))
+BROKEN(a_blob_that_nobody_uses_panics, "tally->used", uint8_t digest[SH_DIGEST_BYTES] = {7};
+       put(jobs_row_blob(digest), jobs_row_put_index(buffer, 1)))
+BROKEN(a_blob_used_by_nobody_panics, "users", uint8_t digest[SH_DIGEST_BYTES] = {7};
+       put(jobs_row_blob(digest), jobs_row_put_index(buffer, 0)))
+BROKEN(an_open_job_without_results_panics, "results_gone", JOB(running, job.results_gone = true))
 BROKEN(a_session_of_nobody_panics, "jobs_row_id('n', s.node)", struct jobs_session s;
        EXPECT_EQ(jobs_session_get(w.t, 6, &s), SH_OK); world_node(s.node, 9);
        put(jobs_row_u64('x', 6), jobs_row_put_session(buffer, &s)))

@@ -65,6 +65,7 @@ static void fill_submit(struct jobs_submit *c)
     c->priority = 7;
     c->retries = 3;
     c->checkpoint_keep = 2;
+    c->keep_results = 777;
     c->units = 300;
     c->blob_count = 2;
     memset(c->blobs, 0xb1, 2 * sizeof c->blobs[0]);
@@ -228,13 +229,18 @@ static void fill(enum jobs_cmd_type type)
         cmd.u.node_mark.mark = JOBS_MARK_UNFIT;
     } else if (type == JOBS_PLACE_MANY || type == JOBS_COMMIT_MANY) {
         fill_many(type);
+    } else if (type == JOBS_MODEL_REMOVE) {
+        text(cmd.u.model_remove.name, sizeof cmd.u.model_remove.name, 'n');
+        cmd.u.model_remove.version = 80;
+    } else if (type == JOBS_JOB_REMOVE) {
+        cmd.u.job_remove.job = 81;
     }
 }
 
 /* Numbers between that are not commands. */
 static bool is_type(int type)
 {
-    return type > 0 && (type <= JOBS_RESUME || type >= JOBS_CONFIG_SET);
+    return type > 0;
 }
 
 static const int types[JOBS_CMD_TYPE_COUNT];

@@ -44,7 +44,7 @@ static struct model_job *job_of(struct model *m, uint64_t id)
 {
     struct model_job *job = NULL;
     for (uint32_t i = 0; i < m->job_count; i++) {
-        job = m->jobs[i].id == id ? &m->jobs[i] : job;
+        job = m->jobs[i].id == id && !m->jobs[i].removed ? &m->jobs[i] : job;
     }
     return job;
 }
@@ -82,7 +82,7 @@ static bool submit(struct model *m, const struct jobs_submit *c, uint64_t index)
 {
     uint8_t key = c->key[0] == '\0' ? 0 : (uint8_t)c->key[1];
     for (uint32_t i = 0; i < m->job_count && key != 0; i++) {
-        if (m->jobs[i].key == key) {
+        if (m->jobs[i].key == key && !m->jobs[i].removed) {
             return m->jobs[i].spec == c->spec_digest[0];
         }
     }
@@ -91,6 +91,9 @@ static bool submit(struct model *m, const struct jobs_submit *c, uint64_t index)
         (struct model_job){.id = index,
                            .key = key,
                            .spec = c->spec_digest[0],
+                           .name = (uint8_t)(c->name[3] - '0'),
+                           .keep = c->keep_results,
+                           .blob = c->blob_count > 0 ? c->blobs[0][0] : 0,
                            .units = c->units,
                            .target = c->units,
                            .retries = c->retries,
@@ -103,6 +106,91 @@ static bool submit(struct model *m, const struct jobs_submit *c, uint64_t index)
         m->jobs[m->job_count - 1].deadline_us = m->now_us + c->deadline_us;
     }
     return true;
+}
+
+static bool in_use(const struct model *m, uint8_t file)
+{
+    bool used = false;
+    for (uint32_t i = 0; i < m->job_count; i++) {
+        const struct model_job *job = &m->jobs[i];
+        used = used ||
+               (!job->removed && !is_final(model_state(job)) && file != 0 && job->blob == file);
+    }
+    return used;
+}
+
+static void lose_results(struct model *m, struct model_job *job)
+{
+    job->gone = true;
+    for (uint32_t i = 0; i < job->units; i++) {
+        job->unit[i].checkpoints = 0;
+    }
+    for (uint32_t i = 0; i < m->version_count; i++) {
+        struct model_version *v = &m->versions[i];
+        if (v->there && v->job == job->id && !in_use(m, v->file)) {
+            v->there = false;
+            m->models--;
+        }
+    }
+}
+
+/* After this job was touched: it may have ended, and then older ones may lose their results. */
+static void retain(struct model *m, const struct model_job *ended)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = m->job_count; i > 0; i--) {
+        struct model_job *job = &m->jobs[i - 1];
+        bool counts =
+            !job->removed && job->name == ended->name && !job->gone && is_final(model_state(job));
+        if (counts && kept >= ended->keep) {
+            lose_results(m, job);
+        } else if (counts) {
+            kept += model_state(job) == JOBS_COMPLETED;
+        }
+    }
+}
+
+static bool remove_job(struct model *m, const struct jobs_job_remove *c)
+{
+    struct model_job *job = job_of(m, c->job);
+    if (job == NULL || !is_final(model_state(job))) {
+        return false;
+    }
+    job->removed = true;
+    return true;
+}
+
+static bool remove_model(struct model *m, const struct jobs_model_remove *c)
+{
+    uint32_t found = 0;
+    for (uint32_t go = 0; go < 2; go++) {
+        for (uint32_t i = 0; i < m->version_count; i++) {
+            struct model_version *v = &m->versions[i];
+            bool meant = v->there && v->name == c->name[3] - '0' &&
+                         (c->version == 0 || c->version == v->version);
+            if (meant && in_use(m, v->file)) {
+                return false;
+            }
+            found += meant;
+            if (meant && go == 1) {
+                v->there = false;
+                m->models--;
+            }
+        }
+    }
+    return found > 0;
+}
+
+static void make_model(struct model *m, const struct model_job *job, uint8_t file)
+{
+    uint32_t version = 1;
+    for (uint32_t i = 0; i < m->version_count; i++) {
+        version += m->versions[i].name == job->name;
+    }
+    EXPECT(m->version_count < MODEL_JOBS_MAX);
+    m->versions[m->version_count++] = (struct model_version){
+        .name = job->name, .version = version, .file = file, .there = true, .job = job->id};
+    m->models++;
 }
 
 static bool gang_ok(const struct model *m, const struct jobs_place *c)
@@ -239,7 +327,9 @@ static bool commit(struct model *m, const struct jobs_commit *c)
     unit->digest = c->outcome.file[0];
     unit->partial = c->partial;
     unit->state = c->partial ? JOBS_STOPPED : JOBS_COMPLETED;
-    m->models += job_of(m, c->unit.job)->train;
+    if (job_of(m, c->unit.job)->train) {
+        make_model(m, job_of(m, c->unit.job), unit->digest);
+    }
     return true;
 }
 
@@ -441,7 +531,7 @@ static bool open_session(struct model *m, const struct jobs_session_open *c, uin
     return true;
 }
 
-static bool apply_once(struct model *m, const struct jobs_cmd *cmd, struct wire_fence entry)
+static bool apply_by_type(struct model *m, const struct jobs_cmd *cmd, struct wire_fence entry)
 {
     bool was = false;
     switch (cmd->type) {
@@ -481,6 +571,10 @@ static bool apply_once(struct model *m, const struct jobs_cmd *cmd, struct wire_
         return deadline(m, &cmd->u.deadline);
     case JOBS_SESSION_OPEN:
         return open_session(m, &cmd->u.session_open, entry.index);
+    case JOBS_MODEL_REMOVE:
+        return remove_model(m, &cmd->u.model_remove);
+    case JOBS_JOB_REMOVE:
+        return remove_job(m, &cmd->u.job_remove);
     case JOBS_SESSION_KEEP:
     case JOBS_DATASET_ADD:
     case JOBS_DATASET_REMOVE:
@@ -490,6 +584,23 @@ static bool apply_once(struct model *m, const struct jobs_cmd *cmd, struct wire_
         break;
     }
     tst_fail(__FILE__, __LINE__, "the storm sends no such command");
+}
+
+static bool apply_once(struct model *m, const struct jobs_cmd *cmd, struct wire_fence entry)
+{
+    bool was[MODEL_JOBS_MAX];
+    for (uint32_t i = 0; i < m->job_count; i++) {
+        was[i] = is_final(model_state(&m->jobs[i]));
+    }
+    uint32_t before = m->job_count;
+    bool accepted = apply_by_type(m, cmd, entry);
+    for (uint32_t i = 0; i < before; i++) {
+        const struct model_job *job = &m->jobs[i];
+        if (!was[i] && is_final(model_state(job)) && job->keep > 0) {
+            retain(m, job);
+        }
+    }
+    return accepted;
 }
 
 bool model_apply(struct model *m, const struct jobs_cmd *cmd, struct wire_fence entry)

@@ -14,6 +14,7 @@
 #define MODEL_NODES      8u  /* numbered from 1 */
 #define MODEL_SESSIONS   2048u
 #define MODEL_SLOTS      4u /* the first ones of a session */
+#define MODEL_NAMES      5u /* job0 and on */
 
 struct model_unit {
     enum jobs_state state;
@@ -44,11 +45,24 @@ struct model_job {
     uint8_t class;
     bool stop;
     bool failed;
+    bool removed;
+    bool gone; /* what it left */
+    uint8_t name;
+    uint8_t blob; /* first byte of the one it needs; 0: none */
+    uint32_t keep;
     bool sweep;
     uint32_t later; /* of a sweep: the first unit that waits for all before it; 0: none does */
     bool paused;
     uint32_t target;
     struct model_unit unit[MODEL_UNITS_EVER];
+};
+
+struct model_version {
+    uint8_t name;
+    uint32_t version;
+    uint8_t file;
+    bool there;
+    uint64_t job;
 };
 
 struct model_session {
@@ -68,7 +82,9 @@ struct model {
     bool admitted[MODEL_NODES + 1];
     uint32_t job_count;
     struct model_job jobs[MODEL_JOBS_MAX];
-    uint32_t models;
+    uint32_t models;        /* there */
+    uint32_t version_count; /* ever made */
+    struct model_version versions[MODEL_JOBS_MAX];
 };
 
 void model_init(struct model *m);

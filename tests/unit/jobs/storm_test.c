@@ -11,7 +11,7 @@
 #include <stdlib.h>
 
 #define STORMS   20u
-#define COMMANDS 5000u
+#define COMMANDS 8000u
 
 struct logged {
     uint8_t *bytes;
@@ -72,6 +72,9 @@ static void random_submit(struct storm *s)
     c->need.agents_max = 4;
     c->need.arithmetic = sh_rng_chance(&s->rng, 1, 2) ? WIRE_ARITHMETIC_SAME : WIRE_ARITHMETIC_ANY;
     memset(c->spec_digest, (int)sh_rng_below(&s->rng, 3), sizeof c->spec_digest);
+    c->keep_results = (uint16_t)(sh_rng_chance(&s->rng, 1, 2) ? 0 : sh_rng_between(&s->rng, 1, 4));
+    c->blob_count = sh_rng_chance(&s->rng, 1, 3);
+    memset(c->blobs[0], (int)sh_rng_between(&s->rng, 1, 3), sizeof c->blobs[0]);
     if (sh_rng_chance(&s->rng, 1, 4)) {
         c->key[0] = 'k';
         c->key[1] = (char)sh_rng_between(&s->rng, 'A', 'Z');
@@ -172,7 +175,7 @@ static void random_report(struct storm *s)
         struct jobs_commit *c = &s->w.cmd.u.commit;
         *c = (struct jobs_commit){.unit = unit, .fence = fence};
         c->partial = sh_rng_chance(&s->rng, 1, 3);
-        memset(c->outcome.file, (int)sh_rng_below(&s->rng, 2), sizeof c->outcome.file);
+        memset(c->outcome.file, (int)sh_rng_below(&s->rng, 4), sizeof c->outcome.file);
     } else if (kind < 8) {
         s->w.cmd.type = JOBS_FAIL;
         s->w.cmd.u.fail = (struct jobs_fail){.unit = unit,
@@ -217,6 +220,19 @@ static void random_wish(struct storm *s)
     }
 }
 
+static void random_removal(struct storm *s)
+{
+    if (sh_rng_chance(&s->rng, 2, 3) && s->m.job_count > 0) { /* of any age: most have ended */
+        s->w.cmd.type = JOBS_JOB_REMOVE;
+        s->w.cmd.u.job_remove.job = s->m.jobs[sh_rng_below(&s->rng, s->m.job_count)].id;
+        return;
+    }
+    struct jobs_model_remove *c = &s->w.cmd.u.model_remove;
+    s->w.cmd.type = JOBS_MODEL_REMOVE;
+    (void)snprintf(c->name, sizeof c->name, "job%u", (unsigned)sh_rng_below(&s->rng, MODEL_NAMES));
+    c->version = sh_rng_chance(&s->rng, 1, 10) ? 0 : (uint32_t)sh_rng_between(&s->rng, 1, 30);
+}
+
 static void random_session(struct storm *s)
 {
     s->w.cmd.type = JOBS_SESSION_OPEN;
@@ -254,10 +270,12 @@ static void random_command(struct storm *s)
         random_submit(s);
     } else if (kind < 26) {
         random_many(s);
-    } else if (kind < 60) {
+    } else if (kind < 52) {
         random_place(s);
-    } else if (kind < 90) {
+    } else if (kind < 86) {
         random_report(s);
+    } else if (kind < 93) {
+        random_removal(s);
     } else {
         random_wish(s);
     }
@@ -293,7 +311,12 @@ static void next_entry(struct storm *s)
 static void compare_job(struct storm *s, const struct model_job *job)
 {
     struct jobs_job view;
+    if (job->removed) {
+        EXPECT_EQ(jobs_job_get(s->w.t, job->id, &view), SH_ERR_NOT_FOUND);
+        return;
+    }
     EXPECT_EQ(jobs_job_get(s->w.t, job->id, &view), SH_OK);
+    EXPECT_EQ(view.results_gone, job->gone);
     EXPECT_EQ(view.state, model_state(job));
     EXPECT_EQ(view.mixed, job->mixed);
     EXPECT_EQ(view.units, job->units);
@@ -313,18 +336,33 @@ static void compare_job(struct storm *s, const struct model_job *job)
     }
 }
 
-/* Every submitted job is there, in the one state that the model gives. */
+static void compare_models(struct storm *s)
+{
+    for (uint32_t i = 0; i < s->m.version_count; i++) {
+        const struct model_version *want = &s->m.versions[i];
+        struct jobs_model model;
+        char name[16];
+        (void)snprintf(name, sizeof name, "job%u", (unsigned)want->name);
+        enum sh_err err = jobs_model_get(s->w.t, name, want->version, &model);
+        EXPECT_EQ(err, want->there ? SH_OK : SH_ERR_NOT_FOUND);
+    }
+}
+
+/* Every submitted job that was not removed is there, in the one state that the model gives. */
 static void compare_all(struct storm *s)
 {
     struct jobs_counts counts;
     uint32_t in[JOBS_STATE_COUNT] = {0};
+    uint32_t there = 0;
     jobs_check(s->w.core, s->w.t);
     for (uint32_t i = 0; i < s->m.job_count; i++) {
         compare_job(s, &s->m.jobs[i]);
-        in[model_state(&s->m.jobs[i])]++;
+        in[model_state(&s->m.jobs[i])] += !s->m.jobs[i].removed;
+        there += !s->m.jobs[i].removed;
     }
+    compare_models(s);
     EXPECT_EQ(jobs_counts_get(s->w.t, &counts), SH_OK);
-    EXPECT_EQ(counts.jobs, s->m.job_count);
+    EXPECT_EQ(counts.jobs, there);
     EXPECT_EQ(counts.models, s->m.models);
     uint32_t sessions = 0;
     for (uint32_t i = 0; i < s->m.session_count; i++) {
@@ -412,7 +450,16 @@ static void storm(uint64_t seed)
     }
     compare_all(s);
     EXPECT(s->accepted > COMMANDS / 5);
-    EXPECT(s->m.models > 5);
+    EXPECT(s->m.version_count > 5);
+    EXPECT(s->m.models < s->m.version_count);
+    uint32_t removed = 0;
+    uint32_t gone = 0;
+    for (uint32_t i = 0; i < s->m.job_count; i++) {
+        removed += s->m.jobs[i].removed;
+        gone += s->m.jobs[i].gone;
+    }
+    EXPECT(removed > 10);
+    EXPECT(gone > 10);
     EXPECT(s->replayed > COMMANDS / 250);
     EXPECT(s->unknown > 20);
     EXPECT(s->late > 0);

@@ -300,6 +300,21 @@ enum sh_err world_stop(struct world *w, uint64_t job)
     return world_apply(w);
 }
 
+enum sh_err world_remove_job(struct world *w, uint64_t job)
+{
+    begin(w, JOBS_JOB_REMOVE);
+    w->cmd.u.job_remove.job = job;
+    return world_apply(w);
+}
+
+enum sh_err world_remove_model(struct world *w, const char *name, uint32_t version)
+{
+    begin(w, JOBS_MODEL_REMOVE);
+    memcpy(w->cmd.u.model_remove.name, name, strlen(name) + 1);
+    w->cmd.u.model_remove.version = version;
+    return world_apply(w);
+}
+
 enum sh_err world_dataset(struct world *w, unsigned node, const char *name, uint8_t digest)
 {
     begin(w, JOBS_DATASET_ADD);

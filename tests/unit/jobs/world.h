@@ -65,6 +65,8 @@ enum sh_err world_resize(struct world *w, uint64_t job, uint32_t units);
 enum sh_err world_prioritize(struct world *w, uint64_t job, uint8_t priority);
 enum sh_err world_expire(struct world *w, struct wire_unit unit, struct wire_fence fence);
 enum sh_err world_stop(struct world *w, uint64_t job);
+enum sh_err world_remove_job(struct world *w, uint64_t job);
+enum sh_err world_remove_model(struct world *w, const char *name, uint32_t version);
 enum sh_err world_dataset(struct world *w, unsigned node, const char *name, uint8_t digest);
 enum sh_err world_dataset_remove(struct world *w, unsigned node, const char *name);
 

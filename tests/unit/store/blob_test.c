@@ -522,3 +522,127 @@ TEST(threads_that_write_equal_bytes_at_once_keep_one_copy)
     free(bytes);
     close_shelf(&s);
 }
+
+/* ---- leases ---- */
+
+static uint64_t lease_now_us;
+static uint64_t lease_wall_us;
+
+static void lease_clock(void *ctx, uint64_t *now_us, uint64_t *wall_us)
+{
+    (void)ctx;
+    *now_us = lease_now_us;
+    *wall_us = lease_wall_us;
+}
+
+/* Another life of the agent, with a grace of 10. */
+static void begin_leases(struct shelf *s, uint64_t life)
+{
+    struct blob_leases leases = {.life = life, .grace_us = 10, .clock = lease_clock};
+    blob_lease_begin(s->blob, &leases);
+}
+
+static struct blob_lease lease_of(struct shelf *s, const struct blob_id *id)
+{
+    struct blob_lease lease;
+    EXPECT_EQ(blob_lease_get(s->blob, id, &lease), SH_OK);
+    return lease;
+}
+
+TEST(a_blob_is_collected_when_its_lease_is_over)
+{
+    struct shelf s = open_shelf(false);
+    struct blob_id id;
+    uint64_t size = 0;
+    bool has = false;
+    lease_now_us = 1000;
+    begin_leases(&s, 1);
+    EXPECT_EQ(blob_put(s.blob, "abc", 3, &id), SH_OK);
+    struct blob_lease seen = lease_of(&s, &id);
+    EXPECT_EQ(seen.left_us, 10);
+    lease_now_us += 9;
+    EXPECT_EQ(blob_collect(s.blob, &id, &seen, &size), SH_ERR_IN_USE);
+    lease_now_us++;
+    EXPECT_EQ(blob_collect(s.blob, &id, &seen, &size), SH_OK);
+    EXPECT_EQ(size, 3);
+    EXPECT_EQ(blob_has(s.blob, &id, &has), SH_OK);
+    EXPECT(!has);
+    EXPECT_EQ(blob_collect(s.blob, &id, &seen, NULL), SH_ERR_IN_USE); /* its lease went too */
+    seen = lease_of(&s, &id);
+    EXPECT_EQ(blob_collect(s.blob, &id, &seen, NULL), SH_ERR_NOT_FOUND);
+    close_shelf(&s);
+}
+
+TEST(whoever_writes_or_keeps_a_blob_gives_it_another_lease_that_a_collector_has_not_seen)
+{
+    struct shelf s = open_shelf(false);
+    struct blob_id id;
+    lease_now_us = 1000;
+    begin_leases(&s, 1);
+    EXPECT_EQ(blob_put(s.blob, "abc", 3, &id), SH_OK);
+    lease_now_us += 10;
+    struct blob_lease seen = lease_of(&s, &id);
+    EXPECT_EQ(seen.left_us, 0);
+    EXPECT_EQ(blob_put(s.blob, "abc", 3, &id), SH_OK);
+    lease_now_us += 100; /* over again, but it is another one */
+    EXPECT_EQ(blob_collect(s.blob, &id, &seen, NULL), SH_ERR_IN_USE);
+    seen = lease_of(&s, &id);
+    EXPECT_EQ(blob_keep(s.blob, &id, 50), SH_OK);
+    EXPECT_EQ(lease_of(&s, &id).left_us, 50);
+    EXPECT_EQ(blob_keep(s.blob, &id, 0), SH_OK); /* does not cut what it had */
+    EXPECT_EQ(lease_of(&s, &id).left_us, 50);
+    lease_now_us += 50;
+    EXPECT_EQ(blob_collect(s.blob, &id, &seen, NULL), SH_ERR_IN_USE);
+    seen = lease_of(&s, &id);
+    EXPECT_EQ(blob_collect(s.blob, &id, &seen, NULL), SH_OK);
+    EXPECT_EQ(blob_keep(s.blob, &id, 5), SH_ERR_NOT_FOUND);
+    close_shelf(&s);
+}
+
+TEST(a_lease_of_an_earlier_life_ends_by_the_wall_clock_and_not_before_the_grace_is_over)
+{
+    struct shelf s = open_shelf(false);
+    struct blob_id id;
+    lease_now_us = 1000;
+    lease_wall_us = 500000;
+    begin_leases(&s, 1);
+    EXPECT_EQ(blob_put(s.blob, "abc", 3, &id), SH_OK);
+    EXPECT_EQ(blob_keep(s.blob, &id, 100), SH_OK);
+    lease_now_us = 7; /* the machine booted: another steady clock */
+    lease_wall_us += 30;
+    begin_leases(&s, 2);
+    EXPECT_EQ(lease_of(&s, &id).left_us, 70);
+    lease_wall_us = 900000; /* the wall clock was set: the grace is left */
+    EXPECT_EQ(lease_of(&s, &id).left_us, 10);
+    lease_wall_us = 3; /* set back: no longer than it was given for */
+    EXPECT_EQ(lease_of(&s, &id).left_us, 100);
+    lease_now_us += 100;
+    EXPECT_EQ(lease_of(&s, &id).left_us, 0);
+    close_shelf(&s);
+}
+
+TEST(half_an_upload_is_dropped_when_its_lease_is_over_and_nobody_writes_it)
+{
+    struct shelf s = open_shelf(false);
+    static uint8_t bytes[BLOB_CHUNK_BYTES];
+    struct blob_id id = {{9}};
+    struct blob_writer *writer = NULL;
+    uint64_t received = 0;
+    uint32_t count = 0;
+    lease_now_us = 1000;
+    begin_leases(&s, 1);
+    EXPECT_EQ(blob_write_open(s.blob, &id, &writer, &received), SH_OK);
+    EXPECT_EQ(blob_write(writer, bytes, sizeof bytes), SH_OK);
+    lease_now_us += 50;
+    EXPECT_EQ(blob_collect_partial(s.blob, &count), SH_OK);
+    EXPECT_EQ(count, 0); /* it is being written */
+    EXPECT_EQ(blob_write_close(writer), SH_OK);
+    EXPECT_EQ(blob_collect_partial(s.blob, &count), SH_OK);
+    EXPECT_EQ(count, 0); /* closed just now */
+    lease_now_us += 50;
+    EXPECT_EQ(blob_collect_partial(s.blob, &count), SH_OK);
+    EXPECT_EQ(count, 1);
+    EXPECT_EQ(blob_received(s.blob, &id, &received), SH_OK);
+    EXPECT_EQ(received, 0);
+    close_shelf(&s);
+}
