@@ -3,6 +3,7 @@
 #include "spec/json.h"
 #include "spec/schema.h"
 #include "spec/source.h"
+#include "spec/sweep_parts.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -237,7 +238,9 @@ static void put_exec(json_t *out, const struct spec_job *job)
         out, "sandbox",
         json_pack("{s:s, s:b, s:I}", "level", spec_choice_name(SPEC_SANDBOXES, (int)exec->sandbox),
                   "network", exec->network, "disk", (json_int_t)exec->disk_bytes));
-    (void)json_object_set_new(out, "replicas", json_integer(job->units));
+    if (job->sweep.method == SPEC_SWEEP_NONE) {
+        (void)json_object_set_new(out, "replicas", json_integer(job->units));
+    }
     json_t *checkpoint = json_pack("{s:i}", "keep", (int)job->checkpoint_keep);
     put_words(checkpoint, "files", exec, exec->checkpoint);
     if (exec->checkpoint_every_s > 0) {
@@ -310,7 +313,7 @@ static bool wants_little(const struct spec_where *where)
            where->allow[0] == '\0' && where->deny[0] == '\0';
 }
 
-/* What job_json gives for the other kinds: its members sorted. */
+/* What spec_job_json gives for the other kinds: its members sorted. */
 static enum sh_err print_noop(const struct spec_job *job, char *out, size_t size, size_t *length)
 {
     struct sh_writer w = sh_writer_over(out, size);
@@ -337,12 +340,15 @@ static enum sh_err print_noop(const struct spec_job *job, char *out, size_t size
     return w.full ? SH_ERR_LIMIT : SH_OK;
 }
 
-static json_t *job_json(const struct spec_job *job)
+json_t *spec_job_json(const struct spec_job *job)
 {
     json_t *out =
         json_pack("{s:s, s:s, s:s, s:i, s:i}", "api", "shoal/v1", "kind", spec_kind_name(job->kind),
                   "name", job->name, "priority", (int)job->priority, "retries", (int)job->retries);
     (void)json_object_set_new(out, "resources", resources_json(job, true));
+    if (job->sweep.method != SPEC_SWEEP_NONE) {
+        (void)json_object_set_new(out, "sweep", spec_sweep_json(&job->sweep));
+    }
     if (job->kind == SPEC_EXEC) {
         put_exec(out, job);
         return out;
@@ -363,7 +369,7 @@ static json_t *job_json(const struct spec_job *job)
 enum sh_err spec_canonical(const struct spec_job *job, char *out, size_t size, size_t *length)
 {
     return job->kind == SPEC_NOOP ? print_noop(job, out, size, length)
-                                  : spec_json_print(job_json(job), out, size, length);
+                                  : spec_json_print(spec_job_json(job), out, size, length);
 }
 
 enum sh_err spec_model_canonical(const struct spec_model *model, char *out, size_t size,

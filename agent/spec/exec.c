@@ -5,6 +5,7 @@
 #include "spec/measure.h"
 #include "spec/schema.h"
 #include "spec/source.h"
+#include "spec/sweep_parts.h"
 
 #include <ctype.h>
 #include <regex.h>
@@ -51,7 +52,7 @@ static void take_predict(struct spec_decode *d, const struct spec_node *node, vo
     spec_take_commands(d, node, exec, exec->predict, &exec->predict_count);
 }
 
-static bool is_variable(const char *name)
+bool spec_is_variable(const char *name)
 {
     size_t n = strspn(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
     return n > 0 && name[n] == '\0' && isdigit((unsigned char)name[0]) == 0 &&
@@ -61,7 +62,7 @@ static bool is_variable(const char *name)
 static void take_env(struct spec_decode *d, const struct spec_node *node, void *base)
 {
     struct spec_exec *exec = exec_of(base);
-    spec_take_pairs(d, node, exec, &exec->env, ENV_MAX, is_variable,
+    spec_take_pairs(d, node, exec, &exec->env, ENV_MAX, spec_is_variable,
                     "must be letters, digits and '_', the first no digit, and not begin with "
                     "SHOAL_, which shoal sets itself");
 }

@@ -2,6 +2,7 @@
 #include "spec/graph.h"
 #include "spec/schema.h"
 #include "spec/source.h"
+#include "spec/sweep_parts.h"
 
 #include <stddef.h>
 #include <stdio.h>
@@ -93,6 +94,7 @@ static const struct spec_field TRAIN_JOB[] = {
     {.key = "train", .type = SPEC_FIELD_CUSTOM, .take = take_train_section},
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_resources},
     {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_checkpoint},
+    {.key = "sweep", .type = SPEC_FIELD_CUSTOM, .take = spec_take_sweep},
     {.key = "arithmetic",
      .type = SPEC_FIELD_CHOICE,
      .offset = offsetof(struct spec_job, arithmetic),
@@ -117,7 +119,8 @@ static const struct spec_field EXEC_JOB[] = {
     PRIORITY,
     RETRIES,
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_resources},
-    {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_exec_checkpoint}};
+    {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_exec_checkpoint},
+    {.key = "sweep", .type = SPEC_FIELD_CUSTOM, .take = spec_take_sweep}};
 
 /* Every key of the map: those of all jobs, and those that exec.c knows. */
 static void decode_exec(struct spec_decode *d, const struct spec_node *root, struct spec_job *job)
@@ -138,7 +141,8 @@ static void clear(struct spec_job *job)
     } PARTS[] = {{0, offsetof(struct spec_job, model.layers)},
                  {offsetof(struct spec_job, train), offsetof(struct spec_job, train.classes)},
                  {offsetof(struct spec_job, train) + sizeof job->train,
-                  offsetof(struct spec_job, exec.text)}};
+                  offsetof(struct spec_job, exec.text)},
+                 {offsetof(struct spec_job, sweep), offsetof(struct spec_job, sweep.text)}};
     for (size_t i = 0; i < SH_COUNT(PARTS); i++) {
         memset((uint8_t *)job + PARTS[i].from, 0, PARTS[i].to - PARTS[i].from);
     }
@@ -210,7 +214,7 @@ static void check_size(struct spec_decode *d, const struct spec_job *job, size_t
     free(text);
 }
 
-static void decode(struct spec_decode *d, struct spec_job *job, size_t size)
+static void decode(struct spec_decode *d, struct spec_job *job, size_t size, bool thorough)
 {
     const struct spec_node *root = &d->tree->nodes[SPEC_ROOT];
     enum spec_kind kind = read_kind(d, root);
@@ -231,6 +235,7 @@ static void decode(struct spec_decode *d, struct spec_job *job, size_t size)
         spec_decode_map(d, root, NOOP_JOB, SH_COUNT(NOOP_JOB), job);
     }
     spec_check_job(d, job);
+    spec_check_sweep(d, job, thorough);
     check_size(d, job, size);
 }
 
@@ -241,8 +246,8 @@ static enum sh_err too_large(size_t size, struct spec_errors *errors)
     return SH_ERR_LIMIT;
 }
 
-enum sh_err spec_parse(const char *text, size_t size, struct spec_job *job,
-                       struct spec_errors *errors)
+static enum sh_err parse(const char *text, size_t size, struct spec_job *job,
+                         struct spec_errors *errors, bool thorough)
 {
     errors->count = 0;
     if (size > SH_SPEC_BYTES_MAX) {
@@ -253,9 +258,21 @@ enum sh_err spec_parse(const char *text, size_t size, struct spec_job *job,
         return SH_ERR_INVALID;
     }
     struct spec_decode d = {.tree = tree, .errors = errors};
-    decode(&d, job, size);
+    decode(&d, job, size, thorough);
     spec_tree_close(tree);
     return errors->count == 0 ? SH_OK : SH_ERR_INVALID;
+}
+
+enum sh_err spec_parse(const char *text, size_t size, struct spec_job *job,
+                       struct spec_errors *errors)
+{
+    return parse(text, size, job, errors, true);
+}
+
+enum sh_err spec_parse_again(const char *text, size_t size, struct spec_job *job,
+                             struct spec_errors *errors)
+{
+    return parse(text, size, job, errors, false);
 }
 
 enum sh_err spec_model_parse(const char *text, size_t size, struct spec_model *model,
