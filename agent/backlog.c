@@ -120,7 +120,9 @@ static uint8_t dataset_number(struct backlog_datasets *names, const char *name)
 /* Where the walk over the open units is. */
 struct walk {
     struct jobs_job job;
-    uint32_t waiting; /* of this job, taken */
+    uint32_t waiting;      /* of this job, taken */
+    uint32_t stage;        /* of a sweep, whose wait this is */
+    struct jobs_wait wait; /* asked once a stage */
     struct wire_unit after;
     uint8_t dataset;
     uint32_t owner;
@@ -199,6 +201,7 @@ static bool begin_job(struct backlog *b, const struct sh_table *table, uint64_t 
                       struct walk *walk)
 {
     walk->waiting = 0;
+    walk->stage = UINT32_MAX;
     walk->condition_count = 0;
     if (jobs_job_get(table, job, &walk->job) != SH_OK) {
         return false;
@@ -299,6 +302,22 @@ static void describe_cost(const struct sh_table *table, const struct jobs_unit *
     }
 }
 
+/* A unit of a sweep waits for the stage before its own. */
+static void describe_wait(const struct sh_table *table, struct walk *walk, uint32_t unit,
+                          struct place_unit *out)
+{
+    if (walk->job.stage_count == 0) {
+        return;
+    }
+    uint32_t stage = jobs_stage_of(&walk->job, unit);
+    if (stage != walk->stage) {
+        walk->stage = stage;
+        walk->wait = jobs_stage_wait(table, &walk->job, unit);
+    }
+    out->awaited = walk->wait.units;
+    out->awaited_open = walk->wait.open;
+}
+
 /* One page. False: the first that is skipped together with its job's rest. */
 static bool take_page(struct backlog *b, const struct sh_table *table, struct walk *walk,
                       uint32_t page, uint32_t *count)
@@ -321,6 +340,10 @@ static bool take_page(struct backlog *b, const struct sh_table *table, struct wa
             describe_trouble(b, table, u, out);
             describe_near(b, u, out);
             describe_cost(table, u, out);
+            if (!gang) {
+                describe_wait(table, walk, u->id.unit, out);
+                walk->waiting -= out->awaited_open > 0 ? 1 : 0; /* they take no room */
+            }
             (*count)++;
         }
     }

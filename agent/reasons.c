@@ -224,7 +224,14 @@ static size_t tell(const struct reasons *r, const struct question *q, char *text
     if (q->unit.job == 0) {
         return 0;
     }
-    if (v->reason != WIRE_REASON_NONE) {
+    if (v->reason == WIRE_REASON_NOT_READY) {
+        (void)snprintf(
+            line, sizeof line,
+            "the job: unit %u waits for %llu units of it whose results choose its values "
+            "(%llu have ended)",
+            q->unit.unit, (unsigned long long)v->need, (unsigned long long)v->have);
+        used = append(text, size, used, line);
+    } else if (v->reason != WIRE_REASON_NONE) {
         numbers(rest, sizeof rest, &whole);
         (void)snprintf(line, sizeof line, "the job: %s%s", place_reason_text((uint32_t)v->reason),
                        rest);

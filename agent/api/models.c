@@ -58,8 +58,24 @@ static struct jobs_model *take_model(const struct api_request *request, struct a
     return model;
 }
 
+/* The version of a sweep's best unit says so. best: of the job that was looked at last. */
+static json_t *listed_json(const struct sh_table *t, const struct jobs_model *model,
+                           struct wire_unit *best)
+{
+    json_t *out = api_model_json(t, model);
+    if (out != NULL && model->outcome.scored) {
+        if (best->job != model->unit.job) {
+            *best = (struct wire_unit){.job = model->unit.job,
+                                       .unit = api_sweep_best(t, model->unit.job)};
+        }
+        (void)json_object_set_new(out, "best", json_boolean(model->unit.unit == best->unit));
+    }
+    return out;
+}
+
 static json_t *models_json(const struct sh_table *t)
 {
+    struct wire_unit best = {0};
     json_t *list = json_array();
     struct jobs_model *page = malloc(PAGE_ROWS * sizeof *page);
     char after[SH_NAME_MAX + 1] = "";
@@ -70,7 +86,7 @@ static json_t *models_json(const struct sh_table *t)
             break;
         }
         for (uint32_t i = 0; i < count; i++) {
-            (void)json_array_append_new(list, api_model_json(t, &page[i]));
+            (void)json_array_append_new(list, listed_json(t, &page[i], &best));
         }
         if (count > 0) {
             memcpy(after, page[count - 1].name, sizeof after);
@@ -100,7 +116,8 @@ void api_get_model(const struct api_request *request, struct api_reply *reply)
         free(model);
         return;
     }
-    json_t *out = api_model_json(service_view_table(view), model);
+    struct wire_unit best = {0};
+    json_t *out = listed_json(service_view_table(view), model, &best);
     service_view_close(view);
     free(model);
     api_reply_json(reply, 200, out);

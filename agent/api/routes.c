@@ -21,6 +21,7 @@ const struct api_route API_ROUTES[] = {
      API_BODY_BYTES_MAX, false},
     {"GET", "/jobs/{job}/units/{unit}/outputs", "what a unit of a script left: a file set",
      api_get_outputs, 0, false},
+    {"GET", "/jobs/{job}/sweep", "units of a sweep: values and scores", api_get_sweep, 0, false},
     {"GET", "/jobs/{job}/why", "why it is where it is, an agent a line", api_get_why, 0, false},
     {"GET", "/jobs/{job}/metrics", "series: name, from, limit, format=csv", api_get_metrics, 0,
      false},

@@ -5,6 +5,7 @@
 
 #include "base/host/host.h"
 #include "spec/graph.h"
+#include "spec/sweep.h"
 
 #include <ctype.h>
 #include <stdatomic.h>
@@ -235,6 +236,15 @@ static struct wire_need need_of(const struct spec_job *job)
     return need;
 }
 
+static void set_stages(struct jobs_submit *submit, const struct spec_sweep *sweep)
+{
+    struct spec_stage stages[SPEC_STAGES_MAX];
+    submit->stage_count = spec_sweep_stages(sweep, stages);
+    for (uint32_t i = 0; i < submit->stage_count; i++) {
+        submit->stages[i] = (struct jobs_stage){.first = stages[i].first, .after = stages[i].after};
+    }
+}
+
 static void fill_command(struct submission *s, const char *key, const char *owner)
 {
     const struct spec_job *job = &s->job;
@@ -251,7 +261,8 @@ static void fill_command(struct submission *s, const char *key, const char *owne
     submit->priority = (uint8_t)job->priority;
     submit->retries = (uint8_t)job->retries;
     submit->checkpoint_keep = (uint8_t)job->checkpoint_keep;
-    submit->units = job->kind == SPEC_TRAIN ? 1 : job->units;
+    submit->units = job->units;
+    set_stages(submit, &job->sweep);
     for (size_t i = 0; i < SH_COUNT(SOURCE_FIELDS); i++) {
         add_blob(submit, source_of(job, i));
     }

@@ -115,11 +115,15 @@ static json_t *metrics_json(const struct jobs_metrics *m)
 
 static json_t *outcome_json(const struct jobs_outcome *o)
 {
-    return json_pack("{s:o, s:o, s:o, s:I, s:o}", "file_digest",
-                     spec_json_hex(o->file, sizeof o->file), "model_digest",
-                     spec_json_hex(o->model, sizeof o->model), "state_digest",
-                     spec_json_hex(o->state, sizeof o->state), "steps", (json_int_t)o->steps,
-                     "metrics", metrics_json(&o->metrics));
+    json_t *out = json_pack("{s:o, s:o, s:o, s:I, s:o}", "file_digest",
+                            spec_json_hex(o->file, sizeof o->file), "model_digest",
+                            spec_json_hex(o->model, sizeof o->model), "state_digest",
+                            spec_json_hex(o->state, sizeof o->state), "steps", (json_int_t)o->steps,
+                            "metrics", metrics_json(&o->metrics));
+    if (out != NULL && o->scored) {
+        (void)json_object_set_new(out, "score", json_real(o->score));
+    }
+    return out;
 }
 
 json_t *api_unit_json(const struct sh_table *t, const struct jobs_unit *unit)

@@ -35,6 +35,8 @@ json_t *api_job_json(const struct jobs_job *job);
 json_t *api_unit_json(const struct sh_table *t, const struct jobs_unit *unit);
 json_t *api_event_json(const struct sh_table *t, const struct jobs_event *event);
 json_t *api_model_json(const struct sh_table *t, const struct jobs_model *model);
+/* The best unit of a sweep; UINT32_MAX: the job is none, or none of its units has a score. */
+uint32_t api_sweep_best(const struct sh_table *t, uint64_t job);
 /* {id, name}: of an agent that was admitted, or the id alone. */
 json_t *api_node_ref(const struct sh_table *t, const uint8_t id[static SH_NODE_ID_BYTES]);
 

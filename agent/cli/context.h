@@ -113,6 +113,7 @@ int cli_run_stop(struct cli *c);
 int cli_run_why(struct cli *c);
 int cli_run_logs(struct cli *c);
 int cli_run_outputs(struct cli *c);
+int cli_run_sweep(struct cli *c);
 int cli_run_convert(struct cli *c);
 int cli_run_metrics(struct cli *c);
 int cli_run_watch(struct cli *c);

@@ -60,8 +60,9 @@ static void print_measures(struct cli *c, const json_t *metrics)
 static void put_model(struct cli_table *t, const json_t *model)
 {
     char text[CLI_FORMAT_BYTES + SH_NAME_MAX];
-    (void)snprintf(text, sizeof text, "%s:%lld", cli_text(model, "name"),
-                   cli_integer(model, "version"));
+    bool best = json_is_true(json_object_get(model, "best"));
+    (void)snprintf(text, sizeof text, "%s:%lld%s", cli_text(model, "name"),
+                   cli_integer(model, "version"), best ? " (best)" : "");
     cli_table_put(t, text);
     (void)snprintf(text, sizeof text, "%lld", cli_integer(model, "job"));
     cli_table_put(t, text);
@@ -113,6 +114,11 @@ int cli_run_model_show(struct cli *c)
     (void)fprintf(c->out, "job           %lld, %lld steps\n", cli_integer(m, "job"),
                   cli_integer(m, "steps"));
     print_measures(c, json_object_get(m, "metrics"));
+    if (json_object_get(m, "score") != NULL) {
+        bool best = json_is_true(json_object_get(m, "best"));
+        (void)fprintf(c->out, "score         %.6g%s\n", cli_real(m, "score"),
+                      best ? ", the best of its sweep" : "");
+    }
     (void)fprintf(c->out, "reproducible  %s%s\n",
                   json_is_true(json_object_get(m, "reproducible")) ? "yes" : "no",
                   json_is_true(json_object_get(m, "partial")) ? ", stopped early" : "");

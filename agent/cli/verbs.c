@@ -49,6 +49,9 @@ static const struct cli_option OUTPUTS[] = {
     {"--unit", 0, "N", "of this unit (0)"},
     {"--output", 'o', "DIR", "where to put them: a new folder (NAME-UNIT)"},
 };
+static const struct cli_option SWEEP[] = {
+    {"--top", 0, "N", "only the N best, the best first"},
+};
 static const struct cli_option METRICS[] = {
     {"--csv", 0, NULL, "one row a step, one column a series"},
     {"--from", 0, "STEP", "leave out earlier steps"},
@@ -93,6 +96,8 @@ const struct cli_verb CLI_VERBS[] = {
     {"logs", "JOB", "what a job wrote", OPTIONS(LOGS), 1, 1, true, cli_run_logs},
     {"outputs", "JOB", "fetch the files that a unit of a script left", OPTIONS(OUTPUTS), 1, 1, true,
      cli_run_outputs},
+    {"sweep", "JOB", "units of a sweep: their values and scores", OPTIONS(SWEEP), 1, 1, true,
+     cli_run_sweep},
     {"why", "JOB", "why a job waits or runs where it does, an agent a line", NO_OPTIONS, 1, 1, true,
      cli_run_why},
     {"stop", "JOB", "stop a job, keeping what there is", NO_OPTIONS, 1, 1, true, cli_run_stop},

@@ -22,6 +22,7 @@ struct script_unit {
     struct scripts *all;
     struct train_part_config config;
     char *spec;
+    char *params; /* values of a unit of a sweep, as JSON; NULL: none */
     struct spec_job *job;
     uint64_t number; /* random: tells this part from one of an earlier run of the agent */
     uint8_t me[SH_NODE_ID_BYTES];

@@ -3,6 +3,7 @@
 
 #include "exec/capture.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,6 +24,9 @@ struct script_say {
     pthread_mutex_t lock; /* what follows */
     uint64_t step;
     bool checkpoint;
+    const char *metric; /* constant */
+    bool scored;
+    double score;
 };
 
 static unsigned presets_of(uint32_t extract)
@@ -51,12 +55,14 @@ static void take_patterns(struct script_say *say, const struct spec_exec *exec)
     }
 }
 
-enum sh_err script_say_set(struct script_say *say, const struct spec_job *job, uint32_t unit,
-                           char *why, size_t size)
+enum sh_err script_say_set(struct script_say *say, const struct script_about *about, char *why,
+                           size_t size)
 {
+    const struct spec_job *job = about->job;
     SH_CHECK(say->pattern_count == 0);
+    say->metric = about->metric;
     if (job->units > 1) {
-        (void)snprintf(say->prefix, sizeof say->prefix, "%u/", unit);
+        (void)snprintf(say->prefix, sizeof say->prefix, "%u/", about->unit);
     }
     say->presets = presets_of(job->exec.extract);
     take_patterns(say, &job->exec);
@@ -71,6 +77,7 @@ void script_say_begin(struct script_say *say, bool first, uint64_t step)
     SH_CHECK(pthread_mutex_lock(&say->lock) == 0);
     say->step = step;
     say->checkpoint = false;
+    say->scored = false;
     SH_CHECK(pthread_mutex_unlock(&say->lock) == 0);
 }
 
@@ -103,6 +110,11 @@ static void take_fact(struct script_say *say, const struct exec_fact *fact)
     SH_CHECK(pthread_mutex_lock(&say->lock) == 0);
     if (fact->kind == EXEC_FACT_METRIC && fact->stepped && fact->step > say->step) {
         say->step = fact->step;
+    }
+    if (fact->kind == EXEC_FACT_METRIC && strcmp(fact->name, say->metric) == 0 &&
+        isfinite(fact->value) != 0) {
+        say->scored = true;
+        say->score = fact->value;
     }
     say->checkpoint = say->checkpoint || fact->kind == EXEC_FACT_CHECKPOINT;
     SH_CHECK(pthread_mutex_unlock(&say->lock) == 0);
@@ -138,6 +150,15 @@ bool script_say_checkpoint(struct script_say *say)
     say->checkpoint = false;
     SH_CHECK(pthread_mutex_unlock(&say->lock) == 0);
     return asked;
+}
+
+bool script_say_score(struct script_say *say, double *score)
+{
+    SH_CHECK(pthread_mutex_lock(&say->lock) == 0);
+    bool scored = say->scored;
+    *score = say->score;
+    SH_CHECK(pthread_mutex_unlock(&say->lock) == 0);
+    return scored;
 }
 
 enum sh_err script_say_open(struct script_say **out, struct script_console *console)

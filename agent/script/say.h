@@ -15,9 +15,14 @@ struct script_say;
 
 SH_MUST_USE enum sh_err script_say_open(struct script_say **out, struct script_console *console);
 void script_say_close(struct script_say *say);
-/* What to look for; once. job is borrowed until script_say_close. As exec_capture_open. */
-SH_MUST_USE enum sh_err script_say_set(struct script_say *say, const struct spec_job *job,
-                                       uint32_t unit, char *why, size_t size);
+struct script_about { /* borrowed until script_say_close */
+    const struct spec_job *job;
+    uint32_t unit;
+    const char *metric; /* what a sweep compares units by; "": none */
+};
+/* What to look for; once. As exec_capture_open. */
+SH_MUST_USE enum sh_err script_say_set(struct script_say *say, const struct script_about *about,
+                                       char *why, size_t size);
 /* A new attempt, which goes on from this step. */
 void script_say_begin(struct script_say *say, bool first, uint64_t step);
 
@@ -29,5 +34,7 @@ bool script_say_line(struct script_say *say, enum exec_channel channel, unsigned
  * call. */
 uint64_t script_say_step(struct script_say *say);
 bool script_say_checkpoint(struct script_say *say);
+/* The newest value of about->metric that is finite; false: there was none. */
+bool script_say_score(struct script_say *say, double *score);
 
 #endif

@@ -64,6 +64,7 @@ static void commit(struct script_unit *x, bool partial)
     struct train_result result = {.fence = x->at.placement.fence, .partial = partial};
     uint64_t step = script_say_step(x->say);
     result.outcome.steps = step > x->step ? step : x->step;
+    result.outcome.scored = script_say_score(x->say, &result.outcome.score);
     enum sh_err err = x->dir[0] != '\0' ? script_files_result(x, partial, &result, why) : SH_OK;
     if (err != SH_OK) {
         free(result.outputs);
@@ -280,6 +281,7 @@ static bool run_commands(struct script_unit *x, bool resumes)
                                  .node = x->node,
                                  .dir = x->dir,
                                  .master_host = host,
+                                 .params = x->params,
                                  .resumes = resumes};
     if (!script_meet(x, host, &place.master_port)) {
         return false;
@@ -420,7 +422,9 @@ static bool prepare(struct script_unit *x)
     free(errors);
     char why[SCRIPT_WHY_BYTES] = "the job cannot be read by this agent";
     if (err == SH_OK) {
-        err = script_say_set(x->say, x->job, x->config.unit.unit, why, sizeof why);
+        struct script_about about = {
+            .job = x->job, .unit = x->config.unit.unit, .metric = x->config.metric};
+        err = script_say_set(x->say, &about, why, sizeof why);
     }
     if (err != SH_OK) {
         x->at = x->next;
@@ -477,6 +481,7 @@ static void release(struct script_unit *x)
     free(x->plan);
     free(x->job);
     free(x->spec);
+    free(x->params);
     free(x);
 }
 
@@ -490,6 +495,12 @@ static enum sh_err equip(struct script_unit *x)
         return SH_ERR_NO_MEMORY;
     }
     memcpy(x->spec, x->config.spec.at, x->config.spec.size);
+    if (x->config.params.size > 0) {
+        x->params = strndup((const char *)x->config.params.at, x->config.params.size);
+        if (x->params == NULL) {
+            return SH_ERR_NO_MEMORY;
+        }
+    }
     enum sh_err err = train_scribe_open(&x->scribe, s, x->config.unit);
     err = err != SH_OK ? err : train_clerk_open(&x->clerk, s, x->scribe, x->config.unit);
     err = err != SH_OK ? err : script_console_open(&x->console, s, x->config.unit, on_console, x);

@@ -7,6 +7,7 @@
 #include "base/host/host.h"
 #include "wire/frame.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -227,6 +228,25 @@ enum train_turn train_play(struct train_session *x)
     return turn;
 }
 
+/* What a sweep compares units by. */
+static void set_score(const struct train_session *x, struct jobs_outcome *o)
+{
+    const char *metric = x->config.part.metric;
+    const struct jobs_metrics *m = &o->metrics;
+    bool counted = m->val_total > 0;
+    o->scored = true;
+    if (strcmp(metric, METRIC_VAL_LOSS) == 0 && x->m->validations > 0) {
+        o->score = m->val_loss;
+    } else if (strcmp(metric, METRIC_VAL_ACCURACY) == 0 && counted) {
+        o->score = (double)m->val_correct / (double)m->val_total;
+    } else if (strcmp(metric, "train_loss") == 0) {
+        o->score = m->train_loss;
+    } else {
+        o->scored = false;
+    }
+    o->scored = o->scored && isfinite(o->score) != 0;
+}
+
 void train_finish(struct train_session *x, bool partial)
 {
     char why[TRAIN_WHY_BYTES] = "";
@@ -241,6 +261,7 @@ void train_finish(struct train_session *x, bool partial)
         o->metrics.val_correct = t->val_correct;
         o->metrics.val_total = t->val_total;
     }
+    set_score(x, o);
     enum sh_err err = train_state_model_digest(&x->state, o->model);
     err = err != SH_OK ? err : train_state_digest(&x->state, o->state);
     err = err != SH_OK ? err : train_state_file(&x->state, &result.file, &result.file_size, why);

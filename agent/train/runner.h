@@ -25,7 +25,11 @@ struct train_part_config {
     char cache[TRAIN_PATH_MAX];           /* what folders for files in passing begin with */
     struct sh_span spec;                  /* copied */
     uint8_t spec_digest[SH_DIGEST_BYTES]; /* of the job */
-    void (*ended)(void *ctx);             /* on the part's thread, once it is about to return */
+    uint32_t units;                       /* of the job */
+    /* Of a sweep: spec and digest are the unit's own. */
+    struct sh_span params;        /* its values as JSON; copied; empty: it is no sweep */
+    char metric[SH_NAME_MAX + 1]; /* by which it is compared with others; "": likewise */
+    void (*ended)(void *ctx);     /* on the part's thread, once it is about to return */
     void *ctx;
 };
 

@@ -40,6 +40,12 @@ struct train_scribe {
     bool hurry;   /* somebody waits for everything to be written */
     bool writing; /* outside the lock */
     bool closing;
+    bool apart; /* series and lines bear the unit */
+    uint32_t name_count;
+    struct {
+        const char *name;
+        char whole[SH_NAME_MAX + 1];
+    } names[TRAIN_NAMES_MAX];
     uint64_t flush_at_us;
     struct service_measure *batch; /* the thread's; TRAIN_POINTS_MAX */
 };
@@ -105,7 +111,11 @@ static bool write_one(struct train_scribe *c)
                                         TRAIN_REPORT_WAIT_US) == SH_OK);
     } else if (line_due) {
         struct service_log_line out = {.unit = c->unit.unit, .own = true};
-        (void)snprintf(out.text, sizeof out.text, "%s", line.text);
+        if (c->apart) { /* set before there was anything to say */
+            (void)snprintf(out.text, sizeof out.text, "unit %u: %s", c->unit.unit, line.text);
+        } else {
+            (void)snprintf(out.text, sizeof out.text, "%s", line.text);
+        }
         service_log_append(c->s, c->unit.job, &out, 1);
     } else {
         service_series_append(c->s, c->unit.job, c->batch, count);
@@ -196,11 +206,37 @@ void train_scribe_lead(struct train_scribe *scribe, bool first)
     SH_CHECK(pthread_mutex_unlock(&scribe->lock) == 0);
 }
 
+void train_scribe_apart(struct train_scribe *scribe)
+{
+    SH_CHECK(pthread_mutex_lock(&scribe->lock) == 0);
+    scribe->apart = true;
+    SH_CHECK(pthread_mutex_unlock(&scribe->lock) == 0);
+}
+
+/* With the lock. The name that lasts as long as the scribe. */
+static const char *name_in_job(struct train_scribe *c, const char *name)
+{
+    if (!c->apart) {
+        return name;
+    }
+    for (uint32_t i = 0; i < c->name_count; i++) {
+        if (c->names[i].name == name) {
+            return c->names[i].whole;
+        }
+    }
+    SH_CHECK_CMP(c->name_count, <, TRAIN_NAMES_MAX);
+    char *whole = c->names[c->name_count].whole;
+    c->names[c->name_count++].name = name;
+    (void)snprintf(whole, SH_NAME_MAX + 1, "%u/%s", c->unit.unit, name);
+    return whole;
+}
+
 void train_scribe_point(struct train_scribe *scribe, const char *name, uint64_t step, double value)
 {
     struct service_measure point = {
-        .name = name, .point = {.step = step, .wall_us = sh_wall_us(), .value = value}};
+        .point = {.step = step, .wall_us = sh_wall_us(), .value = value}};
     SH_CHECK(pthread_mutex_lock(&scribe->lock) == 0);
+    point.name = name_in_job(scribe, name);
     if (scribe->point_count == TRAIN_POINTS_MAX) {
         scribe->point_at = (scribe->point_at + 1) % TRAIN_POINTS_MAX;
         scribe->point_count--;

@@ -10,6 +10,7 @@
 #include "service.h"
 
 #define TRAIN_POINTS_MAX      2048u             /* kept until written */
+#define TRAIN_NAMES_MAX       16u               /* series of one unit */
 #define TRAIN_LINES_MAX       64u               /* likewise */
 #define TRAIN_LINE_BYTES      240u              /* with the NUL */
 #define TRAIN_FLUSH_US        UINT64_C(250000)  /* points are written at least this often */
@@ -26,6 +27,8 @@ void train_scribe_close(struct train_scribe *scribe);
 /* Only the first member of a gang writes points; the others keep the newest ones, so that whoever
  * becomes the first repeats what its predecessor may have taken along. */
 void train_scribe_lead(struct train_scribe *scribe, bool first);
+/* The job has several units: their series are called UNIT/NAME. Before the first point. */
+void train_scribe_apart(struct train_scribe *scribe);
 /* name is a string literal (metrics.h). */
 void train_scribe_point(struct train_scribe *scribe, const char *name, uint64_t step, double value);
 void train_scribe_line(struct train_scribe *scribe, const char *format, ...) SH_PRINTF(2, 3);

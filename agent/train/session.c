@@ -321,6 +321,14 @@ enum sh_err train_session_open(struct train_session **out,
         x->config.part.spec.at = x->spec;
         err = train_scribe_open(&x->scribe, config->s, config->part.unit);
     }
+    if (err == SH_OK && config->part.units > 1) {
+        train_scribe_apart(x->scribe);
+    }
+    if (err == SH_OK && config->part.params.size > 0) {
+        train_scribe_line(x->scribe, "its values: %.*s", (int)config->part.params.size,
+                          (const char *)config->part.params.at);
+    }
+    x->config.part.params = (struct sh_span){0};
     err = err != SH_OK ? err : train_clerk_open(&x->clerk, config->s, x->scribe, config->part.unit);
     if (err == SH_OK && pthread_create(&x->thread, NULL, run, x) != 0) {
         err = SH_ERR_NO_MEMORY;

@@ -3,6 +3,7 @@
 
 #include "bulk.h"
 #include "journal.h"
+#include "sweep/sweep.h"
 #include "train/clock.h"
 #include "train/message.h"
 #include "train/session.h"
@@ -229,6 +230,25 @@ static const struct train_runner *runner_of(const struct train *t, const struct 
     return job->kind == WIRE_KIND_EXEC ? t->config.exec : &t->native;
 }
 
+/* Of a sweep: the job of this unit in the place of the whole. */
+static enum sh_err derive(const struct sh_table *table, const struct jobs_job *job, uint32_t unit,
+                          struct train_part_config *config, struct spec_derived *derived)
+{
+    struct sweep *sweep = NULL;
+    enum sh_err err = derived != NULL ? sweep_open(&sweep, table, job) : SH_ERR_NO_MEMORY;
+    err = err != SH_OK ? err : sweep_derive(sweep, unit, derived);
+    if (err == SH_OK) {
+        config->spec =
+            (struct sh_span){.at = (const uint8_t *)derived->spec, .size = derived->size};
+        config->params = (struct sh_span){.at = (const uint8_t *)derived->params,
+                                          .size = strlen(derived->params)};
+        memcpy(config->spec_digest, derived->digest, sizeof config->spec_digest);
+        (void)snprintf(config->metric, sizeof config->metric, "%s", sweep_form(sweep)->metric);
+    }
+    sweep_close(sweep);
+    return err;
+}
+
 static void open_part(struct train *t, const struct sh_table *table, const struct jobs_job *job,
                       const struct jobs_unit *u)
 {
@@ -237,7 +257,8 @@ static void open_part(struct train *t, const struct sh_table *table, const struc
         place = t->places[i].part == NULL ? &t->places[i] : NULL;
     }
     const struct train_runner *runner = runner_of(t, job);
-    struct train_part_config config = {.unit = u->id, .ended = on_ended, .ctx = t};
+    struct train_part_config config = {
+        .unit = u->id, .units = job->units, .ended = on_ended, .ctx = t};
     if (place == NULL || jobs_spec_get(table, u->id.job, &config.spec) != SH_OK) {
         return; /* looked at again in the next pass */
     }
@@ -245,9 +266,13 @@ static void open_part(struct train *t, const struct sh_table *table, const struc
                      (unsigned long long)u->id.job, u->id.unit);
     memcpy(config.spec_digest, job->spec_digest, sizeof config.spec_digest);
     struct train_part *part = NULL;
-    enum sh_err err = n < (int)sizeof config.cache
-                          ? runner->open(runner->ctx, &part, &config, t->assignment)
-                          : SH_ERR_LIMIT;
+    struct spec_derived *derived = job->stage_count > 0 ? malloc(sizeof *derived) : NULL;
+    enum sh_err err = n < (int)sizeof config.cache ? SH_OK : SH_ERR_LIMIT;
+    if (err == SH_OK && job->stage_count > 0) {
+        err = derive(table, job, u->id.unit, &config, derived);
+    }
+    err = err != SH_OK ? err : runner->open(runner->ctx, &part, &config, t->assignment);
+    free(derived);
     if (err != SH_OK) {
         journal_warn("job %llu: cannot begin: %s", (unsigned long long)u->id.job, sh_err_text(err));
         return;

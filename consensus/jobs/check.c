@@ -44,7 +44,9 @@ static void check_job(struct jobs_tx *tx, struct tally *tally)
     bool ended = jobs_state_final(job->state);
     SH_CHECK((open == 0) == ended);
     SH_CHECK(SH_IMPLIES(!ended, job->end_us == 0));
-    SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED, in[JOBS_COMPLETED] == job->units));
+    uint32_t spared = job->stage_count > 0 ? in[JOBS_FAILED] : 0;
+    SH_CHECK(SH_IMPLIES(job->state == JOBS_COMPLETED,
+                        in[JOBS_COMPLETED] > 0 && in[JOBS_COMPLETED] + spared == job->units));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_WAITING, in[JOBS_RUNNING] == 0));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_RUNNING, in[JOBS_RUNNING] > 0));
     SH_CHECK(SH_IMPLIES(job->state == JOBS_STOPPING, in[JOBS_WAITING] + in[JOBS_RUNNING] == 0));

@@ -31,8 +31,8 @@ static bool submit_ok(const struct jobs_submit *c)
     bool counts = c->priority <= JOBS_PRIORITY_MAX && c->retries <= JOBS_RETRIES_MAX &&
                   c->checkpoint_keep >= 1 && c->checkpoint_keep <= JOBS_KEEP_MAX &&
                   c->blob_count <= JOBS_BLOBS_MAX && c->units >= 1 && c->units <= JOBS_UNITS_MAX;
-    bool single = c->kind != WIRE_KIND_TRAIN || c->units == 1;
-    return names && counts && single && kind_known(c->kind) && wire_need_ok(&c->need);
+    bool staged = jobs_stages_ok(c->stages, c->stage_count, c->units);
+    return names && counts && staged && kind_known(c->kind) && wire_need_ok(&c->need);
 }
 
 static bool place_ok(const struct jobs_place *c)
@@ -125,6 +125,7 @@ static void submit_put(struct sh_writer *w, const struct jobs_submit *c)
     sh_put_u32(w, c->units);
     sh_put_u8(w, (uint8_t)c->blob_count);
     sh_put_bytes(w, c->blobs, (size_t)c->blob_count * SH_DIGEST_BYTES);
+    jobs_stages_put(w, c->stages, c->stage_count);
 }
 
 static enum sh_err submit_get(struct sh_reader *r, struct jobs_submit *c)
@@ -147,6 +148,7 @@ static enum sh_err submit_get(struct sh_reader *r, struct jobs_submit *c)
         c->blob_count = 0;
     }
     sh_get_bytes(r, c->blobs, (size_t)c->blob_count * SH_DIGEST_BYTES);
+    c->stage_count = jobs_stages_get(r, c->stages);
     bool known = kind_known(c->kind) && arithmetic_known(c->need.arithmetic);
     return !r->bad && !known ? SH_ERR_VERSION : SH_OK;
 }
@@ -202,6 +204,8 @@ void jobs_outcome_put(struct sh_writer *w, const struct jobs_outcome *o)
     sh_put_f64(w, o->metrics.train_loss);
     sh_put_f64(w, o->metrics.val_loss);
     sh_put_u64(w, o->steps);
+    sh_put_u8(w, o->scored);
+    sh_put_f64(w, o->scored ? o->score : 0);
 }
 
 void jobs_outcome_get(struct sh_reader *r, struct jobs_outcome *o)
@@ -216,6 +220,8 @@ void jobs_outcome_get(struct sh_reader *r, struct jobs_outcome *o)
     o->metrics.train_loss = sh_get_f64(r);
     o->metrics.val_loss = sh_get_f64(r);
     o->steps = sh_get_u64(r);
+    o->scored = sh_get_bool(r);
+    o->score = sh_get_f64(r);
 }
 
 static void unit_cmd_put(struct sh_writer *w, const struct jobs_cmd *cmd)

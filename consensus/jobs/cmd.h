@@ -12,6 +12,7 @@
 #define JOBS_KEY_MAX       127u   /* characters of an idempotency key */
 #define JOBS_UNITS_MAX     10000u /* units of one job */
 #define JOBS_BLOBS_MAX     16u    /* blobs one job needs before it can start */
+#define JOBS_STAGES_MAX    64u    /* of one sweep */
 #define JOBS_HOLDERS_MAX   8u     /* agents named as holders of one checkpoint or model */
 #define JOBS_TEXT_MAX      256u   /* bytes of a failure's text */
 #define JOBS_PATH_MAX      511u   /* bytes of a data set's path */
@@ -64,6 +65,12 @@ struct jobs_node_remove {
     uint8_t node[SH_NODE_ID_BYTES];
 };
 
+/* Units first .. the one before the next stage's first. */
+struct jobs_stage {
+    uint32_t first;
+    bool after; /* none of them is placed before all units of the stage before it have ended */
+};
+
 struct jobs_submit {
     char key[JOBS_KEY_MAX + 1]; /* "": none. Same key: the same job, never a second */
     enum wire_kind kind;
@@ -76,10 +83,14 @@ struct jobs_submit {
     uint8_t priority;        /* 0 to JOBS_PRIORITY_MAX, higher first */
     uint8_t retries;         /* failures of a unit that are tried again; node loss uses up none */
     uint8_t checkpoint_keep; /* 1 to JOBS_KEEP_MAX */
-    uint32_t units;          /* 1 to JOBS_UNITS_MAX; 1 for kind TRAIN */
+    uint32_t units;          /* 1 to JOBS_UNITS_MAX */
     uint32_t blob_count;
     uint8_t blobs[JOBS_BLOBS_MAX]
                  [SH_DIGEST_BYTES]; /* what it uploads; an agent fetches them first */
+    /* Of a sweep, ascending from unit 0; none: it is no sweep. A unit of a sweep that fails for
+     * good stops no other; the job has failed when none was completed. */
+    uint32_t stage_count;
+    struct jobs_stage stages[JOBS_STAGES_MAX];
 };
 
 /* Gives a waiting unit a gang, or a running one a new gang. Applies only where the unit's latest
@@ -141,6 +152,8 @@ struct jobs_outcome {
         state[SH_DIGEST_BYTES]; /* TRAIN: with optimiser and cursor; EXEC: blob of its outputs */
     struct jobs_metrics metrics;
     uint64_t steps;
+    bool scored;  /* what its sweep compares units by was measured */
+    double score; /* then: that; finite */
 };
 
 struct jobs_commit {

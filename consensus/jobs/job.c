@@ -15,12 +15,14 @@ void jobs_job_begin(const struct jobs_submit *c, uint64_t id, uint64_t stamp_us,
                              .submit_us = stamp_us,
                              .units = c->units,
                              .event_next = 1, /* the first is read from this row */
-                             .blob_count = c->blob_count};
+                             .blob_count = c->blob_count,
+                             .stage_count = c->stage_count};
     memcpy(job->name, c->name, sizeof job->name);
     memcpy(job->owner, c->owner, sizeof job->owner);
     memcpy(job->key, c->key, sizeof job->key);
     memcpy(job->spec_digest, c->spec_digest, sizeof job->spec_digest);
     memcpy(job->blobs, c->blobs, sizeof job->blobs);
+    memcpy(job->stages, c->stages, sizeof job->stages);
     job->units_in[JOBS_WAITING] = c->units;
 }
 

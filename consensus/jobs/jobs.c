@@ -49,6 +49,7 @@ static const enum sh_err code_errs[JOBS_CODE_COUNT] = {
     [JOBS_CODE_BAD_SETTING] = SH_ERR_INVALID,
     [JOBS_CODE_SETTINGS_FULL] = SH_ERR_FULL,
     [JOBS_CODE_NOT_QUARANTINED] = SH_ERR_CONFLICT,
+    [JOBS_CODE_UNIT_EARLY] = SH_ERR_CONFLICT,
 };
 
 const char *jobs_code_name(uint32_t code)

@@ -77,13 +77,14 @@ struct jobs_entry {
     X(30, NOT_ALIKE, "units of this job are placed or committed one by one")                       \
     X(31, BAD_SETTING, "no such setting, or a value out of its range")                             \
     X(32, SETTINGS_FULL, "too many settings are set")                                              \
-    X(33, NOT_QUARANTINED, "the agent is not in quarantine")
+    X(33, NOT_QUARANTINED, "the agent is not in quarantine")                                       \
+    X(34, UNIT_EARLY, "units of the stage before it have not ended")
 
 enum jobs_code {
 #define X(number, name, text) JOBS_CODE_##name = number,
     JOBS_CODE_MAP(X)
 #undef X
-        JOBS_CODE_COUNT = 34
+        JOBS_CODE_COUNT = 35
 };
 
 /* What the host answers to the proposer and whom it wakes. */

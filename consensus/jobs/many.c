@@ -164,6 +164,9 @@ static enum jobs_code check_places(struct jobs_tx *tx, const struct jobs_place_m
         if (unit->state != JOBS_WAITING) {
             return JOBS_CODE_UNIT_CLOSED;
         }
+        if (jobs_stage_wait(tx->table, &tx->core->job, id.unit).open > 0) {
+            return JOBS_CODE_UNIT_EARLY;
+        }
     }
     return JOBS_CODE_NONE;
 }

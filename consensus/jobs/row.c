@@ -143,6 +143,7 @@ struct sh_span jobs_row_put_job(uint8_t *buffer, const struct jobs_job *row)
     sh_put_str(&w, row->fail_text);
     sh_put_u8(&w, (uint8_t)row->blob_count);
     sh_put_bytes(&w, row->blobs, (size_t)row->blob_count * SH_DIGEST_BYTES);
+    jobs_stages_put(&w, row->stages, row->stage_count);
     return end(&w);
 }
 
@@ -161,6 +162,8 @@ static void job_tail_get(struct sh_reader *r, struct jobs_job *row)
     sh_get_str(r, row->fail_text, sizeof row->fail_text);
     row->blob_count = count_get(r, JOBS_BLOBS_MAX);
     sh_get_bytes(r, row->blobs, (size_t)row->blob_count * SH_DIGEST_BYTES);
+    row->stage_count = jobs_stages_get(r, row->stages);
+    r->bad = r->bad || !jobs_stages_ok(row->stages, row->stage_count, row->units);
 }
 
 enum sh_err jobs_row_get_job(struct sh_span value, struct jobs_job *row)

@@ -137,6 +137,10 @@ void jobs_row_first_change(const struct jobs_job *job, struct jobs_change *out);
 void jobs_holders_put(struct sh_writer *w, const uint8_t holders[][SH_NODE_ID_BYTES],
                       uint32_t count);
 uint32_t jobs_holders_get(struct sh_reader *r, uint8_t holders[][SH_NODE_ID_BYTES]);
+void jobs_stages_put(struct sh_writer *w, const struct jobs_stage *stages, uint32_t count);
+/* out holds JOBS_STAGES_MAX; gives the count. */
+uint32_t jobs_stages_get(struct sh_reader *r, struct jobs_stage *out);
+bool jobs_stages_ok(const struct jobs_stage *stages, uint32_t count, uint32_t units);
 void jobs_outcome_put(struct sh_writer *w, const struct jobs_outcome *o);
 void jobs_outcome_get(struct sh_reader *r, struct jobs_outcome *o);
 

@@ -105,6 +105,9 @@ enum jobs_code jobs_do_place(struct jobs_tx *tx, const struct jobs_place *c)
     if (!sh_fsm_allows(&jobs_unit_fsm, unit->state, JOBS_RUNNING)) {
         return unit->state == JOBS_STOPPING ? JOBS_CODE_UNIT_STOPPING : JOBS_CODE_UNIT_CLOSED;
     }
+    if (jobs_stage_wait(tx->table, &tx->core->job, unit->id.unit).open > 0) {
+        return JOBS_CODE_UNIT_EARLY;
+    }
     code = check_members(tx, c);
     if (code == JOBS_CODE_NONE && !jobs_unit_class_fits(&tx->core->job, c->class, c->mixed)) {
         code = JOBS_CODE_CLASS_DIFFERS;
@@ -264,9 +267,11 @@ static void fail_job(struct jobs_tx *tx, const struct jobs_fail *c)
         job->fail_reason = c->reason;
         memcpy(job->fail_text, c->text, sizeof job->fail_text);
     }
-    if (job->cause == WIRE_CAUSE_NONE) {
+    if (job->cause == WIRE_CAUSE_NONE && job->stage_count == 0) {
         job->cause = WIRE_CAUSE_FAILED;
         jobs_life_stop_open(tx);
+    } else if (job->cause == WIRE_CAUSE_NONE && job->units_in[JOBS_FAILED] == job->units) {
+        job->cause = WIRE_CAUSE_FAILED; /* a sweep of which nothing came */
     }
 }
 

@@ -54,6 +54,15 @@ struct jobs_job {
     char fail_text[JOBS_TEXT_MAX + 1];
     uint32_t blob_count;
     uint8_t blobs[JOBS_BLOBS_MAX][SH_DIGEST_BYTES];
+    uint32_t stage_count; /* 0: no sweep */
+    struct jobs_stage stages[JOBS_STAGES_MAX];
+};
+
+/* What a unit of a sweep waits for. */
+struct jobs_wait {
+    uint32_t first; /* unit of the stage before its own */
+    uint32_t units; /* of that stage; 0: it waits for none */
+    uint32_t open;  /* of those; 0: it waits no longer */
 };
 
 struct jobs_checkpoint {
@@ -216,6 +225,13 @@ SH_MUST_USE enum sh_err jobs_placement_get(const struct sh_table *t, struct wire
 /* Units of one job from number `from`, ascending. */
 SH_MUST_USE enum sh_err jobs_unit_list(const struct sh_table *t, uint64_t job, uint32_t from,
                                        struct jobs_unit *out, uint32_t max, uint32_t *count);
+/* The stage that a unit belongs to, and the units of it; job->stage_count > 0. */
+uint32_t jobs_stage_of(const struct jobs_job *job, uint32_t unit);
+uint32_t jobs_stage_units(const struct jobs_job *job, uint32_t stage);
+/* Units of a stage that have not ended. O(those log n). */
+uint32_t jobs_stage_open(const struct sh_table *t, const struct jobs_job *job, uint32_t stage);
+struct jobs_wait jobs_stage_wait(const struct sh_table *t, const struct jobs_job *job,
+                                 uint32_t unit);
 /* Units that wait, and units that have a gang (running or stopping), over all jobs, by (job, unit),
  * after *after ({0, 0}: from the first). What planner and agents walk. */
 SH_MUST_USE enum sh_err jobs_waiting_list(const struct sh_table *t, struct wire_unit after,

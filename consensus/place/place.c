@@ -183,6 +183,10 @@ static bool must_wait(struct place *p, uint32_t unit)
 {
     const struct place_unit *u = &p->in->units[unit];
     uint64_t now = p->in->now_us;
+    if (u->awaited_open > 0) {
+        place_verdict(p, unit, WIRE_REASON_NOT_READY, u->awaited, u->awaited - u->awaited_open);
+        return true;
+    }
     if (u->not_before_us > now) {
         place_verdict(p, unit, WIRE_REASON_BACK_OFF, u->not_before_us - now, 0);
         return true;

@@ -129,6 +129,8 @@ struct place_unit {
     uint32_t owner;         /* place in owners; not below owner_count: nobody's */
     uint64_t since_us;      /* waits since; 0: unknown, and does not age */
     uint64_t not_before_us; /* waits for its time */
+    uint32_t awaited;       /* units of its job that end first; 0: none */
+    uint32_t awaited_open;  /* of those; 0: it waits for them no longer */
     uint64_t run_us;        /* runs at most so long; 0: unknown */
     uint64_t ends_us;       /* running: expected end; 0: unknown */
     bool preemptible;
@@ -210,7 +212,7 @@ struct place_refusal {
 };
 
 /* reason is NONE when the unit runs or was placed now; else why not, need and have as above
- * (BACK_OFF: what is left). */
+ * (BACK_OFF: what is left; NOT_READY: units that are to end first, and those that have). */
 struct place_verdict {
     struct wire_unit unit;
     enum wire_reason reason;

@@ -132,6 +132,13 @@ def with_an_agent(mesh, verb, agent, data):
     verb("outputs script -o", CONFLICT, mesh.path("fetched"))
     verb("outputs", NOT_FOUND, str(job))
     verb("logs script --tail 5", OK)
+    sweep = {"method": "grid", "parameters": {"train.seed": [1, 2]}}
+    verb("submit --wait", OK, mesh.path("sweep.json", json.dumps(dict(training(data), sweep=sweep))))
+    verb("sweep line", OK)
+    verb("sweep line --top 1", OK)
+    verb("sweep line --json", OK)
+    verb("sweep script", NOT_FOUND)
+    verb("model list", OK)
 
 
 def main(mesh):

@@ -178,3 +178,22 @@ TEST(owners_are_told_apart_with_their_usage_and_quota)
     EXPECT_EQ(backlog_owner_count(b), 2);
     close_all();
 }
+
+TEST(units_that_wait_for_others_of_their_sweep_say_so_and_take_no_room)
+{
+    open_all();
+    struct jobs_submit *c = world_submit(&w, "sweep");
+    c->units = BACKLOG_JOB_UNITS_MAX + 102;
+    c->stage_count = 3;
+    c->stages[1] = (struct jobs_stage){.first = 1, .after = true};
+    c->stages[2] = (struct jobs_stage){.first = 101};
+    EXPECT_EQ(world_apply(&w), SH_OK);
+    EXPECT_EQ(backlog_collect(b, w.t, w.now_us), BACKLOG_JOB_UNITS_MAX + 100);
+    const struct place_unit *units = backlog_units(b);
+    EXPECT_EQ(units[0].awaited_open, 0);
+    EXPECT_EQ(units[1].awaited, 1);
+    EXPECT_EQ(units[1].awaited_open, 1);
+    EXPECT_EQ(units[100].awaited_open, 1);
+    EXPECT_EQ(units[101].awaited_open, 0);
+    close_all();
+}

@@ -467,7 +467,8 @@ TEST(the_layer_table_adds_up)
     EXPECT(table.bytes_rank > 0);
 }
 
-static const char *const EXAMPLES[] = {"digits.yaml", "mnist.yaml", "iris-csv.yaml", "noop.yaml",
+static const char *const EXAMPLES[] = {"digits.yaml", "mnist.yaml", "iris-csv.yaml",
+                                       "noop.yaml",   "sweep.yaml", "hyperband.yaml",
                                        "script.yaml"};
 
 TEST_ROWS(every_example_is_a_valid_job_file, EXAMPLES)

@@ -68,6 +68,8 @@ static void fill_submit(struct jobs_submit *c)
     c->units = 300;
     c->blob_count = 2;
     memset(c->blobs, 0xb1, 2 * sizeof c->blobs[0]);
+    c->stage_count = 2;
+    c->stages[1] = (struct jobs_stage){.first = 200, .after = true};
 }
 
 static void fill_outcome(struct jobs_outcome *o)
@@ -82,6 +84,8 @@ static void fill_outcome(struct jobs_outcome *o)
                                        .train_loss = 0.125,
                                        .val_loss = 0.75};
     o->steps = 1000005;
+    o->scored = true;
+    o->score = 0.5;
 }
 
 static void fill_holders(uint8_t holders[][SH_NODE_ID_BYTES], uint32_t *count)
@@ -272,13 +276,15 @@ TEST(a_submit_keeps_to_its_limits)
         c->checkpoint_keep = rows[i].keep;
         c->units = rows[i].units;
         c->blob_count = rows[i].blobs;
+        c->stage_count = rows[i].units > 200 ? 2 : 1;
         EXPECT_EQ(is_ok(), rows[i].ok);
     }
     static uint8_t spec[SH_SPEC_BYTES_MAX + 1];
     for (uint32_t i = 0; i < 8; i++) {
         cmd.u.submit = good;
-        cmd.u.submit.kind = i == 1 || i == 2 ? WIRE_KIND_TRAIN : WIRE_KIND_NOOP;
-        cmd.u.submit.units = i == 1 ? 2 : 1; /* training is one unit */
+        cmd.u.submit.kind = i == 2 ? WIRE_KIND_TRAIN : WIRE_KIND_NOOP;
+        cmd.u.submit.units = 201;
+        cmd.u.submit.stages[1].first = i == 1 ? 201 : 200; /* a stage without a unit */
         size_t size = i == 3 ? 0 : i == 4 ? SH_SPEC_BYTES_MAX + 1 : SH_SPEC_BYTES_MAX;
         cmd.u.submit.spec = (struct sh_span){.at = spec, .size = size};
         cmd.u.submit.name[0] = i == 5 ? '\0' : 'n';
@@ -294,7 +300,7 @@ TEST(a_submit_of_a_later_kind_or_with_too_many_blobs_is_told_apart)
     size_t size = 0;
     EXPECT_EQ(encoded(&size), SH_OK);
     size_t kind = 26 + 1 + JOBS_KEY_MAX;
-    size_t blobs = size - 2 * SH_DIGEST_BYTES - 1;
+    size_t blobs = size - 1 - 2 * 5 - 2 * SH_DIGEST_BYTES - 1;
     EXPECT_EQ(bytes[kind], WIRE_KIND_NOOP);
     EXPECT_EQ(bytes[blobs], 2);
     bytes[kind] = 4;

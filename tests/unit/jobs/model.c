@@ -83,13 +83,16 @@ static bool submit(struct model *m, const struct jobs_submit *c, uint64_t index)
         }
     }
     EXPECT(m->job_count < MODEL_JOBS_MAX);
-    m->jobs[m->job_count++] = (struct model_job){.id = index,
-                                                 .key = key,
-                                                 .spec = c->spec_digest[0],
-                                                 .units = c->units,
-                                                 .retries = c->retries,
-                                                 .train = c->kind == WIRE_KIND_TRAIN,
-                                                 .any = c->need.arithmetic == WIRE_ARITHMETIC_ANY};
+    m->jobs[m->job_count++] =
+        (struct model_job){.id = index,
+                           .key = key,
+                           .spec = c->spec_digest[0],
+                           .units = c->units,
+                           .retries = c->retries,
+                           .train = c->kind == WIRE_KIND_TRAIN,
+                           .sweep = c->stage_count > 0,
+                           .later = c->stage_count > 1 ? c->stages[1].first : 0,
+                           .any = c->need.arithmetic == WIRE_ARITHMETIC_ANY};
     return true;
 }
 
@@ -108,6 +111,25 @@ static bool gang_ok(const struct model *m, const struct jobs_place *c)
     return at == 16 && c->member_count <= 4;
 }
 
+/* A unit before it in its sweep has not ended. */
+static bool is_early(const struct model_job *job, uint32_t unit)
+{
+    bool early = false;
+    for (uint32_t i = 0; i < job->later && unit >= job->later; i++) {
+        early = early || !is_final(job->unit[i].state);
+    }
+    return early;
+}
+
+static bool all_failed(const struct model_job *job)
+{
+    uint32_t failed = 0;
+    for (uint32_t i = 0; i < job->units; i++) {
+        failed += job->unit[i].state == JOBS_FAILED;
+    }
+    return failed == job->units;
+}
+
 static bool place(struct model *m, const struct jobs_place *c, struct wire_fence entry)
 {
     struct model_unit *unit = unit_of(m, c->unit);
@@ -116,6 +138,9 @@ static bool place(struct model *m, const struct jobs_place *c, struct wire_fence
         return false;
     }
     struct model_job *job = job_of(m, c->unit.job);
+    if (is_early(job, c->unit.unit)) {
+        return false;
+    }
     bool other = c->mixed || (job->pinned && job->class != c->class[0]);
     if (other && !job->any) {
         return false;
@@ -138,7 +163,8 @@ static bool place_many(struct model *m, const struct jobs_place_many *c, struct 
     }
     for (uint32_t i = 0; i < c->count && ok; i++) {
         const struct model_unit *unit = unit_of(m, (struct wire_unit){c->job, c->units[i]});
-        ok = unit != NULL && unit->fence.index == 0 && unit->state == JOBS_WAITING;
+        ok = unit != NULL && unit->fence.index == 0 && unit->state == JOBS_WAITING &&
+             !is_early(job, c->units[i]);
     }
     for (uint32_t i = 0; i < c->count && ok; i++) {
         struct model_unit *unit = unit_of(m, (struct wire_unit){c->job, c->units[i]});
@@ -218,9 +244,11 @@ static bool fail(struct model *m, const struct jobs_fail *c)
         return true;
     }
     unit->state = JOBS_FAILED;
-    if (!job->stop && !job->failed) {
+    if (!job->stop && !job->failed && !job->sweep) {
         job->failed = true;
         end_others(job);
+    } else if (!job->stop && !job->failed) {
+        job->failed = all_failed(job);
     }
     return true;
 }

@@ -40,6 +40,8 @@ struct model_job {
     uint8_t class;
     bool stop;
     bool failed;
+    bool sweep;
+    uint32_t later; /* of a sweep: the first unit that waits for all before it; 0: none does */
     struct model_unit unit[MODEL_UNITS_MAX];
 };
 

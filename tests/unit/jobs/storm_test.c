@@ -52,8 +52,12 @@ static void random_submit(struct storm *s)
     (void)snprintf(name, sizeof name, "job%u", (unsigned)sh_rng_below(&s->rng, 5));
     struct jobs_submit *c = world_submit(&s->w, name);
     c->kind = sh_rng_chance(&s->rng, 1, 2) ? WIRE_KIND_TRAIN : WIRE_KIND_NOOP;
-    c->units =
-        c->kind == WIRE_KIND_TRAIN ? 1 : (uint32_t)sh_rng_between(&s->rng, 1, MODEL_UNITS_MAX);
+    c->units = (uint32_t)sh_rng_between(&s->rng, 1, MODEL_UNITS_MAX);
+    c->stage_count = (uint32_t)sh_rng_below(&s->rng, c->units > 1 ? 3 : 2);
+    if (c->stage_count == 2) {
+        c->stages[1].first = (uint32_t)sh_rng_between(&s->rng, 1, c->units - 1);
+        c->stages[1].after = true;
+    }
     c->retries = (uint8_t)sh_rng_below(&s->rng, 3);
     c->need.agents_max = 4;
     c->need.arithmetic = sh_rng_chance(&s->rng, 1, 2) ? WIRE_ARITHMETIC_SAME : WIRE_ARITHMETIC_ANY;

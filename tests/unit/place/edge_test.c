@@ -129,3 +129,21 @@ TEST(members_that_restarted_and_died_at_once_are_a_death)
     EXPECT_EQ(scene_refusal(&s, 7, 2).reason, WIRE_REASON_NOT_ALIVE);
     EXPECT_EQ(scene_refusal(&s, 7, 1).reason, WIRE_REASON_NONE);
 }
+
+TEST(a_unit_that_waits_for_others_of_its_job_is_not_placed_and_says_for_how_many)
+{
+    scene_init(&s, 2);
+    struct place_unit *u = scene_unit(&s, 1);
+    u->awaited = 9;
+    u->awaited_open = 2;
+    scene_unit(&s, 2);
+    scene_plan(&s);
+    EXPECT_EQ(s.out.decision_count, 1);
+    EXPECT_EQ(s.out.decisions[0].unit.job, 2);
+    EXPECT_EQ(s.verdicts[0].reason, WIRE_REASON_NOT_READY);
+    EXPECT_EQ(s.verdicts[0].need, 9);
+    EXPECT_EQ(s.verdicts[0].have, 7);
+    u->awaited_open = 0;
+    scene_plan(&s);
+    EXPECT_EQ(s.out.decisions[0].unit.job, 1);
+}
