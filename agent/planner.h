@@ -22,7 +22,7 @@
 /* So many units of a job placed in one pass are one entry, and one event of its history. */
 #define PLANNER_MANY_MIN 16u
 /* For a preempted unit to leave a checkpoint. */
-#define PLANNER_YIELD_US UINT64_C(60000000)
+#define PLANNER_YIELD_US    UINT64_C(60000000)
 #define PLANNER_REPORTS_MAX 64u
 #define PLANNER_REPORT_US   UINT64_C(5000000) /* a report is believed this long */
 
