@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define YIELD_US    UINT64_C(60000000) /* for a unit to leave a checkpoint, beside its own grace */
 #define SECOND_US   UINT64_C(1000000)
 #define UNITS_PAGE  256u
 #define UNITS_SHOWN 256u /* whose checkpoints are listed */
@@ -182,7 +181,7 @@ static void pause_job(const struct api_request *request, struct api_reply *reply
     const struct sh_table *t = service_view_table(view);
     bool found = api_find_job(request, reply, t, &job);
     uint32_t without = found ? count_without(t, &job) : 0;
-    uint64_t grace_us = found && !now ? YIELD_US + grace_of(t, job.id) : 0;
+    uint64_t grace_us = found && !now ? API_YIELD_US + grace_of(t, job.id) : 0;
     service_view_close(view);
     if (!found) {
         return;

@@ -106,7 +106,7 @@ TEST(a_submission_answers_the_row_that_is_shown_afterwards)
     json_t *shown = call("GET", path, NULL, 200);
     EXPECT(json_is_false(json_object_get(answer, "duplicate")));
     EXPECT_STR(text_of(answer, "owner"), "me");
-    EXPECT_EQ(json_object_size(answer), 17);
+    EXPECT_EQ(json_object_size(answer), 18);
     EXPECT(json_object_del(answer, "duplicate") == 0);
     EXPECT(json_object_del(answer, "events") == 0);
     const char *key = NULL;
@@ -278,6 +278,87 @@ TEST(jobs_are_paged_and_filtered_by_state)
     json_decref(v);
     json_decref(call("GET", "/api/v1/jobs?state=asleep", NULL, 400));
     json_decref(call("GET", "/api/v1/jobs?limit=0", NULL, 400));
+    stop();
+}
+
+/* What a path of the job answers to a call, and the message where it is refused. */
+static json_t *ask_job(const char *method, uint64_t id, const char *what, const char *body,
+                       unsigned status)
+{
+    char path[96];
+    (void)snprintf(path, sizeof path, "/api/v1/jobs/%llu%s", (unsigned long long)id, what);
+    return call(method, path, body, status);
+}
+
+static void expect_refused(json_t *answer, const char *field, const char *message)
+{
+    const json_t *error = json_object_get(answer, "error");
+    EXPECT_STR(text_of(error, "field"), field);
+    EXPECT_STR(text_of(error, "message"), message);
+    json_decref(answer);
+}
+
+TEST(a_job_is_paused_and_resumed_and_its_state_says_what_else_it_takes)
+{
+    start();
+    uint64_t id = submit(NOOP);
+    expect_refused(ask_job("POST", id, "/resume", NULL, 409), "job",
+                   "the job is waiting: only one that is pausing or paused can be resumed");
+    json_t *v = ask_job("POST", id, "/pause", NULL, 202);
+    EXPECT_STR(text_of(v, "state"), "paused");
+    EXPECT_EQ(number_of(v, "units_without_checkpoint"), 0);
+    json_decref(v);
+    json_decref(ask_job("POST", id, "/pause", "{\"now\":true}", 202)); /* as it is */
+    expect_refused(ask_job("POST", id, "/pause", "{\"now\":1}", 400), "now",
+                   "must be true or false");
+    expect_refused(ask_job("POST", id, "/pause", "{\"when\":1}", 400), "when",
+                   "no such field; there is: now");
+    expect_refused(ask_job("POST", id, "/pause", "[]", 400), "body", "must be a JSON object");
+    v = ask_job("GET", id, "/why", NULL, 200);
+    EXPECT_STR(json_string_value(json_array_get(json_object_get(v, "lines"), 0)),
+               "the job: is paused until somebody resumes it (shoal resume)");
+    json_decref(v);
+    v = ask_job("POST", id, "/resume", NULL, 202);
+    EXPECT_STR(text_of(v, "state"), "waiting");
+    json_decref(v);
+    json_decref(ask_job("POST", id, "/stop", NULL, 202));
+    expect_refused(
+        ask_job("POST", id, "/pause", NULL, 409), "job",
+        "the job is stopped: only one that is waiting, running or pausing can be paused");
+    json_decref(ask_job("POST", 999, "/pause", NULL, 404));
+    json_decref(ask_job("POST", 999, "/resume", NULL, 404));
+    stop();
+}
+
+TEST(replicas_and_priority_of_a_job_can_be_changed)
+{
+    start();
+    uint64_t id = submit(NOOP);
+    json_t *v = ask_job("PATCH", id, "", "{\"replicas\":7,\"priority\":80}", 202);
+    EXPECT_EQ(number_of(v, "replicas"), 7);
+    EXPECT_EQ(number_of(v, "units"), 7);
+    EXPECT_EQ(number_of(v, "priority"), 80);
+    json_decref(v);
+    v = ask_job("PATCH", id, "", "{\"replicas\":1}", 202);
+    EXPECT_EQ(number_of(v, "replicas"), 1);
+    EXPECT_EQ(number_of(v, "units"), 7); /* six of them stopped */
+    EXPECT_EQ(number_of(v, "priority"), 80);
+    json_decref(v);
+    expect_refused(ask_job("PATCH", id, "", "{\"replicas\":0}", 400), "replicas",
+                   "must be a whole number from 1 to 10000");
+    expect_refused(ask_job("PATCH", id, "", "{\"priority\":\"high\"}", 400), "priority",
+                   "must be a whole number from 0 to 100");
+    expect_refused(ask_job("PATCH", id, "", "{}", 400), "body", "must have replicas or priority");
+    expect_refused(ask_job("PATCH", id, "", "{\"name\":\"x\"}", 400), "name",
+                   "no such field; there is: replicas, priority");
+    v = ask_job("GET", id, "/checkpoints", NULL, 200);
+    EXPECT_EQ(json_array_size(json_object_get(v, "checkpoints")), 0);
+    json_decref(v);
+    json_decref(ask_job("POST", id, "/stop", NULL, 202));
+    expect_refused(ask_job("PATCH", id, "", "{\"replicas\":2}", 409), "job",
+                   "the job is stopped: only one that is waiting, running, pausing or paused, or, "
+                   "for more replicas, completed can be changed");
+    json_decref(ask_job("PATCH", 999, "", "{\"replicas\":2}", 404));
     stop();
 }
 

@@ -439,6 +439,59 @@ TEST(a_checkpoint_is_kept_and_given_to_the_next_attempt)
     stop();
 }
 
+static bool waits_again(const struct jobs_unit *unit)
+{
+    return unit->state == JOBS_WAITING;
+}
+
+static void give_way(struct wire_fence fence, struct jobs_unit *unit)
+{
+    struct jobs_cmd cmd = {.type = JOBS_EXPIRE};
+    struct jobs_result result;
+    cmd.u.expire = (struct jobs_expire){
+        .unit = {.job = job}, .fence = fence, .cause = WIRE_CAUSE_PREEMPTED, .grace_us = WAIT_US};
+    memory_service_apply(agents[0].s, &cmd, &result);
+    EXPECT_EQ(result.err, SH_OK);
+    await(waits_again, unit);
+    EXPECT_EQ(unit->failures, 0);
+}
+
+TEST(a_script_that_gives_way_leaves_a_checkpoint_when_it_is_asked_to_end)
+{
+    struct jobs_unit unit;
+    start(true);
+    submit_rest(
+        "run:\n"
+        "  - 'if [ -n \"$SHOAL_RESUME_FROM\" ]; then cp $SHOAL_RESUME_FROM/state out; exit; "
+        "fi; trap \"printf saved > $SHOAL_CHECKPOINT_DIR/state; exit 3\" TERM; echo ready; "
+        "while :; do sleep 0.05; done'\noutputs: [out]\n",
+        1);
+    struct wire_fence fence = place(0, 1, WIRE_CAUSE_PLACED);
+    await_said("ready");
+    give_way(fence, &unit);
+    EXPECT_EQ(unit.checkpoints, 1);
+    (void)place(1, 1, WIRE_CAUSE_PLACED);
+    await(is_final, &unit);
+    EXPECT_EQ(unit.state, JOBS_COMPLETED);
+    expect_output(&unit, "out", "saved");
+    stop();
+}
+
+TEST(what_a_script_was_killed_over_is_no_checkpoint)
+{
+    struct jobs_unit unit;
+    start(true);
+    submit_rest("run: [\"trap '' TERM; printf ha > $SHOAL_CHECKPOINT_DIR/state; echo ready; while "
+                ":; do sleep 0.05; done\"]\n",
+                1);
+    struct wire_fence fence = place(0, 1, WIRE_CAUSE_PLACED);
+    await_said("ready");
+    give_way(fence, &unit);
+    EXPECT_EQ(unit.checkpoints, 0);
+    EXPECT(said("gives way without a checkpoint"));
+    stop();
+}
+
 TEST(files_of_a_script_that_knows_nothing_of_shoal_are_checkpoints_too)
 {
     struct jobs_unit unit;

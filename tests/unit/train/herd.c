@@ -288,6 +288,29 @@ void herd_await_end(struct herd *h, struct jobs_unit *unit)
     }
 }
 
+void herd_give_way(struct herd *h, struct jobs_unit *unit)
+{
+    struct jobs_cmd cmd = {.type = JOBS_EXPIRE};
+    struct jobs_result result;
+    uint64_t until = sh_now_us() + HERD_WAIT_US;
+    herd_unit(h, unit);
+    cmd.u.expire = (struct jobs_expire){.unit = unit->id,
+                                        .fence = unit->placement.fence,
+                                        .cause = WIRE_CAUSE_PREEMPTED,
+                                        .grace_us = HERD_WAIT_US};
+    memory_service_apply(h->agents[0].s, &cmd, &result);
+    EXPECT_EQ(result.err, SH_OK);
+    while (unit->state != JOBS_WAITING) {
+        uint64_t index = applied(h);
+        herd_unit(h, unit);
+        EXPECT(!jobs_state_final(unit->state));
+        EXPECT(sh_now_us() < until);
+        if (unit->state != JOBS_WAITING) {
+            (void)service_wait_applied(h->agents[0].s, index, 1000000);
+        }
+    }
+}
+
 void herd_await_checkpoint(struct herd *h, uint64_t step)
 {
     uint64_t until = sh_now_us() + HERD_WAIT_US;

@@ -57,6 +57,8 @@ void herd_submit(struct herd *h, const struct herd_job *job);
 struct wire_fence herd_place(struct herd *h, const uint32_t *agents, uint32_t count,
                              enum wire_cause cause);
 void herd_ask_to_stop(struct herd *h);
+/* The unit is to give way; returns when it waits, with the unit. */
+void herd_give_way(struct herd *h, struct jobs_unit *unit);
 
 /* A checkpoint after step 7 with these bytes, of an earlier gang that has been given up since. */
 void herd_add_checkpoint(struct herd *h, const char *bytes);

@@ -8,6 +8,7 @@
 #include "train/shelf.h"
 #include "wire/frame.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -411,6 +412,56 @@ TEST(a_stop_before_there_is_a_state_ends_the_unit_too)
     herd_ask_to_stop(&h);
     herd_await_end(&h, &unit);
     EXPECT_EQ(unit.state, JOBS_STOPPED);
+    herd_close(&h);
+}
+
+TEST(a_gang_that_gives_way_leaves_the_step_where_it_stands)
+{
+    const struct herd_job job = {.epochs = 400, .checkpoint_every = 10};
+    struct herd h;
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    reference(&job, &alone);
+    herd_open(&h, 3, NULL);
+    herd_submit(&h, &job);
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
+    herd_await_checkpoint(&h, 10);
+    herd_give_way(&h, &unit);
+    uint64_t kept = unit.checkpoint_step;
+    EXPECT(kept >= 10);
+    (void)herd_place(&h, &ALL[2], 1, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.failures, 0);
+    expect_same_result(&unit, &alone);
+    char text[96];
+    (void)snprintf(text, sizeof text, "gamma goes on from the checkpoint after step %llu",
+                   (unsigned long long)kept);
+    EXPECT(herd_logged(&h, text));
+    herd_close(&h);
+}
+
+TEST(a_gang_that_has_no_state_yet_gives_way_without_one)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    herd_open(&h, 2, NULL);
+    herd_submit(&h, &(struct herd_job){.epochs = 4000});
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
+    herd_give_way(&h, &unit);
+    herd_close(&h);
+}
+
+TEST(the_end_of_training_is_a_checkpoint_too)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    herd_open(&h, 2, NULL);
+    herd_submit(&h, &(struct herd_job){.epochs = 3, .checkpoint_every = 100000});
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_COMPLETED);
+    EXPECT_EQ(unit.checkpoints, 1);
+    EXPECT_EQ(unit.checkpoint_step, unit.outcome.steps);
     herd_close(&h);
 }
 
