@@ -17,7 +17,7 @@ PREFIX = {
               "demo_", "disk_", "garbage_", "housekeeping_",
               "founding_", "gossip_", "handles_", "held_", "inventory_", "journal_", "loop_", "members_", "nearby_", "outbox_",
               "planner_", "proposals_", "queue_", "reads_", "reasons_", "records_", "replica_", "restore_", "roster_", "selftest_", "service_",
-              "snapshots_", "stores_", "vitals_", "voters_"),
+              "snapshots_", "stores_", "vitals_", "voters_", "waits_"),
 }
 
 
