@@ -15,6 +15,7 @@
 #include "script/unit.h"
 #include "stores.h"
 #include "train/train.h"
+#include "vitals.h"
 
 #include "base/host/host.h"
 #include "kernels/kn.h"
@@ -349,6 +350,8 @@ static void describe_self(struct service *s)
     memcpy(s->self.id, s->trust.node, SH_NODE_ID_BYTES);
     (void)snprintf(s->self.name, sizeof s->self.name, "%s", s->options->name);
     (void)snprintf(s->self.zone, sizeof s->self.zone, "%s", s->options->zone);
+    (void)snprintf(s->self.labels, sizeof s->self.labels, "%s", s->options->labels);
+    s->self.slots = (uint16_t)(s->options->slots > 0 ? s->options->slots : AGENT_SLOTS);
     char text[KN_CLASS_BYTES];
     char hex[2 * WIRE_CLASS_BYTES + 1];
     (void)inventory_class_text(text, sizeof text);
@@ -407,6 +410,7 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
     err = err != SH_OK ? err : bulk_open(&s->bulk, s);
     err = err != SH_OK ? err : planner_open(&s->planner, s);
     err = err != SH_OK ? err : housekeeping_open(&s->housekeeping, s);
+    err = err != SH_OK ? err : vitals_open(&s->vitals, s);
     char cache[DIR_PATH_MAX + 1];
     dir_entry(s->dir, "cache", cache);
     char work[DIR_PATH_MAX + 1];
@@ -460,6 +464,7 @@ static enum sh_err start_parts(struct service *s, struct reason *why)
     err = err != SH_OK ? err : snapshots_start(s->snapshots);
     err = err != SH_OK ? err : bulk_start(s->bulk);
     err = err != SH_OK ? err : planner_start(s->planner);
+    err = err != SH_OK ? err : vitals_start(s->vitals);
     err = err != SH_OK ? err : train_start(s->train);
     err = err != SH_OK ? err : housekeeping_start(s->housekeeping);
     if (err != SH_OK) {
@@ -598,6 +603,9 @@ static void stop_threads(struct service *s)
     if (s->housekeeping != NULL) {
         housekeeping_stop(s->housekeeping);
     }
+    if (s->vitals != NULL) {
+        vitals_stop(s->vitals);
+    }
     if (s->records != NULL) {
         records_stop(s->records);
     }
@@ -623,6 +631,7 @@ static void close_all(struct service *s)
     train_close(s->train);
     scripts_close(s->scripts);
     housekeeping_close(s->housekeeping);
+    vitals_close(s->vitals);
     planner_close(s->planner);
     bulk_close(s->bulk);
     disk_close(s->disk);

@@ -5,6 +5,8 @@
 #ifndef AGENT_AGENT_H
 #define AGENT_AGENT_H
 
+#include "policy.h"
+
 #include "base/err.h"
 #include "wire/node.h"
 
@@ -17,6 +19,8 @@
 #define AGENT_API_PORT    8711u
 #define AGENT_PATH_MAX    1023u
 #define AGENT_WHY_BYTES   4096u /* one line for the operator */
+#define AGENT_SLOTS       4u    /* units at a time, where nothing else is said */
+#define AGENT_SLOTS_MAX   1024u
 
 #define AGENT_LOG_ENTRIES     8192u /* kept for those who are behind, and at most twice as many */
 #define AGENT_COPIES          3u    /* of each blob that is named, where there are as many agents */
@@ -49,6 +53,9 @@ struct agent_options {
     uint64_t keep_uploads_us;                /* --keep-uploads */
     uint64_t collect_every_us;               /* --collect-every */
     uint64_t collect_grace_us;               /* --collect-grace */
+    char labels[WIRE_LABELS_BYTES_MAX + 1];  /* --label KEY=VALUE, repeatable */
+    uint32_t slots;                          /* --slots; 0: AGENT_SLOTS */
+    struct policy_rules policy;              /* --hours, --busy, --on-mains */
 };
 
 struct service;

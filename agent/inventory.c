@@ -4,13 +4,16 @@
 #include "base/host/host.h"
 #include "kernels/kn.h"
 
+#include "exec/tree.h"
+
 #include <dlfcn.h>
 #include <sched.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/sysinfo.h>
-
-enum { SLOTS = 4 }; /* units an agent runs at a time */
+#include <sys/utsname.h>
+#include <unistd.h>
 
 static uint16_t usable_cores(uint32_t threads)
 {
@@ -74,16 +77,42 @@ void inventory_read(struct wire_node *node, uint32_t threads)
 {
     struct sysinfo info;
     node->cpus = usable_cores(threads);
-    node->slots = SLOTS;
     if (sysinfo(&info) == 0) {
         node->ram_bytes = (uint64_t)info.totalram * info.mem_unit;
     }
     (void)snprintf(node->version, sizeof node->version, "%s", SHOAL_VERSION);
+    struct utsname name;
+    if (uname(&name) == 0) {
+        (void)snprintf(node->arch, sizeof node->arch, "%.*s", (int)WIRE_ARCH_MAX, name.machine);
+    }
     (void)snprintf(node->isa, sizeof node->isa, "%s", isa_name());
     char class[KN_CLASS_BYTES];
     size_t size = inventory_class_text(class, sizeof class);
     sh_blake2b(node->class, WIRE_CLASS_BYTES, class, size);
     read_gpus(node);
+}
+
+static uint64_t ticks_of(const struct rusage *used)
+{
+    uint64_t us = (uint64_t)(used->ru_utime.tv_sec + used->ru_stime.tv_sec) * 1000000u +
+                  (uint64_t)(used->ru_utime.tv_usec + used->ru_stime.tv_usec);
+    return us * (uint64_t)sysconf(_SC_CLK_TCK) / 1000000u;
+}
+
+/* Of this process, its descendants, and those of them that have ended. */
+static uint64_t own_ticks(void)
+{
+    struct rusage self = {0};
+    struct rusage ended = {0};
+    struct exec_tree tree = {0};
+    (void)getrusage(RUSAGE_SELF, &self);
+    (void)getrusage(RUSAGE_CHILDREN, &ended);
+    uint64_t sum = ticks_of(&self) + ticks_of(&ended);
+    if (exec_tree_read(&tree, getpid()) == SH_OK) {
+        sum += exec_tree_ticks(&tree);
+    }
+    exec_tree_close(&tree);
+    return sum;
 }
 
 uint16_t inventory_load(struct inventory_load *last)
@@ -103,6 +132,7 @@ uint16_t inventory_load(struct inventory_load *last)
         return 0;
     }
     struct inventory_load now = {.busy = user + nice + system,
+                                 .own = own_ticks(),
                                  .total = user + nice + system + idle + wait};
     struct inventory_load before = *last;
     *last = now;
@@ -110,5 +140,7 @@ uint16_t inventory_load(struct inventory_load *last)
     if (before.total == 0 || total == 0) {
         return 0;
     }
-    return (uint16_t)((now.busy - before.busy) * 1000u / total);
+    uint64_t busy = now.busy - before.busy;
+    uint64_t own = now.own > before.own ? now.own - before.own : 0;
+    return (uint16_t)((busy > own ? busy - own : 0) * 1000u / total);
 }

@@ -8,12 +8,14 @@
 
 #include "wire/node.h"
 
-/* Fills cpus, isa, ram_bytes, gpus, class, version, slots. threads 0: all cores. Takes some
+/* Fills cpus, arch, isa, ram_bytes, gpus, class, version. threads 0: all cores. Takes some
  * milliseconds (the probe). */
 void inventory_read(struct wire_node *node, uint32_t threads);
-/* Per mille of all cores that were busy since the last call; 0 at the first. */
+/* Per mille of all cores that processes other than this one and its descendants kept busy since the
+ * last call; 0 at the first. O(processes of the machine). */
 struct inventory_load {
     uint64_t busy;
+    uint64_t own; /* of it */
     uint64_t total;
 };
 uint16_t inventory_load(struct inventory_load *last);

@@ -2,11 +2,11 @@
 #include "loop.h"
 
 #include "bulk.h"
-#include "inventory.h"
 #include "journal.h"
 #include "outbox.h"
 #include "parts.h"
 #include "planner.h"
+#include "vitals.h"
 
 #include "base/host/host.h"
 
@@ -21,7 +21,7 @@
 enum {
     TURN_EVENTS = 256,
     PUBLISH_US = 100000,
-    LOAD_US = 5000000,
+    LOAD_US = 1000000,
     WAYS_US = 1000000,
     LOAD_STEP = 50
 };
@@ -70,7 +70,6 @@ struct loop {
     uint64_t load_due_us;
     uint64_t ways_due_us;
     uint64_t keep_due_us;
-    struct inventory_load load;
     enum sh_err failure;
     enum sh_err ending; /* what will be the failure once another agent coordinates */
     uint64_t ending_us; /* since when */
@@ -646,8 +645,8 @@ static void keep_session(struct loop *l, uint64_t now_us)
     }
 }
 
-/* Tells the others how busy this machine is and how slow its disk, when that has changed by a
- * twentieth, or to half or double. */
+/* Tells the others how this machine is, when its load has changed by a twentieth, its free disk by
+ * a sixteenth, how slow it is to half or double, or its owner's policy. */
 static void measure_self(struct loop *l, uint64_t now_us)
 {
     if (now_us < l->load_due_us) {
@@ -655,14 +654,19 @@ static void measure_self(struct loop *l, uint64_t now_us)
     }
     l->load_due_us = now_us + LOAD_US;
     struct wire_node *self = &l->s->self;
-    uint16_t load = inventory_load(&l->load);
+    struct vitals_state v;
+    vitals_read(l->s->vitals, &v);
     uint32_t sync_us = disk_fsync_p99_us(l->s->disk);
-    bool busier = load > self->load + LOAD_STEP || self->load > load + LOAD_STEP;
+    uint64_t step = self->disk_bytes / 16;
+    bool busier = v.load_milli > self->load + LOAD_STEP || self->load > v.load_milli + LOAD_STEP;
     bool slower = sync_us / 2 > self->fsync_p99_us || self->fsync_p99_us / 2 > sync_us ||
                   (self->fsync_p99_us == 0 && sync_us != 0);
-    if (busier || slower) {
-        self->load = load;
+    bool fuller = v.disk_bytes + step < self->disk_bytes || v.disk_bytes > self->disk_bytes + step;
+    if (busier || slower || fuller || v.policy != self->policy) {
+        self->load = v.load_milli;
         self->fsync_p99_us = sync_us;
+        self->disk_bytes = v.disk_bytes;
+        self->policy = v.policy;
         gossip_tell_self(l->gossip, now_us);
     }
 }

@@ -32,6 +32,7 @@ struct planner;
 struct records;
 struct scripts;
 struct train;
+struct vitals;
 
 struct service {
     const struct agent_options *options;
@@ -61,6 +62,7 @@ struct service {
     struct bulk *bulk;           /* posted to by any thread */
     struct planner *planner;     /* woken by any thread */
     struct housekeeping *housekeeping;
+    struct vitals *vitals; /* read and woken by any thread */
     struct scripts *scripts;
     struct train *train;
     struct api *api;

@@ -8,6 +8,7 @@
 #include "reasons.h"
 #include "roster.h"
 #include "voters.h"
+#include "waits.h"
 
 #include "base/host/host.h"
 #include "jobs/config.h"
@@ -55,6 +56,7 @@ struct planner {
     struct roster *roster;
     struct backlog *backlog;
     struct reasons *reasons;
+    struct waits *waits;
     struct place_decision *decisions;
     struct place_refusal *refusals;
     struct place_verdict *verdicts;
@@ -241,6 +243,22 @@ static uint64_t cluster_us(const struct sh_table *table)
     return later ? counts.stamp_us : wall;
 }
 
+/* Into the job's log, as words of the agent. */
+static void say_waits(void *ctx, uint64_t job, const char *const *texts, uint32_t count)
+{
+    struct planner *p = ctx;
+    struct service_log_line *lines = calloc(count, sizeof *lines);
+    for (uint32_t i = 0; lines != NULL && i < count; i++) {
+        lines[i].unit = SERVICE_LINE_ALL;
+        lines[i].own = true;
+        (void)snprintf(lines[i].text, sizeof lines[i].text, "%s%s", i > 0 ? "  " : "", texts[i]);
+    }
+    if (lines != NULL) {
+        service_log_append(p->s, job, lines, count);
+        free(lines);
+    }
+}
+
 static uint32_t reserve_permille(const struct sh_table *table)
 {
     uint64_t permille = 0;
@@ -270,8 +288,9 @@ static void plan_places(struct planner *p, const struct sh_table *table)
     uint64_t wall = cluster_us(table);
     uint64_t led_us = sh_now_us() - p->led_since_us;
     uint32_t units = backlog_collect(p->backlog, table, wall);
-    struct wire_unit asked[REASONS_ASKED_MAX];
+    struct wire_unit asked[REASONS_ASKED_MAX + WAITS_ASKED_MAX];
     uint32_t asked_count = reasons_begin(p->reasons, backlog_units(p->backlog), units, asked);
+    asked_count = waits_begin(p->waits, backlog_units(p->backlog), units, wall, asked, asked_count);
     struct place_input input = {
         .now_us = wall,
         .losses_from_us = led_us < PLANNER_SETTLE_US ? wall + (PLANNER_SETTLE_US - led_us) : 0,
@@ -306,6 +325,7 @@ static void plan_places(struct planner *p, const struct sh_table *table)
         p->pause_us = PLANNER_PAUSE_US;
     }
     reasons_end(p->reasons, wall, out, units);
+    waits_end(p->waits, p->s->members, backlog_units(p->backlog), units, wall, out, say_waits, p);
 }
 
 /* ---- the thread ---- */
@@ -482,11 +502,12 @@ static bool take_memory(struct planner *p)
     p->roster = roster_open();
     p->backlog = backlog_open();
     p->reasons = reasons_open(p->s->members);
+    p->waits = waits_open();
     p->decisions = calloc(DECISIONS_MAX, sizeof *p->decisions);
     p->refusals = calloc(REFUSALS_MAX, sizeof *p->refusals);
     p->verdicts = calloc(BACKLOG_UNITS_MAX, sizeof *p->verdicts);
     return p->members != NULL && p->roster != NULL && p->backlog != NULL && p->reasons != NULL &&
-           p->decisions != NULL && p->refusals != NULL && p->verdicts != NULL;
+           p->waits != NULL && p->decisions != NULL && p->refusals != NULL && p->verdicts != NULL;
 }
 
 enum sh_err planner_open(struct planner **out, struct service *s)
@@ -547,6 +568,7 @@ void planner_close(struct planner *p)
     roster_close(p->roster);
     backlog_close(p->backlog);
     reasons_close(p->reasons);
+    waits_close(p->waits);
     free(p->decisions);
     free(p->refusals);
     free(p->verdicts);

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { REFUSALS_MAX = SH_NODES_MAX, LINE_BYTES = 512 };
+enum { REFUSALS_MAX = SH_NODES_MAX, LINE_BYTES = 1024, REST_BYTES = WIRE_CONDITIONS_MAX + 64 };
 
 struct question {
     uint64_t job;
@@ -17,6 +17,7 @@ struct question {
     bool taken;    /* by a pass */
     bool answered; /* with what follows */
     struct wire_unit unit;
+    char conditions[WIRE_CONDITIONS_MAX + 1]; /* of its job */
     struct place_verdict verdict;
     uint64_t now_us;
     uint32_t refusal_count;
@@ -58,8 +59,9 @@ void reasons_close(struct reasons *r)
 
 /* ---- a pass ---- */
 
-/* The first unit of the job that waits, else its first; job 0 when there is none. */
-static struct wire_unit unit_of(const struct place_unit *units, uint32_t count, uint64_t job)
+/* The first unit of the job that waits, else its first; NULL when there is none. */
+static const struct place_unit *unit_of(const struct place_unit *units, uint32_t count,
+                                        uint64_t job)
 {
     const struct place_unit *found = NULL;
     for (uint32_t i = 0; i < count; i++) {
@@ -68,7 +70,7 @@ static struct wire_unit unit_of(const struct place_unit *units, uint32_t count, 
         bool first = found == NULL || (waits && (found->running || found->stopping));
         found = u->unit.job == job && first ? u : found;
     }
-    return found == NULL ? (struct wire_unit){0} : found->unit;
+    return found;
 }
 
 uint32_t reasons_begin(struct reasons *r, const struct place_unit *units, uint32_t unit_count,
@@ -80,7 +82,10 @@ uint32_t reasons_begin(struct reasons *r, const struct place_unit *units, uint32
         struct question *q = &r->questions[i];
         if (q->ticket != 0 && !q->answered) {
             q->taken = true;
-            q->unit = unit_of(units, unit_count, q->job);
+            const struct place_unit *u = unit_of(units, unit_count, q->job);
+            q->unit = u == NULL ? (struct wire_unit){0} : u->unit;
+            (void)snprintf(q->conditions, sizeof q->conditions, "%s",
+                           u == NULL ? "" : u->need.conditions);
             asked[count] = q->unit;
             count += q->unit.job != 0;
         }
@@ -152,7 +157,17 @@ static const char *counted_in(enum wire_reason reason)
     return reason < WIRE_REASON_COUNT ? UNITS[reason] : NULL;
 }
 
-static void numbers(char *out, size_t size, const struct place_refusal *r)
+/* Condition number `at` of a list, with its size. */
+static const char *condition_at(const char *list, uint64_t at, int *size)
+{
+    for (; at > 0 && strchr(list, ';') != NULL; at--) {
+        list = strchr(list, ';') + 1;
+    }
+    *size = (int)strcspn(list, ";");
+    return list;
+}
+
+static void numbers(char *out, size_t size, const struct place_refusal *r, const char *conditions)
 {
     const char *unit = counted_in(r->reason);
     bool lasts = r->reason == WIRE_REASON_QUARANTINED || r->reason == WIRE_REASON_BACK_OFF;
@@ -161,6 +176,14 @@ static void numbers(char *out, size_t size, const struct place_refusal *r)
     if (unit != NULL) {
         n = snprintf(out, size, " (needs %llu%s, has %llu)", (unsigned long long)r->need, unit,
                      (unsigned long long)r->have);
+    } else if (r->reason == WIRE_REASON_LABELS) {
+        int length = 0;
+        const char *condition = condition_at(conditions, r->need, &length);
+        n = snprintf(out, size, " (%.*s)", length, condition);
+    } else if (r->reason == WIRE_REASON_POLICY) {
+        n = snprintf(out, size, " (%s)", wire_policy_text((uint32_t)r->have));
+    } else if (r->reason == WIRE_REASON_QUARANTINED && r->need <= 1) { /* its time is over */
+        n = snprintf(out, size, " (its self-test is awaited)");
     } else if (lasts) {
         n = snprintf(out, size, " (%llu s left)",
                      (unsigned long long)((r->need + 999999) / 1000000));
@@ -171,17 +194,17 @@ static void numbers(char *out, size_t size, const struct place_refusal *r)
     }
 }
 
-static size_t tell_node(const struct reasons *r, const struct place_refusal *x, char *text,
-                        size_t size, size_t used)
+static size_t tell_node(struct members *members, const struct place_refusal *x,
+                        const char *conditions, char *text, size_t size, size_t used)
 {
     struct service_member member;
     char line[LINE_BYTES];
-    char rest[128];
+    char rest[REST_BYTES];
     char hex[2 * SH_NODE_ID_BYTES + 1];
     sh_hex(hex, x->node, SH_NODE_ID_BYTES);
     hex[8] = '\0';
-    bool known = members_get(r->members, x->node, &member);
-    numbers(rest, sizeof rest, x);
+    bool known = members_get(members, x->node, &member);
+    numbers(rest, sizeof rest, x, conditions);
     (void)snprintf(line, sizeof line, "%s: %s%s", known ? member.node.name : hex,
                    place_reason_text((uint32_t)x->reason), rest);
     return append(text, size, used, line);
@@ -214,12 +237,12 @@ static size_t tell_queue(const struct question *q, char *text, size_t size, size
     return append(text, size, used, line);
 }
 
-static size_t tell(const struct reasons *r, const struct question *q, char *text, size_t size)
+static size_t tell(struct members *members, const struct question *q, char *text, size_t size)
 {
     const struct place_verdict *v = &q->verdict;
     const struct place_refusal whole = {.reason = v->reason, .need = v->need, .have = v->have};
     char line[LINE_BYTES];
-    char rest[128];
+    char rest[REST_BYTES];
     size_t used = 0;
     if (q->unit.job == 0) {
         return 0;
@@ -232,7 +255,7 @@ static size_t tell(const struct reasons *r, const struct question *q, char *text
             q->unit.unit, (unsigned long long)v->need, (unsigned long long)v->have);
         used = append(text, size, used, line);
     } else if (v->reason != WIRE_REASON_NONE) {
-        numbers(rest, sizeof rest, &whole);
+        numbers(rest, sizeof rest, &whole, q->conditions);
         (void)snprintf(line, sizeof line, "the job: %s%s", place_reason_text((uint32_t)v->reason),
                        rest);
         used = append(text, size, used, line);
@@ -241,7 +264,24 @@ static size_t tell(const struct reasons *r, const struct question *q, char *text
         used = tell_queue(q, text, size, used);
     }
     for (uint32_t i = 0; i < q->refusal_count; i++) {
-        used = tell_node(r, &q->refusals[i], text, size, used);
+        used = tell_node(members, &q->refusals[i], q->conditions, text, size, used);
+    }
+    return used;
+}
+
+size_t reasons_write(struct members *members, const struct place_unit *unit, uint32_t unit_count,
+                     uint64_t now_us, const struct place_output *out, char *text, size_t size)
+{
+    struct question *q = calloc(1, sizeof *q);
+    size_t used = 0;
+    if (q != NULL) {
+        q->unit = unit->unit;
+        q->now_us = now_us;
+        (void)snprintf(q->conditions, sizeof q->conditions, "%s", unit->need.conditions);
+        keep_answer(q, out, unit_count);
+        used = tell(members, q, text, size);
+        free(q->refusals);
+        free(q);
     }
     return used;
 }
@@ -280,7 +320,7 @@ enum sh_err reasons_ask(struct reasons *r, uint64_t job, void (*wake)(void *ctx)
     }
     enum sh_err err = q->answered ? SH_OK : SH_ERR_TIMEOUT;
     if (q->answered) {
-        *used = tell(r, q, text, size);
+        *used = tell(r->members, q, text, size);
     }
     free(q->refusals);
     *q = (struct question){.ticket = 0};

@@ -25,6 +25,11 @@ uint32_t reasons_begin(struct reasons *r, const struct place_unit *units, uint32
 void reasons_end(struct reasons *r, uint64_t now_us, const struct place_output *out,
                  uint32_t unit_count);
 
+/* What a pass says of one of its units that was asked about, as reasons_ask would; how many bytes.
+ */
+size_t reasons_write(struct members *members, const struct place_unit *unit, uint32_t unit_count,
+                     uint64_t now_us, const struct place_output *out, char *text, size_t size);
+
 /* Waits for a pass that begins from now on; wake starts one. Writes a line on the job and one on
  * each agent that does not take it; nothing where the job does not wait, or was not among the units
  * of that pass. FULL: too many ask; TIMEOUT: there was no pass. */

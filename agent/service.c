@@ -7,6 +7,7 @@
 #include "planner.h"
 #include "records.h"
 #include "train/train.h"
+#include "vitals.h"
 
 #include "base/host/host.h"
 #include "jobs/view.h"
@@ -258,6 +259,7 @@ void service_on_applied(void *ctx, uint64_t index, const struct jobs_result *res
     if (nodes_changed && fsm_view_open(s->fsm, &view) == SH_OK) {
         service_learn_nodes(s, fsm_view_table(view));
         fsm_view_close(view);
+        vitals_wake(s->vitals);
     }
     SH_CHECK(pthread_mutex_lock(&s->lock) == 0);
     s->applied_index = index;

@@ -3,8 +3,13 @@
  * The agent and its fellows. */
 #include "api/view.h"
 
+#include "base/host/host.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define NODE_MODELS_MAX 1000u /* that one answer names */
 
 static const char *role_text(enum service_role role)
 {
@@ -130,16 +135,65 @@ static json_t *datasets_json(const struct sh_table *t, const struct wire_node *n
     return list;
 }
 
+/* {"disk": "nvme", "fast": ""} */
+static json_t *labels_json(const struct wire_node *node)
+{
+    json_t *out = json_object();
+    for (const char *at = node->labels; *at != '\0';) {
+        char key[WIRE_LABEL_MAX + 1];
+        size_t size = strcspn(at, ",");
+        size_t name = strcspn(at, "=,");
+        const char *value = name < size ? at + name + 1 : at + size;
+        SH_CHECK_CMP(name, <, sizeof key); /* wire_labels_ok */
+        memcpy(key, at, name);
+        key[name] = '\0';
+        (void)json_object_set_new(out, key, json_stringn(value, (size_t)(at + size - value)));
+        at += size + (at[size] == ',' ? 1 : 0);
+    }
+    return out;
+}
+
+/* What the tables know against it; null: nothing. */
+static json_t *health_json(const struct sh_table *t, const struct wire_node *node)
+{
+    struct jobs_health h;
+    struct jobs_counts counts;
+    if (jobs_health_get(t, node->id, &h) != SH_OK || jobs_counts_get(t, &counts) != SH_OK) {
+        return json_null();
+    }
+    uint64_t wall_us = sh_wall_us();
+    uint64_t now_us = wall_us > counts.stamp_us ? wall_us : counts.stamp_us;
+    const char *state = jobs_health_untested(&h, now_us)      ? "testing"
+                        : jobs_health_quarantined(&h, now_us) ? "quarantined"
+                        : jobs_health_on_trial(&h, now_us)    ? "on trial"
+                                                              : "suspected";
+    return json_pack("{s:s, s:I, s:I, s:i}", "state", state, "until_us", (json_int_t)h.until_us,
+                     "score_milli", (json_int_t)jobs_health_score(&h, now_us), "quarantines",
+                     (int)h.strikes);
+}
+
+/* What decides whether units come to it, beside what it has. */
+static void put_placing(json_t *out, const struct sh_table *t, const struct wire_node *n)
+{
+    struct jobs_node row;
+    bool drains = jobs_node_get(t, n->id, &row) == SH_OK && row.draining;
+    (void)json_object_set_new(out, "draining", json_boolean(n->draining || drains));
+    (void)json_object_set_new(out, "labels", labels_json(n));
+    (void)json_object_set_new(out, "arch", json_string(n->arch));
+    (void)json_object_set_new(out, "disk_bytes", json_integer((json_int_t)n->disk_bytes));
+    (void)json_object_set_new(out, "policy", json_string(wire_policy_text((uint32_t)n->policy)));
+    (void)json_object_set_new(out, "health", health_json(t, n));
+}
+
 static json_t *member_json(const struct sh_table *t, const struct service_member *m,
                            const struct service_status *st)
 {
     const struct wire_node *n = &m->node;
     bool leader = st->leader_known && memcmp(n->id, st->leader_id, SH_NODE_ID_BYTES) == 0;
-    json_t *out = json_pack("{s:o, s:s, s:s, s:s, s:i, s:s, s:b, s:b, s:b, s:b}", "id",
-                            spec_json_hex(n->id, sizeof n->id), "name", n->name, "addr", n->addr,
-                            "api", n->api, "bulk_port", (int)n->bulk_port, "liveness",
-                            liveness_text(m->liveness), "voter", m->voter, "leader", leader,
-                            "one_way", m->one_way, "draining", n->draining);
+    json_t *out = json_pack(
+        "{s:o, s:s, s:s, s:s, s:i, s:s, s:b, s:b, s:b}", "id", spec_json_hex(n->id, sizeof n->id),
+        "name", n->name, "addr", n->addr, "api", n->api, "bulk_port", (int)n->bulk_port, "liveness",
+        liveness_text(m->liveness), "voter", m->voter, "leader", leader, "one_way", m->one_way);
     json_t *inventory =
         json_pack("{s:s, s:s, s:o, s:i, s:I, s:i, s:s, s:I, s:i, s:i, s:i, s:o}", "version",
                   n->version, "isa", n->isa, "class", spec_json_hex(n->class, sizeof n->class),
@@ -153,6 +207,7 @@ static json_t *member_json(const struct sh_table *t, const struct service_member
     }
     (void)json_object_update(out, inventory);
     json_decref(inventory);
+    put_placing(out, t, n);
     (void)json_object_set_new(out, "zone", json_string(n->zone));
     (void)json_object_set_new(out, "commands", json_boolean(n->sandbox != WIRE_SANDBOX_OFF));
     (void)json_object_set_new(out, "sandbox", json_string(sandbox_text(n->sandbox)));
@@ -205,6 +260,50 @@ void api_get_nodes(const struct api_request *request, struct api_reply *reply)
     }
 }
 
+/* Adds those among a page of models that were kept by this agent when they were made. */
+static void add_held(const struct jobs_model *models, uint32_t count, const char *id, json_t *out)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t h = 0; h < models[i].holder_count; h++) {
+            char hex[2 * SH_NODE_ID_BYTES + 1];
+            char name[SH_NAME_MAX + 16];
+            sh_hex(hex, models[i].holders[h], SH_NODE_ID_BYTES);
+            if (strcmp(hex, id) == 0 && json_array_size(out) < NODE_MODELS_MAX) {
+                (void)snprintf(name, sizeof name, "%s:%u", models[i].name, models[i].version);
+                (void)json_array_append_new(out, json_string(name));
+            }
+        }
+    }
+}
+
+/* NAME:VERSION of the models that an agent keeps. */
+static void put_models(const struct api_request *request, json_t *node)
+{
+    enum { PAGE = 64 };
+    struct service_view *view = NULL;
+    json_t *out = json_array();
+    struct jobs_model *models = calloc(PAGE, sizeof *models);
+    const char *id = json_string_value(json_object_get(node, "id"));
+    char name[SH_NAME_MAX + 1] = "";
+    uint32_t version = 0;
+    uint32_t count = PAGE;
+    bool open = models != NULL && service_view_open(request->service, &view) == SH_OK;
+    while (open && count == PAGE &&
+           jobs_model_list(service_view_table(view), name, version, models, PAGE, &count) ==
+               SH_OK) {
+        add_held(models, count, id, out);
+        if (count > 0) {
+            memcpy(name, models[count - 1].name, sizeof name);
+            version = models[count - 1].version;
+        }
+    }
+    if (open) {
+        service_view_close(view);
+    }
+    free(models);
+    (void)json_object_set_new(node, "models", out);
+}
+
 void api_get_node(const struct api_request *request, struct api_reply *reply)
 {
     json_t *list = nodes_json(request, reply);
@@ -225,6 +324,7 @@ void api_get_node(const struct api_request *request, struct api_reply *reply)
         api_reply_error(reply, SH_ERR_NOT_FOUND, "node", wanted, "no such agent");
         return;
     }
+    put_models(request, found);
     api_reply_json(reply, 200, found);
 }
 

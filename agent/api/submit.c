@@ -373,8 +373,11 @@ static void submit(const struct api_request *request, struct api_reply *reply, s
 {
     char key[JOBS_KEY_MAX + 1];
     const char *owner = api_query(request, "owner");
-    if (owner == NULL || !wire_name_ok(owner)) {
-        owner = "";
+    owner = owner != NULL ? owner : "";
+    if (owner[0] != '\0' && !wire_name_ok(owner)) {
+        api_reply_error(reply, SH_ERR_INVALID, "owner", owner,
+                        "must be a name: up to %u letters, digits, '.', '_', '-'", SH_NAME_MAX);
+        return;
     }
     if (!parse(request, reply, s) || !read_key(request, reply, key)) {
         return;

@@ -95,6 +95,79 @@ static int take_times(struct cli *c, const struct cli_settings *s, struct agent_
     return CLI_OK;
 }
 
+/* Keys of labels that follow from what an agent is; agent/roster.c makes them. */
+static int refuse_own_labels(struct cli *c, const char *labels)
+{
+    static const struct {
+        const char *key;
+        const char *instead;
+    } OWN[] = {{"name", "--name sets it"},     {"zone", "--zone sets it"},
+               {"arch", "it is found out"},    {"isa", "it is found out"},
+               {"version", "it is found out"}, {"gpu", "it is found out"},
+               {"sandbox", "it is found out"}};
+    while (*labels != '\0') {
+        size_t size = strcspn(labels, ",");
+        size_t key = strcspn(labels, "=,");
+        for (size_t i = 0; i < SH_COUNT(OWN); i++) {
+            if (strlen(OWN[i].key) == key && memcmp(OWN[i].key, labels, key) == 0) {
+                return cli_fail(c, CLI_USAGE, "USAGE",
+                                "--label: %.*s: every agent has a label %s: %s", (int)size, labels,
+                                OWN[i].key, OWN[i].instead);
+            }
+        }
+        labels += size + (labels[size] == ',' ? 1 : 0);
+    }
+    return CLI_OK;
+}
+
+static int take_labels(struct cli *c, const struct cli_settings *s, struct agent_options *o)
+{
+    const char *labels = cli_settings_value(s, "label");
+    if (!wire_labels_ok(labels) || !copy(o->labels, sizeof o->labels, labels)) {
+        return cli_fail(
+            c, CLI_USAGE, "USAGE",
+            "--label: %s: must be KEY=VALUE or KEY, each at most %u of [A-Za-z0-9._/-]; "
+            "at most %u, of %u characters together, and no key twice",
+            labels, WIRE_LABEL_MAX, WIRE_LABELS_MAX, WIRE_LABELS_BYTES_MAX);
+    }
+    return refuse_own_labels(c, labels);
+}
+
+static bool take_flag(const struct cli_settings *s, const char *key, bool *out)
+{
+    const char *text = cli_settings_value(s, key);
+    *out = strcmp(text, "true") == 0;
+    return *out || strcmp(text, "false") == 0;
+}
+
+static int take_policy(struct cli *c, const struct cli_settings *s, struct agent_options *o)
+{
+    const char *hours = cli_settings_value(s, "hours");
+    const char *busy = cli_settings_value(s, "busy");
+    const char *slots = cli_settings_value(s, "slots");
+    uint32_t percent = 0;
+    if (!take_number(slots, 1, AGENT_SLOTS_MAX, &o->slots)) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "--slots: %s: must be 1 to %u units at a time",
+                        slots, AGENT_SLOTS_MAX);
+    }
+    if (hours[0] != '\0' && !policy_hours_read(hours, &o->policy)) {
+        return cli_fail(c, CLI_USAGE, "USAGE",
+                        "--hours: %s: must be HH:MM-HH:MM, such as "
+                        "20:00-08:00",
+                        hours);
+    }
+    if (!take_number(busy, 0, 100, &percent)) {
+        return cli_fail(c, CLI_USAGE, "USAGE",
+                        "--busy: %s: must be 1 to 100 per cent of the cores, or 0: never", busy);
+    }
+    o->policy.busy_milli = (uint16_t)(10 * percent);
+    if (!take_flag(s, "on-mains", &o->policy.mains)) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "on-mains: %s: must be true or false",
+                        cli_settings_value(s, "on-mains"));
+    }
+    return take_labels(c, s, o);
+}
+
 static int take_options(struct cli *c, const struct cli_settings *s, struct agent_options *o)
 {
     const char *threads = cli_settings_value(s, "threads");
@@ -121,11 +194,9 @@ static int take_options(struct cli *c, const struct cli_settings *s, struct agen
     if (!copy(o->name, sizeof o->name, name) || name[0] == '\0') {
         return cli_fail(c, CLI_USAGE, "USAGE", "--name: must be 1 to %u characters", SH_NAME_MAX);
     }
-    const char *commands = cli_settings_value(s, "allow-commands");
-    o->allow_commands = strcmp(commands, "true") == 0;
-    if (!o->allow_commands && strcmp(commands, "false") != 0) {
+    if (!take_flag(s, "allow-commands", &o->allow_commands)) {
         return cli_fail(c, CLI_USAGE, "USAGE", "allow-commands: %s: must be true or false",
-                        commands);
+                        cli_settings_value(s, "allow-commands"));
     }
     o->new_cluster = cli_flag(c, "--new");
     (void)copy(o->data_dir, sizeof o->data_dir, cli_settings_value(s, "data"));
@@ -134,6 +205,9 @@ static int take_options(struct cli *c, const struct cli_settings *s, struct agen
     int status = take_times(c, s, o);
     if (status == CLI_OK) {
         status = take_addresses(c, s, o);
+    }
+    if (status == CLI_OK) {
+        status = take_policy(c, s, o);
     }
     if (status == CLI_OK) {
         status = split_join(c, cli_settings_value(s, "join"), o);

@@ -10,10 +10,17 @@
 
 static void put_state(struct cli_table *t, const json_t *node)
 {
-    char text[64];
-    (void)snprintf(text, sizeof text, "%s%s%s", cli_text(node, "liveness"),
+    char text[128];
+    const char *policy = cli_text(node, "policy");
+    const json_t *health = json_object_get(node, "health");
+    const char *state = json_is_object(health) ? cli_text(health, "state") : "suspected";
+    bool blocked = strcmp(policy, "none") != 0;
+    bool doubted = strcmp(state, "suspected") != 0;
+    (void)snprintf(text, sizeof text, "%s%s%s%s%s%s%s", cli_text(node, "liveness"),
                    json_is_true(json_object_get(node, "one_way")) ? ", one-way" : "",
-                   json_is_true(json_object_get(node, "draining")) ? ", draining" : "");
+                   json_is_true(json_object_get(node, "draining")) ? ", draining" : "",
+                   blocked ? ", " : "", blocked ? policy : "", doubted ? ", " : "",
+                   doubted ? state : "");
     cli_table_put(t, text);
 }
 
@@ -163,16 +170,54 @@ int cli_run_status(struct cli *c)
     return CLI_OK;
 }
 
+/* POST /nodes/NAME/WHAT. NULL with the error printed and *status set. */
+static json_t *change_node(struct cli *c, const char *what, int *status)
+{
+    char *path = cli_path(c, "/nodes/", c->args[0], what);
+    if (path == NULL) {
+        *status = cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
+        return NULL;
+    }
+    struct cli_call call = {.method = "POST", .path = path, .timeout_s = CLI_CALL_S};
+    json_t *node = cli_ask(c, &call, status);
+    free(path);
+    return node;
+}
+
+static int mark_node(struct cli *c, const char *what, const char *said)
+{
+    int status = CLI_OK;
+    json_t *node = change_node(c, what, &status);
+    if (node == NULL) {
+        return status;
+    }
+    if (c->json) {
+        return cli_print_json(c, node);
+    }
+    (void)fprintf(c->out, "agent %s %s\n", cli_text(node, "name"), said);
+    json_decref(node);
+    return CLI_OK;
+}
+
+int cli_run_node_drain(struct cli *c)
+{
+    return mark_node(c, "/drain", "finishes what it has and gets nothing new");
+}
+
+int cli_run_node_undrain(struct cli *c)
+{
+    return mark_node(c, "/undrain", "gets work again");
+}
+
+int cli_run_node_parole(struct cli *c)
+{
+    return mark_node(c, "/parole", "tests itself; if that passes it is on trial");
+}
+
 int cli_run_node_remove(struct cli *c)
 {
     int status = CLI_OK;
-    char *path = cli_path(c, "/nodes/", c->args[0], "/remove");
-    if (path == NULL) {
-        return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
-    }
-    struct cli_call call = {.method = "POST", .path = path, .timeout_s = CLI_CALL_S};
-    json_t *node = cli_ask(c, &call, &status);
-    free(path);
+    json_t *node = change_node(c, "/remove", &status);
     if (node == NULL) {
         return status;
     }

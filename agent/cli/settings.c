@@ -13,9 +13,10 @@
 #define CONFIG_BYTES_MAX ((size_t)65536)
 
 static const char *const KEYS[CLI_SETTINGS_COUNT] = {
-    "data",           "secret", "join",         "listen",        "advertise",    "api",
-    "api-token",      "name",   "threads",      "zone",          "voters",       "log-entries",
-    "allow-commands", "copies", "keep-uploads", "collect-every", "collect-grace"};
+    "data",           "secret", "join",         "listen",        "advertise",     "api",
+    "api-token",      "name",   "threads",      "zone",          "voters",        "log-entries",
+    "allow-commands", "copies", "keep-uploads", "collect-every", "collect-grace", "label",
+    "slots",          "hours",  "busy",         "on-mains"};
 
 /* Root keeps its state where services do, others in their home. */
 static void default_data(char *out, size_t size)
@@ -62,7 +63,7 @@ static void set_default(struct cli_setting *s)
         (void)snprintf(s->value, sizeof s->value, "0");
     } else if (strcmp(s->key, "log-entries") == 0) {
         (void)snprintf(s->value, sizeof s->value, "%u", AGENT_LOG_ENTRIES);
-    } else if (strcmp(s->key, "allow-commands") == 0) {
+    } else if (strcmp(s->key, "allow-commands") == 0 || strcmp(s->key, "on-mains") == 0) {
         (void)snprintf(s->value, sizeof s->value, "false");
     } else if (strcmp(s->key, "copies") == 0) {
         (void)snprintf(s->value, sizeof s->value, "%u", AGENT_COPIES);
@@ -72,6 +73,10 @@ static void set_default(struct cli_setting *s)
         (void)snprintf(s->value, sizeof s->value, "%us", AGENT_COLLECT_EVERY_S);
     } else if (strcmp(s->key, "collect-grace") == 0) {
         (void)snprintf(s->value, sizeof s->value, "%us", AGENT_COLLECT_GRACE_S);
+    } else if (strcmp(s->key, "slots") == 0) {
+        (void)snprintf(s->value, sizeof s->value, "%u", AGENT_SLOTS);
+    } else if (strcmp(s->key, "busy") == 0) {
+        (void)snprintf(s->value, sizeof s->value, "0");
     }
 }
 
@@ -102,7 +107,8 @@ static bool set_flags(const struct cli *c, struct cli_setting *s)
         if (strcmp(c->given[i].option->name, flag) != 0) {
             continue;
         }
-        bool add = s->origin == CLI_FROM_FLAG && strcmp(s->key, "join") == 0;
+        bool repeats = strcmp(s->key, "join") == 0 || strcmp(s->key, "label") == 0;
+        bool add = s->origin == CLI_FROM_FLAG && repeats;
         used = add ? used : 0;
         bool plain = c->given[i].option->value == NULL;
         int n = snprintf(s->value + used, sizeof s->value - used, "%s%s", add ? "," : "",

@@ -9,11 +9,11 @@
 
 enum cli_origin { CLI_FROM_DEFAULT, CLI_FROM_FILE, CLI_FROM_ENV, CLI_FROM_FLAG };
 
-#define CLI_SETTINGS_COUNT 17u
+#define CLI_SETTINGS_COUNT 22u
 
 struct cli_setting {
     const char *key; /* "data"; the flag is --KEY, the variable SHOAL_KEY with '_' for '-' */
-    char value[AGENT_PATH_MAX + 1]; /* of join: all, comma separated */
+    char value[AGENT_PATH_MAX + 1]; /* of join and label: all, comma separated */
     enum cli_origin origin;
     char file[AGENT_PATH_MAX + 1]; /* FROM_FILE */
 };

@@ -7,6 +7,7 @@
 
 #include "base/host/host.h"
 #include "spec/graph.h"
+#include "wire/node.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -33,13 +34,23 @@ static bool take_key(struct cli *c, char key[static KEY_BYTES_MAX + 1])
     return true;
 }
 
+/* Nobody's where the user of this machine has a name that is none here. */
+static const char *owner_of(const struct cli *c)
+{
+    const char *user = getenv("USER");
+    const char *given = cli_value(c, "--owner");
+    if (given != NULL) {
+        return given;
+    }
+    return user != NULL && wire_name_ok(user) ? user : "";
+}
+
 static json_t *send_job(struct cli *c, const struct spec_job *job, int *status)
 {
     char key[KEY_BYTES_MAX + 1];
     size_t size = 0;
     char *spec = malloc(SH_SPEC_BYTES_MAX);
-    const char *user = getenv("USER");
-    char *path = cli_path(c, "/jobs?owner=", user != NULL ? user : "", "");
+    char *path = cli_path(c, "/jobs?owner=", owner_of(c), "");
     json_t *answer = NULL;
     if (!take_key(c, key)) {
         *status = CLI_USAGE;

@@ -14,7 +14,17 @@ enum { UNKNOWN, INSIDE, OUTSIDE, CLIMBED };
 
 #define STAT_BYTES 1024u
 /* Fields of /proc/PID/stat after the name, counted from 0 (proc(5) counts the state as 3). */
-enum { STAT_STATE = 0, STAT_PARENT = 1, STAT_GROUP = 2, STAT_THREADS = 17, STAT_RSS = 21 };
+enum {
+    STAT_STATE = 0,
+    STAT_PARENT = 1,
+    STAT_GROUP = 2,
+    STAT_USER = 11,
+    STAT_SYSTEM = 12,
+    STAT_CHILDREN_USER = 13,
+    STAT_CHILDREN_SYSTEM = 14,
+    STAT_THREADS = 17,
+    STAT_RSS = 21
+};
 
 static size_t read_proc(const char *pid, const char *file, char *out, size_t size)
 {
@@ -50,6 +60,12 @@ static bool parse_stat(const char *text, struct exec_task *out)
             break;
         case STAT_GROUP:
             out->group = (pid_t)value;
+            break;
+        case STAT_USER:
+        case STAT_SYSTEM:
+        case STAT_CHILDREN_USER:
+        case STAT_CHILDREN_SYSTEM:
+            out->cpu_ticks += value > 0 ? (uint64_t)value : 0;
             break;
         case STAT_THREADS:
             out->threads = (uint32_t)value;
@@ -178,6 +194,15 @@ uint64_t exec_tree_pss(const struct exec_tree *tree)
             line = strstr(text, "\nPss:");
         }
         sum += line != NULL ? strtoull(line + 5, NULL, 10) * 1024u : tree->at[i].rss_bytes;
+    }
+    return sum;
+}
+
+uint64_t exec_tree_ticks(const struct exec_tree *tree)
+{
+    uint64_t sum = 0;
+    for (size_t i = 0; i < tree->count; i++) {
+        sum += tree->at[i].cpu_ticks;
     }
     return sum;
 }

@@ -21,7 +21,8 @@ struct exec_task {
     pid_t group;
     uint32_t threads;
     uint64_t rss_bytes;
-    char state; /* R S D Z T ... */
+    uint64_t cpu_ticks; /* of _SC_CLK_TCK, with children that have ended */
+    char state;         /* R S D Z T ... */
     uint8_t mark;
 };
 
@@ -38,6 +39,7 @@ uint64_t exec_tree_rss(const struct exec_tree *tree);
  * Milliseconds for each of them. */
 uint64_t exec_tree_pss(const struct exec_tree *tree);
 uint32_t exec_tree_threads(const struct exec_tree *tree);
+uint64_t exec_tree_ticks(const struct exec_tree *tree);
 /* Processes and threads of a user on this machine; 0 where /proc cannot be read. */
 uint32_t exec_tree_of_user(uid_t user);
 void exec_tree_close(struct exec_tree *tree);

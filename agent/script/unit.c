@@ -52,6 +52,7 @@ static void fail(struct script_unit *x, enum sh_err reason, bool final, const ch
     struct train_result result = {
         .fence = x->at.placement.fence, .failed = true, .reason = reason, .final = final};
     (void)snprintf(result.text, sizeof result.text, "%s", text);
+    memcpy(result.node, x->me, sizeof result.node);
     journal_warn("job %llu unit %u: %s", (unsigned long long)x->config.unit.job,
                  x->config.unit.unit, text);
     train_clerk_result(x->clerk, &result);

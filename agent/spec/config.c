@@ -9,9 +9,10 @@
 #include <string.h>
 
 static const char *const KEYS[SPEC_CONFIG_KEYS] = {
-    "data",           "secret", "join",         "listen",        "advertise",    "api",
-    "api-token",      "name",   "threads",      "zone",          "voters",       "log-entries",
-    "allow-commands", "copies", "keep-uploads", "collect-every", "collect-grace"};
+    "data",           "secret", "join",         "listen",        "advertise",     "api",
+    "api-token",      "name",   "threads",      "zone",          "voters",        "log-entries",
+    "allow-commands", "copies", "keep-uploads", "collect-every", "collect-grace", "label",
+    "slots",          "hours",  "busy",         "on-mains"};
 
 static char *value_of(struct spec_config *config, const char *key)
 {
@@ -50,9 +51,10 @@ static void take_value(struct spec_decode *d, const struct spec_node *node, void
     append(d, node, value_of(base, node->key));
 }
 
-static void take_join(struct spec_decode *d, const struct spec_node *node, void *base)
+/* A list, or one value. */
+static void take_list(struct spec_decode *d, const struct spec_node *node, void *base)
 {
-    char *value = value_of(base, "join");
+    char *value = value_of(base, node->key);
     if (node->kind != SPEC_NODE_LIST) {
         append(d, node, value);
         return;
@@ -67,14 +69,40 @@ static void take_join(struct spec_decode *d, const struct spec_node *node, void 
     }
 }
 
+/* {KEY: VALUE}, a list of KEY=VALUE, or one. */
+static void take_labels(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    char *value = value_of(base, node->key);
+    if (node->kind != SPEC_NODE_MAP) {
+        take_list(d, node, base);
+        return;
+    }
+    for (const struct spec_node *n = spec_tree_first(d->tree, node); n != NULL;
+         n = spec_tree_next(d->tree, n)) {
+        char pair[SPEC_CONFIG_VALUE_MAX + 1];
+        struct spec_node joined = *n;
+        bool plain = n->kind == SPEC_NODE_SCALAR;
+        (void)snprintf(pair, sizeof pair, plain && n->text[0] != '\0' ? "%s=%s" : "%s", n->key,
+                       plain ? n->text : "");
+        joined.text = pair;
+        size_t mark = spec_decode_enter(d, n->key, 0);
+        append(d, &joined, value);
+        spec_decode_leave(d, mark);
+    }
+}
+
 enum sh_err spec_config_parse(const char *text, size_t size, struct spec_config *config,
                               struct spec_errors *errors)
 {
     struct spec_field fields[SPEC_CONFIG_KEYS];
     for (size_t i = 0; i < SPEC_CONFIG_KEYS; i++) {
         bool join = strcmp(KEYS[i], "join") == 0;
-        fields[i] = (struct spec_field){
-            .key = KEYS[i], .type = SPEC_FIELD_CUSTOM, .take = join ? take_join : take_value};
+        bool label = strcmp(KEYS[i], "label") == 0;
+        fields[i] = (struct spec_field){.key = KEYS[i],
+                                        .type = SPEC_FIELD_CUSTOM,
+                                        .take = join    ? take_list
+                                                : label ? take_labels
+                                                        : take_value};
     }
     memset(config, 0, sizeof *config);
     errors->count = 0;

@@ -145,6 +145,7 @@ static void fill_fail(struct train_clerk *c, const struct train_result *r)
     fail->reason = r->reason;
     fail->final = r->final;
     memcpy(fail->text, r->text, sizeof fail->text);
+    memcpy(fail->node, r->node, sizeof fail->node);
 }
 
 static void fill_commit(struct train_clerk *c, const struct train_result *r,

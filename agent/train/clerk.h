@@ -25,6 +25,7 @@ struct train_result {
     enum sh_err reason;
     bool final;
     char text[JOBS_TEXT_MAX + 1];
+    uint8_t node[SH_NODE_ID_BYTES]; /* the member where; zero: nobody's fault that is known */
     /* else: */
     bool partial;
     struct jobs_outcome outcome; /* file is filled in by the clerk */

@@ -99,6 +99,7 @@ void train_fail(struct train_session *x, enum sh_err reason, bool final, const c
     struct train_result result = {
         .fence = x->at.placement.fence, .failed = true, .reason = reason, .final = final};
     (void)snprintf(result.text, sizeof result.text, "%s", text);
+    memcpy(result.node, x->me, sizeof result.node);
     journal_warn("job %llu: %s", (unsigned long long)x->config.part.unit.job, text);
     train_clerk_result(x->clerk, &result);
 }

@@ -11,11 +11,9 @@
 #include "base/limits.h"
 #include "wire/node.h"
 
-#define WIRE_MEMBERS_MAX 32u /* agents of one gang */
-#define WIRE_CONDITIONS_MAX                                                                        \
-    511u                   /* bytes of all conditions of one job, with what separates them         \
-                            */
-#define WIRE_GPUS_MAX 255u /* of one agent */
+#define WIRE_MEMBERS_MAX    32u  /* agents of one gang */
+#define WIRE_CONDITIONS_MAX 511u /* bytes of all conditions of one job, with those between */
+#define WIRE_GPUS_MAX       255u /* of one agent */
 
 enum wire_kind {
     WIRE_KIND_TRAIN = 1,
