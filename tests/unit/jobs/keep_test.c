@@ -233,6 +233,25 @@ TEST(a_job_that_ends_after_newer_ones_may_lose_its_results_at_once)
     world_free(&w);
 }
 
+TEST(a_data_set_that_a_job_made_is_named_as_long_as_it_is_listed)
+{
+    start();
+    struct jobs_submit *c = world_submit(&w, "prepare");
+    c->kind = WIRE_KIND_DATA_PREP;
+    memcpy(c->dataset, "clean", sizeof "clean");
+    EXPECT_EQ(world_apply(&w), SH_OK);
+    struct wire_unit unit = {.job = w.result.unit.job};
+    EXPECT_EQ(world_place(&w, unit, 1, 1), SH_OK);
+    EXPECT_EQ(world_commit(&w, unit, world_fence(&w, unit), 0x50, false), SH_OK);
+    EXPECT_EQ(world_remove_job(&w, unit.job), SH_OK);
+    EXPECT(names().first[0x52]); /* of its outputs */
+    EXPECT_EQ(world_dataset(&w, 1, "files", 0x60), SH_OK);
+    EXPECT(!names().first[0x60]); /* lies where it was declared */
+    EXPECT_EQ(world_dataset_remove(&w, 1, "clean"), SH_OK);
+    EXPECT(!names().first[0x52]);
+    world_free(&w);
+}
+
 TEST(what_unfinished_jobs_need_is_named_and_a_model_in_use_outlives_its_job)
 {
     start();
