@@ -55,12 +55,13 @@ static bool in_use(struct jobs_tx *tx, const struct jobs_model *model)
     return jobs_keep_users(tx, model->outcome.file) > 0;
 }
 
+/* With what it was found to be worth. */
 static void del_model(struct jobs_tx *tx, const char *name, uint32_t version)
 {
-    SH_CHECK_CMP(tx->meta.models, >, 0);
     struct jobs_row_key evaluations = jobs_row_evaluation(name, version, NULL);
-    jobs_tx_del(tx, jobs_row_model(name, version));
     del_below(tx, &evaluations);
+    SH_CHECK_CMP(tx->meta.models, >, 0);
+    jobs_tx_del(tx, jobs_row_model(name, version));
     tx->meta.models--;
 }
 
@@ -253,6 +254,21 @@ static enum sh_err name_units(const struct naming *n, const struct jobs_job *job
         }
         for (uint32_t k = 0; k < count; k++) {
             name_blob(n, checkpoints[k].manifest);
+        }
+    }
+    return err;
+}
+
+/* Sets that jobs made; those that agents declared are no blobs. */
+static enum sh_err name_datasets(const struct naming *n)
+{
+    struct jobs_dataset set = {.name = ""};
+    uint32_t count = 1;
+    enum sh_err err = SH_OK;
+    while (err == SH_OK && count == 1) {
+        err = jobs_dataset_list(n->t, set.name, &set, 1, &count);
+        if (err == SH_OK && count == 1 && set.unit.job != 0) {
+            name_blob(n, set.digest);
         }
     }
     return err;

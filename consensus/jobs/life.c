@@ -210,6 +210,7 @@ void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
     if (to == JOBS_FAILED && job->cause == WIRE_CAUSE_NONE) {
         job->cause = WIRE_CAUSE_FAILED; /* all of an ensemble or a sweep did */
     }
+    bool ends = to != job->state && jobs_state_final(to);
     if (to != job->state) {
         change_state(tx, to);
     }
@@ -217,7 +218,7 @@ void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
     append_event(tx, unit);
     jobs_change_note(tx);
     jobs_tx_put(tx, jobs_row_u64('j', job->id), jobs_row_put_job(tx->core->buffer, job));
-    if (jobs_state_final(job->state)) {
+    if (ends) {
         jobs_keep_newest(tx);
     }
 }

@@ -309,7 +309,7 @@ SH_MUST_USE enum sh_err jobs_change_list(const struct sh_table *t, uint64_t afte
 
 /* Calls fn for every blob that a row names, some more than once, and for digests of some results
  * that are no blobs: what unfinished jobs need, what jobs whose results are kept left, checkpoints,
- * models. O(rows). */
+ * models, data sets that jobs made. O(rows). */
 typedef void (*jobs_blob_fn)(void *ctx, const uint8_t digest[static SH_DIGEST_BYTES]);
 SH_MUST_USE enum sh_err jobs_blobs_named(const struct sh_table *t, jobs_blob_fn fn, void *ctx);
 

@@ -272,3 +272,21 @@ TEST(what_unfinished_jobs_need_is_named_and_a_model_in_use_outlives_its_job)
     EXPECT(names().first[0x40]); /* scores:1 is a model of its own */
     world_free(&w);
 }
+
+TEST(a_data_set_that_a_job_made_is_named_when_the_job_is_gone)
+{
+    start();
+    struct jobs_submit *c = world_submit(&w, "prepare");
+    c->kind = WIRE_KIND_DATA_PREP;
+    memcpy(c->dataset, "birds", 6);
+    EXPECT_EQ(world_apply(&w), SH_OK);
+    struct wire_unit unit = {.job = w.result.unit.job};
+    EXPECT_EQ(world_place(&w, unit, 1, 1), SH_OK);
+    complete(unit, 0x50); /* its outputs are 0x52 */
+    EXPECT_EQ(world_remove_job(&w, unit.job), SH_OK);
+    struct jobs_dataset set;
+    EXPECT_EQ(jobs_dataset_get(w.t, "birds", &set), SH_OK);
+    EXPECT(names().first[set.digest[0]]);
+    jobs_check(w.core, w.t);
+    world_free(&w);
+}
