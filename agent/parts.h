@@ -30,6 +30,7 @@ struct bulk;
 struct loop;
 struct planner;
 struct records;
+struct answer;
 struct scripts;
 struct train;
 
@@ -62,6 +63,7 @@ struct service {
     struct planner *planner;     /* woken by any thread */
     struct housekeeping *housekeeping;
     struct scripts *scripts;
+    struct answer *answer;
     struct train *train;
     struct api *api;
 

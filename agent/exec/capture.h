@@ -65,7 +65,8 @@ enum exec_fact_kind {
 
 struct exec_fact {
     enum exec_fact_kind kind;
-    bool stepped; /* METRIC, CHECKPOINT: the line, or an epoch before it, says which step it is of */
+    bool
+        stepped; /* METRIC, CHECKPOINT: the line, or an epoch before it, says which step it is of */
     uint64_t step;
     double value;               /* METRIC, PREDICTION: finite. PROGRESS: done, 0 to total */
     double total;               /* PROGRESS: above 0 */

@@ -20,8 +20,7 @@
 
 bool train_interrupted(const struct train_session *x)
 {
-    return x->leaving || x->next.stopping != x->at.stopping ||
-           x->next.yielding != x->at.yielding ||
+    return x->leaving || x->next.stopping != x->at.stopping || x->next.yielding != x->at.yielding ||
            !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
 }
 

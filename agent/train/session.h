@@ -33,8 +33,8 @@ struct train_session_config {
 SH_MUST_USE enum sh_err train_session_open(struct train_session **out,
                                            const struct train_session_config *config,
                                            const struct train_assignment *first);
-/* The newest placement, or that the unit is stopping or yielding; nothing happens when it is the one in force.
- * Any thread, never blocks. */
+/* The newest placement, or that the unit is stopping or yielding; nothing happens when it is the
+ * one in force. Any thread, never blocks. */
 void train_session_assign(struct train_session *x, const struct train_assignment *assignment);
 /* Asks it to end; does not wait. */
 void train_session_leave(struct train_session *x);

@@ -64,7 +64,7 @@ TEST(every_route_of_the_table_answers_json_and_no_other_path_does)
     start();
     json_t *v = call("GET", "/api/v1", NULL, 200);
     size_t count = json_array_size(json_object_get(v, "routes"));
-    EXPECT_EQ(count, 27);
+    EXPECT_EQ(count, 32);
     for (size_t i = 0; i < count; i++) {
         const json_t *route = json_array_get(json_object_get(v, "routes"), i);
         EXPECT(strlen(text_of(route, "summary")) > 5);
@@ -106,7 +106,7 @@ TEST(a_submission_answers_the_row_that_is_shown_afterwards)
     json_t *shown = call("GET", path, NULL, 200);
     EXPECT(json_is_false(json_object_get(answer, "duplicate")));
     EXPECT_STR(text_of(answer, "owner"), "me");
-    EXPECT_EQ(json_object_size(answer), 17);
+    EXPECT_EQ(json_object_size(answer), 18);
     EXPECT(json_object_del(answer, "duplicate") == 0);
     EXPECT(json_object_del(answer, "events") == 0);
     const char *key = NULL;
