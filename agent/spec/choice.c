@@ -4,7 +4,7 @@
 #include <string.h>
 
 const struct spec_choice SPEC_KINDS[] = {
-    {"train", SPEC_TRAIN}, {"exec", SPEC_EXEC}, {"noop", SPEC_NOOP}, {NULL, 0}};
+    {"train", SPEC_TRAIN}, {"exec", SPEC_EXEC}, {"noop", SPEC_NOOP}, {"rl", SPEC_RL}, {NULL, 0}};
 
 const struct spec_choice SPEC_EXTRACTS[] = {{"keras", SPEC_EXTRACT_KERAS},
                                             {"sofe4790u", SPEC_EXTRACT_SOFE},

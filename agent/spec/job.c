@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spec/graph.h"
+#include "spec/rl_parts.h"
 #include "spec/schema.h"
 #include "spec/source.h"
 #include "spec/sweep_parts.h"
@@ -125,6 +126,18 @@ static const struct spec_field NOOP_JOB[] = {
     JOB_U32("units", units, 1, SPEC_UNITS_MAX),
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_unit_resources}};
 
+static const struct spec_field RL_JOB[] = {
+    API,
+    KIND,
+    NAME,
+    PRIORITY,
+    RETRIES,
+    {.key = "env", .type = SPEC_FIELD_CUSTOM, .take = spec_take_rl_env},
+    {.key = "train", .type = SPEC_FIELD_CUSTOM, .take = spec_take_rl_train},
+    {.key = "events", .type = SPEC_FIELD_CUSTOM, .take = spec_take_rl_events},
+    {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = spec_take_rl_checkpoint},
+    {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_unit_resources}};
+
 static const struct spec_field EXEC_JOB[] = {
     API,
     KIND,
@@ -156,7 +169,8 @@ static void clear(struct spec_job *job)
                  {offsetof(struct spec_job, train), offsetof(struct spec_job, train.classes)},
                  {offsetof(struct spec_job, train) + sizeof job->train,
                   offsetof(struct spec_job, exec.text)},
-                 {offsetof(struct spec_job, sweep), offsetof(struct spec_job, sweep.text)}};
+                 {offsetof(struct spec_job, sweep), offsetof(struct spec_job, sweep.text)},
+                 {offsetof(struct spec_job, rl), sizeof *job}};
     for (size_t i = 0; i < SH_COUNT(PARTS); i++) {
         memset((uint8_t *)job + PARTS[i].from, 0, PARTS[i].to - PARTS[i].from);
     }
@@ -175,6 +189,12 @@ static void job_defaults(struct spec_job *job, enum spec_kind kind)
     job->units = 1;
     job->checkpoint_keep = 3;
     if (kind == SPEC_NOOP) {
+        return;
+    }
+    if (kind == SPEC_RL) {
+        job->cpus = 1;
+        job->arithmetic = SPEC_ARITHMETIC_ANY; /* it gives the same bits everywhere */
+        spec_rl_defaults(&job->rl);
         return;
     }
     job->agents_max = 0; /* as many as there are ranks; set by the checks */
@@ -201,12 +221,13 @@ static enum spec_kind read_kind(struct spec_decode *d, const struct spec_node *r
     size_t mark = spec_decode_enter(d, "kind", 0);
     const struct spec_choice *found = NULL;
     if (node == NULL) {
-        spec_note(d->errors, root->at, d->path, NULL, "is missing; there are: train, exec, noop");
+        spec_note(d->errors, root->at, d->path, NULL,
+                  "is missing; there are: train, exec, noop, rl");
     } else if (node->kind == SPEC_NODE_SCALAR) {
         found = spec_choice_find(SPEC_KINDS, node->text);
     }
     if (node != NULL && found == NULL) {
-        spec_decode_wrong(d, node, "no such kind of job; there are: train, exec, noop");
+        spec_decode_wrong(d, node, "no such kind of job; there are: train, exec, noop, rl");
     }
     spec_decode_leave(d, mark);
     return found != NULL ? (enum spec_kind)found->value : 0;
@@ -245,6 +266,9 @@ static void decode(struct spec_decode *d, struct spec_job *job, size_t size, boo
         spec_decode_map(d, root, TRAIN_JOB, SH_COUNT(TRAIN_JOB), job);
     } else if (kind == SPEC_EXEC) {
         decode_exec(d, root, job);
+    } else if (kind == SPEC_RL) {
+        spec_decode_map(d, root, RL_JOB, SH_COUNT(RL_JOB), job);
+        spec_check_rl(d, job);
     } else {
         spec_decode_map(d, root, NOOP_JOB, SH_COUNT(NOOP_JOB), job);
     }

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "spec/rl_form.h"
 #include "spec/sweep_form.h"
 
 #include <stdbool.h>
@@ -39,7 +40,7 @@
 #define SPEC_SECONDS_MAX  31536000u /* a year */
 #define SPEC_WHERE_MAX    511u      /* bytes of each list of spec_where */
 
-enum spec_kind { SPEC_TRAIN = 1, SPEC_NOOP = 2, SPEC_EXEC = 3 };
+enum spec_kind { SPEC_TRAIN = 1, SPEC_NOOP = 2, SPEC_EXEC = 3, SPEC_RL = 9 };
 
 enum spec_source_kind {
     SPEC_SOURCE_NONE,
@@ -229,6 +230,7 @@ struct spec_job {
     uint32_t units;          /* noop: units; exec: replicas; with a sweep: its units */
     struct spec_exec exec;   /* exec */
     struct spec_sweep sweep; /* train, exec */
+    struct spec_rl rl;       /* rl */
 };
 
 struct spec_error {

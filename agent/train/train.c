@@ -229,7 +229,9 @@ static void on_ended(void *ctx)
 
 static const struct train_runner *runner_of(const struct train *t, const struct jobs_job *job)
 {
-    return job->kind == WIRE_KIND_EXEC ? t->config.exec : &t->native;
+    return job->kind == WIRE_KIND_EXEC ? t->config.exec
+           : job->kind == WIRE_KIND_RL ? t->config.rl
+                                       : &t->native;
 }
 
 /* Of a sweep: the job of this unit in the place of the whole. */

@@ -23,6 +23,7 @@ struct train_config {
     unsigned threads;  /* cores that training may use */
     const char *cache; /* folder for files in passing, made where it is absent; copied */
     const struct train_runner *exec; /* of units of kind exec; borrowed */
+    const struct train_runner *rl;   /* likewise */
 };
 
 /* Sets the bulk plane's training frames. */
