@@ -13,6 +13,7 @@
 #include "parts.h"
 #include "planner.h"
 #include "records.h"
+#include "rl/unit.h"
 #include "script/unit.h"
 #include "stores.h"
 #include "train/train.h"
@@ -425,6 +426,8 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
         calls_on(s->calls, SERVICE_CALL_SCRIPT, scripts_answer, s->scripts);
         train.exec = scripts_runner(s->scripts);
         train.answer = answer_runner(s->answer);
+        s->rl = rl_runner(s);
+        train.rl = &s->rl;
         err = train_open(&s->train, &train);
     }
     s->applied_index = s->applied.index;

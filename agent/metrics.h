@@ -15,6 +15,9 @@
 #define METRIC_VAL_ACCURACY  "val_accuracy"
 #define METRIC_TEST_LOSS     "test_loss" /* once, after the last step */
 #define METRIC_TEST_ACCURACY "test_accuracy"
+#define METRIC_REWARD        "mean_reward" /* rl: of the episodes of a point of the curve */
+#define METRIC_REWARD_STD    "std_reward"
+#define METRIC_ENV_STEPS     "env_steps" /* of the environment, so far */
 
 /* In the order of the columns of `shoal metrics --csv`. */
 #define METRIC_MAP(X)                                                                              \
@@ -27,8 +30,11 @@
     X(METRIC_EPOCH)                                                                                \
     X(METRIC_LR)                                                                                   \
     X(METRIC_SPEED)                                                                                \
-    X(METRIC_AGENTS)
+    X(METRIC_AGENTS)                                                                               \
+    X(METRIC_REWARD)                                                                               \
+    X(METRIC_REWARD_STD)                                                                           \
+    X(METRIC_ENV_STEPS)
 
-#define METRIC_COUNT 10u
+#define METRIC_COUNT 13u
 
 #endif

@@ -16,6 +16,7 @@
 #include "replica.h"
 #include "service.h"
 #include "snapshots.h"
+#include "train/runner.h"
 #include "store/blob/blob.h"
 #include "store/dir.h"
 #include "store/series/series.h"
@@ -66,6 +67,7 @@ struct service {
     struct vitals *vitals; /* read and woken by any thread */
     struct scripts *scripts;
     struct answer *answer;
+    struct train_runner rl; /* of units of kind rl */
     struct train *train;
     struct api *api;
 

@@ -203,6 +203,8 @@ static enum wire_kind kind_of(const struct spec_job *job)
         return WIRE_KIND_TRAIN;
     case SPEC_EXEC:
         return WIRE_KIND_EXEC;
+    case SPEC_RL:
+        return WIRE_KIND_RL;
     case SPEC_NOOP:
         return WIRE_KIND_NOOP;
     case SPEC_FINE_TUNE:

@@ -93,10 +93,15 @@ json_t *api_node_ref(const struct sh_table *t, const uint8_t id[static SH_NODE_I
 const char *api_kind_text(enum wire_kind kind)
 {
     static const char *const NAMES[] = {
-        [WIRE_KIND_TRAIN] = "train",       [WIRE_KIND_NOOP] = "noop",
-        [WIRE_KIND_EXEC] = "exec",         [WIRE_KIND_FINE_TUNE] = "fine-tune",
-        [WIRE_KIND_EVALUATE] = "evaluate", [WIRE_KIND_PREDICT] = "predict",
-        [WIRE_KIND_ENSEMBLE] = "ensemble", [WIRE_KIND_DATA_PREP] = "data-prep",
+        [WIRE_KIND_TRAIN] = "train",
+        [WIRE_KIND_NOOP] = "noop",
+        [WIRE_KIND_EXEC] = "exec",
+        [WIRE_KIND_FINE_TUNE] = "fine-tune",
+        [WIRE_KIND_EVALUATE] = "evaluate",
+        [WIRE_KIND_PREDICT] = "predict",
+        [WIRE_KIND_ENSEMBLE] = "ensemble",
+        [WIRE_KIND_DATA_PREP] = "data-prep",
+        [WIRE_KIND_RL] = "rl",
     };
     SH_CHECK_CMP(kind, <, SH_COUNT(NAMES));
     SH_CHECK(NAMES[kind] != NULL);

@@ -124,6 +124,8 @@ int cli_run_logs(struct cli *c);
 int cli_run_outputs(struct cli *c);
 int cli_run_sweep(struct cli *c);
 int cli_run_result(struct cli *c);
+int cli_run_replay(struct cli *c);
+int cli_run_evaluate(struct cli *c);
 int cli_run_convert(struct cli *c);
 int cli_run_metrics(struct cli *c);
 int cli_run_watch(struct cli *c);

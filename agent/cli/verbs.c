@@ -64,6 +64,14 @@ static const struct cli_option OUTPUTS[] = {
     {"--unit", 0, "N", "of this unit (0)"},
     {"--output", 'o', "DIR", "where to put them: a new folder (NAME-UNIT)"},
 };
+static const struct cli_option REPLAY[] = {
+    {"--states", 0, NULL, "every state of its environment"},
+};
+static const struct cli_option EVALUATE[] = {
+    {"--episodes", 0, "N", "so many (100)"},
+    {"--seed", 0, "N", "of their draws (1)"},
+    {"--sample", 0, NULL, "actions by chance, as in training; else the likeliest"},
+};
 static const struct cli_option SWEEP[] = {
     {"--top", 0, "N", "only the N best, the best first"},
 };
@@ -118,6 +126,10 @@ const struct cli_verb CLI_VERBS[] = {
      cli_run_sweep},
     {"result", "JOB", "what an evaluation, a prediction or an ensemble came to", NO_OPTIONS, 1, 1,
      true, cli_run_result},
+    {"replay", "JOB EPISODE", "play an episode of a job of kind rl again", OPTIONS(REPLAY), 2, 2,
+     true, cli_run_replay},
+    {"evaluate", "MODEL", "play episodes with a model of kind rl", OPTIONS(EVALUATE), 1, 1, true,
+     cli_run_evaluate},
     {"why", "JOB", "why a job waits or runs where it does, an agent a line", NO_OPTIONS, 1, 1, true,
      cli_run_why},
     {"stop", "JOB", "stop a job, keeping what there is", NO_OPTIONS, 1, 1, true, cli_run_stop},

@@ -2,6 +2,7 @@
 #include "base/host/host.h"
 #include "spec/json.h"
 #include "spec/models.h"
+#include "spec/rl_parts.h"
 #include "spec/schema.h"
 #include "spec/source.h"
 #include "spec/sweep_parts.h"
@@ -444,16 +445,19 @@ json_t *spec_job_json(const struct spec_job *job)
     json_t *out =
         json_pack("{s:s, s:s, s:s, s:i, s:i}", "api", "shoal/v1", "kind", spec_kind_name(job->kind),
                   "name", job->name, "priority", (int)job->priority, "retries", (int)job->retries);
+    put_keep(out, job);
     if (job->kind == SPEC_EVALUATE || job->kind == SPEC_PREDICT || job->kind == SPEC_ENSEMBLE) {
         put_use(out, job);
-        put_keep(out, job);
         return out;
     }
-    (void)json_object_set_new(out, "resources", resources_json(job, true));
+    (void)json_object_set_new(out, "resources", resources_json(job, job->kind != SPEC_RL));
+    if (job->kind == SPEC_RL) {
+        spec_put_rl(out, job);
+        return out;
+    }
     if (job->sweep.method != SPEC_SWEEP_NONE) {
         (void)json_object_set_new(out, "sweep", spec_sweep_json(&job->sweep));
     }
-    put_keep(out, job);
     if (job->kind == SPEC_EXEC || job->kind == SPEC_DATA_PREP) {
         put_exec(out, job);
         return out;

@@ -4,10 +4,11 @@
 #include <stdio.h>
 #include <string.h>
 
-const struct spec_choice SPEC_KINDS[] = {
-    {"train", SPEC_TRAIN},         {"exec", SPEC_EXEC},       {"fine-tune", SPEC_FINE_TUNE},
-    {"evaluate", SPEC_EVALUATE},   {"predict", SPEC_PREDICT}, {"ensemble", SPEC_ENSEMBLE},
-    {"data-prep", SPEC_DATA_PREP}, {"noop", SPEC_NOOP},       {NULL, 0}};
+const struct spec_choice SPEC_KINDS[] = {{"train", SPEC_TRAIN},         {"exec", SPEC_EXEC},
+                                         {"fine-tune", SPEC_FINE_TUNE}, {"evaluate", SPEC_EVALUATE},
+                                         {"predict", SPEC_PREDICT},     {"ensemble", SPEC_ENSEMBLE},
+                                         {"data-prep", SPEC_DATA_PREP}, {"rl", SPEC_RL},
+                                         {"noop", SPEC_NOOP},           {NULL, 0}};
 
 const struct spec_choice SPEC_EXTRACTS[] = {{"keras", SPEC_EXTRACT_KERAS},
                                             {"sofe4790u", SPEC_EXTRACT_SOFE},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spec/graph.h"
+#include "spec/rl_parts.h"
 #include "spec/schema.h"
 #include "spec/source.h"
 #include "spec/sweep_parts.h"
@@ -127,6 +128,19 @@ static const struct spec_field NOOP_JOB[] = {
     JOB_U32("units", units, 1, SPEC_UNITS_MAX),
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_unit_resources}};
 
+static const struct spec_field RL_JOB[] = {
+    API,
+    KIND,
+    NAME,
+    PRIORITY,
+    RETRIES,
+    KEEP,
+    {.key = "env", .type = SPEC_FIELD_CUSTOM, .take = spec_take_rl_env},
+    {.key = "train", .type = SPEC_FIELD_CUSTOM, .take = spec_take_rl_train},
+    {.key = "events", .type = SPEC_FIELD_CUSTOM, .take = spec_take_rl_events},
+    {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = spec_take_rl_checkpoint},
+    {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_unit_resources}};
+
 static const struct spec_field EXEC_JOB[] = {
     API,
     KIND,
@@ -196,6 +210,9 @@ static void list_fields(enum spec_kind kind, struct fields out[static 3])
         out[1] = FIELDS(SPEC_ENSEMBLE_JOB);
         out[0] = FIELDS(USE_JOB);
         break;
+    case SPEC_RL:
+        out[0] = FIELDS(RL_JOB);
+        break;
     }
 }
 
@@ -239,7 +256,8 @@ static void clear(struct spec_job *job)
                  {offsetof(struct spec_job, train) + sizeof job->train,
                   offsetof(struct spec_job, exec.text)},
                  {offsetof(struct spec_job, input), offsetof(struct spec_job, use.models)},
-                 {offsetof(struct spec_job, sweep), offsetof(struct spec_job, sweep.text)}};
+                 {offsetof(struct spec_job, sweep), offsetof(struct spec_job, sweep.text)},
+                 {offsetof(struct spec_job, rl), sizeof *job}};
     for (size_t i = 0; i < SH_COUNT(PARTS); i++) {
         memset((uint8_t *)job + PARTS[i].from, 0, PARTS[i].to - PARTS[i].from);
     }
@@ -258,6 +276,12 @@ static void job_defaults(struct spec_job *job, enum spec_kind kind)
     job->units = 1;
     job->checkpoint_keep = 3;
     if (kind == SPEC_NOOP) {
+        return;
+    }
+    if (kind == SPEC_RL) {
+        job->cpus = 1;
+        job->arithmetic = SPEC_ARITHMETIC_ANY; /* it gives the same bits everywhere */
+        spec_rl_defaults(&job->rl);
         return;
     }
     job->cpus = 1;
@@ -337,6 +361,9 @@ static void decode(struct spec_decode *d, struct spec_job *job, size_t size, boo
         job->reproducible = !mixes;
     }
     decode_fields(d, root, job);
+    if (kind == SPEC_RL) {
+        spec_check_rl(d, job);
+    }
     spec_check_job(d, job);
     spec_check_sweep(d, job, thorough);
     check_size(d, job, size);

@@ -13,6 +13,7 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "spec/models.h"
+#include "spec/rl_form.h"
 #include "spec/sweep_form.h"
 
 #include <stdbool.h>
@@ -48,7 +49,8 @@ enum spec_kind {
     SPEC_EVALUATE = 5,
     SPEC_PREDICT = 6,
     SPEC_ENSEMBLE = 7,
-    SPEC_DATA_PREP = 8
+    SPEC_DATA_PREP = 8,
+    SPEC_RL = 9
 };
 
 enum spec_source_kind {
@@ -254,6 +256,7 @@ struct spec_job {
     struct spec_source input;      /* predict, ensemble */
     struct spec_use use;           /* fine_tune, evaluate, predict, ensemble */
     struct spec_sweep sweep;       /* train, exec */
+    struct spec_rl rl;             /* rl */
 };
 
 struct spec_error {

@@ -93,15 +93,32 @@ static void take_list(struct spec_decode *d, const struct spec_node *node, struc
     }
 }
 
+static bool take_end(struct spec_decode *d, const struct spec_node *node, uint32_t index,
+                     double *out)
+{
+    size_t mark = spec_decode_enter(d, NULL, index);
+    bool good = spec_scalar_number(node, out);
+    if (!good) {
+        spec_decode_wrong(d, node, "must be a number");
+    }
+    spec_decode_leave(d, mark);
+    return good;
+}
+
 static void take_ends(struct spec_decode *d, const struct spec_node *node, struct spec_parameter *p)
 {
-    const struct spec_node *low =
-        node->kind == SPEC_NODE_LIST && node->count == 2 ? spec_tree_first(d->tree, node) : NULL;
-    bool good = low != NULL && spec_scalar_number(low, &p->low) &&
-                spec_scalar_number(spec_tree_next(d->tree, low), &p->high) && p->low <= p->high;
+    if (node->kind != SPEC_NODE_LIST || node->count != 2) {
+        spec_decode_wrong(d, node, "must be [LOW, HIGH]: two numbers");
+        return;
+    }
+    const struct spec_node *low = spec_tree_first(d->tree, node);
+    bool good = take_end(d, low, 0, &p->low);
+    good = take_end(d, spec_tree_next(d->tree, low), 1, &p->high) && good;
     if (!good) {
-        spec_decode_wrong(d, node,
-                          "must be [LOW, HIGH]: two numbers, the first not the larger one");
+        return;
+    }
+    if (p->low > p->high) {
+        spec_decode_wrong(d, node, "must be [LOW, HIGH], LOW not above HIGH");
     } else if (p->range == SPEC_RANGE_LOG_UNIFORM && !(p->low > 0)) {
         spec_decode_wrong(d, node, "must be two numbers above 0");
     } else if (p->range == SPEC_RANGE_INT &&

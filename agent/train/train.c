@@ -233,6 +233,9 @@ static const struct train_runner *runner_of(const struct train *t, const struct 
     if (commands) {
         return t->config.exec;
     }
+    if (job->kind == WIRE_KIND_RL) {
+        return t->config.rl;
+    }
     bool asks = job->kind == WIRE_KIND_EVALUATE || job->kind == WIRE_KIND_PREDICT ||
                 job->kind == WIRE_KIND_ENSEMBLE;
     return asks ? t->config.answer : &t->native;

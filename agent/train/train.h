@@ -24,6 +24,7 @@ struct train_config {
     const char *cache; /* folder for files in passing, made where it is absent; copied */
     const struct train_runner *exec;   /* of units that run commands; borrowed */
     const struct train_runner *answer; /* of units that ask models; borrowed */
+    const struct train_runner *rl;     /* of units of kind rl; borrowed */
 };
 
 /* Sets the bulk plane's training frames. */

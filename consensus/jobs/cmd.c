@@ -17,7 +17,7 @@ _Static_assert(JOBS_KEY_MAX <= UINT8_MAX, "a key has an u8 length");
 
 static bool kind_known(enum wire_kind kind)
 {
-    return kind >= WIRE_KIND_TRAIN && kind <= WIRE_KIND_DATA_PREP;
+    return kind >= WIRE_KIND_TRAIN && kind <= WIRE_KIND_RL;
 }
 
 static bool arithmetic_known(enum wire_arithmetic arithmetic)

@@ -197,7 +197,8 @@ static uint32_t make_model(struct jobs_tx *tx, const struct jobs_commit *c)
     version++;
     *model = (struct jobs_model){.version = version,
                                  .unit = c->unit,
-                                 .reproducible = job->reproducible && !job->mixed && !c->partial,
+                                 .reproducible = job->reproducible && !c->partial &&
+                                                 (!job->mixed || job->kind == WIRE_KIND_RL),
                                  .mixed = job->mixed,
                                  .partial = c->partial,
                                  .created_us = tx->meta.stamp_us,
@@ -221,7 +222,7 @@ static uint32_t make_model(struct jobs_tx *tx, const struct jobs_commit *c)
 static bool makes_model(enum wire_kind kind, const struct jobs_outcome *outcome)
 {
     static const uint8_t none[SH_DIGEST_BYTES];
-    return kind == WIRE_KIND_TRAIN || kind == WIRE_KIND_FINE_TUNE ||
+    return kind == WIRE_KIND_TRAIN || kind == WIRE_KIND_FINE_TUNE || kind == WIRE_KIND_RL ||
            (kind == WIRE_KIND_EXEC && memcmp(outcome->file, none, sizeof none) != 0);
 }
 

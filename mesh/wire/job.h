@@ -23,7 +23,8 @@ enum wire_kind {
     WIRE_KIND_EVALUATE = 5,
     WIRE_KIND_PREDICT = 6,
     WIRE_KIND_ENSEMBLE = 7,
-    WIRE_KIND_DATA_PREP = 8
+    WIRE_KIND_DATA_PREP = 8,
+    WIRE_KIND_RL = 9
 };
 
 /* SAME: every member ever placed has the arithmetic class of the first placement. ANY: classes may

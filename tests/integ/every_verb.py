@@ -159,6 +159,15 @@ def with_an_agent(mesh, verb, agent, data):
     verb("sweep line --top 1", OK)
     verb("sweep line --json", OK)
     verb("sweep script", NOT_FOUND)
+    walk = {"api": "shoal/v1", "kind": "rl", "name": "walker", "train": {"iterations": 50},
+            "events": {"episodes": 100, "states": 400}}
+    verb("submit --wait", OK, mesh.path("walk.json", json.dumps(walk)))
+    verb("replay walker 400 --states", OK)
+    verb("replay walker 800", NOT_FOUND)
+    verb("replay line 1", INVALID)
+    verb("evaluate walker --episodes 10", OK)
+    verb("evaluate line", INVALID)
+    verb("watch walker", OK)
     verb("model list", OK)
     verb("ps --owner", OK, "nobody")
     verb("model remove line", OK)

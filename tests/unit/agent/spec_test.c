@@ -184,10 +184,10 @@ static const struct {
     {"shoal/v1", "shoal/v2", "job.yaml:1:6: api: shoal/v2: must be shoal/v1"},
     {"kind: train", "kind: sweep",
      "job.yaml:2:7: kind: sweep: no such kind of job; there are: train, exec, fine-tune, evaluate, "
-     "predict, ensemble, data-prep, noop"},
+     "predict, ensemble, data-prep, rl, noop"},
     {"kind: train\n", "",
      "job.yaml:1:1: kind: is missing; there are: train, exec, fine-tune, evaluate, predict, "
-     "ensemble, data-prep, noop"},
+     "ensemble, data-prep, rl, noop"},
     {"name: digits\n", "", "job.yaml:1:1: name: is missing"},
     {"name: digits", "name: my digits",
      "job.yaml:3:7: name: my digits: must be a name: up to 63 letters, digits, '.', '_' and '-', "
@@ -477,7 +477,7 @@ TEST(the_layer_table_adds_up)
 
 static const char *const EXAMPLES[] = {"digits.yaml", "mnist.yaml", "iris-csv.yaml",
                                        "noop.yaml",   "sweep.yaml", "hyperband.yaml",
-                                       "script.yaml"};
+                                       "rl.yaml",     "script.yaml"};
 
 TEST_ROWS(every_example_is_a_valid_job_file, EXAMPLES)
 {

@@ -294,8 +294,8 @@ static const struct {
      "job.yaml:7:49: sweep.parameters.train.seed[0]: a list: must be a number, true, false, or a "
      "text of at most 255 bytes"},
     {TRAIN, "sweep: {method: random, trials: 3, parameters: {train.seed: {int: [3, 1]}}}\n",
-     "job.yaml:7:67: sweep.parameters.train.seed.int: a list: must be [LOW, HIGH]: two numbers, "
-     "the first not the larger one"},
+     "job.yaml:7:67: sweep.parameters.train.seed.int: a list: must be [LOW, HIGH], LOW not "
+     "above HIGH"},
     {TRAIN, "sweep: {method: random, trials: 3, parameters: {train.seed: {it: [1, 2]}}}\n",
      "job.yaml:7:62: sweep.parameters.train.seed: it: unknown range; did you mean int?"},
     {TRAIN, "sweep: {method: grid, metric: loss, parameters: {train.seed: [1]}}\n",
