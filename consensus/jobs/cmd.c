@@ -383,6 +383,10 @@ static void job_cmd_put(struct sh_writer *w, const struct jobs_cmd *cmd)
         sh_put_u64(w, cmd->u.pause.grace_us);
     } else if (cmd->type == JOBS_RESUME) {
         sh_put_u64(w, cmd->u.resume.job);
+    } else if (cmd->type == JOBS_DEADLINE) {
+        sh_put_u64(w, cmd->u.deadline.job);
+    } else if (cmd->type == JOBS_JOB_REMOVE) {
+        sh_put_u64(w, cmd->u.job_remove.job);
     } else if (cmd->type == JOBS_RESIZE) {
         const struct jobs_resize *c = &cmd->u.resize;
         sh_put_u64(w, c->job);
@@ -402,6 +406,10 @@ static void job_cmd_get(struct sh_reader *r, struct jobs_cmd *cmd)
         cmd->u.pause.grace_us = sh_get_u64(r);
     } else if (cmd->type == JOBS_RESUME) {
         cmd->u.resume.job = sh_get_u64(r);
+    } else if (cmd->type == JOBS_DEADLINE) {
+        cmd->u.deadline.job = sh_get_u64(r);
+    } else if (cmd->type == JOBS_JOB_REMOVE) {
+        cmd->u.job_remove.job = sh_get_u64(r);
     } else if (cmd->type == JOBS_RESIZE) {
         struct jobs_resize *c = &cmd->u.resize;
         c->job = sh_get_u64(r);
@@ -515,10 +523,9 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
     case JOBS_PAUSE:
     case JOBS_RESUME:
     case JOBS_RESIZE:
-        job_cmd_put(w, cmd);
-        break;
     case JOBS_DEADLINE:
-        sh_put_u64(w, cmd->u.deadline.job);
+    case JOBS_JOB_REMOVE:
+        job_cmd_put(w, cmd);
         break;
     case JOBS_DATASET_ADD:
         dataset_add_put(w, &cmd->u.dataset_add);
@@ -543,9 +550,6 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
     case JOBS_MODEL_REMOVE:
         wire_str_put(w, cmd->u.model_remove.name);
         sh_put_u32(w, cmd->u.model_remove.version);
-        break;
-    case JOBS_JOB_REMOVE:
-        sh_put_u64(w, cmd->u.job_remove.job);
         break;
     case JOBS_CMD_TYPE_COUNT:
         SH_UNREACHABLE();
@@ -585,10 +589,9 @@ static enum sh_err body_get(struct sh_reader *r, struct jobs_cmd *cmd)
     case JOBS_PAUSE:
     case JOBS_RESUME:
     case JOBS_RESIZE:
-        job_cmd_get(r, cmd);
-        break;
     case JOBS_DEADLINE:
-        cmd->u.deadline.job = sh_get_u64(r);
+    case JOBS_JOB_REMOVE:
+        job_cmd_get(r, cmd);
         break;
     case JOBS_DATASET_ADD:
         dataset_add_get(r, &cmd->u.dataset_add);
@@ -613,9 +616,6 @@ static enum sh_err body_get(struct sh_reader *r, struct jobs_cmd *cmd)
     case JOBS_MODEL_REMOVE:
         wire_str_get(r, cmd->u.model_remove.name, sizeof cmd->u.model_remove.name);
         cmd->u.model_remove.version = sh_get_u32(r);
-        break;
-    case JOBS_JOB_REMOVE:
-        cmd->u.job_remove.job = sh_get_u64(r);
         break;
     case JOBS_CMD_TYPE_COUNT:
     default:

@@ -147,25 +147,11 @@ static void fill_many(enum jobs_cmd_type type)
     }
 }
 
-/* A command of a type with every field set, and no field like another. */
-static void fill(enum jobs_cmd_type type)
+static void fill_of_unit(enum jobs_cmd_type type)
 {
     struct wire_unit unit = {.job = 900, .unit = 4};
     struct wire_fence fence = {.term = 8, .index = 901};
-    begin(type);
-    if (type == JOBS_NODE_ADMIT) {
-        struct jobs_node_admit *c = &cmd.u.node_admit;
-        memset(c->node, 0x71, sizeof c->node);
-        c->handle = 72;
-        text(c->name, sizeof c->name, 'n');
-        memcpy(c->addr, "a.example:7711", 15);
-        memcpy(c->api, "b.example:8711", 15);
-        c->bulk_port = 7712;
-    } else if (type == JOBS_NODE_REMOVE) {
-        memset(cmd.u.node_remove.node, 0x71, SH_NODE_ID_BYTES);
-    } else if (type == JOBS_SUBMIT) {
-        fill_submit(&cmd.u.submit);
-    } else if (type == JOBS_PLACE) {
+    if (type == JOBS_PLACE) {
         fill_place(&cmd.u.place);
     } else if (type == JOBS_CHECKPOINT) {
         cmd.u.checkpoint.unit = unit;
@@ -191,7 +177,12 @@ static void fill(enum jobs_cmd_type type)
         cmd.u.expire.fence = fence;
         cmd.u.expire.cause = WIRE_CAUSE_TOO_FEW_AGENTS;
         cmd.u.expire.grace_us = 902;
-    } else if (type == JOBS_STOP) {
+    }
+}
+
+static void fill_of_job(enum jobs_cmd_type type)
+{
+    if (type == JOBS_STOP) {
         cmd.u.stop.job = 79;
     } else if (type == JOBS_PAUSE) {
         cmd.u.pause = (struct jobs_pause){.job = 80, .grace_us = 81};
@@ -202,6 +193,29 @@ static void fill(enum jobs_cmd_type type)
             .job = 83, .has_units = true, .units = 84, .has_priority = true, .priority = 85};
     } else if (type == JOBS_DEADLINE) {
         cmd.u.deadline.job = 80;
+    } else if (type == JOBS_JOB_REMOVE) {
+        cmd.u.job_remove.job = 81;
+    }
+}
+
+/* A command of a type with every field set, and no field like another. */
+static void fill(enum jobs_cmd_type type)
+{
+    begin(type);
+    fill_of_unit(type);
+    fill_of_job(type);
+    if (type == JOBS_NODE_ADMIT) {
+        struct jobs_node_admit *c = &cmd.u.node_admit;
+        memset(c->node, 0x71, sizeof c->node);
+        c->handle = 72;
+        text(c->name, sizeof c->name, 'n');
+        memcpy(c->addr, "a.example:7711", 15);
+        memcpy(c->api, "b.example:8711", 15);
+        c->bulk_port = 7712;
+    } else if (type == JOBS_NODE_REMOVE) {
+        memset(cmd.u.node_remove.node, 0x71, SH_NODE_ID_BYTES);
+    } else if (type == JOBS_SUBMIT) {
+        fill_submit(&cmd.u.submit);
     } else if (type == JOBS_DATASET_ADD) {
         struct jobs_dataset_add *c = &cmd.u.dataset_add;
         text(c->name, sizeof c->name, 'n');
@@ -232,15 +246,7 @@ static void fill(enum jobs_cmd_type type)
     } else if (type == JOBS_MODEL_REMOVE) {
         text(cmd.u.model_remove.name, sizeof cmd.u.model_remove.name, 'n');
         cmd.u.model_remove.version = 80;
-    } else if (type == JOBS_JOB_REMOVE) {
-        cmd.u.job_remove.job = 81;
     }
-}
-
-/* Numbers between that are not commands. */
-static bool is_type(int type)
-{
-    return type > 0;
 }
 
 static const int types[JOBS_CMD_TYPE_COUNT];
@@ -249,7 +255,7 @@ TEST_ROWS(a_command_comes_back_whole_and_a_cut_one_is_corrupt, types)
 {
     size_t size = 0;
     fill((enum jobs_cmd_type)tst_row);
-    if (!is_type((int)tst_row)) {
+    if (tst_row == 0) {
         EXPECT_EQ(encoded(&size), SH_ERR_INVALID); /* is none */
         return;
     }
@@ -462,42 +468,6 @@ TEST(many_units_are_in_order_and_each_has_an_agent)
     fill(JOBS_PLACE_MANY);
     cmd.u.place_many.node_count++;
     EXPECT(!is_ok());
-}
-
-TEST(placements_go_together_that_are_alike_and_in_order)
-{
-    static struct jobs_place_many many;
-    struct jobs_place place = {.unit = {.job = 9, .unit = 4}, .cause = WIRE_CAUSE_PLACED};
-    place.member_count = 1;
-    many = (struct jobs_place_many){0};
-    for (uint32_t i = 0; i < 7; i++) {
-        struct jobs_place other = place;
-        other.unit.unit = i == 0 ? 4 : 5;
-        other.unit.job += i == 1;
-        other.previous.index = i == 2;
-        other.mixed = i == 3;
-        other.member_count += i == 4;
-        other.class[0] = i == 5;
-        other.cause = i == 6 ? WIRE_CAUSE_GROWN : WIRE_CAUSE_PLACED;
-        EXPECT_EQ(jobs_many_add(&many, &other), i == 0);
-    }
-    EXPECT(!jobs_many_add(&many, &place)); /* is in */
-    for (uint32_t i = 1; i < WIRE_MEMBERS_MAX; i++) {
-        place.unit.unit = 4 + i;
-        place.members[0].node[0] = (uint8_t)i;
-        EXPECT(jobs_many_add(&many, &place));
-    }
-    EXPECT_EQ(many.node_count, WIRE_MEMBERS_MAX);
-    place.unit.unit = 100;
-    place.members[0].node[0] = WIRE_MEMBERS_MAX;
-    EXPECT(!jobs_many_add(&many, &place));
-    place.members[0].node[0] = 3;
-    for (; many.count < JOBS_MANY_MAX; place.unit.unit++) {
-        EXPECT(jobs_many_add(&many, &place));
-        EXPECT_EQ(many.at[many.count - 1], 3);
-    }
-    EXPECT(!jobs_many_add(&many, &place));
-    EXPECT_EQ(many.node_count, WIRE_MEMBERS_MAX);
 }
 
 TEST(a_change_of_a_job_keeps_to_the_limits_of_what_it_changes)

@@ -98,3 +98,39 @@ TEST(of_many_units_all_are_placed_or_committed_or_none)
     jobs_check(w.core, w.t);
     world_free(&w);
 }
+
+TEST(placements_go_together_that_are_alike_and_in_order)
+{
+    static struct jobs_place_many many;
+    struct jobs_place place = {.unit = {.job = 9, .unit = 4}, .cause = WIRE_CAUSE_PLACED};
+    place.member_count = 1;
+    many = (struct jobs_place_many){0};
+    for (uint32_t i = 0; i < 7; i++) {
+        struct jobs_place other = place;
+        other.unit.unit = i == 0 ? 4 : 5;
+        other.unit.job += i == 1;
+        other.previous.index = i == 2;
+        other.mixed = i == 3;
+        other.member_count += i == 4;
+        other.class[0] = i == 5;
+        other.cause = i == 6 ? WIRE_CAUSE_GROWN : WIRE_CAUSE_PLACED;
+        EXPECT_EQ(jobs_many_add(&many, &other), i == 0);
+    }
+    EXPECT(!jobs_many_add(&many, &place)); /* is in */
+    for (uint32_t i = 1; i < WIRE_MEMBERS_MAX; i++) {
+        place.unit.unit = 4 + i;
+        place.members[0].node[0] = (uint8_t)i;
+        EXPECT(jobs_many_add(&many, &place));
+    }
+    EXPECT_EQ(many.node_count, WIRE_MEMBERS_MAX);
+    place.unit.unit = 100;
+    place.members[0].node[0] = WIRE_MEMBERS_MAX;
+    EXPECT(!jobs_many_add(&many, &place));
+    place.members[0].node[0] = 3;
+    for (; many.count < JOBS_MANY_MAX; place.unit.unit++) {
+        EXPECT(jobs_many_add(&many, &place));
+        EXPECT_EQ(many.at[many.count - 1], 3);
+    }
+    EXPECT(!jobs_many_add(&many, &place));
+    EXPECT_EQ(many.node_count, WIRE_MEMBERS_MAX);
+}
