@@ -140,15 +140,21 @@ static bool take_number(struct api_reply *reply, const json_t *body, const char 
 
 /* ---- pause and resume ---- */
 
+/* The canonical job file as a tree; NULL: no memory. */
+static json_t *read_file(const struct sh_table *t, uint64_t job)
+{
+    struct sh_span spec;
+    return jobs_spec_get(t, job, &spec) == SH_OK
+               ? json_loadb((const char *)spec.at, spec.size, 0, NULL)
+               : NULL;
+}
+
 /* Between SIGTERM and SIGKILL; 0 of jobs without commands. */
 static uint64_t grace_of(const struct sh_table *t, uint64_t job)
 {
-    struct sh_span spec;
-    json_t *tree = jobs_spec_get(t, job, &spec) == SH_OK
-                       ? json_loadb((const char *)spec.at, spec.size, 0, NULL)
-                       : NULL;
-    json_int_t grace = json_integer_value(json_object_get(tree, "grace"));
-    json_decref(tree);
+    json_t *file = read_file(t, job);
+    json_int_t grace = json_integer_value(json_object_get(file, "grace"));
+    json_decref(file);
     return grace > 0 ? (uint64_t)grace * SECOND_US : 0;
 }
 
@@ -216,20 +222,147 @@ void api_pause_job(const struct api_request *request, struct api_reply *reply)
     json_decref(body);
 }
 
-void api_resume_job(const struct api_request *request, struct api_reply *reply)
+static void end_pause(const struct api_request *request, struct api_reply *reply,
+                      struct jobs_job *job)
 {
-    struct jobs_job job;
     struct jobs_result result;
-    if (!api_read_job(request, reply, &job)) {
-        return;
-    }
-    struct jobs_cmd cmd = {.type = JOBS_RESUME, .u.resume.job = job.id};
+    struct jobs_cmd cmd = {.type = JOBS_RESUME, .u.resume.job = job->id};
     enum sh_err err = propose(request, &cmd, &result);
     if (err != SH_OK) {
-        refuse(request, reply, &job, err, "resumed", "pausing or paused");
+        refuse(request, reply, job, err, "resumed", "pausing or paused");
         return;
     }
-    reply_job(request, reply, &job);
+    reply_job(request, reply, job);
+}
+
+/* ---- a job that has ended goes on as another one ---- */
+
+struct wish { /* of a person */
+    bool has_epochs;
+    uint64_t epochs;
+    bool has_step;
+    uint64_t step;
+};
+
+/* The checkpoint to go on from: the newest, or the one of the step that was asked for. */
+static bool find_checkpoint(const struct api_request *request, struct api_reply *reply,
+                            const struct sh_table *t, const struct jobs_job *job,
+                            const struct wish *wish, struct jobs_checkpoint *out)
+{
+    struct jobs_checkpoint rows[JOBS_KEEP_MAX];
+    struct wire_unit unit = {.job = job->id};
+    char steps[JOBS_KEEP_MAX * 22] = "";
+    char asked[24];
+    uint32_t count = 0;
+    if (jobs_checkpoint_list(t, unit, rows, JOBS_KEEP_MAX, &count) != SH_OK || count == 0) {
+        api_reply_error(reply, SH_ERR_CONFLICT, "job", request->params[0],
+                        "no checkpoint of the job is kept");
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        if (!wish->has_step || rows[i].step == wish->step) {
+            *out = rows[i];
+            return true;
+        }
+        size_t used = strlen(steps);
+        (void)snprintf(steps + used, sizeof steps - used, "%s%llu", i == 0 ? "" : ", ",
+                       (unsigned long long)rows[i].step);
+    }
+    (void)snprintf(asked, sizeof asked, "%llu", (unsigned long long)wish->step);
+    api_reply_error(reply, SH_ERR_NOT_FOUND, "from", asked, "there are checkpoints of steps %s",
+                    steps);
+    return false;
+}
+
+/* The job file with what is to be different, given (free); NULL with the reply made. */
+static char *write_file(struct api_reply *reply, json_t *file, const struct jobs_job *job,
+                        const struct wish *wish, const struct jobs_checkpoint *from)
+{
+    json_t *train = json_object_get(file, "train");
+    json_int_t had = json_integer_value(json_object_get(train, "epochs"));
+    char text[24];
+    (void)snprintf(text, sizeof text, "%llu", (unsigned long long)wish->epochs);
+    if (job->state == JOBS_COMPLETED && (!wish->has_epochs || (json_int_t)wish->epochs <= had)) {
+        api_reply_error(
+            reply, SH_ERR_INVALID, "epochs", wish->has_epochs ? text : "",
+            "the job has completed %lld: must be more, so that there is something to do",
+            (long long)had);
+        return NULL;
+    }
+    if (wish->has_epochs) {
+        (void)json_object_set_new(train, "epochs", json_integer((json_int_t)wish->epochs));
+    }
+    (void)json_object_set_new(file, "start",
+                              json_pack("{s:I, s:I, s:o}", "job", (json_int_t)job->id, "step",
+                                        (json_int_t)from->step, "checkpoint",
+                                        spec_json_hex(from->manifest, sizeof from->manifest)));
+    char *out = json_dumps(file, JSON_COMPACT);
+    if (out == NULL) {
+        api_reply_err(reply, SH_ERR_NO_MEMORY);
+    }
+    return out;
+}
+
+static void go_on(const struct api_request *request, struct api_reply *reply,
+                  const struct wish *wish, const struct jobs_job *job)
+{
+    struct service_view *view = NULL;
+    struct jobs_checkpoint from;
+    char *text = NULL;
+    if (job->kind != WIRE_KIND_TRAIN || job->units != 1) {
+        api_reply_error(reply, SH_ERR_CONFLICT, "job", request->params[0],
+                        "the job is %s: only one that is pausing or paused can be resumed, and "
+                        "training of one unit that has ended",
+                        jobs_state_name((uint32_t)job->state));
+        return;
+    }
+    if (!api_open_here(request, reply, &view)) {
+        return;
+    }
+    const struct sh_table *t = service_view_table(view);
+    if (find_checkpoint(request, reply, t, job, wish, &from)) {
+        json_t *file = read_file(t, job->id);
+        if (file == NULL) {
+            api_reply_err(reply, SH_ERR_NO_MEMORY);
+        } else {
+            text = write_file(reply, file, job, wish, &from);
+        }
+        json_decref(file);
+    }
+    service_view_close(view);
+    if (text != NULL) {
+        api_submit_text(request, reply, text, job->owner);
+        free(text);
+    }
+}
+
+void api_resume_job(const struct api_request *request, struct api_reply *reply)
+{
+    static const char *const KNOWN[] = {"epochs", "from", NULL};
+    struct jobs_job job;
+    struct wish wish = {.epochs = 0};
+    json_t *body = read_body(request, reply, KNOWN);
+    if (body == NULL) {
+        return;
+    }
+    bool good =
+        take_number(reply, body, "epochs", 1, SPEC_EPOCHS_MAX, &wish.has_epochs, &wish.epochs) &&
+        take_number(reply, body, "from", 0, UINT64_MAX >> 12, &wish.has_step, &wish.step);
+    json_decref(body);
+    if (!good || !api_read_job(request, reply, &job)) {
+        return;
+    }
+    bool other = wish.has_epochs || wish.has_step;
+    if (jobs_state_final(job.state)) {
+        go_on(request, reply, &wish, &job);
+    } else if (other) {
+        api_reply_error(reply, SH_ERR_CONFLICT, "job", request->params[0],
+                        "the job is %s: only one that is completed, failed or stopped can be "
+                        "resumed with other epochs or from another step",
+                        jobs_state_name((uint32_t)job.state));
+    } else {
+        end_pause(request, reply, &job);
+    }
 }
 
 /* ---- changes ---- */
@@ -260,12 +393,30 @@ static void refuse_change(const struct api_request *request, struct api_reply *r
     }
 }
 
+static bool is_sweep(const struct api_request *request, uint64_t job)
+{
+    struct service_view *view = NULL;
+    if (service_view_open(request->service, &view) != SH_OK) {
+        return false; /* what follows finds the same and says it */
+    }
+    json_t *file = read_file(service_view_table(view), job);
+    service_view_close(view);
+    bool sweeps = json_object_get(file, "sweep") != NULL;
+    json_decref(file);
+    return sweeps;
+}
+
 static void change(const struct api_request *request, struct api_reply *reply,
                    struct jobs_resize *c)
 {
     struct jobs_job job;
     struct jobs_result result;
     if (!api_read_job(request, reply, &job)) {
+        return;
+    }
+    if (c->has_units && is_sweep(request, job.id)) {
+        api_reply_error(reply, SH_ERR_CONFLICT, "replicas", "",
+                        "the units of this job are those of its sweep");
         return;
     }
     c->job = job.id;

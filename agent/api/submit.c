@@ -95,9 +95,9 @@ static bool fetch_files(const struct api_request *request, struct api_reply *rep
     const char *text = sh_err_text(err);
     sh_hex(hex, source->digest, SH_DIGEST_BYTES);
     if (err == SH_ERR_NOT_FOUND) {
-        text = "no agent that is alive holds this file set";
+        text = "no agent that is alive holds it";
     } else if (err == SH_ERR_CORRUPT) {
-        text = "every copy of this file set is damaged: upload its files again";
+        text = "every copy of it is damaged: upload it again";
     }
     if (err != SH_OK) {
         api_reply_error(reply, err, field, hex, "%s", text);
@@ -148,12 +148,24 @@ static bool names_dataset(const struct spec_job *job)
     return named;
 }
 
+/* The checkpoint that training starts from, as if it were a file set. */
+static struct spec_source start_of(const struct spec_job *job)
+{
+    struct spec_source out = {.kind = job->start.set ? SPEC_SOURCE_FILES : SPEC_SOURCE_NONE};
+    memcpy(out.digest, job->start.checkpoint, sizeof out.digest);
+    return out;
+}
+
 static bool check_sources(const struct api_request *request, struct api_reply *reply,
                           const struct spec_job *job)
 {
     struct service_view *view = NULL;
+    struct spec_source start = start_of(job);
     if (job->kind == SPEC_NOOP) {
         return true;
+    }
+    if (job->start.set && !fetch_files(request, reply, "start.checkpoint", &start)) {
+        return false;
     }
     bool good = names_dataset(job) ? api_open_view(request, reply, &view)
                                    : api_open_here(request, reply, &view);
@@ -300,6 +312,8 @@ static void fill_command(struct submission *s, const char *key, const char *owne
     for (uint32_t i = 0; i < job->use.count; i++) {
         add_digest(submit, job->use.models[i].file);
     }
+    struct spec_source start = start_of(job);
+    add_blob(submit, &start);
 }
 
 /* The header's key; none: the agent's session alone makes it happen once. */
@@ -423,10 +437,10 @@ static void answer_job(void *ctx, const struct api_request *request, struct api_
     }
 }
 
-static void submit(const struct api_request *request, struct api_reply *reply, struct submission *s)
+static void submit(const struct api_request *request, struct api_reply *reply, struct submission *s,
+                   const char *owner)
 {
     char key[JOBS_KEY_MAX + 1];
-    const char *owner = api_query(request, "owner");
     owner = owner != NULL ? owner : "";
     if (owner[0] != '\0' && !wire_name_ok(owner)) {
         api_reply_error(reply, SH_ERR_INVALID, "owner", owner,
@@ -463,7 +477,20 @@ void api_post_job(const struct api_request *request, struct api_reply *reply)
 {
     struct submission *s = submission_open(reply);
     if (s != NULL) {
-        submit(request, reply, s);
+        submit(request, reply, s, api_query(request, "owner"));
+        submission_close(s);
+    }
+}
+
+void api_submit_text(const struct api_request *request, struct api_reply *reply, const char *text,
+                     const char *owner)
+{
+    struct submission *s = submission_open(reply);
+    struct api_request with = *request;
+    with.body = (const uint8_t *)text;
+    with.body_size = strlen(text);
+    if (s != NULL) {
+        submit(&with, reply, s, owner);
         submission_close(s);
     }
 }

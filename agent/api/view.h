@@ -24,6 +24,9 @@ bool api_open_here(const struct api_request *request, struct api_reply *reply,
 bool api_find_job(const struct api_request *request, struct api_reply *reply,
                   const struct sh_table *t, struct jobs_job *job);
 
+/* As POST /jobs with this job file, for that owner. */
+void api_submit_text(const struct api_request *request, struct api_reply *reply, const char *text,
+                     const char *owner);
 /* The same as of a view that is opened and closed for it. */
 bool api_read_job(const struct api_request *request, struct api_reply *reply, struct jobs_job *job);
 

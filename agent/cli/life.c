@@ -69,7 +69,20 @@ int cli_run_pause(struct cli *c)
 int cli_run_resume(struct cli *c)
 {
     int status = CLI_OK;
-    json_t *job = ask(c, "POST", "/resume", NULL, &status);
+    uint64_t epochs = 0;
+    uint64_t from = UINT64_MAX;
+    if (!cli_number(c, "--epochs", 1, SPEC_EPOCHS_MAX, 0, &epochs) ||
+        !cli_number(c, "--from", 0, UINT64_MAX >> 12, UINT64_MAX, &from)) {
+        return CLI_USAGE;
+    }
+    json_t *body = json_object();
+    if (epochs > 0) {
+        (void)json_object_set_new(body, "epochs", json_integer((json_int_t)epochs));
+    }
+    if (from != UINT64_MAX) {
+        (void)json_object_set_new(body, "from", json_integer((json_int_t)from));
+    }
+    json_t *job = ask(c, "POST", "/resume", body, &status);
     return job == NULL ? status : show(c, job);
 }
 

@@ -44,6 +44,10 @@ static const struct cli_option SUBMIT[] = {
 static const struct cli_option PAUSE[] = {
     {"--now", 0, NULL, "at once, without a checkpoint first"},
 };
+static const struct cli_option RESUME[] = {
+    {"--epochs", 0, "N", "training that has ended: up to so many in all"},
+    {"--from", 0, "STEP", "from this checkpoint, not the newest"},
+};
 static const struct cli_option PS[] = {
     {"--state", 0, "STATE", "only these: waiting, running, pausing, paused, stopping, ..."},
     {"--owner", 0, "NAME", "only jobs of this owner"},
@@ -135,7 +139,8 @@ const struct cli_verb CLI_VERBS[] = {
     {"stop", "JOB", "stop a job, keeping what there is", NO_OPTIONS, 1, 1, true, cli_run_stop},
     {"pause", "JOB", "let a job's units leave checkpoints and wait", OPTIONS(PAUSE), 1, 1, true,
      cli_run_pause},
-    {"resume", "JOB", "let a paused job go on", NO_OPTIONS, 1, 1, true, cli_run_resume},
+    {"resume", "JOB", "let a paused job go on, or training that has ended as a new job",
+     OPTIONS(RESUME), 1, 1, true, cli_run_resume},
     {"set", "JOB KEY=NUMBER...", "change replicas or priority of a job", NO_OPTIONS, 2, 3, true,
      cli_run_set},
     {"checkpoints", "JOB", "what a job can go on from, newest first", NO_OPTIONS, 1, 1, true,

@@ -440,6 +440,17 @@ static void put_fine_tune(json_t *out, const struct spec_use *use)
     }
 }
 
+static void put_start(json_t *out, const struct spec_start *start)
+{
+    if (start->set) {
+        (void)json_object_set_new(
+            out, "start",
+            json_pack("{s:I, s:I, s:o}", "job", (json_int_t)start->job, "step",
+                      (json_int_t)start->step, "checkpoint",
+                      spec_json_hex(start->checkpoint, sizeof start->checkpoint)));
+    }
+}
+
 json_t *spec_job_json(const struct spec_job *job)
 {
     json_t *out =
@@ -470,6 +481,7 @@ json_t *spec_job_json(const struct spec_job *job)
         (void)json_object_set_new(out, "model", model_json(&job->model));
     }
     (void)json_object_set_new(out, "train", train_json(&job->train));
+    put_start(out, &job->start);
     (void)json_object_set_new(out, "checkpoint",
                               json_pack("{s:i, s:i}", "every_steps",
                                         (int)job->checkpoint_every_steps, "keep",

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/host/host.h"
 #include "spec/graph.h"
 #include "spec/rl_parts.h"
 #include "spec/schema.h"
@@ -77,6 +78,36 @@ static void take_exec_checkpoint(struct spec_decode *d, const struct spec_node *
     spec_decode_map(d, node, EXEC_CHECKPOINT, SH_COUNT(EXEC_CHECKPOINT), base);
 }
 
+static void take_digest(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    struct spec_start *start = base;
+    if (node->kind != SPEC_NODE_SCALAR ||
+        sh_unhex(start->checkpoint, sizeof start->checkpoint, node->text) != SH_OK) {
+        spec_decode_wrong(d, node, "must be the 64 hexadecimal digits of a checkpoint");
+    }
+}
+
+static const struct spec_field START[] = {
+    {.key = "job",
+     .type = SPEC_FIELD_U64,
+     .offset = offsetof(struct spec_start, job),
+     .low = 1,
+     .high = 9007199254740991.0,
+     .required = true},
+    {.key = "step",
+     .type = SPEC_FIELD_U64,
+     .offset = offsetof(struct spec_start, step),
+     .high = 9007199254740991.0,
+     .required = true},
+    {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_digest, .required = true}};
+
+static void take_start(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    struct spec_start *start = &((struct spec_job *)base)->start;
+    start->set = true;
+    spec_decode_map(d, node, START, SH_COUNT(START), start);
+}
+
 #define API                                                                                        \
     {                                                                                              \
         .key = "api", .type = SPEC_FIELD_CUSTOM, .take = take_api, .required = true                \
@@ -106,6 +137,7 @@ static const struct spec_field TRAIN_JOB[] = {
     KEEP,
     {.key = "data", .type = SPEC_FIELD_CUSTOM, .take = take_data_section, .required = true},
     {.key = "model", .type = SPEC_FIELD_CUSTOM, .take = take_model_section, .required = true},
+    {.key = "start", .type = SPEC_FIELD_CUSTOM, .take = take_start},
     {.key = "train", .type = SPEC_FIELD_CUSTOM, .take = take_train_section},
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_resources},
     {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_checkpoint},

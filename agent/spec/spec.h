@@ -182,6 +182,13 @@ enum spec_spread { SPEC_SPREAD_AUTO = 0, SPEC_SPREAD_OUT, SPEC_SPREAD_PACK };
 #define SPEC_WHERE_LABELS ";"  /* stands between two conditions of a list, */
 #define SPEC_WHERE_NAMES  ", " /* and between two names */
 
+struct spec_start { /* a checkpoint of another job that training goes on from */
+    bool set;
+    uint64_t job;  /* of which it is, for people: its model is a parent of this one */
+    uint64_t step; /* likewise */
+    uint8_t checkpoint[SH_DIGEST_BYTES];
+};
+
 struct spec_where { /* which agents take a unit, beside cores and memory; all zero: any */
     uint32_t gpus;
     uint64_t gpu_bytes; /* of each GPU; 0: any */
@@ -207,6 +214,7 @@ struct spec_job {
     uint32_t cpus;           /* a member; 0: any */
     uint64_t ram_bytes;      /* a member; 0: any. exec: its limit too */
     struct spec_where where; /* a member */
+    struct spec_start start; /* train */
     uint32_t retries;        /* failures of a unit that are tried again; node loss uses up none */
     uint32_t checkpoint_every_steps;
     uint32_t checkpoint_keep;

@@ -230,7 +230,7 @@ static bool use_catch(struct train_session *x)
     memcpy(expected, x->gang.peers[c->source].digest, sizeof expected);
     train_unlock(x);
     struct sh_span bytes = {.at = c->bytes, .size = c->total};
-    enum sh_err err = train_state_decode(&x->state, NULL, bytes);
+    enum sh_err err = train_state_decode(&x->state, NULL, false, bytes);
     err = err != SH_OK ? err : train_state_digest(&x->state, digest);
     if (err == SH_OK && memcmp(digest, expected, sizeof digest) != 0) {
         err = SH_ERR_CORRUPT;
@@ -317,12 +317,12 @@ static uint32_t list_checkpoints(struct train_session *x, struct jobs_checkpoint
     return count;
 }
 
-static enum sh_err load_checkpoint(struct train_session *x, const struct jobs_checkpoint *c)
+static enum sh_err load_checkpoint(struct train_session *x, const uint8_t *digest, bool any_job)
 {
     size_t expected = train_state_size(x->m);
     uint64_t size = 0;
     size_t done = 0;
-    enum sh_err err = service_blob_fetch(x->config.s, c->manifest, &size, TRAIN_LOAD_US);
+    enum sh_err err = service_blob_fetch(x->config.s, digest, &size, TRAIN_LOAD_US);
     if (err == SH_OK && size != expected) {
         err = SH_ERR_CORRUPT;
     }
@@ -332,27 +332,49 @@ static enum sh_err load_checkpoint(struct train_session *x, const struct jobs_ch
     }
     while (err == SH_OK && done < expected) {
         size_t got = 0;
-        err =
-            service_blob_read(x->config.s, c->manifest, done, bytes + done, expected - done, &got);
+        err = service_blob_read(x->config.s, digest, done, bytes + done, expected - done, &got);
         err = err == SH_OK && got == 0 ? SH_ERR_CORRUPT : err;
         done += got;
     }
     if (err == SH_OK) {
         bool same = x->m->job->arithmetic == SPEC_ARITHMETIC_SAME;
-        err = train_state_decode(&x->state, same ? x->at.placement.class : NULL,
+        err = train_state_decode(&x->state, same ? x->at.placement.class : NULL, any_job,
                                  (struct sh_span){.at = bytes, .size = expected});
     }
     free(bytes);
     return err;
 }
 
-void train_load(struct train_session *x)
+/* The state that the job starts from: that of its seed, unless the file names another one. */
+static bool load_start(struct train_session *x)
+{
+    const struct spec_start *start = &x->m->job->start;
+    char text[TRAIN_WHY_BYTES];
+    if (!start->set) {
+        train_state_begin(&x->state);
+        return true;
+    }
+    enum sh_err err = load_checkpoint(x, start->checkpoint, true);
+    if (err == SH_OK) {
+        train_scribe_line(x->scribe, "%s goes on from step %llu of job %llu", x->name,
+                          (unsigned long long)start->step, (unsigned long long)start->job);
+        return true;
+    }
+    bool alien = err == SH_ERR_CONFLICT || err == SH_ERR_CORRUPT;
+    (void)snprintf(text, sizeof text, "start.checkpoint: %s: %s", x->name,
+                   alien ? "it is of another model, batch, seed, split into ranks or class"
+                         : sh_err_text(err));
+    train_fail(x, err, alien, text);
+    return false;
+}
+
+bool train_load(struct train_session *x)
 {
     struct jobs_checkpoint *list = calloc(JOBS_KEEP_MAX, sizeof *list);
     uint32_t count = list != NULL ? list_checkpoints(x, list) : 0;
     for (uint32_t i = 0; i < count && !x->state.set; i++) {
         unsigned long long step = list[i].step;
-        enum sh_err err = load_checkpoint(x, &list[i]);
+        enum sh_err err = load_checkpoint(x, list[i].manifest, false);
         if (err == SH_OK) {
             train_scribe_line(x->scribe, "%s goes on from the checkpoint after step %llu", x->name,
                               step);
@@ -362,9 +384,7 @@ void train_load(struct train_session *x)
         }
     }
     free(list);
-    if (!x->state.set) {
-        train_state_begin(&x->state);
-    }
+    return x->state.set || load_start(x);
 }
 
 /* ---- the meeting ---- */
@@ -404,7 +424,9 @@ static enum train_turn act(struct train_session *x, const struct train_verdict *
 {
     switch (v->advice) {
     case TRAIN_LOAD:
-        train_load(x);
+        if (!train_load(x)) {
+            return TRAIN_OVER;
+        }
         if (!take_stand(x)) {
             train_fail(x, SH_ERR_NO_MEMORY, false, "no memory for a digest");
             return TRAIN_OVER;

@@ -229,8 +229,8 @@ static void stop_unit(struct train_session *x)
     if (!x->state.set && train_meet(x, until) == TRAIN_INTERRUPTED) {
         return;
     }
-    if (!x->state.set) {
-        train_load(x);
+    if (!x->state.set && !train_load(x)) {
+        return;
     }
     train_finish(x, x->state.position < train_course_length(&x->m->course));
 }

@@ -191,7 +191,7 @@ void train_state_encode(const struct train_state *state,
 
 /* Magic, version and everything that names the job. */
 static enum sh_err decode_identity(struct sh_reader *r, const struct train_material *m,
-                                   const uint8_t *class)
+                                   const uint8_t *class, bool any_job)
 {
     uint8_t magic[4];
     uint8_t spec[SH_DIGEST_BYTES];
@@ -209,21 +209,21 @@ static enum sh_err decode_identity(struct sh_reader *r, const struct train_mater
     if (version != 1) {
         return SH_ERR_VERSION;
     }
-    bool same = memcmp(spec, m->spec_digest, sizeof spec) == 0 && seed == m->job->train.seed &&
-                ranks == m->ranks && batch == m->batch;
+    bool same = (any_job || memcmp(spec, m->spec_digest, sizeof spec) == 0) &&
+                seed == m->job->train.seed && ranks == m->ranks && batch == m->batch;
     if (!same || (class != NULL && memcmp(class, made, sizeof made) != 0)) {
         return SH_ERR_CONFLICT;
     }
     return SH_OK;
 }
 
-enum sh_err train_state_decode(struct train_state *state, const uint8_t *class,
+enum sh_err train_state_decode(struct train_state *state, const uint8_t *class, bool any_job,
                                struct sh_span bytes)
 {
     const struct train_material *m = state->m;
     struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
     struct train_tally tally;
-    enum sh_err err = decode_identity(&r, m, class);
+    enum sh_err err = decode_identity(&r, m, class, any_job);
     if (err != SH_OK) {
         return err;
     }

@@ -74,9 +74,10 @@ size_t train_state_size(const struct train_material *m);
 /* out has train_state_size bytes. */
 void train_state_encode(const struct train_state *state,
                         const uint8_t class[static WIRE_CLASS_BYTES], uint8_t *out);
-/* VERSION; CORRUPT: damaged; CONFLICT: of another job, seed, split into ranks or, when class is not
- * NULL, arithmetic class. On error the state is not changed. */
+/* VERSION; CORRUPT: damaged; CONFLICT: of another job (unless any of the same model will do), seed,
+ * split into ranks or, when class is not NULL, arithmetic class. On error the state is not changed.
+ */
 SH_MUST_USE enum sh_err train_state_decode(struct train_state *state, const uint8_t *class,
-                                           struct sh_span bytes);
+                                           bool any_job, struct sh_span bytes);
 
 #endif

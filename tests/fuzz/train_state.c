@@ -27,7 +27,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     }
     state.position = 77;
-    enum sh_err err = train_state_decode(&state, CLASS, (struct sh_span){.at = data, .size = size});
+    enum sh_err err =
+        train_state_decode(&state, CLASS, false, (struct sh_span){.at = data, .size = size});
     if (err == SH_OK) {
         uint8_t again[TRAIN_STATE_HEAD + (PARAMS + BUFFERS + OPTIM) * sizeof(float)];
         SH_CHECK_CMP(size, ==, sizeof again);

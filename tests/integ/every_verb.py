@@ -137,6 +137,10 @@ def with_an_agent(mesh, verb, agent, data):
     verb("pause", CONFLICT, str(job))
     verb("resume", OK, idle)
     verb("resume", CONFLICT, idle)
+    more = json.loads(verb("resume --epochs 5 --json", OK, str(job)))["id"]
+    finished(agent, more, 60)
+    verb("resume", INVALID, str(job))
+    verb("resume --from 7", NOT_FOUND, str(job), "--epochs", "5")
     verb("set", OK, idle, "priority=70")
     verb("set", CONFLICT, idle, "replicas=2")
     verb("set", USAGE, idle, "replicas")

@@ -128,6 +128,26 @@ TEST(what_a_job_needs_of_agents_has_one_canonical_form)
                   "\"resources\":{\"agents\":{\"max\":16,\"min\":1}," WHERE_CANONICAL) != NULL);
 }
 
+#define DIGEST "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
+
+TEST(where_training_starts_has_one_canonical_form_and_is_whole)
+{
+    static char first[8192];
+    char line[512];
+    parse_good(edited(JOB, "kind: train\n",
+                      "kind: train\nstart: {job: 7, step: 43, checkpoint: " DIGEST "}\n"));
+    EXPECT(strstr(canonical(), "\"start\":{\"checkpoint\":\"" DIGEST
+                               "\",\"job\":7,\"step\":43},\"train\"") != NULL);
+    (void)snprintf(first, sizeof first, "%s", canonical());
+    parse_good(first);
+    EXPECT_STR(canonical(), first);
+    const char *text =
+        edited(JOB, "kind: train\n", "kind: train\nstart: {job: 7, step: 43, checkpoint: f00}\n");
+    EXPECT_EQ(spec_parse(text, strlen(text), &job, &errors), SH_ERR_INVALID);
+    (void)spec_error_text(&errors.at[0], "job.yaml", line, sizeof line);
+    EXPECT(strstr(line, "start.checkpoint: f00: must be the 64 hexadecimal digits") != NULL);
+}
+
 TEST(the_digest_of_a_job_never_changes)
 {
     parse_good(JOB);
