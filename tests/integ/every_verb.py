@@ -160,6 +160,8 @@ def with_an_agent(mesh, verb, agent, data):
     verb("sweep line --json", OK)
     verb("sweep script", NOT_FOUND)
     verb("model list", OK)
+    verb("bundle script -o", OK, mesh.path("script.tar"))
+    verb("bundle 999999", NOT_FOUND)
     verb("ps --owner", OK, "nobody")
     verb("model remove line", OK)
     verb("model remove line", NOT_FOUND)
