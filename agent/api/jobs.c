@@ -171,7 +171,7 @@ static json_t *units_json(const struct sh_table *t, const struct jobs_job *job)
     return list;
 }
 
-static json_t *history_json(const struct sh_table *t, const struct jobs_job *job)
+json_t *api_history_json(const struct sh_table *t, const struct jobs_job *job)
 {
     json_t *list = json_array();
     struct jobs_event *events = malloc(JOBS_HISTORY_MAX * sizeof *events);
@@ -209,7 +209,7 @@ void api_get_job(const struct api_request *request, struct api_reply *reply)
     }
     json_t *out = api_job_json(&job);
     (void)json_object_set_new(out, "unit_list", units_json(t, &job));
-    (void)json_object_set_new(out, "history", history_json(t, &job));
+    (void)json_object_set_new(out, "history", api_history_json(t, &job));
     (void)json_object_set_new(out, "spec", spec_json(t, job.id));
     service_view_close(view);
     (void)json_object_set_new(out, "progress",

@@ -136,3 +136,59 @@ void api_get_outputs(const struct api_request *request, struct api_reply *reply)
                        unit.id.unit);
     }
 }
+
+/* The checkpoint of a unit at a step; NOT_FOUND. */
+static enum sh_err find_checkpoint(const struct sh_table *t, struct wire_unit unit, uint64_t step,
+                                   struct jobs_checkpoint *out)
+{
+    struct jobs_checkpoint kept[JOBS_KEEP_MAX];
+    uint32_t count = 0;
+    enum sh_err err = jobs_checkpoint_list(t, unit, kept, JOBS_KEEP_MAX, &count);
+    for (uint32_t i = 0; err == SH_OK && i < count; i++) {
+        if (kept[i].step == step) {
+            *out = kept[i];
+            return SH_OK;
+        }
+    }
+    return err == SH_OK ? SH_ERR_NOT_FOUND : err;
+}
+
+void api_get_checkpoint(const struct api_request *request, struct api_reply *reply)
+{
+    struct service_view *view = NULL;
+    struct jobs_job job = {.id = 0};
+    struct jobs_checkpoint checkpoint;
+    const char *text = request->params[1];
+    uint64_t step = 0;
+    uint64_t unit = 0;
+    uint64_t size = 0;
+    if (!api_number(text, UINT64_MAX >> 1, &step)) {
+        api_reply_error(reply, SH_ERR_INVALID, "step", text, "must be the step of a checkpoint");
+        return;
+    }
+    if (!api_query_u64(request, "unit", JOBS_UNITS_MAX, 0, &unit)) {
+        api_reply_error(reply, SH_ERR_INVALID, "unit", api_query(request, "unit"),
+                        "must be the number of a unit");
+        return;
+    }
+    if (!api_open_view(request, reply, &view)) {
+        return;
+    }
+    bool found = api_find_job(request, reply, service_view_table(view), &job);
+    struct wire_unit id = {.job = job.id, .unit = (uint32_t)unit};
+    enum sh_err err =
+        found ? find_checkpoint(service_view_table(view), id, step, &checkpoint) : SH_OK;
+    service_view_close(view);
+    if (err == SH_ERR_NOT_FOUND) {
+        api_reply_error(reply, err, "step", text,
+                        "unit %u has no checkpoint of that step that is "
+                        "kept",
+                        id.unit);
+    } else if (err != SH_OK) {
+        api_reply_err(reply, err);
+    } else if (found && api_fetch_blob(request, reply, "step", text, checkpoint.manifest, &size)) {
+        api_reply_blob(request, reply, checkpoint.manifest, size);
+        (void)snprintf(reply->file_name, sizeof reply->file_name, "%s-%u-step-%llu", job.name,
+                       id.unit, (unsigned long long)step);
+    }
+}

@@ -36,16 +36,16 @@ static bool job_of(const struct api_request *request, struct api_reply *reply, s
     return found;
 }
 
-static enum sh_err read_series(const struct api_request *request, uint64_t job, const char *name,
-                               uint64_t from, size_t limit, struct series *out)
+static enum sh_err read_series(struct service *s, uint64_t job, const char *name, uint64_t from,
+                               size_t limit, struct series *out)
 {
     out->points = malloc(limit * sizeof *out->points);
     out->count = 0;
     if (out->points == NULL) {
         return SH_ERR_NO_MEMORY;
     }
-    enum sh_err err = service_series_read(request->service, job, name, from, out->points, limit,
-                                          &out->count, API_SERIES_TIMEOUT_US);
+    enum sh_err err = service_series_read(s, job, name, from, out->points, limit, &out->count,
+                                          API_SERIES_TIMEOUT_US);
     return err == SH_ERR_NOT_FOUND ? SH_OK : err;
 }
 
@@ -103,8 +103,9 @@ static size_t csv_row(const struct table *table, uint64_t step, size_t *at, char
     return used;
 }
 
-/* One row a step, one column a series, empty where a series has no point at that step. */
-static void reply_csv(struct api_reply *reply, const struct table *table)
+/* One row a step, one column a series, empty where a series has no point at that step. NULL: no
+ * memory. */
+static char *csv_text(const struct table *table, size_t *length)
 {
     size_t at[API_SERIES_MAX] = {0};
     size_t rows = 2;
@@ -115,8 +116,7 @@ static void reply_csv(struct api_reply *reply, const struct table *table)
     size_t size = rows * row_max;
     char *text = malloc(size);
     if (text == NULL) {
-        api_reply_err(reply, SH_ERR_NO_MEMORY);
-        return;
+        return NULL;
     }
     size_t used = (size_t)snprintf(text, size, "step");
     for (size_t i = 0; i < table->count; i++) {
@@ -126,7 +126,40 @@ static void reply_csv(struct api_reply *reply, const struct table *table)
     for (uint64_t step = next_step(table, at); step != UINT64_MAX; step = next_step(table, at)) {
         used += csv_row(table, step, at, text + used, size - used);
     }
-    api_reply_text(reply, "text/csv", text, used);
+    *length = used;
+    return text;
+}
+
+static void close_table(struct table *table)
+{
+    for (size_t i = 0; table != NULL && i < API_SERIES_MAX; i++) {
+        free(table->series[i].points);
+    }
+    free(table);
+}
+
+enum sh_err api_series_csv(struct service *s, uint64_t job, char **text, size_t *size)
+{
+    struct table *table = calloc(1, sizeof *table);
+    enum sh_err err =
+        table == NULL ? SH_ERR_NO_MEMORY : api_series_names(s, job, table->names, &table->count);
+    for (size_t i = 0; err == SH_OK && i < table->count; i++) {
+        err = read_series(s, job, table->names[i].text, 0, POINTS_MAX, &table->series[i]);
+    }
+    *text = err == SH_OK ? csv_text(table, size) : NULL;
+    close_table(table);
+    return err == SH_OK && *text == NULL ? SH_ERR_NO_MEMORY : err;
+}
+
+static void reply_csv(struct api_reply *reply, const struct table *table)
+{
+    size_t size = 0;
+    char *text = csv_text(table, &size);
+    if (text == NULL) {
+        api_reply_err(reply, SH_ERR_NO_MEMORY);
+    } else {
+        api_reply_text(reply, "text/csv", text, size);
+    }
 }
 
 /* Leaves only the series with that name; false where there is none. */
@@ -169,7 +202,7 @@ static bool read_metrics(const struct api_request *request, struct api_reply *re
         return false;
     }
     for (size_t i = 0; err == SH_OK && i < table->count; i++) {
-        err = read_series(request, job->id, table->names[i].text, from, (size_t)limit,
+        err = read_series(request->service, job->id, table->names[i].text, from, (size_t)limit,
                           &table->series[i]);
     }
     if (err != SH_OK) {
@@ -194,10 +227,7 @@ void api_get_metrics(const struct api_request *request, struct api_reply *reply)
             reply_json(reply, &job, table);
         }
     }
-    for (size_t i = 0; i < API_SERIES_MAX; i++) {
-        free(table->series[i].points);
-    }
-    free(table);
+    close_table(table);
 }
 
 static void reply_lines_text(struct api_reply *reply, const struct service_log_line *lines,

@@ -40,6 +40,8 @@ size_t api_job_print(const struct jobs_job *job, const bool *duplicate,
 json_t *api_job_json(const struct jobs_job *job);
 json_t *api_unit_json(const struct sh_table *t, const struct jobs_unit *unit);
 json_t *api_event_json(const struct sh_table *t, const struct jobs_event *event);
+/* What there is of a job's history, oldest first. */
+json_t *api_history_json(const struct sh_table *t, const struct jobs_job *job);
 json_t *api_model_json(const struct sh_table *t, const struct jobs_model *model);
 /* The best unit of a sweep; UINT32_MAX: the job is none, or none of its units has a score. */
 uint32_t api_sweep_best(const struct sh_table *t, uint64_t job);
@@ -86,6 +88,9 @@ uint8_t *api_read_blob(const struct api_request *request, struct api_reply *repl
 void api_reply_blob(const struct api_request *request, struct api_reply *reply,
                     const uint8_t digest[static SH_DIGEST_BYTES], uint64_t size);
 
+/* All series of a job: one row a step, one column a series. text is given (free). NO_MEMORY, and
+ * what service_series_read answers. */
+SH_MUST_USE enum sh_err api_series_csv(struct service *s, uint64_t job, char **text, size_t *size);
 /* Names of the series a job has: those of metrics.h in their order, then the others by name.
  * NO_MEMORY, and what service_series_names answers. */
 #define API_SERIES_MAX 256u

@@ -121,6 +121,7 @@ int cli_run_checkpoints(struct cli *c);
 int cli_run_rm(struct cli *c);
 int cli_run_why(struct cli *c);
 int cli_run_logs(struct cli *c);
+int cli_run_bundle(struct cli *c);
 int cli_run_outputs(struct cli *c);
 int cli_run_sweep(struct cli *c);
 int cli_run_result(struct cli *c);

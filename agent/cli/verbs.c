@@ -79,6 +79,9 @@ static const struct cli_option EVALUATE[] = {
 static const struct cli_option SWEEP[] = {
     {"--top", 0, "N", "only the N best, the best first"},
 };
+static const struct cli_option BUNDLE[] = {
+    {"--output", 'o', "FILE", "where to put it (NAME-ID.tar)"},
+};
 static const struct cli_option METRICS[] = {
     {"--csv", 0, NULL, "one row a step, one column a series"},
     {"--from", 0, "STEP", "leave out earlier steps"},
@@ -134,6 +137,8 @@ const struct cli_verb CLI_VERBS[] = {
      true, cli_run_replay},
     {"evaluate", "MODEL", "play episodes with a model of kind rl", OPTIONS(EVALUATE), 1, 1, true,
      cli_run_evaluate},
+    {"bundle", "JOB", "fetch all that a job left: file, history, metrics, logs, models, outputs",
+     OPTIONS(BUNDLE), 1, 1, true, cli_run_bundle},
     {"why", "JOB", "why a job waits or runs where it does, an agent a line", NO_OPTIONS, 1, 1, true,
      cli_run_why},
     {"stop", "JOB", "stop a job, keeping what there is", NO_OPTIONS, 1, 1, true, cli_run_stop},

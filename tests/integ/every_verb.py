@@ -173,6 +173,8 @@ def with_an_agent(mesh, verb, agent, data):
     verb("evaluate line", INVALID)
     verb("watch walker", OK)
     verb("model list", OK)
+    verb("bundle script -o", OK, mesh.path("script.tar"))
+    verb("bundle 999999", NOT_FOUND)
     verb("ps --owner", OK, "nobody")
     verb("model remove line", OK)
     verb("model remove line", NOT_FOUND)
