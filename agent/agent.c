@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent.h"
 
+#include "answer/unit.h"
 #include "api/api.h"
 #include "bulk.h"
 #include "cli/exit.h"
@@ -418,10 +419,12 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
     struct scripts_config scripts = {.s = s, .allowed = s->options->allow_commands, .work = work};
     err = err != SH_OK ? err : scripts_open(&s->scripts, &scripts);
     s->self.sandbox = err == SH_OK ? scripts_sandbox(s->scripts) : WIRE_SANDBOX_OFF;
+    err = err != SH_OK ? err : answer_open(&s->answer, s);
     struct train_config train = {.s = s, .bulk = s->bulk, .threads = s->self.cpus, .cache = cache};
     if (err == SH_OK) {
         calls_on(s->calls, SERVICE_CALL_SCRIPT, scripts_answer, s->scripts);
         train.exec = scripts_runner(s->scripts);
+        train.answer = answer_runner(s->answer);
         err = train_open(&s->train, &train);
     }
     s->applied_index = s->applied.index;
@@ -632,6 +635,7 @@ static void close_all(struct service *s)
     scripts_close(s->scripts);
     housekeeping_close(s->housekeeping);
     vitals_close(s->vitals);
+    answer_close(s->answer);
     planner_close(s->planner);
     bulk_close(s->bulk);
     disk_close(s->disk);

@@ -30,6 +30,7 @@ struct bulk;
 struct loop;
 struct planner;
 struct records;
+struct answer;
 struct scripts;
 struct train;
 struct vitals;
@@ -64,6 +65,7 @@ struct service {
     struct housekeeping *housekeeping;
     struct vitals *vitals; /* read and woken by any thread */
     struct scripts *scripts;
+    struct answer *answer;
     struct train *train;
     struct api *api;
 

@@ -266,6 +266,24 @@ static uint32_t reserve_permille(const struct sh_table *table)
     return err == SH_OK ? (uint32_t)permille : 0;
 }
 
+/* Those of jobs whose time is over; the next pass comes when the next one is due. */
+static void plan_deadlines(struct planner *p, const struct sh_table *table)
+{
+    uint64_t job = 0;
+    uint64_t deadline_us = 0;
+    uint64_t now_us = cluster_us(table);
+    if (jobs_deadline_first(table, &job, &deadline_us) != SH_OK) {
+        return;
+    }
+    if (deadline_us <= now_us) {
+        struct jobs_cmd cmd = {.type = JOBS_DEADLINE, .u.deadline.job = job};
+        propose(p, &cmd);
+        p->pause_us = PLANNER_PAUSE_US;
+    } else if (deadline_us - now_us < p->pause_us) {
+        p->pause_us = deadline_us - now_us;
+    }
+}
+
 static bool take_place(struct planner *p)
 {
     const struct place_capacity capacity = {
@@ -371,6 +389,7 @@ static void pass(struct planner *p)
             remove_node(p, gone.id);
         }
         plan_places(p, table);
+        plan_deadlines(p, table);
         fsm_view_close(view);
     }
     free(status);

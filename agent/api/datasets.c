@@ -280,11 +280,18 @@ static json_t *dataset_json(const struct sh_table *t, const struct jobs_dataset 
         }
     }
     free(page);
+    for (uint32_t i = 0; i < set->blob_holder_count; i++) {
+        (void)json_array_append_new(holders, api_node_ref(t, set->blob_holders[i]));
+    }
     json_t *summary = json_loads(set->summary, JSON_REJECT_DUPLICATES, NULL);
-    return json_pack("{s:s, s:o, s:I, s:o, s:o}", "name", set->name, "digest",
-                     spec_json_hex(set->digest, sizeof set->digest), "created_us",
-                     (json_int_t)set->created_us, "summary",
-                     summary != NULL ? summary : json_null(), "holders", holders);
+    json_t *out = json_pack("{s:s, s:o, s:I, s:o, s:o}", "name", set->name, "digest",
+                            spec_json_hex(set->digest, sizeof set->digest), "created_us",
+                            (json_int_t)set->created_us, "summary",
+                            summary != NULL ? summary : json_null(), "holders", holders);
+    if (set->unit.job != 0) {
+        (void)json_object_set_new(out, "job", json_integer((json_int_t)set->unit.job));
+    }
+    return out;
 }
 
 static void reply_dataset(const struct api_request *request, struct api_reply *reply,

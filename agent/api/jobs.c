@@ -34,6 +34,11 @@ static bool read_states(const char *text, uint32_t *states)
     return true;
 }
 
+static bool trains(const struct jobs_job *job)
+{
+    return job->kind == WIRE_KIND_TRAIN || job->kind == WIRE_KIND_FINE_TUNE;
+}
+
 /* Not under a view: series are read from other agents, which takes time. */
 static json_t *progress_of(const struct api_request *request, const struct jobs_job *job)
 {
@@ -81,7 +86,7 @@ static json_t *rows_json(const struct api_request *request, const struct jobs_jo
     for (uint32_t i = 0; i < count; i++) {
         const struct jobs_job *job = &rows[i];
         json_t *out = api_job_json(job);
-        if (job->kind == WIRE_KIND_TRAIN && job->state == JOBS_RUNNING && live < LIVE_SHOWN) {
+        if (trains(job) && job->state == JOBS_RUNNING && live < LIVE_SHOWN) {
             (void)json_object_set_new(out, "progress", progress_of(request, job));
             live++;
         }
@@ -207,8 +212,8 @@ void api_get_job(const struct api_request *request, struct api_reply *reply)
     (void)json_object_set_new(out, "history", history_json(t, &job));
     (void)json_object_set_new(out, "spec", spec_json(t, job.id));
     service_view_close(view);
-    bool train = job.kind == WIRE_KIND_TRAIN;
-    (void)json_object_set_new(out, "progress", train ? progress_of(request, &job) : json_null());
+    (void)json_object_set_new(out, "progress",
+                              trains(&job) ? progress_of(request, &job) : json_null());
     api_reply_json(reply, 200, out);
 }
 

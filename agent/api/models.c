@@ -9,9 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAGE_ROWS      64u
-#define HOLDERS_US     UINT64_C(3000000)
-#define FILE_BYTES_MAX (UINT64_C(4) << 30)
+#define PAGE_ROWS  64u
+#define HOLDERS_US UINT64_C(3000000)
 
 /* NAME or NAME:VERSION; without a version 0. False with the reply made. */
 static bool read_model(struct api_reply *reply, const char *text, char name[static SH_NAME_MAX + 1],
@@ -149,6 +148,8 @@ void api_get_model(const struct api_request *request, struct api_reply *reply)
     }
     struct wire_unit best = {0};
     json_t *out = listed_json(service_view_table(view), model, &best);
+    (void)json_object_set_new(out, "evaluations",
+                              api_evaluations_json(service_view_table(view), model));
     service_view_close(view);
     put_holders(request, out, model);
     free(model);
@@ -181,25 +182,12 @@ void api_remove_model(const struct api_request *request, struct api_reply *reply
     }
 }
 
-/* Makes the file local and tells its size; false with the reply made. */
-static bool fetch_file(const struct api_request *request, struct api_reply *reply,
-                       const struct jobs_model *model, uint64_t *size)
-{
-    if (!api_fetch_blob(request, reply, "model", model->name, model->outcome.file, size)) {
-        return false;
-    }
-    if (*size > FILE_BYTES_MAX) {
-        api_reply_err(reply, SH_ERR_LIMIT);
-        return false;
-    }
-    return true;
-}
-
 void api_get_model_file(const struct api_request *request, struct api_reply *reply)
 {
     struct jobs_model *model = take_model(request, reply, request->params[0]);
     uint64_t size = 0;
-    if (model == NULL || !fetch_file(request, reply, model, &size)) {
+    if (model == NULL ||
+        !api_fetch_blob(request, reply, "model", model->name, model->outcome.file, &size)) {
         free(model);
         return;
     }
@@ -209,33 +197,6 @@ void api_get_model_file(const struct api_request *request, struct api_reply *rep
     (void)snprintf(reply->file_name, sizeof reply->file_name, "%s-%u%s", model->name,
                    model->version, script ? "" : ".safetensors");
     free(model);
-}
-
-/* The whole file in memory; NULL with the reply made. Given (free). */
-static uint8_t *read_whole(const struct api_request *request, struct api_reply *reply,
-                           const struct jobs_model *model, uint64_t *size)
-{
-    if (!fetch_file(request, reply, model, size)) {
-        return NULL;
-    }
-    uint8_t *bytes = malloc(*size > 0 ? *size : 1);
-    uint64_t have = 0;
-    enum sh_err err = bytes == NULL ? SH_ERR_NO_MEMORY : SH_OK;
-    while (err == SH_OK && have < *size) {
-        size_t n = 0;
-        err = service_blob_read(request->service, model->outcome.file, have, bytes + have,
-                                *size - have, &n);
-        if (err == SH_OK && n == 0) {
-            err = SH_ERR_CORRUPT;
-        }
-        have += n;
-    }
-    if (err != SH_OK) {
-        free(bytes);
-        api_reply_err(reply, err);
-        return NULL;
-    }
-    return bytes;
 }
 
 static json_t *sample_json(const struct infer *infer, const float *y)
@@ -300,7 +261,8 @@ void api_post_predict(const struct api_request *request, struct api_reply *reply
         return;
     }
     uint64_t size = 0;
-    uint8_t *bytes = read_whole(request, reply, model, &size);
+    uint8_t *bytes =
+        api_read_blob(request, reply, "model", model->name, model->outcome.file, &size);
     if (bytes != NULL) {
         struct infer *infer = NULL;
         struct kn_diag why = {.text = ""};

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * What the units of scripts leave behind. */
+ * What units leave behind. */
 #include "api/view.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#define BLOB_BYTES_MAX (UINT64_C(4) << 30) /* of one that is read whole */
 
 struct blob_stream {
     struct service *service;
@@ -55,6 +57,31 @@ bool api_fetch_blob(const struct api_request *request, struct api_reply *reply, 
     return err == SH_OK;
 }
 
+uint8_t *api_read_blob(const struct api_request *request, struct api_reply *reply,
+                       const char *field, const char *value,
+                       const uint8_t digest[static SH_DIGEST_BYTES], uint64_t *size)
+{
+    if (!api_fetch_blob(request, reply, field, value, digest, size)) {
+        return NULL;
+    }
+    uint8_t *bytes = *size <= BLOB_BYTES_MAX ? malloc(*size > 0 ? *size : 1) : NULL;
+    uint64_t have = 0;
+    enum sh_err err = bytes != NULL ? SH_OK : SH_ERR_NO_MEMORY;
+    err = *size > BLOB_BYTES_MAX ? SH_ERR_LIMIT : err;
+    while (err == SH_OK && have < *size) {
+        size_t n = 0;
+        err = service_blob_read(request->service, digest, have, bytes + have, *size - have, &n);
+        err = err == SH_OK && n == 0 ? SH_ERR_CORRUPT : err;
+        have += n;
+    }
+    if (err != SH_OK) {
+        free(bytes);
+        api_reply_err(reply, err);
+        return NULL;
+    }
+    return bytes;
+}
+
 /* The unit that params name; false with the reply made. */
 static bool find_unit(const struct api_request *request, struct api_reply *reply,
                       struct jobs_job *job, struct jobs_unit *unit)
@@ -96,8 +123,8 @@ void api_get_outputs(const struct api_request *request, struct api_reply *reply)
                         "newer jobs of its name have taken the place of what it left");
         return;
     }
-    bool has = job.kind == WIRE_KIND_EXEC && unit.committed &&
-               memcmp(unit.outcome.state, none, sizeof none) != 0;
+    bool trains = job.kind == WIRE_KIND_TRAIN || job.kind == WIRE_KIND_FINE_TUNE;
+    bool has = !trains && unit.committed && memcmp(unit.outcome.state, none, sizeof none) != 0;
     if (!has) {
         api_reply_error(reply, SH_ERR_NOT_FOUND, "unit", request->params[1],
                         "it has left no outputs: it is %s", jobs_state_name((uint32_t)unit.state));

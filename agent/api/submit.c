@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Job files and uploads on their way in. */
-#include "api/view.h"
+#include "api/resolve.h"
 
 #include "base/host/host.h"
 #include "spec/graph.h"
@@ -22,6 +22,7 @@ struct submission {
     struct spec_job job;
     struct spec_errors errors;
     struct jobs_cmd cmd;
+    struct api_resolution found;
     size_t spec_size;
     char spec[SH_SPEC_BYTES_MAX];
     uint8_t bytes[JOBS_CMD_BYTES_MAX];
@@ -46,6 +47,7 @@ static struct submission *submission_open(struct api_reply *reply)
         return NULL;
     }
     s->errors.count = 0;
+    s->found = (struct api_resolution){.uses = false};
     s->spec_size = 0;
     return s;
 }
@@ -73,13 +75,13 @@ void api_put_blob(const struct api_request *request, struct api_reply *reply)
                              (json_int_t)request->body_size));
 }
 
-static const char *const SOURCE_FIELDS[] = {"data.train", "data.validation", "data.test",
-                                            "package"};
+static const char *const SOURCE_FIELDS[] = {"data.train", "data.validation", "data.test", "package",
+                                            "input"};
 
 static const struct spec_source *source_of(const struct spec_job *job, size_t index)
 {
     const struct spec_source *sources[] = {&job->data.train, &job->data.validation, &job->data.test,
-                                           &job->exec.package};
+                                           &job->exec.package, &job->input};
     return sources[index];
 }
 
@@ -166,19 +168,24 @@ static bool check_sources(const struct api_request *request, struct api_reply *r
     return good;
 }
 
-static void add_blob(struct jobs_submit *submit, const struct spec_source *source)
+/* Where there is no room for more, what is left out is kept by the row of its model. */
+static void add_digest(struct jobs_submit *submit, const uint8_t digest[static SH_DIGEST_BYTES])
 {
-    if (source->kind != SPEC_SOURCE_FILES) {
-        return;
-    }
     for (uint32_t i = 0; i < submit->blob_count; i++) {
-        if (memcmp(submit->blobs[i], source->digest, SH_DIGEST_BYTES) == 0) {
+        if (memcmp(submit->blobs[i], digest, SH_DIGEST_BYTES) == 0) {
             return;
         }
     }
-    SH_CHECK_CMP(submit->blob_count, <, JOBS_BLOBS_MAX);
-    memcpy(submit->blobs[submit->blob_count], source->digest, SH_DIGEST_BYTES);
-    submit->blob_count++;
+    if (submit->blob_count < JOBS_BLOBS_MAX) {
+        memcpy(submit->blobs[submit->blob_count++], digest, SH_DIGEST_BYTES);
+    }
+}
+
+static void add_blob(struct jobs_submit *submit, const struct spec_source *source)
+{
+    if (source->kind == SPEC_SOURCE_FILES) {
+        add_digest(submit, source->digest);
+    }
 }
 
 _Static_assert(SPEC_RESULTS_MAX == JOBS_RESULTS_MAX, "what a job file may say a command may");
@@ -198,17 +205,32 @@ static enum wire_kind kind_of(const struct spec_job *job)
         return WIRE_KIND_EXEC;
     case SPEC_NOOP:
         return WIRE_KIND_NOOP;
+    case SPEC_FINE_TUNE:
+        return WIRE_KIND_FINE_TUNE;
+    case SPEC_EVALUATE:
+        return WIRE_KIND_EVALUATE;
+    case SPEC_PREDICT:
+        return WIRE_KIND_PREDICT;
+    case SPEC_ENSEMBLE:
+        return WIRE_KIND_ENSEMBLE;
+    case SPEC_DATA_PREP:
+        return WIRE_KIND_DATA_PREP;
     }
     SH_UNREACHABLE();
+}
+
+static bool trains(const struct spec_job *job)
+{
+    return job->kind == SPEC_TRAIN || job->kind == SPEC_FINE_TUNE;
 }
 
 /* A script runs once on each member, whatever its share of the ranks. */
 static uint32_t ranks_of(const struct spec_job *job)
 {
-    return job->kind == SPEC_TRAIN ? job->train.ranks : job->agents_max;
+    return trains(job) ? job->train.ranks : job->agents_max;
 }
 
-static struct wire_need need_of(const struct spec_job *job)
+static struct wire_need need_of(const struct spec_job *job, const struct api_resolution *found)
 {
     struct wire_need need = {.ranks = (uint16_t)ranks_of(job),
                              .agents_min = (uint16_t)job->agents_min,
@@ -224,8 +246,10 @@ static struct wire_need need_of(const struct spec_job *job)
                                                ? WIRE_ARITHMETIC_ANY
                                                : WIRE_ARITHMETIC_SAME};
     SH_CHECK(spec_conditions(job, need.conditions, sizeof need.conditions));
-    if (job->kind == SPEC_EXEC) {
+    if (job->kind == SPEC_EXEC || job->kind == SPEC_DATA_PREP) {
         need.sandbox = (enum wire_sandbox)job->exec.sandbox;
+    } else if (found->commands) {
+        need.sandbox = (enum wire_sandbox)found->sandbox;
     }
     for (size_t i = 0; i < SH_COUNT(SOURCE_FIELDS); i++) {
         const struct spec_source *source = source_of(job, i);
@@ -256,7 +280,10 @@ static void fill_command(struct submission *s, const char *key, const char *owne
     submit->kind = kind_of(job);
     submit->spec = (struct sh_span){.at = (const uint8_t *)s->spec, .size = s->spec_size};
     sh_blake2b(submit->spec_digest, sizeof submit->spec_digest, s->spec, s->spec_size);
-    submit->need = need_of(job);
+    submit->need = need_of(job, &s->found);
+    submit->about = s->found.about;
+    submit->deadline_us = (uint64_t)job->use.deadline_s * 1000000;
+    memcpy(submit->dataset, job->dataset, sizeof submit->dataset);
     submit->reproducible = job->reproducible;
     submit->priority = (uint8_t)job->priority;
     submit->retries = (uint8_t)job->retries;
@@ -266,6 +293,10 @@ static void fill_command(struct submission *s, const char *key, const char *owne
     set_stages(submit, &job->sweep);
     for (size_t i = 0; i < SH_COUNT(SOURCE_FIELDS); i++) {
         add_blob(submit, source_of(job, i));
+    }
+    add_blob(submit, &s->found.package);
+    for (uint32_t i = 0; i < job->use.count; i++) {
+        add_digest(submit, job->use.models[i].file);
     }
 }
 
@@ -303,6 +334,27 @@ static bool parse(const struct api_request *request, struct api_reply *reply, st
         return false;
     }
     if (err != SH_OK) {
+        api_reply_err(reply, err);
+    }
+    return err == SH_OK;
+}
+
+/* Names become what they mean now, and the job file says so. */
+static bool resolve(const struct api_request *request, struct api_reply *reply,
+                    struct submission *s, const char *key)
+{
+    if (!api_resolve(request, reply, key, &s->job, &s->found)) {
+        return false;
+    }
+    if (!s->found.uses) {
+        return true;
+    }
+    enum sh_err err = spec_canonical(&s->job, s->spec, sizeof s->spec, &s->spec_size);
+    /* A model section that was filled in is judged as one that was written. */
+    err = err != SH_OK ? err : spec_parse(s->spec, s->spec_size, &s->job, &s->errors);
+    if (err == SH_ERR_INVALID) {
+        api_reply_spec(reply, &s->errors);
+    } else if (err != SH_OK) {
         api_reply_err(reply, err);
     }
     return err == SH_OK;
@@ -386,7 +438,7 @@ static void submit(const struct api_request *request, struct api_reply *reply, s
         reply->must_wait = true; /* for its data */
         return;
     }
-    if (!check_sources(request, reply, &s->job)) {
+    if (!resolve(request, reply, s, key) || !check_sources(request, reply, &s->job)) {
         return;
     }
     fill_command(s, key, owner);
@@ -429,7 +481,8 @@ static void validate(const struct api_request *request, struct api_reply *reply,
     spec_digest(&s->job, digest);
     json_t *out = json_pack("{s:o, s:o}", "spec", json_loadb(s->spec, s->spec_size, 0, NULL),
                             "spec_digest", spec_json_hex(digest, sizeof digest));
-    if (s->job.kind == SPEC_TRAIN && spec_table_make(&s->job, table) == SH_OK) {
+    if (s->job.model.layer_count > 0 && trains(&s->job) &&
+        spec_table_make(&s->job, table) == SH_OK) {
         (void)json_object_set_new(out, "model", spec_json_table(table));
     }
     free(table);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/view.h"
 
+#include "kernels/score/results.h"
 #include "metrics.h"
 
 #include <math.h>
@@ -209,7 +210,43 @@ json_t *api_model_json(const struct sh_table *t, const struct jobs_model *m)
                              spec_json_hex(m->class, sizeof m->class), "holders", holders);
     (void)json_object_update(out, head);
     json_decref(head);
+    if (m->parent_version > 0) {
+        (void)json_object_set_new(
+            out, "parent",
+            json_pack("{s:s, s:i}", "name", m->parent, "version", (int)m->parent_version));
+    }
     return out;
+}
+
+json_t *api_figures_json(const struct jobs_figures *figures)
+{
+    json_t *out = json_object();
+    for (uint32_t i = 0; i < JOBS_FIGURES_MAX; i++) {
+        (void)json_object_set_new(out, kn_metric_name((enum kn_metric)i),
+                                  spec_json_number(figures->at[i]));
+    }
+    return out;
+}
+
+json_t *api_evaluations_json(const struct sh_table *t, const struct jobs_model *model)
+{
+    json_t *list = json_array();
+    struct jobs_evaluation *e = malloc(JOBS_EVALUATIONS_MAX * sizeof *e);
+    uint32_t count = 0;
+    if (e != NULL && jobs_evaluation_list(t, model->name, model->version, e, JOBS_EVALUATIONS_MAX,
+                                          &count) == SH_OK) {
+        for (uint32_t i = 0; i < count; i++) {
+            (void)json_array_append_new(
+                list,
+                json_pack("{s:s, s:o, s:I, s:i, s:I, s:I, s:o}", "data", e[i].data, "data_digest",
+                          spec_json_hex(e[i].digest, sizeof e[i].digest), "job",
+                          (json_int_t)e[i].unit.job, "unit", (int)e[i].unit.unit, "created_us",
+                          (json_int_t)e[i].created_us, "samples", (json_int_t)e[i].figures.samples,
+                          "figures", api_figures_json(&e[i].figures)));
+        }
+    }
+    free(e);
+    return list;
 }
 
 void api_progress_read(struct service *s, uint64_t job, struct api_progress *out)

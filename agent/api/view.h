@@ -40,6 +40,10 @@ json_t *api_event_json(const struct sh_table *t, const struct jobs_event *event)
 json_t *api_model_json(const struct sh_table *t, const struct jobs_model *model);
 /* The best unit of a sweep; UINT32_MAX: the job is none, or none of its units has a score. */
 uint32_t api_sweep_best(const struct sh_table *t, uint64_t job);
+/* Figures by name; null where one has no value. */
+json_t *api_figures_json(const struct jobs_figures *figures);
+/* Evaluations of one version. */
+json_t *api_evaluations_json(const struct sh_table *t, const struct jobs_model *model);
 /* {id, name}: of an agent that was admitted, or the id alone. */
 json_t *api_node_ref(const struct sh_table *t, const uint8_t id[static SH_NODE_ID_BYTES]);
 
@@ -71,6 +75,10 @@ json_t *api_line_json(const struct service_log_line *line);
 bool api_fetch_blob(const struct api_request *request, struct api_reply *reply, const char *field,
                     const char *value, const uint8_t digest[static SH_DIGEST_BYTES],
                     uint64_t *size);
+/* The same, and all of its bytes, given (free); NULL with the reply made. */
+uint8_t *api_read_blob(const struct api_request *request, struct api_reply *reply,
+                       const char *field, const char *value,
+                       const uint8_t digest[static SH_DIGEST_BYTES], uint64_t *size);
 /* 200 with the bytes of a blob that is local. */
 void api_reply_blob(const struct api_request *request, struct api_reply *reply,
                     const uint8_t digest[static SH_DIGEST_BYTES], uint64_t size);

@@ -123,6 +123,7 @@ int cli_run_why(struct cli *c);
 int cli_run_logs(struct cli *c);
 int cli_run_outputs(struct cli *c);
 int cli_run_sweep(struct cli *c);
+int cli_run_result(struct cli *c);
 int cli_run_convert(struct cli *c);
 int cli_run_metrics(struct cli *c);
 int cli_run_watch(struct cli *c);
@@ -147,6 +148,9 @@ int cli_run_complete(struct cli *c);
 int cli_follow(struct cli *c, const char *job, bool quiet);
 /* Prints changes of all jobs as they happen, across agents (watch without a job). */
 int cli_follow_all(struct cli *c);
+
+/* Figures of an evaluation that have a value, one a line. */
+void cli_print_figures(struct cli *c, const json_t *figures);
 
 /* Help of one verb, and the list of all. */
 void cli_print_help(FILE *out, const struct cli_verb *verb);

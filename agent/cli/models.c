@@ -140,6 +140,11 @@ int cli_run_model_show(struct cli *c)
         (void)fprintf(c->out, "score         %.6g%s\n", cli_real(m, "score"),
                       best ? ", the best of its sweep" : "");
     }
+    const json_t *parent = json_object_get(m, "parent");
+    if (parent != NULL) {
+        (void)fprintf(c->out, "began with    %s:%lld\n", cli_text(parent, "name"),
+                      cli_integer(parent, "version"));
+    }
     (void)fprintf(c->out, "reproducible  %s%s\n",
                   json_is_true(json_object_get(m, "reproducible")) ? "yes" : "no",
                   json_is_true(json_object_get(m, "partial")) ? ", stopped early" : "");
@@ -152,6 +157,13 @@ int cli_run_model_show(struct cli *c)
         (void)fprintf(c->out, " %s", cli_text(json_array_get(holders, i), "name"));
     }
     (void)fprintf(c->out, "\n");
+    const json_t *evaluations = json_object_get(m, "evaluations");
+    for (size_t i = 0; i < json_array_size(evaluations); i++) {
+        const json_t *e = json_array_get(evaluations, i);
+        (void)fprintf(c->out, "on %s (job %lld, %lld samples)\n", cli_text(e, "data"),
+                      cli_integer(e, "job"), cli_integer(e, "samples"));
+        cli_print_figures(c, json_object_get(e, "figures"));
+    }
     json_decref(m);
     return CLI_OK;
 }

@@ -180,7 +180,8 @@ static int print_valid(struct cli *c, const struct spec_job *job, uint32_t sampl
     uint8_t digest[SH_DIGEST_BYTES];
     char hex[2 * SH_DIGEST_BYTES + 1];
     struct spec_table *table = calloc(1, sizeof *table);
-    if (table == NULL || (job->kind == SPEC_TRAIN && spec_table_make(job, table) != SH_OK)) {
+    bool layers = job->model.layer_count > 0;
+    if (table == NULL || (layers && spec_table_make(job, table) != SH_OK)) {
         free(table);
         return cli_fail(c, CLI_INTERNAL, "NO_MEMORY", "out of memory");
     }
@@ -189,14 +190,14 @@ static int print_valid(struct cli *c, const struct spec_job *job, uint32_t sampl
     if (c->json) {
         json_t *out = json_pack("{s:s, s:s, s:s}", "name", job->name, "kind",
                                 spec_kind_name(job->kind), "spec_digest", hex);
-        if (job->kind == SPEC_TRAIN) {
+        if (layers) {
             (void)json_object_set_new(out, "model", spec_json_table(table));
             (void)json_object_set_new(out, "samples", json_integer(samples));
         }
         free(table);
         return cli_print_json(c, out);
     }
-    if (job->kind == SPEC_TRAIN) {
+    if (layers) {
         print_layers(c, table);
         print_totals(c, job, table, samples);
     }

@@ -41,10 +41,10 @@ static bool resolve(const struct cli *c, const char *path, char out[static PATH_
     return snprintf(out, PATH_MAX, "%.*s%s", folder, c->args[0], path) < PATH_MAX;
 }
 
-static int fail_data(struct cli *c, enum spec_role role, enum sh_err err, const char *why)
+static int fail_data(struct cli *c, const char *field, enum sh_err err, const char *why)
 {
     return cli_fail(c, cli_exit_of(sh_err_name(err)), sh_err_name(err), "%s: %s: %s", c->args[0],
-                    spec_dataset_field(role), why);
+                    field, why);
 }
 
 /* CLI_OK with a zero set where the source is no path. */
@@ -58,17 +58,19 @@ static int open_role(struct cli *c, const struct spec_job *job, enum spec_role r
         return CLI_OK;
     }
     if (!resolve(c, source->path, path)) {
-        return fail_data(c, role, SH_ERR_LIMIT, "its path is too long");
+        return fail_data(c, spec_dataset_field(role), SH_ERR_LIMIT, "its path is too long");
     }
     enum sh_err err = spec_dataset_open(job, role, path, reference, set, &why);
-    return err == SH_OK ? CLI_OK : fail_data(c, role, err, why.text);
+    return err == SH_OK ? CLI_OK : fail_data(c, spec_dataset_field(role), err, why.text);
 }
 
 int cli_check_data(struct cli *c, const struct spec_job *job, uint32_t *samples)
 {
     struct kn_dataset train = {0};
     *samples = 0;
-    if (job->kind != SPEC_TRAIN) {
+    /* What is left out, the model says that it begins from. */
+    bool trains = job->kind == SPEC_TRAIN || job->kind == SPEC_FINE_TUNE;
+    if (!trains || job->model.layer_count == 0) {
         return CLI_OK;
     }
     int status = open_role(c, job, SPEC_ROLE_TRAIN, NULL, &train);
@@ -104,23 +106,22 @@ static int put_blob(struct cli *c, const uint8_t *bytes, size_t size,
                 : cli_fail(c, CLI_INTERNAL, "CORRUPT", "the upload arrived with another digest");
 }
 
-static int upload_role(struct cli *c, struct spec_job *job, enum spec_role role)
+/* A path becomes the digest of what was uploaded. */
+static int upload_source(struct cli *c, const char *field, enum spec_pack use,
+                         struct spec_source *source)
 {
-    struct spec_source *source = (struct spec_source *)(uintptr_t)spec_dataset_source(job, role);
     char path[PATH_MAX];
-    char why[WHY_BYTES] = "";
+    char why[WHY_BYTES] = "its path is too long";
+    uint8_t *bytes = NULL;
+    size_t size = 0;
     if (source->kind != SPEC_SOURCE_PATH) {
         return CLI_OK;
     }
-    if (!resolve(c, source->path, path)) {
-        return fail_data(c, role, SH_ERR_LIMIT, "its path is too long");
-    }
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    enum sh_err err =
-        spec_fileset_pack(path, role == SPEC_ROLE_TEST, &bytes, &size, why, sizeof why);
+    enum sh_err err = resolve(c, source->path, path)
+                          ? spec_fileset_pack(path, use, &bytes, &size, why, sizeof why)
+                          : SH_ERR_LIMIT;
     if (err != SH_OK) {
-        return fail_data(c, role, err, why);
+        return fail_data(c, field, err, why);
     }
     if (!c->json) {
         char text[CLI_FORMAT_BYTES];
@@ -174,7 +175,7 @@ static int take_package(struct cli *c, const struct spec_job *job, uint8_t **byt
     char path[PATH_MAX];
     const struct spec_source *package = &job->exec.package;
     *bytes = NULL;
-    if (job->kind != SPEC_EXEC || package->kind != SPEC_SOURCE_PATH) {
+    if (package->kind != SPEC_SOURCE_PATH) {
         return CLI_OK;
     }
     if (!resolve(c, package->path, path)) {
@@ -217,9 +218,17 @@ int cli_check_package(struct cli *c, const struct spec_job *job)
 
 int cli_upload_data(struct cli *c, struct spec_job *job)
 {
+    struct {
+        const char *field;
+        enum spec_pack use;
+        struct spec_source *source;
+    } sources[] = {{"data.train", SPEC_PACK_TRAIN, &job->data.train},
+                   {"data.validation", SPEC_PACK_TRAIN, &job->data.validation},
+                   {"data.test", SPEC_PACK_TEST, &job->data.test},
+                   {"input", SPEC_PACK_INPUT, &job->input}};
     int status = upload_package(c, job);
-    for (size_t i = 0; job->kind == SPEC_TRAIN && status == CLI_OK && i < SH_COUNT(ROLES); i++) {
-        status = upload_role(c, job, ROLES[i]);
+    for (size_t i = 0; status == CLI_OK && i < SH_COUNT(sources); i++) {
+        status = upload_source(c, sources[i].field, sources[i].use, sources[i].source);
     }
     return status;
 }

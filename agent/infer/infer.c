@@ -163,6 +163,26 @@ void infer_close(struct infer *infer)
     free(infer);
 }
 
+const struct spec_meta *infer_meta(const struct infer *infer)
+{
+    return &infer->meta;
+}
+
+const struct kn_model *infer_model(const struct infer *infer)
+{
+    return infer->model;
+}
+
+const float *infer_params(const struct infer *infer)
+{
+    return infer->params;
+}
+
+const float *infer_buffers(const struct infer *infer)
+{
+    return infer->buffers;
+}
+
 uint32_t infer_outputs(const struct infer *infer)
 {
     return infer->outputs;
@@ -259,34 +279,65 @@ static enum sh_err normalise(const struct infer *infer, struct kn_dataset *set, 
     return err;
 }
 
-static enum sh_err gather(const struct infer *infer, struct kn_dataset *set, struct samples *out,
-                          struct kn_diag *why)
+void infer_reference(const struct infer *infer, struct infer_names *names,
+                     struct kn_dataset *reference)
+{
+    const struct spec_meta *meta = &infer->meta;
+    *reference =
+        (struct kn_dataset){.shape = {meta->feature_count, 1, 1}, .class_count = meta->class_count};
+    for (uint32_t i = 0; i < meta->feature_count; i++) {
+        names->column[i] = (char *)(uintptr_t)meta->features[i];
+    }
+    for (uint32_t i = 0; i < meta->class_count; i++) {
+        names->class_name[i] = (char *)(uintptr_t)meta->classes[i];
+    }
+    reference->column = meta->feature_count > 0 ? names->column : NULL;
+    reference->class_name = meta->class_count > 0 ? names->class_name : NULL;
+}
+
+enum sh_err infer_fit(const struct infer *infer, struct kn_dataset *set, struct kn_diag *why)
 {
     if (set->features != features_of(infer)) {
         (void)kn_fail(why, KN_ERR_INVALID, "%u numbers a sample; the model takes %u", set->features,
                       features_of(infer));
         return SH_ERR_INVALID;
     }
+    return normalise(infer, set, why);
+}
+
+static enum sh_err gather(const struct kn_dataset *set, uint32_t first, uint32_t count,
+                          struct samples *out, struct kn_diag *why)
+{
+    uint32_t *index = calloc(count, sizeof *index);
+    out->x = take_floats((size_t)count * set->features);
+    enum sh_err err = SH_OK;
+    if (index == NULL || out->x == NULL) {
+        err = fail(why, SH_ERR_NO_MEMORY, "out of memory");
+    }
+    if (err == SH_OK) {
+        for (uint32_t i = 0; i < count; i++) {
+            index[i] = first + i;
+        }
+        kn_dataset_gather(set, index, count, out->x, NULL, NULL);
+        out->count = count;
+    }
+    free(index);
+    return err;
+}
+
+static enum sh_err gather_all(const struct infer *infer, struct kn_dataset *set,
+                              struct samples *out, struct kn_diag *why)
+{
+    enum sh_err err = infer_fit(infer, set, why);
+    if (err != SH_OK) {
+        return err;
+    }
     if (set->count == 0 || set->count > INFER_SAMPLES_MAX) {
         (void)kn_fail(why, KN_ERR_LIMIT, "%u samples; from 1 to %u can be asked about at a time",
                       set->count, INFER_SAMPLES_MAX);
         return SH_ERR_LIMIT;
     }
-    enum sh_err err = normalise(infer, set, why);
-    uint32_t *index = calloc(set->count, sizeof *index);
-    out->x = take_floats((size_t)set->count * set->features);
-    if (err == SH_OK && (index == NULL || out->x == NULL)) {
-        err = fail(why, SH_ERR_NO_MEMORY, "out of memory");
-    }
-    if (err == SH_OK) {
-        for (uint32_t i = 0; i < set->count; i++) {
-            index[i] = i;
-        }
-        kn_dataset_gather(set, index, set->count, out->x, NULL, NULL);
-        out->count = set->count;
-    }
-    free(index);
-    return err;
+    return gather(set, 0, set->count, out, why);
 }
 
 /* An IDX file begins with two zero bytes and its type, or is gzip. */
@@ -316,7 +367,7 @@ static enum sh_err read_set(const struct infer *infer, const struct infer_input 
         options.column_count = infer->meta.feature_count;
         err = kn_csv_decode(&set, input->bytes, input->size, "the input", &options, why);
     }
-    enum sh_err result = err == KN_OK ? gather(infer, &set, out, why) : err_of(err);
+    enum sh_err result = err == KN_OK ? gather_all(infer, &set, out, why) : err_of(err);
     kn_dataset_close(&set);
     return result;
 }
@@ -335,6 +386,16 @@ static enum sh_err compute(const struct infer *infer, const struct samples *samp
     }
     kn_work_close(work);
     return err_of(err);
+}
+
+enum sh_err infer_answer(const struct infer *infer, const struct kn_dataset *set, uint32_t first,
+                         uint32_t count, float *y, struct kn_diag *why)
+{
+    struct samples samples = {0};
+    enum sh_err err = gather(set, first, count, &samples, why);
+    err = err == SH_OK ? compute(infer, &samples, y, why) : err;
+    free(samples.x);
+    return err;
 }
 
 enum sh_err infer_run(const struct infer *infer, const struct infer_input *input, float **y,

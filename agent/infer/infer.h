@@ -6,7 +6,9 @@
 #define INFER_INFER_H
 
 #include "base/err.h"
-#include "kernels/err.h"
+#include "kernels/data/data.h"
+#include "kernels/graph/graph.h"
+#include "spec/spec.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,6 +17,7 @@
 #define INFER_SAMPLES_MAX 4096u /* of one input */
 
 struct infer;
+struct spec_meta;
 
 /* Borrows bytes until infer_close. CORRUPT (damaged, or not a model of ours), VERSION, NO_MEMORY;
  * why is one line. */
@@ -25,6 +28,28 @@ void infer_close(struct infer *infer);
 uint32_t infer_outputs(const struct infer *infer);
 bool infer_classifies(const struct infer *infer); /* outputs are probabilities of classes */
 const char *infer_class(const struct infer *infer, uint32_t index);
+
+/* What it is made of; borrowed until infer_close. */
+const struct spec_meta *infer_meta(const struct infer *infer);
+const struct kn_model *infer_model(const struct infer *infer);
+const float *infer_params(const struct infer *infer);
+const float *infer_buffers(const struct infer *infer);
+
+struct infer_names { /* what a reference points at */
+    char *column[SPEC_CHANNELS_MAX];
+    char *class_name[SPEC_CLASSES_MAX];
+};
+/* A set without samples whose columns and classes are the model's, for spec_dataset_open. Borrows
+ * names and the model. */
+void infer_reference(const struct infer *infer, struct infer_names *names,
+                     struct kn_dataset *reference);
+
+/* Gives the set the model's normalisation. INVALID: it has another number of features. */
+SH_MUST_USE enum sh_err infer_fit(const struct infer *infer, struct kn_dataset *set,
+                                  struct kn_diag *why);
+/* Samples [first, first + count) of a set that fits: y gets count times infer_outputs() numbers. */
+SH_MUST_USE enum sh_err infer_answer(const struct infer *infer, const struct kn_dataset *set,
+                                     uint32_t first, uint32_t count, float *y, struct kn_diag *why);
 
 struct infer_input { /* one PNG, JPEG or PGM picture; an IDX file of pictures; a CSV table */
     const uint8_t *bytes;

@@ -6,6 +6,7 @@
 #include "base/host/host.h"
 #include "jobs/view.h"
 #include "spec/package.h"
+#include "train/blob.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -39,36 +40,11 @@ static enum sh_err make_dir(const struct script_unit *x, const char *below,
     return SH_OK;
 }
 
-/* A whole blob in memory, given (free). */
 static enum sh_err read_blob(struct script_unit *x, const uint8_t digest[static SH_DIGEST_BYTES],
-                             uint64_t timeout_us, uint8_t **bytes, size_t *size)
+                             uint8_t **bytes, size_t *size)
 {
-    struct service *s = script_config(x)->s;
-    uint64_t total = 0;
-    size_t done = 0;
-    *bytes = NULL;
-    *size = 0;
-    enum sh_err err = service_blob_fetch(s, digest, &total, timeout_us);
-    if (err == SH_OK && total > SPEC_FILESET_BYTES_MAX) {
-        err = SH_ERR_LIMIT;
-    }
-    uint8_t *out = err == SH_OK ? malloc(total + 1) : NULL;
-    if (err == SH_OK && out == NULL) {
-        err = SH_ERR_NO_MEMORY;
-    }
-    while (err == SH_OK && done < total) {
-        size_t got = 0;
-        err = service_blob_read(s, digest, done, out + done, total - done, &got);
-        err = err == SH_OK && got == 0 ? SH_ERR_CORRUPT : err;
-        done += got;
-    }
-    if (err != SH_OK) {
-        free(out);
-        return err;
-    }
-    *bytes = out;
-    *size = done;
-    return SH_OK;
+    return train_blob_read(script_config(x)->s, digest, SPEC_FILESET_BYTES_MAX, SCRIPT_PACKAGE_US,
+                           bytes, size);
 }
 
 static enum sh_err extract(struct sh_span blob, const char *dir, char why[static SCRIPT_WHY_BYTES])
@@ -86,7 +62,7 @@ static enum sh_err unpack_package(struct script_unit *x, char why[static SCRIPT_
     if (package->kind == SPEC_SOURCE_NONE) {
         return make_dir(x, "", why);
     }
-    enum sh_err err = read_blob(x, package->digest, SCRIPT_PACKAGE_US, &bytes, &size);
+    enum sh_err err = read_blob(x, package->digest, &bytes, &size);
     if (err != SH_OK) {
         (void)snprintf(why, SCRIPT_WHY_BYTES, "the package cannot be had: %s", sh_err_text(err));
         return err;
@@ -160,7 +136,7 @@ static bool resume(struct script_unit *x)
     if (err == SH_ERR_NOT_FOUND || !join(from, x->dir, RESUME_DIR)) {
         return false;
     }
-    err = err != SH_OK ? err : read_blob(x, c.manifest, SCRIPT_PACKAGE_US, &bytes, &size);
+    err = err != SH_OK ? err : read_blob(x, c.manifest, &bytes, &size);
     struct sh_span blob = {.at = bytes, .size = size};
     err = err != SH_OK ? err : extract(blob, from, why);
     err = err != SH_OK ? err : put_in_place(x, blob, from);
@@ -209,24 +185,18 @@ enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes, size
 /* The bytes of one output, given (free). */
 static enum sh_err copy_entry(struct sh_span blob, const char *path, uint8_t **bytes, size_t *size)
 {
-    struct spec_fileset set;
-    struct spec_fileset_entry entry;
-    enum sh_err err = spec_fileset_open(&set, blob);
-    while (err == SH_OK) {
-        err = spec_fileset_next(&set, &entry);
-        bool found = err == SH_OK && strcmp(entry.path, path) == 0 &&
-                     (entry.kind == SPEC_FILE || entry.kind == SPEC_PROGRAM);
-        if (found) {
-            *bytes = malloc(entry.bytes.size + 1);
-            if (*bytes == NULL) {
-                return SH_ERR_NO_MEMORY;
-            }
-            memcpy(*bytes, entry.bytes.at, entry.bytes.size);
-            *size = entry.bytes.size;
-            return SH_OK;
-        }
+    struct sh_span found = {0};
+    enum sh_err err = spec_fileset_find(blob, path, &found);
+    if (err != SH_OK) {
+        return err;
     }
-    return err;
+    *bytes = malloc(found.size + 1);
+    if (*bytes == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    memcpy(*bytes, found.at, found.size);
+    *size = found.size;
+    return SH_OK;
 }
 
 static enum sh_err collect(struct script_unit *x, const char *const *patterns, size_t count,

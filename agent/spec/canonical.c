@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/host/host.h"
 #include "spec/json.h"
+#include "spec/models.h"
 #include "spec/schema.h"
 #include "spec/source.h"
 #include "spec/sweep_parts.h"
@@ -230,6 +231,18 @@ static void put_exec(json_t *out, const struct spec_job *job)
     put_words(out, "outputs", exec, exec->outputs);
     put_words(out, "model_file", exec, exec->model);
     put_words(out, "abort", exec, exec->abort);
+    put_words(out, "predictions", exec, exec->predictions);
+    if (exec->evaluate_count > 0) {
+        (void)json_object_set_new(out, "evaluate",
+                                  commands_json(exec, exec->evaluate, exec->evaluate_count));
+    }
+    if (exec->results.count > 0) {
+        json_t *results = json_pack(
+            "{s:s, s:s, s:f}", "bucketing", spec_choice_name(SPEC_BUCKETINGS, (int)exec->bucketing),
+            "compat", spec_choice_name(SPEC_COMPATS, (int)exec->compat), "beta", exec->beta);
+        put_words(results, "file", exec, exec->results);
+        (void)json_object_set_new(out, "results", results);
+    }
     (void)json_object_set_new(out, "metrics", metrics_json(exec));
     (void)json_object_set_new(out, "timeout", json_integer(exec->timeout_s));
     (void)json_object_set_new(out, "silence", json_integer(exec->silence_s));
@@ -240,6 +253,9 @@ static void put_exec(json_t *out, const struct spec_job *job)
                   "network", exec->network, "disk", (json_int_t)exec->disk_bytes));
     if (job->sweep.method == SPEC_SWEEP_NONE) {
         (void)json_object_set_new(out, "replicas", json_integer(job->units));
+    }
+    if (job->kind == SPEC_DATA_PREP) {
+        (void)json_object_set_new(out, "dataset", json_string(job->dataset));
     }
     json_t *checkpoint = json_pack("{s:i}", "keep", (int)job->checkpoint_keep);
     put_words(checkpoint, "files", exec, exec->checkpoint);
@@ -353,22 +369,102 @@ static void put_keep(json_t *out, const struct spec_job *job)
     }
 }
 
+static json_t *ref_json(const struct spec_model_ref *ref)
+{
+    char text[SPEC_MODEL_REF_BYTES];
+    if (ref->resolved) {
+        return json_pack("{s:s, s:i, s:o, s:I, s:b}", "name", ref->name, "version",
+                         (int)ref->version, "file", spec_json_hex(ref->file, sizeof ref->file),
+                         "job", (json_int_t)ref->job, "script", ref->script);
+    }
+    spec_model_ref_write(ref, text);
+    return json_string(text);
+}
+
+static json_t *refs_json(const struct spec_use *use)
+{
+    if (use->all) {
+        return ref_json(&use->models[0]);
+    }
+    json_t *out = json_array();
+    for (uint32_t i = 0; i < use->count; i++) {
+        (void)json_array_append_new(out, ref_json(&use->models[i]));
+    }
+    return out;
+}
+
+static json_t *combine_json(uint32_t combine)
+{
+    json_t *out = json_array();
+    for (const struct spec_choice *c = SPEC_COMBINES; c->name != NULL; c++) {
+        if ((combine & (uint32_t)c->value) != 0) {
+            (void)json_array_append_new(out, json_string(c->name));
+        }
+    }
+    return out;
+}
+
+/* Jobs that use models on one agent. */
+static void put_use(json_t *out, const struct spec_job *job)
+{
+    const struct spec_use *use = &job->use;
+    if (job->kind == SPEC_ENSEMBLE) {
+        (void)json_object_set_new(out, "models", refs_json(use));
+        (void)json_object_set_new(out, "combine", combine_json(use->combine));
+        (void)json_object_set_new(out, "deadline", json_integer(use->deadline_s));
+    } else {
+        (void)json_object_set_new(out, "model", ref_json(&use->models[0]));
+    }
+    if (job->kind != SPEC_EVALUATE) {
+        (void)json_object_set_new(out, "input", source_json(&job->input));
+    } else if (job->data.test.kind != SPEC_SOURCE_NONE) {
+        json_t *data = json_pack("{s:o}", "test", source_json(&job->data.test));
+        if (job->data.label[0] != '\0') {
+            (void)json_object_set_new(data, "label", json_string(job->data.label));
+        }
+        (void)json_object_set_new(out, "data", data);
+    }
+    (void)json_object_set_new(out, "resources", resources_json(job, false));
+}
+
+static void put_fine_tune(json_t *out, const struct spec_use *use)
+{
+    (void)json_object_set_new(out, "from", ref_json(&use->models[0]));
+    if (use->reset_count > 0) {
+        json_t *reset = json_array();
+        for (uint32_t i = 0; i < use->reset_count; i++) {
+            (void)json_array_append_new(reset, json_string(use->reset[i]));
+        }
+        (void)json_object_set_new(out, "reset", reset);
+    }
+}
+
 json_t *spec_job_json(const struct spec_job *job)
 {
     json_t *out =
         json_pack("{s:s, s:s, s:s, s:i, s:i}", "api", "shoal/v1", "kind", spec_kind_name(job->kind),
                   "name", job->name, "priority", (int)job->priority, "retries", (int)job->retries);
+    if (job->kind == SPEC_EVALUATE || job->kind == SPEC_PREDICT || job->kind == SPEC_ENSEMBLE) {
+        put_use(out, job);
+        put_keep(out, job);
+        return out;
+    }
     (void)json_object_set_new(out, "resources", resources_json(job, true));
     if (job->sweep.method != SPEC_SWEEP_NONE) {
         (void)json_object_set_new(out, "sweep", spec_sweep_json(&job->sweep));
     }
     put_keep(out, job);
-    if (job->kind == SPEC_EXEC) {
+    if (job->kind == SPEC_EXEC || job->kind == SPEC_DATA_PREP) {
         put_exec(out, job);
         return out;
     }
+    if (job->kind == SPEC_FINE_TUNE) {
+        put_fine_tune(out, &job->use);
+    }
     (void)json_object_set_new(out, "data", data_json(&job->data));
-    (void)json_object_set_new(out, "model", model_json(&job->model));
+    if (job->model.layer_count > 0) {
+        (void)json_object_set_new(out, "model", model_json(&job->model));
+    }
     (void)json_object_set_new(out, "train", train_json(&job->train));
     (void)json_object_set_new(out, "checkpoint",
                               json_pack("{s:i, s:i}", "every_steps",

@@ -151,7 +151,7 @@ static void check_digits(struct spec_decode *d, const struct spec_job *job)
 {
     const struct spec_model *m = &job->model;
     bool digits = job->data.train.kind == SPEC_SOURCE_BUILTIN;
-    if (!digits || !is_clean(d, "data") || !is_clean(d, "model.input")) {
+    if (!digits || m->layer_count == 0 || !is_clean(d, "data") || !is_clean(d, "model.input")) {
         return;
     }
     if (m->input_dims != 3 || m->input[0] != 1 || m->input[1] != DIGITS_SIDE ||
@@ -215,6 +215,9 @@ static void check_outputs(struct spec_decode *d, struct spec_job *job, uint32_t 
 
 static void check_model(struct spec_decode *d, struct spec_job *job)
 {
+    if (job->model.layer_count == 0) {
+        return; /* fine-tune: it is not resolved yet. Else it is missing */
+    }
     if (!is_clean(d, "model") || !is_clean(d, "train.loss") || !is_clean(d, "train.classes") ||
         !is_clean(d, "data")) {
         return;
@@ -231,17 +234,29 @@ static void check_model(struct spec_decode *d, struct spec_job *job)
     kn_model_close(m);
 }
 
+static void check_normalize(struct spec_decode *d, const struct spec_job *job)
+{
+    if (job->kind == SPEC_TRAIN && job->data.normalize == SPEC_NORMALIZE_INHERIT) {
+        wrong_value(d, "data.normalize", "inherit", "is for kind: fine-tune");
+    }
+}
+
 void spec_check_job(struct spec_decode *d, struct spec_job *job)
 {
+    bool commands = job->kind == SPEC_EXEC || job->kind == SPEC_DATA_PREP;
     if (is_clean(d, "resources")) {
         spec_check_resources(d, job);
     }
-    if (job->kind == SPEC_EXEC && is_clean(d, "resources.agents")) {
+    if (commands && is_clean(d, "resources.agents")) {
         spec_check_exec(d, job);
     }
-    if (job->kind != SPEC_TRAIN) {
+    if (job->kind == SPEC_ENSEMBLE && !job->use.all && job->use.count > 0) {
+        job->units = job->use.count;
+    }
+    if (job->kind != SPEC_TRAIN && job->kind != SPEC_FINE_TUNE) {
         return;
     }
+    check_normalize(d, job);
     check_ranks(d, job);
     check_agents(d, job);
     check_reproducible(d, job);

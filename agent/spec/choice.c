@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spec/schema.h"
 
+#include <stdio.h>
 #include <string.h>
 
 const struct spec_choice SPEC_KINDS[] = {
-    {"train", SPEC_TRAIN}, {"exec", SPEC_EXEC}, {"noop", SPEC_NOOP}, {NULL, 0}};
+    {"train", SPEC_TRAIN},         {"exec", SPEC_EXEC},       {"fine-tune", SPEC_FINE_TUNE},
+    {"evaluate", SPEC_EVALUATE},   {"predict", SPEC_PREDICT}, {"ensemble", SPEC_ENSEMBLE},
+    {"data-prep", SPEC_DATA_PREP}, {"noop", SPEC_NOOP},       {NULL, 0}};
 
 const struct spec_choice SPEC_EXTRACTS[] = {{"keras", SPEC_EXTRACT_KERAS},
                                             {"sofe4790u", SPEC_EXTRACT_SOFE},
@@ -19,6 +22,11 @@ const struct spec_choice SPEC_SANDBOXES[] = {{"none", SPEC_SANDBOX_NONE},
 
 const struct spec_choice SPEC_SPREADS[] = {
     {"auto", SPEC_SPREAD_AUTO}, {"spread", SPEC_SPREAD_OUT}, {"pack", SPEC_SPREAD_PACK}, {NULL, 0}};
+const struct spec_choice SPEC_BUCKETINGS[] = {
+    {"generic", SPEC_BUCKETING_GENERIC}, {"cargo2000", SPEC_BUCKETING_CARGO2000}, {NULL, 0}};
+
+const struct spec_choice SPEC_COMPATS[] = {
+    {"fixed", SPEC_COMPAT_FIXED}, {"conductor", SPEC_COMPAT_CONDUCTOR}, {NULL, 0}};
 
 const struct spec_choice SPEC_LAYER_KINDS[] = {{"conv2d", SPEC_CONV2D},
                                                {"maxpool", SPEC_MAXPOOL},
@@ -35,8 +43,10 @@ const struct spec_choice SPEC_LAYER_KINDS[] = {{"conv2d", SPEC_CONV2D},
 const struct spec_choice SPEC_LOSSES[] = {
     {"cross_entropy", SPEC_CROSS_ENTROPY}, {"mse", SPEC_MSE}, {NULL, 0}};
 
-const struct spec_choice SPEC_NORMALIZES[] = {
-    {"standard", SPEC_NORMALIZE_STANDARD}, {"none", SPEC_NORMALIZE_NONE}, {NULL, 0}};
+const struct spec_choice SPEC_NORMALIZES[] = {{"standard", SPEC_NORMALIZE_STANDARD},
+                                              {"none", SPEC_NORMALIZE_NONE},
+                                              {"inherit", SPEC_NORMALIZE_INHERIT},
+                                              {NULL, 0}};
 
 const struct spec_choice SPEC_ARITHMETICS[] = {
     {"same", SPEC_ARITHMETIC_SAME}, {"any", SPEC_ARITHMETIC_ANY}, {NULL, 0}};
@@ -56,6 +66,17 @@ const char *spec_choice_name(const struct spec_choice *choices, int value)
     }
     SH_CHECK(choices->name != NULL);
     return choices->name;
+}
+
+void spec_choice_list(const struct spec_choice *choices, char out[static SPEC_CHOICE_LIST_BYTES])
+{
+    size_t used = 0;
+    for (; choices->name != NULL; choices++) {
+        int n = snprintf(out + used, SPEC_CHOICE_LIST_BYTES - used, "%s%s", used > 0 ? ", " : "",
+                         choices->name);
+        SH_CHECK(n > 0 && used + (size_t)n < SPEC_CHOICE_LIST_BYTES);
+        used += (size_t)n;
+    }
 }
 
 const struct spec_choice *spec_choice_find(const struct spec_choice *choices, const char *name)

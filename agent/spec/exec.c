@@ -17,6 +17,7 @@
 #define ENV_MAX     128u
 #define TIMEOUT_S   302400u /* 84 hours */
 #define GRACE_S     30u
+#define BETA_MAX    1e6
 #define DISK_BYTES  (UINT64_C(20) << 30)
 
 static struct spec_exec *exec_of(void *base)
@@ -104,6 +105,52 @@ static void take_model(struct spec_decode *d, const struct spec_node *node, void
     struct spec_exec *exec = exec_of(base);
     spec_take_words(d, node, exec, &exec->model, 1);
     check_inside(d, node, exec, exec->model);
+}
+
+static void take_predictions(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    struct spec_exec *exec = exec_of(base);
+    spec_take_words(d, node, exec, &exec->predictions, 1);
+    check_inside(d, node, exec, exec->predictions);
+}
+
+static void take_results_file(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    struct spec_exec *exec = exec_of(base);
+    spec_take_words(d, node, exec, &exec->results, 1);
+    check_inside(d, node, exec, exec->results);
+}
+
+/* {file: results.csv, bucketing: cargo2000}, or the file alone. */
+static void take_results(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    static const struct spec_field RESULTS[] = {
+        {.key = "file", .type = SPEC_FIELD_CUSTOM, .take = take_results_file, .required = true},
+        {.key = "bucketing",
+         .type = SPEC_FIELD_CHOICE,
+         .offset = offsetof(struct spec_job, exec.bucketing),
+         .choices = SPEC_BUCKETINGS},
+        {.key = "compat",
+         .type = SPEC_FIELD_CHOICE,
+         .offset = offsetof(struct spec_job, exec.compat),
+         .choices = SPEC_COMPATS},
+        {.key = "beta",
+         .type = SPEC_FIELD_NUMBER,
+         .offset = offsetof(struct spec_job, exec.beta),
+         .low = 0,
+         .low_open = true,
+         .high = BETA_MAX}};
+    if (node->kind == SPEC_NODE_SCALAR) {
+        take_results_file(d, node, base);
+    } else {
+        spec_decode_map(d, node, RESULTS, SH_COUNT(RESULTS), base);
+    }
+}
+
+static void take_evaluate(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    struct spec_exec *exec = exec_of(base);
+    spec_take_commands(d, node, exec, exec->evaluate, &exec->evaluate_count);
 }
 
 static void check_pattern(struct spec_decode *d, const struct spec_node *node, const char *pattern,
@@ -245,6 +292,9 @@ const struct spec_field SPEC_EXEC_JOB[SPEC_EXEC_FIELDS] = {
     {.key = "package", .type = SPEC_FIELD_CUSTOM, .take = take_package},
     {.key = "run", .type = SPEC_FIELD_CUSTOM, .take = take_run, .required = true},
     {.key = "predict", .type = SPEC_FIELD_CUSTOM, .take = take_predict},
+    {.key = "predictions", .type = SPEC_FIELD_CUSTOM, .take = take_predictions},
+    {.key = "evaluate", .type = SPEC_FIELD_CUSTOM, .take = take_evaluate},
+    {.key = "results", .type = SPEC_FIELD_CUSTOM, .take = take_results},
     {.key = "env", .type = SPEC_FIELD_CUSTOM, .take = take_env},
     {.key = "outputs", .type = SPEC_FIELD_CUSTOM, .take = take_outputs},
     {.key = "model_file", .type = SPEC_FIELD_CUSTOM, .take = take_model},
@@ -267,6 +317,36 @@ void spec_exec_defaults(struct spec_exec *exec)
     exec->grace_s = GRACE_S;
     exec->sandbox = SPEC_SANDBOX_BASIC;
     exec->disk_bytes = DISK_BYTES;
+    exec->bucketing = SPEC_BUCKETING_GENERIC;
+    exec->compat = SPEC_COMPAT_FIXED;
+    exec->beta = 1;
+}
+
+/* Its outputs are one thing, which becomes a data set. */
+static void check_data_prep(struct spec_decode *d, const struct spec_job *job)
+{
+    const struct spec_node *root = &d->tree->nodes[SPEC_ROOT];
+    const struct spec_words outputs = job->exec.outputs;
+    const char *path = outputs.count > 0 ? spec_word(&job->exec, outputs, 0) : "";
+    if (outputs.count != 1 || strpbrk(path, "*?[") != NULL) {
+        spec_note(d->errors, root->at, "outputs", path,
+                  "must be one file or folder, without wildcards: it becomes the data set");
+    }
+    if (job->exec.model.count > 0) {
+        spec_note(d->errors, root->at, "model_file", NULL,
+                  "not possible with kind: data-prep, whose outputs are a data set");
+    }
+    if (job->units != 1) {
+        spec_note(d->errors, root->at, "replicas", NULL, "must be 1 with kind: data-prep");
+    }
+}
+
+static void check_evaluate(struct spec_decode *d, const struct spec_job *job)
+{
+    if (job->exec.evaluate_count > 0 && job->exec.results.count == 0) {
+        spec_note(d->errors, d->tree->nodes[SPEC_ROOT].at, "results", NULL,
+                  "is missing: the file that the commands of evaluate leave, such as results.csv");
+    }
 }
 
 void spec_check_exec(struct spec_decode *d, struct spec_job *job)
@@ -283,5 +363,9 @@ void spec_check_exec(struct spec_decode *d, struct spec_job *job)
     }
     if (job->exec.model.count > 0 && job->exec.outputs.count == 0) {
         job->exec.outputs = job->exec.model; /* the same word: the only output */
+    }
+    check_evaluate(d, job);
+    if (job->kind == SPEC_DATA_PREP) {
+        check_data_prep(d, job);
     }
 }

@@ -37,12 +37,26 @@ enum spec_fileset_kind {
     SPEC_LINK = 4     /* symbolic; its bytes are the target */
 };
 
-/* Packs the data set that path stands for: the files that kn_dataset_open(path) would read. test:
- * the test half of an MNIST folder, else the training half. *bytes is given to the caller (free).
- * why names the file and what was expected there. NOT_FOUND, INVALID, LIMIT
- * (SPEC_FILESET_BYTES_MAX), IO, NO_MEMORY. */
-SH_MUST_USE enum sh_err spec_fileset_pack(const char *path, bool test, uint8_t **bytes,
+/* What a data set is for: an MNIST folder has two halves, what a model is only asked about needs no
+ * labels. */
+enum spec_pack { SPEC_PACK_TRAIN, SPEC_PACK_TEST, SPEC_PACK_INPUT };
+/* Packs the data set that path stands for: the files that kn_dataset_open(path) would read; as an
+ * input a folder is packed whole. *bytes is given to the caller (free). why names the file and what
+ * was expected there. NOT_FOUND, INVALID, LIMIT (SPEC_FILESET_BYTES_MAX), IO, NO_MEMORY. */
+SH_MUST_USE enum sh_err spec_fileset_pack(const char *path, enum spec_pack use, uint8_t **bytes,
                                           size_t *size, char *why, size_t why_size);
+
+struct spec_fileset_member { /* a file */
+    const char *path;
+    struct sh_span bytes;
+};
+/* Packs files that are in memory. *bytes is given (free). INVALID, LIMIT, NO_MEMORY. */
+SH_MUST_USE enum sh_err spec_fileset_make(const struct spec_fileset_member *members, size_t count,
+                                          uint8_t **bytes, size_t *size, char *why,
+                                          size_t why_size);
+/* The bytes of one file of a set, borrowed from the blob; NOT_FOUND, CORRUPT. */
+SH_MUST_USE enum sh_err spec_fileset_find(struct sh_span blob, const char *path,
+                                          struct sh_span *bytes);
 
 struct spec_fileset_entry {
     enum spec_fileset_kind kind;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spec/bundle.h"
 #include "spec/dataset.h"
+#include "spec/package.h"
 
 #include "base/host/host.h"
 #include "kernels/data/data.h"
@@ -84,10 +85,11 @@ static enum sh_err split(struct pack *p, const char *path, char *name, size_t na
     return SH_OK;
 }
 
-static enum sh_err pack_files(struct pack *p, const char *path, bool test, const char *name,
-                              uint8_t **bytes, size_t *size)
+static enum sh_err pack_files(struct pack *p, const char *path, enum spec_pack use,
+                              const char *name, uint8_t **bytes, size_t *size)
 {
-    struct kn_open options = {.part = test ? KN_PART_TEST : KN_PART_TRAIN};
+    struct kn_open options = {.part = use == SPEC_PACK_TEST ? KN_PART_TEST : KN_PART_TRAIN,
+                              .unlabelled = use == SPEC_PACK_INPUT};
     struct kn_diag reason = {.text = ""};
     enum kn_err err = kn_dataset_files(path, &options, add_file, p, &reason);
     if (err != KN_OK && p->err == SH_OK) {
@@ -102,7 +104,16 @@ static enum sh_err pack_files(struct pack *p, const char *path, bool test, const
                            : p->err;
 }
 
-enum sh_err spec_fileset_pack(const char *given, bool test, uint8_t **bytes, size_t *size,
+/* Whatever a folder holds: a script may be asked about it too. */
+static enum sh_err pack_folder(const char *path, uint8_t **bytes, size_t *size, char *why,
+                               size_t why_size)
+{
+    static const char *const all[] = {"**"};
+    struct spec_outputs everything = {.dir = path, .patterns = all, .pattern_count = 1};
+    return spec_package_collect(&everything, bytes, size, why, why_size);
+}
+
+enum sh_err spec_fileset_pack(const char *given, enum spec_pack use, uint8_t **bytes, size_t *size,
                               char *why, size_t why_size)
 {
     struct pack p = {.err = SH_OK};
@@ -117,8 +128,11 @@ enum sh_err spec_fileset_pack(const char *given, bool test, uint8_t **bytes, siz
         (void)snprintf(why, why_size, "%s: its path is too long", given);
         return SH_ERR_LIMIT;
     }
+    if (use == SPEC_PACK_INPUT && name[0] == '\0') {
+        return pack_folder(path, bytes, size, why, why_size);
+    }
     spec_bundle_open(&p.bundle, SPEC_FILESET_BYTES_MAX, why, why_size);
-    enum sh_err err = pack_files(&p, path, test, name, bytes, size);
+    enum sh_err err = pack_files(&p, path, use, name, bytes, size);
     spec_bundle_close(&p.bundle);
     return err;
 }

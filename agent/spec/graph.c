@@ -192,7 +192,7 @@ static void fill_rows(const struct kn_model *m, struct spec_table *table)
 
 enum sh_err spec_table_make(const struct spec_job *job, struct spec_table *table)
 {
-    SH_CHECK(job->kind == SPEC_TRAIN);
+    SH_CHECK(job->kind == SPEC_TRAIN || job->kind == SPEC_FINE_TUNE);
     *table = (struct spec_table){0};
     struct spec_graph_fault fault;
     struct kn_model *m = NULL;

@@ -9,7 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEP_MAX 8.0
+#define KEEP_MAX   8.0
+#define DEADLINE_S 1200u
+#define FIELDS_MAX 48u /* of one kind */
 
 static void take_api(struct spec_decode *d, const struct spec_node *node, void *base)
 {
@@ -136,13 +138,93 @@ static const struct spec_field EXEC_JOB[] = {
     {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_exec_checkpoint},
     {.key = "sweep", .type = SPEC_FIELD_CUSTOM, .take = spec_take_sweep}};
 
-/* Every key of the map: those of all jobs, and those that exec.c knows. */
-static void decode_exec(struct spec_decode *d, const struct spec_node *root, struct spec_job *job)
+static const struct spec_field DATA_PREP_JOB[] = {{.key = "dataset",
+                                                   .type = SPEC_FIELD_NAME,
+                                                   .offset = offsetof(struct spec_job, dataset),
+                                                   .required = true}};
+
+/* Of jobs that use models on one agent. */
+static const struct spec_field USE_JOB[] = {
+    API,
+    KIND,
+    NAME,
+    PRIORITY,
+    RETRIES,
+    KEEP,
+    {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_unit_resources}};
+
+struct fields {
+    const struct spec_field *at;
+    size_t count;
+};
+
+#define FIELDS(table) ((struct fields){(table), SH_COUNT(table)})
+
+/* The keys of a kind, in up to three tables. */
+static void list_fields(enum spec_kind kind, struct fields out[static 3])
 {
-    struct spec_field fields[SH_COUNT(EXEC_JOB) + SPEC_EXEC_FIELDS];
-    memcpy(fields, EXEC_JOB, sizeof EXEC_JOB);
-    memcpy(fields + SH_COUNT(EXEC_JOB), SPEC_EXEC_JOB, sizeof SPEC_EXEC_JOB);
-    spec_decode_map(d, root, fields, SH_COUNT(fields), job);
+    memset(out, 0, 3 * sizeof *out);
+    switch (kind) {
+    case SPEC_TRAIN:
+        out[0] = FIELDS(TRAIN_JOB);
+        break;
+    case SPEC_NOOP:
+        out[0] = FIELDS(NOOP_JOB);
+        break;
+    case SPEC_DATA_PREP:
+        out[2] = FIELDS(DATA_PREP_JOB);
+        out[1] = FIELDS(SPEC_EXEC_JOB);
+        out[0] = FIELDS(EXEC_JOB);
+        break;
+    case SPEC_EXEC:
+        out[1] = FIELDS(SPEC_EXEC_JOB);
+        out[0] = FIELDS(EXEC_JOB);
+        break;
+    case SPEC_FINE_TUNE:
+        out[1] = FIELDS(SPEC_FINE_TUNE_JOB);
+        out[0] = FIELDS(TRAIN_JOB);
+        break;
+    case SPEC_EVALUATE:
+        out[1] = FIELDS(SPEC_EVALUATE_JOB);
+        out[0] = FIELDS(USE_JOB);
+        break;
+    case SPEC_PREDICT:
+        out[1] = FIELDS(SPEC_PREDICT_JOB);
+        out[0] = FIELDS(USE_JOB);
+        break;
+    case SPEC_ENSEMBLE:
+        out[1] = FIELDS(SPEC_ENSEMBLE_JOB);
+        out[0] = FIELDS(USE_JOB);
+        break;
+    }
+}
+
+static void decode_fields(struct spec_decode *d, const struct spec_node *root, struct spec_job *job)
+{
+    struct fields tables[3];
+    struct spec_field fields[FIELDS_MAX];
+    size_t count = 0;
+    list_fields(job->kind, tables);
+    for (size_t i = 0; i < SH_COUNT(tables); i++) {
+        SH_CHECK_CMP(tables[i].count, <=, FIELDS_MAX - count);
+        if (tables[i].count > 0) {
+            memcpy(fields + count, tables[i].at, tables[i].count * sizeof fields[0]);
+            count += tables[i].count;
+        }
+    }
+    bool tunes = job->kind == SPEC_FINE_TUNE;
+    size_t kept = 0;
+    for (size_t i = 0; i < count; i++) {
+        bool no_sweep = tunes || job->kind == SPEC_DATA_PREP;
+        if (!no_sweep || strcmp(fields[i].key, "sweep") != 0) {
+            fields[kept++] = fields[i];
+        }
+    }
+    for (size_t i = 0; i < kept; i++) { /* the model that it begins from says what it is */
+        bool model = tunes && strcmp(fields[i].key, "model") == 0;
+        fields[i].required = fields[i].required && !model;
+    }
+    spec_decode_map(d, root, fields, kept, job);
 }
 
 /* Layers, names of classes and words are left as they are, some 60 KiB: each is set when it is
@@ -156,6 +238,7 @@ static void clear(struct spec_job *job)
                  {offsetof(struct spec_job, train), offsetof(struct spec_job, train.classes)},
                  {offsetof(struct spec_job, train) + sizeof job->train,
                   offsetof(struct spec_job, exec.text)},
+                 {offsetof(struct spec_job, input), offsetof(struct spec_job, use.models)},
                  {offsetof(struct spec_job, sweep), offsetof(struct spec_job, sweep.text)}};
     for (size_t i = 0; i < SH_COUNT(PARTS); i++) {
         memset((uint8_t *)job + PARTS[i].from, 0, PARTS[i].to - PARTS[i].from);
@@ -177,9 +260,16 @@ static void job_defaults(struct spec_job *job, enum spec_kind kind)
     if (kind == SPEC_NOOP) {
         return;
     }
-    job->agents_max = 0; /* as many as there are ranks; set by the checks */
     job->cpus = 1;
-    if (kind == SPEC_EXEC) {
+    if (kind == SPEC_EVALUATE || kind == SPEC_PREDICT || kind == SPEC_ENSEMBLE) {
+        job->arithmetic = SPEC_ARITHMETIC_ANY;
+        job->reproducible = false;
+        job->use.combine = SPEC_COMBINE_ALL;
+        job->use.deadline_s = kind == SPEC_ENSEMBLE ? DEADLINE_S : 0;
+        return;
+    }
+    job->agents_max = 0; /* as many as there are ranks; set by the checks */
+    if (kind == SPEC_EXEC || kind == SPEC_DATA_PREP) {
         job->arithmetic = SPEC_ARITHMETIC_ANY; /* what the script computes is its own affair */
         job->reproducible = false;
         spec_exec_defaults(&job->exec);
@@ -187,6 +277,7 @@ static void job_defaults(struct spec_job *job, enum spec_kind kind)
     }
     job->checkpoint_every_steps = 50;
     spec_data_defaults(&job->data);
+    job->data.normalize = kind == SPEC_FINE_TUNE ? SPEC_NORMALIZE_INHERIT : SPEC_NORMALIZE_STANDARD;
     spec_train_defaults(&job->train);
 }
 
@@ -200,13 +291,15 @@ static enum spec_kind read_kind(struct spec_decode *d, const struct spec_node *r
     const struct spec_node *node = spec_tree_member(d->tree, root, "kind");
     size_t mark = spec_decode_enter(d, "kind", 0);
     const struct spec_choice *found = NULL;
+    char kinds[SPEC_CHOICE_LIST_BYTES];
+    spec_choice_list(SPEC_KINDS, kinds);
     if (node == NULL) {
-        spec_note(d->errors, root->at, d->path, NULL, "is missing; there are: train, exec, noop");
+        spec_note(d->errors, root->at, d->path, NULL, "is missing; there are: %s", kinds);
     } else if (node->kind == SPEC_NODE_SCALAR) {
         found = spec_choice_find(SPEC_KINDS, node->text);
     }
     if (node != NULL && found == NULL) {
-        spec_decode_wrong(d, node, "no such kind of job; there are: train, exec, noop");
+        spec_decode_wrong(d, node, "no such kind of job; there are: %s", kinds);
     }
     spec_decode_leave(d, mark);
     return found != NULL ? (enum spec_kind)found->value : 0;
@@ -236,18 +329,14 @@ static void decode(struct spec_decode *d, struct spec_job *job, size_t size, boo
         return;
     }
     job_defaults(job, kind);
-    if (kind == SPEC_TRAIN) {
+    if (kind == SPEC_TRAIN || kind == SPEC_FINE_TUNE) {
         const struct spec_node *any = spec_tree_member(d->tree, root, "arithmetic");
         /* Mixed classes never give the same bytes: the default follows, so that only a file that
          * asks for both is refused. */
         bool mixes = any != NULL && any->kind == SPEC_NODE_SCALAR && strcmp(any->text, "any") == 0;
         job->reproducible = !mixes;
-        spec_decode_map(d, root, TRAIN_JOB, SH_COUNT(TRAIN_JOB), job);
-    } else if (kind == SPEC_EXEC) {
-        decode_exec(d, root, job);
-    } else {
-        spec_decode_map(d, root, NOOP_JOB, SH_COUNT(NOOP_JOB), job);
     }
+    decode_fields(d, root, job);
     spec_check_job(d, job);
     spec_check_sweep(d, job, thorough);
     check_size(d, job, size);

@@ -11,6 +11,9 @@ extern const struct spec_choice SPEC_KINDS[];
 extern const struct spec_choice SPEC_EXTRACTS[];
 extern const struct spec_choice SPEC_SANDBOXES[];
 extern const struct spec_choice SPEC_SPREADS[];
+extern const struct spec_choice SPEC_BUCKETINGS[];
+extern const struct spec_choice SPEC_COMPATS[];
+extern const struct spec_choice SPEC_COMBINES[];
 extern const struct spec_choice SPEC_LAYER_KINDS[];
 extern const struct spec_choice SPEC_LOSSES[];
 extern const struct spec_choice SPEC_NORMALIZES[];
@@ -20,6 +23,9 @@ extern const struct spec_choice SPEC_SCHEDULES[];
 
 /* The name of a value that is in the table. */
 const char *spec_choice_name(const struct spec_choice *choices, int value);
+/* All names, with commas between. */
+#define SPEC_CHOICE_LIST_BYTES 160u
+void spec_choice_list(const struct spec_choice *choices, char out[static SPEC_CHOICE_LIST_BYTES]);
 /* The entry with that name, or NULL. */
 const struct spec_choice *spec_choice_find(const struct spec_choice *choices, const char *name);
 
@@ -41,9 +47,19 @@ void spec_take_unit_resources(struct spec_decode *d, const struct spec_node *nod
 void spec_check_resources(struct spec_decode *d, const struct spec_job *job);
 
 /* The keys of an exec job that no other kind has. */
-#define SPEC_EXEC_FIELDS 13u
+#define SPEC_EXEC_FIELDS 16u
 extern const struct spec_field SPEC_EXEC_JOB[SPEC_EXEC_FIELDS]; /* base: a struct spec_job */
-/* Members of its checkpoint. */
+/* The keys of jobs that use models (models.c). */
+#define SPEC_EVALUATE_FIELDS  2u
+#define SPEC_PREDICT_FIELDS   2u
+#define SPEC_ENSEMBLE_FIELDS  4u
+#define SPEC_FINE_TUNE_FIELDS 2u
+extern const struct spec_field SPEC_EVALUATE_JOB[SPEC_EVALUATE_FIELDS];
+extern const struct spec_field SPEC_PREDICT_JOB[SPEC_PREDICT_FIELDS];
+extern const struct spec_field SPEC_ENSEMBLE_JOB[SPEC_ENSEMBLE_FIELDS];
+extern const struct spec_field SPEC_FINE_TUNE_JOB[SPEC_FINE_TUNE_FIELDS];
+
+/* Members of the checkpoint of an exec job. */
 void spec_take_checkpoint_files(struct spec_decode *d, const struct spec_node *node, void *base);
 void spec_take_checkpoint_every(struct spec_decode *d, const struct spec_node *node, void *base);
 void spec_exec_defaults(struct spec_exec *exec);

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "spec/models.h"
 #include "spec/sweep_form.h"
 
 #include <stdbool.h>
@@ -39,7 +40,16 @@
 #define SPEC_SECONDS_MAX  31536000u /* a year */
 #define SPEC_WHERE_MAX    511u      /* bytes of each list of spec_where */
 
-enum spec_kind { SPEC_TRAIN = 1, SPEC_NOOP = 2, SPEC_EXEC = 3 };
+enum spec_kind {
+    SPEC_TRAIN = 1,
+    SPEC_NOOP = 2,
+    SPEC_EXEC = 3,
+    SPEC_FINE_TUNE = 4,
+    SPEC_EVALUATE = 5,
+    SPEC_PREDICT = 6,
+    SPEC_ENSEMBLE = 7,
+    SPEC_DATA_PREP = 8
+};
 
 enum spec_source_kind {
     SPEC_SOURCE_NONE,
@@ -58,7 +68,8 @@ struct spec_source { /* written builtin:NAME, dataset:NAME, files:HEX, else a pa
 
 enum spec_normalize {
     SPEC_NORMALIZE_STANDARD = 1, /* mean 0, deviation 1 a channel, measured on data.train */
-    SPEC_NORMALIZE_NONE          /* pixels 0..1, table columns as they are */
+    SPEC_NORMALIZE_NONE,         /* pixels 0..1, table columns as they are */
+    SPEC_NORMALIZE_INHERIT       /* fine_tune: as the model that it begins from */
 };
 
 struct spec_data {
@@ -163,6 +174,10 @@ enum spec_extract {                         /* bits: log lines that metrics are 
  * and limits, none: limits only. */
 enum spec_sandbox { SPEC_SANDBOX_NONE = 1, SPEC_SANDBOX_BASIC, SPEC_SANDBOX_STRICT };
 
+/* How a file of results is scored (kernels/score/results.h). */
+enum spec_bucketing { SPEC_BUCKETING_GENERIC = 1, SPEC_BUCKETING_CARGO2000 };
+enum spec_compat { SPEC_COMPAT_FIXED = 1, SPEC_COMPAT_CONDUCTOR };
+
 /* Commands of a package that people have. Words are as in the file: nothing is expanded but by the
  * shell where a command was written as one text ({"/bin/sh", "-c", TEXT}). */
 struct spec_exec {
@@ -174,7 +189,14 @@ struct spec_exec {
     struct spec_words env;     /* "NAME=VALUE", sorted by name */
     struct spec_words outputs; /* globs; each must match a file when the commands have succeeded */
     struct spec_words model;   /* none, or one path: the output that is the model */
-    struct spec_words abort;   /* patterns (POSIX ERE): a line that matches fails the unit */
+    uint32_t evaluate_count;
+    struct spec_words evaluate[SPEC_COMMANDS_MAX];
+    struct spec_words predictions; /* none, or one path: the file that predict leaves */
+    struct spec_words results;     /* none, or one path: predictions to be scored */
+    enum spec_bucketing bucketing; /* of results */
+    enum spec_compat compat;
+    double beta;
+    struct spec_words abort;      /* patterns (POSIX ERE): a line that matches fails the unit */
     struct spec_words checkpoint; /* globs: what a checkpoint is made of; none: what lies in
                                    * SHOAL_CHECKPOINT_DIR */
     uint32_t checkpoint_every_s;  /* look for new ones this often; 0: when the commands say so */
@@ -212,9 +234,9 @@ struct spec_job {
     enum spec_kind kind;
     char name[SH_NAME_MAX + 1];
     uint32_t priority;       /* 0..100 */
-    struct spec_data data;   /* train */
-    struct spec_model model; /* train */
-    struct spec_train train; /* train */
+    struct spec_data data;   /* train, fine_tune; evaluate: test and label */
+    struct spec_model model; /* train, fine_tune: without layers until it is resolved */
+    struct spec_train train; /* train, fine_tune */
     uint32_t agents_min;
     uint32_t agents_max;
     uint32_t cpus;           /* a member; 0: any */
@@ -226,9 +248,12 @@ struct spec_job {
     uint32_t keep_results; /* completed jobs of the name that keep theirs; 0: all */
     enum spec_arithmetic arithmetic;
     bool reproducible;
-    uint32_t units;          /* noop: units; exec: replicas; with a sweep: its units */
-    struct spec_exec exec;   /* exec */
-    struct spec_sweep sweep; /* train, exec */
+    uint32_t units; /* noop: units; exec: replicas; with a sweep: its units; ensemble: members */
+    char dataset[SH_NAME_MAX + 1]; /* data_prep: what its outputs become */
+    struct spec_exec exec;         /* exec, data_prep */
+    struct spec_source input;      /* predict, ensemble */
+    struct spec_use use;           /* fine_tune, evaluate, predict, ensemble */
+    struct spec_sweep sweep;       /* train, exec */
 };
 
 struct spec_error {
@@ -246,8 +271,8 @@ struct spec_errors {
 
 /* Decides the notation by the first character that is not a blank ('{': JSON, else YAML). OK: *job
  * is complete, in range, and its model's shapes fit. INVALID: errors says why, *job is undefined.
- * LIMIT: the text is larger than SH_SPEC_BYTES_MAX. A job is some 80 KiB: keep it off small stacks.
- */
+ * LIMIT: the text is larger than SH_SPEC_BYTES_MAX. A job is some 120 KiB: keep it off small
+ * stacks. */
 SH_MUST_USE enum sh_err spec_parse(const char *text, size_t size, struct spec_job *job,
                                    struct spec_errors *errors);
 /* "FILE:12:9: train.batch: 250: must be divisible by train.ranks (16)"; returns the length that was

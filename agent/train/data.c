@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/data.h"
 
-#include "base/host/host.h"
 #include "spec/fileset.h"
+#include "train/blob.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { PATH_BYTES = 4096, WHY_BYTES = 512 };
+enum { PATH_BYTES = TRAIN_DATA_PATH_BYTES, WHY_BYTES = 512 };
 
 static void say(char *why, enum spec_role role, const char *text)
 {
@@ -19,43 +19,6 @@ static void remove_tree(const char *path)
 {
     /* What stays behind costs disk space only and is replaced by the next session of the unit. */
     SH_MAY_FAIL(spec_fileset_remove(path));
-}
-
-/* The whole blob; *bytes is given (free). */
-static enum sh_err read_blob(const struct train_material_source *source,
-                             const uint8_t digest[static SH_DIGEST_BYTES], uint8_t **bytes,
-                             size_t *size)
-{
-    uint64_t total = 0;
-    *bytes = NULL;
-    *size = 0;
-    enum sh_err err = service_blob_fetch(source->s, digest, &total, source->wait_us);
-    if (err != SH_OK) {
-        return err;
-    }
-    if (total > 2 * SPEC_FILESET_BYTES_MAX) {
-        return SH_ERR_LIMIT;
-    }
-    uint8_t *at = malloc(total > 0 ? (size_t)total : 1);
-    if (at == NULL) {
-        return SH_ERR_NO_MEMORY;
-    }
-    size_t done = 0;
-    while (err == SH_OK && done < total) {
-        size_t got = 0;
-        err = service_blob_read(source->s, digest, done, at + done, (size_t)total - done, &got);
-        if (err == SH_OK && got == 0) {
-            err = SH_ERR_CORRUPT;
-        }
-        done += got;
-    }
-    if (err != SH_OK) {
-        free(at);
-        return err;
-    }
-    *bytes = at;
-    *size = (size_t)total;
-    return SH_OK;
 }
 
 /* The text of an error in an unpacked file names it as its owner knows it. */
@@ -69,42 +32,60 @@ static void strip_folder(char *text, const char *folder)
     }
 }
 
+static void say_field(char *why, const char *field, const char *text, const char *more)
+{
+    (void)snprintf(why, TRAIN_WHY_BYTES, "%s: %s: %.200s", field, text, more);
+}
+
+enum sh_err train_data_unpack(const struct train_material_source *source, const char *field,
+                              const uint8_t digest[static SH_DIGEST_BYTES],
+                              struct train_data_files *files, char *why)
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    char bad[WHY_BYTES] = "its path is too long";
+    enum sh_err err = train_blob_read(source->s, digest, 2 * SPEC_FILESET_BYTES_MAX,
+                                      source->wait_us, &bytes, &size);
+    if (err != SH_OK) {
+        say_field(why, field, "the uploaded files cannot be fetched", sh_err_text(err));
+        return err;
+    }
+    int n = snprintf(files->folder, sizeof files->folder, "%s-%s", source->cache, field);
+    struct sh_span blob = {.at = bytes, .size = size};
+    err = n > 0 && n < (int)sizeof files->folder ? SH_OK : SH_ERR_LIMIT;
+    if (err == SH_OK) {
+        remove_tree(files->folder);
+        err = spec_fileset_extract(blob, 0, files->folder, files->path, sizeof files->path, bad,
+                                   sizeof bad);
+    }
+    free(bytes);
+    if (err != SH_OK) {
+        say_field(why, field, "the uploaded files cannot be unpacked", bad);
+    }
+    return err;
+}
+
+void train_data_discard(const struct train_data_files *files, char *text)
+{
+    remove_tree(files->folder);
+    strip_folder(text, files->folder);
+}
+
 static enum sh_err open_files(const struct train_material_source *source,
                               const struct spec_job *job, enum spec_role role,
                               const struct kn_dataset *reference, struct kn_dataset *set, char *why)
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    char folder[PATH_BYTES];
-    char path[PATH_BYTES];
-    enum sh_err err = read_blob(source, spec_dataset_source(job, role)->digest, &bytes, &size);
+    struct train_data_files files;
+    const struct spec_source *from = spec_dataset_source(job, role);
+    enum sh_err err =
+        train_data_unpack(source, spec_dataset_field(role), from->digest, &files, why);
     if (err != SH_OK) {
-        char text[128];
-        (void)snprintf(text, sizeof text, "the uploaded files cannot be fetched: %s",
-                       sh_err_text(err));
-        say(why, role, text);
-        return err;
-    }
-    int n = snprintf(folder, sizeof folder, "%s-%u", source->cache, (unsigned)role);
-    struct sh_span blob = {.at = bytes, .size = size};
-    char bad[WHY_BYTES] = "its path is too long";
-    err = n > 0 && n < (int)sizeof folder ? SH_OK : SH_ERR_LIMIT;
-    if (err == SH_OK) {
-        remove_tree(folder);
-        err = spec_fileset_extract(blob, 0, folder, path, sizeof path, bad, sizeof bad);
-    }
-    free(bytes);
-    if (err != SH_OK) {
-        char text[WHY_BYTES + 64];
-        (void)snprintf(text, sizeof text, "the uploaded files cannot be unpacked: %s", bad);
-        say(why, role, text);
         return err;
     }
     struct kn_diag diag = {.text = ""};
-    err = spec_dataset_open(job, role, path, reference, set, &diag);
-    remove_tree(folder);
+    err = spec_dataset_open(job, role, files.path, reference, set, &diag);
+    train_data_discard(&files, diag.text);
     if (err != SH_OK) {
-        strip_folder(diag.text, folder);
         say(why, role, diag.text);
     }
     return err;

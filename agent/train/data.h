@@ -16,4 +16,18 @@ SH_MUST_USE enum sh_err train_data_open(const struct train_material_source *sour
                                         const struct kn_dataset *reference, struct kn_dataset *set,
                                         char *why);
 
+/* Uploaded files on this agent's disk, until train_data_discard. */
+#define TRAIN_DATA_PATH_BYTES 4096u
+struct train_data_files {
+    char folder[TRAIN_DATA_PATH_BYTES];
+    char path[TRAIN_DATA_PATH_BYTES]; /* what kn_dataset_open takes */
+};
+/* why (TRAIN_WHY_BYTES) names the field. */
+SH_MUST_USE enum sh_err train_data_unpack(const struct train_material_source *source,
+                                          const char *field,
+                                          const uint8_t digest[static SH_DIGEST_BYTES],
+                                          struct train_data_files *files, char *why);
+/* Removes them, and their folder's name from a text about one of them. */
+void train_data_discard(const struct train_data_files *files, char *text);
+
 #endif

@@ -229,7 +229,13 @@ static void on_ended(void *ctx)
 
 static const struct train_runner *runner_of(const struct train *t, const struct jobs_job *job)
 {
-    return job->kind == WIRE_KIND_EXEC ? t->config.exec : &t->native;
+    bool commands = job->kind == WIRE_KIND_EXEC || job->need.sandbox != WIRE_SANDBOX_OFF;
+    if (commands) {
+        return t->config.exec;
+    }
+    bool asks = job->kind == WIRE_KIND_EVALUATE || job->kind == WIRE_KIND_PREDICT ||
+                job->kind == WIRE_KIND_ENSEMBLE;
+    return asks ? t->config.answer : &t->native;
 }
 
 /* Of a sweep: the job of this unit in the place of the whole. */

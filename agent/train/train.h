@@ -22,7 +22,8 @@ struct train_config {
     struct bulk *bulk;
     unsigned threads;  /* cores that training may use */
     const char *cache; /* folder for files in passing, made where it is absent; copied */
-    const struct train_runner *exec; /* of units of kind exec; borrowed */
+    const struct train_runner *exec;   /* of units that run commands; borrowed */
+    const struct train_runner *answer; /* of units that ask models; borrowed */
 };
 
 /* Sets the bulk plane's training frames. */

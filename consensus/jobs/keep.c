@@ -269,6 +269,21 @@ static enum sh_err name_job(const struct naming *n, const struct jobs_job *job)
     return job->kind == WIRE_KIND_NOOP ? SH_OK : name_units(n, job);
 }
 
+/* Of sets that jobs made. */
+static enum sh_err name_datasets(const struct naming *n)
+{
+    struct jobs_dataset set = {.name = ""};
+    uint32_t count = 1;
+    enum sh_err err = SH_OK;
+    while (err == SH_OK && count == 1) {
+        err = jobs_dataset_list(n->t, set.name, &set, 1, &count);
+        if (err == SH_OK && count == 1 && set.unit.job != 0) {
+            name_blob(n, set.digest);
+        }
+    }
+    return err;
+}
+
 enum sh_err jobs_blobs_named(const struct sh_table *t, jobs_blob_fn fn, void *ctx)
 {
     struct naming n = {.t = t, .fn = fn, .ctx = ctx};
@@ -289,5 +304,5 @@ enum sh_err jobs_blobs_named(const struct sh_table *t, jobs_blob_fn fn, void *ct
             name_outcome(&n, &model.outcome);
         }
     }
-    return err;
+    return err == SH_OK ? name_datasets(&n) : err;
 }

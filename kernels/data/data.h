@@ -66,7 +66,7 @@ struct kn_open {
 /* Opens by what `path` is: builtin:digits, builtin:digits-test; a folder with the four MNIST files
  * (.gz or not), or with one folder of pictures per class; an IDX file of images (its labels beside
  * it: "images" -> "labels", "idx3" -> "idx1" in the name); a CSV file; one PNG, JPEG or PGM picture
- * (without label).
+ * (without label); unlabelled also a folder of pictures, in the order of their names.
  * Errors, each with text in `diag`: NOT_FOUND (and what was expected), CORRUPT, LIMIT, IO,
  * MEMORY. On error *set is zero and owes nothing. */
 KN_MUST_USE enum kn_err kn_dataset_open(struct kn_dataset *set, const char *path,

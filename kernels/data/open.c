@@ -95,6 +95,9 @@ enum kn_err kn_dataset_open(struct kn_dataset *set, const char *path, const stru
     case KN_SOURCE_FOLDER:
         err = kn_folder_walk(s.file, picture_add, &folder, diag);
         break;
+    case KN_SOURCE_PICTURES:
+        err = kn_class_walk(s.file, "", picture_add, &folder, diag);
+        break;
     }
     if (err != KN_OK) {
         kn_dataset_close(set);
@@ -126,6 +129,9 @@ enum kn_err kn_dataset_files(const char *path, const struct kn_open *options,
     }
     if (s.kind == KN_SOURCE_FOLDER) {
         return kn_folder_walk(s.file, list_one, &listing, diag);
+    }
+    if (s.kind == KN_SOURCE_PICTURES) {
+        return kn_class_walk(s.file, "", list_one, &listing, diag);
     }
     err = each(context, s.file);
     if (err == KN_OK && s.labels[0] != '\0') {

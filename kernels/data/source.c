@@ -157,6 +157,20 @@ static bool has_classes(const char *folder)
     return found;
 }
 
+static bool has_pictures(const char *folder)
+{
+    DIR *dir = opendir(folder);
+    bool found = false;
+    if (dir == NULL) {
+        return false;
+    }
+    for (const struct dirent *e = readdir(dir); e != NULL && !found; e = readdir(dir)) {
+        found = e->d_name[0] != '.' && picture_name(e->d_name);
+    }
+    (void)closedir(dir);
+    return found;
+}
+
 static enum kn_err folder_find(struct kn_source *s, const char *path, const struct kn_open *options,
                                struct kn_diag *diag)
 {
@@ -174,6 +188,11 @@ static enum kn_err folder_find(struct kn_source *s, const char *path, const stru
     }
     if (has_classes(path)) {
         s->kind = KN_SOURCE_FOLDER;
+        (void)snprintf(s->file, sizeof s->file, "%s", path);
+        return KN_OK;
+    }
+    if (options->unlabelled && has_pictures(path)) {
+        s->kind = KN_SOURCE_PICTURES;
         (void)snprintf(s->file, sizeof s->file, "%s", path);
         return KN_OK;
     }
@@ -277,11 +296,10 @@ static void list_free(struct dirent **list, int count)
     free((void *)list);
 }
 
-/* The pictures of one class. */
-static enum kn_err class_walk(const char *folder, const char *class_name,
-                              enum kn_err (*each)(void *context, const char *class_name,
-                                                  const char *file),
-                              void *context, struct kn_diag *diag)
+enum kn_err kn_class_walk(const char *folder, const char *class_name,
+                          enum kn_err (*each)(void *context, const char *class_name,
+                                              const char *file),
+                          void *context, struct kn_diag *diag)
 {
     struct dirent **list = NULL;
     int count = scandir(folder, &list, visible, in_byte_order);
@@ -319,7 +337,7 @@ enum kn_err kn_folder_walk(const char *folder,
     for (int i = 0; i < count && err == KN_OK; i++) {
         char path[KN_SOURCE_PATH_BYTES];
         if (join(path, folder, list[i]->d_name) && is_folder(path)) {
-            err = class_walk(path, list[i]->d_name, each, context, diag);
+            err = kn_class_walk(path, list[i]->d_name, each, context, diag);
         }
     }
     list_free(list, count);

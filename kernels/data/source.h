@@ -13,7 +13,8 @@ enum kn_source_kind {
     KN_SOURCE_IDX,     /* file: images; labels: beside it, or "" */
     KN_SOURCE_CSV,     /* file */
     KN_SOURCE_PICTURE, /* file */
-    KN_SOURCE_FOLDER   /* file: a folder of one folder of pictures per class */
+    KN_SOURCE_FOLDER,  /* file: a folder of one folder of pictures per class */
+    KN_SOURCE_PICTURES /* file: a folder of pictures */
 };
 
 struct kn_source {
@@ -37,6 +38,11 @@ struct kn_file {
 KN_MUST_USE enum kn_err kn_file_read(struct kn_file *file, const char *path, struct kn_diag *diag);
 void kn_file_close(struct kn_file *file);
 
+/* Calls `each` with every picture of a folder, in byte order of their names; NOT_FOUND: none. */
+KN_MUST_USE enum kn_err kn_class_walk(const char *folder, const char *class_name,
+                                      enum kn_err (*each)(void *context, const char *class_name,
+                                                          const char *file),
+                                      void *context, struct kn_diag *diag);
 /* Calls `each` with every picture of a folder of classes: classes and names in byte order. */
 KN_MUST_USE enum kn_err kn_folder_walk(const char *folder,
                                        enum kn_err (*each)(void *context, const char *class_name,

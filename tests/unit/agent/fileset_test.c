@@ -24,7 +24,8 @@ static void write_file(const char *path, const char *bytes, size_t size)
 
 static void pack(const char *path, bool test)
 {
-    enum sh_err err = spec_fileset_pack(path, test, &blob, &blob_size, why, sizeof why);
+    enum sh_err err = spec_fileset_pack(path, test ? SPEC_PACK_TEST : SPEC_PACK_TRAIN, &blob,
+                                        &blob_size, why, sizeof why);
     if (err != SH_OK) {
         tst_fail(__FILE__, __LINE__, "%s: %s", sh_err_name(err), why);
     }
@@ -96,11 +97,11 @@ TEST(an_extracted_set_opens_where_the_original_did)
 TEST(a_missing_folder_names_the_four_files_expected)
 {
     EXPECT(chdir(tst_dir()) == 0);
-    EXPECT(spec_fileset_pack("absent", false, &blob, &blob_size, why, sizeof why) ==
+    EXPECT(spec_fileset_pack("absent", SPEC_PACK_TRAIN, &blob, &blob_size, why, sizeof why) ==
            SH_ERR_NOT_FOUND);
     EXPECT(strstr(why, "absent") != NULL);
     EXPECT(mkdir("empty", 0700) == 0);
-    EXPECT(spec_fileset_pack("empty", false, &blob, &blob_size, why, sizeof why) ==
+    EXPECT(spec_fileset_pack("empty", SPEC_PACK_TRAIN, &blob, &blob_size, why, sizeof why) ==
            SH_ERR_NOT_FOUND);
     EXPECT(strstr(why, "train-images-idx3-ubyte") != NULL);
     EXPECT(strstr(why, "train-labels-idx1-ubyte") != NULL);

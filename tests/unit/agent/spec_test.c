@@ -183,8 +183,11 @@ static const struct {
     {"api: shoal/v1\n", "", "job.yaml:1:1: api: is missing"},
     {"shoal/v1", "shoal/v2", "job.yaml:1:6: api: shoal/v2: must be shoal/v1"},
     {"kind: train", "kind: sweep",
-     "job.yaml:2:7: kind: sweep: no such kind of job; there are: train, exec, noop"},
-    {"kind: train\n", "", "job.yaml:1:1: kind: is missing; there are: train, exec, noop"},
+     "job.yaml:2:7: kind: sweep: no such kind of job; there are: train, exec, fine-tune, evaluate, "
+     "predict, ensemble, data-prep, noop"},
+    {"kind: train\n", "",
+     "job.yaml:1:1: kind: is missing; there are: train, exec, fine-tune, evaluate, predict, "
+     "ensemble, data-prep, noop"},
     {"name: digits\n", "", "job.yaml:1:1: name: is missing"},
     {"name: digits", "name: my digits",
      "job.yaml:3:7: name: my digits: must be a name: up to 63 letters, digits, '.', '_' and '-', "

@@ -275,6 +275,32 @@ static enum sh_err prepare_data(const char *name, uint8_t digest)
     return world_apply(&w);
 }
 
+static uint32_t named;
+
+static void count_named(void *ctx, const uint8_t digest[SH_DIGEST_BYTES])
+{
+    named += digest[0] == *(const uint8_t *)ctx && digest[SH_DIGEST_BYTES - 1] == digest[0];
+}
+
+TEST(the_files_of_a_data_set_that_a_job_made_are_kept_when_the_job_is_not)
+{
+    uint8_t digest = 0x33;
+    cluster(1);
+    EXPECT_DONE(prepare_data("clean", digest));
+    memset(&w.cmd, 0, sizeof w.cmd);
+    w.cmd.type = JOBS_JOB_REMOVE;
+    w.cmd.u.job_remove.job = w.result.unit.job;
+    EXPECT_DONE(world_apply(&w));
+    named = 0;
+    EXPECT_EQ(jobs_blobs_named(w.t, count_named, &digest), SH_OK);
+    EXPECT_EQ(named, 1);
+    EXPECT_DONE(world_dataset_remove(&w, 1, "clean"));
+    named = 0;
+    EXPECT_EQ(jobs_blobs_named(w.t, count_named, &digest), SH_OK);
+    EXPECT_EQ(named, 0);
+    world_free(&w);
+}
+
 TEST(outputs_of_data_preparation_become_a_data_set_and_the_newest_counts)
 {
     cluster(1);

@@ -124,7 +124,7 @@ static void upload_table(struct herd *h, const struct herd_job *job,
     uint8_t digest[SH_DIGEST_BYTES];
     (void)snprintf(path, sizeof path, "%s/table.csv", tst_dir());
     write_table(path, job);
-    EXPECT_EQ(spec_fileset_pack(path, false, &bytes, &size, why, sizeof why), SH_OK);
+    EXPECT_EQ(spec_fileset_pack(path, SPEC_PACK_TRAIN, &bytes, &size, why, sizeof why), SH_OK);
     EXPECT_EQ(service_blob_put(h->agents[0].s, bytes, size, 1, digest, NULL, HERD_WAIT_US), SH_OK);
     sh_hex(hex, digest, sizeof digest);
     free(bytes);
