@@ -65,12 +65,7 @@ enum exec_fact_kind {
 
 struct exec_fact {
     enum exec_fact_kind kind;
-<<<<<<< HEAD
     bool stepped; /* METRIC, CHECKPOINT: the line, or an epoch before it, says which step */
-=======
-    bool
-        stepped; /* METRIC, CHECKPOINT: the line, or an epoch before it, says which step it is of */
->>>>>>> 6a4c743 (answer: evaluate, predict and ensemble on models that shoal trained)
     uint64_t step;
     double value;               /* METRIC, PREDICTION: finite. PROGRESS: done, 0 to total */
     double total;               /* PROGRESS: above 0 */
