@@ -103,8 +103,8 @@ static enum sh_err keep(struct answer_unit *x, const struct spec_fileset_member 
                         size_t count, struct train_result *result)
 {
     char why[TRAIN_WHY_BYTES] = "";
-    enum sh_err err =
-        spec_fileset_make(members, count, &result->outputs, &result->outputs_size, why, sizeof why);
+    enum sh_err err = spec_fileset_make(members, count, "", &result->outputs, &result->outputs_size,
+                                        why, sizeof why);
     if (err != SH_OK) {
         say(x, "the answer cannot be kept", why);
     }

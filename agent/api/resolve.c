@@ -225,6 +225,12 @@ static bool check_kinds(struct resolve *r)
         }
     }
     bool measures = r->job->kind == SPEC_EVALUATE;
+    const struct spec_source *asked = measures ? &r->job->data.test : &r->job->input;
+    if (use->models[0].script && asked->kind == SPEC_SOURCE_BUILTIN) {
+        api_reply_error(r->reply, SH_ERR_INVALID, measures ? "data.test" : "input", asked->name,
+                        "is built in; the model was made by a script, which takes files");
+        return false;
+    }
     if (measures && !use->models[0].script && r->job->data.test.kind == SPEC_SOURCE_NONE) {
         api_reply_error(r->reply, SH_ERR_INVALID, "data.test", "",
                         "is missing: what the model is to be measured on");

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The files of a unit: package, checkpoints, outputs. */
-#include "script/inside.h"
+#include "script/files.h"
+#include "script/use.h"
 
 #include "base/host/host.h"
 #include "jobs/view.h"
@@ -17,6 +18,7 @@
 #include <unistd.h>
 
 #define RESUME_DIR ".shoal/resume"
+#define INPUT_DIR  ".shoal/input"
 
 static bool join(char out[static TRAIN_PATH_MAX], const char *dir, const char *below)
 {
@@ -180,6 +182,57 @@ enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes, size
     return SH_OK;
 }
 
+/* ---- beside the package ---- */
+
+static enum sh_err write_whole(const char *path, const uint8_t *bytes, size_t size)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    FILE *file = fd >= 0 ? fdopen(fd, "wb") : NULL;
+    if (file == NULL) {
+        return sh_err_from_errno(errno);
+    }
+    bool good = fwrite(bytes, 1, size, file) == size;
+    return fclose(file) == 0 && good ? SH_OK : SH_ERR_IO;
+}
+
+enum sh_err script_files_put(struct script_unit *x, const uint8_t digest[static SH_DIGEST_BYTES],
+                             const char *below, char path[static TRAIN_PATH_MAX],
+                             char why[static SCRIPT_WHY_BYTES])
+{
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    enum sh_err err = join(path, x->dir, below) ? SH_OK : SH_ERR_LIMIT;
+    err = err == SH_OK ? read_blob(x, digest, &bytes, &size) : err;
+    if (err == SH_OK && (!make_parents(x->dir, below) || !spec_fileset_remove(path))) {
+        err = sh_err_from_errno(errno);
+    }
+    err = err == SH_OK ? write_whole(path, bytes, size) : err;
+    if (err != SH_OK) {
+        (void)snprintf(why, SCRIPT_WHY_BYTES, "the model cannot be put to %.120s: %s", below,
+                       sh_err_text(err));
+    }
+    free(bytes);
+    return err;
+}
+
+enum sh_err script_files_unpack(struct script_unit *x, const uint8_t digest[static SH_DIGEST_BYTES],
+                                char path[static TRAIN_PATH_MAX], char why[static SCRIPT_WHY_BYTES])
+{
+    char dir[TRAIN_PATH_MAX];
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    enum sh_err err = join(dir, x->dir, INPUT_DIR) ? SH_OK : SH_ERR_LIMIT;
+    err = err == SH_OK ? read_blob(x, digest, &bytes, &size) : err;
+    if (err != SH_OK) {
+        (void)snprintf(why, SCRIPT_WHY_BYTES, "the input cannot be had: %s", sh_err_text(err));
+        return err;
+    }
+    struct sh_span blob = {.at = bytes, .size = size};
+    err = spec_fileset_extract(blob, 0, dir, path, TRAIN_PATH_MAX, why, SCRIPT_WHY_BYTES);
+    free(bytes);
+    return err;
+}
+
 /* ---- results ---- */
 
 /* The bytes of one output, given (free). */
@@ -222,7 +275,70 @@ static size_t find_present(struct script_unit *x, const char **patterns, size_t 
     return kept;
 }
 
-enum sh_err script_files_result(struct script_unit *x, bool partial, struct train_result *result,
+#define MEMBERS_MAX 65536u /* files of a data set that a job makes */
+
+/* What lies at path, as a set whose root is that: a job's own folders are no part of it. */
+static enum sh_err strip(struct sh_span blob, const char *path, struct spec_fileset_member *members,
+                         char (*names)[SPEC_FILESET_PATH_MAX + 1], struct train_result *result,
+                         char why[static SCRIPT_WHY_BYTES])
+{
+    struct spec_fileset set;
+    struct spec_fileset_entry entry;
+    const char *slash = strrchr(path, '/');
+    const char *name = slash != NULL ? slash + 1 : path;
+    size_t folder = strlen(path);
+    bool file = false;
+    size_t count = 0;
+    enum sh_err err = spec_fileset_open(&set, blob);
+    while (err == SH_OK && (err = spec_fileset_next(&set, &entry)) == SH_OK) {
+        bool plain = entry.kind == SPEC_FILE || entry.kind == SPEC_PROGRAM;
+        if (!plain || count == MEMBERS_MAX) {
+            (void)snprintf(why, SCRIPT_WHY_BYTES,
+                           "%.160s: a data set has at most %u files and no "
+                           "links",
+                           entry.path, MEMBERS_MAX);
+            return SH_ERR_INVALID;
+        }
+        file = strcmp(entry.path, path) == 0;
+        (void)snprintf(names[count], sizeof names[count], "%s",
+                       file ? name : entry.path + folder + 1);
+        members[count] = (struct spec_fileset_member){.path = names[count], .bytes = entry.bytes};
+        count++;
+    }
+    return err == SH_ERR_NOT_FOUND
+               ? spec_fileset_make(members, count, file ? name : "", &result->outputs,
+                                   &result->outputs_size, why, SCRIPT_WHY_BYTES)
+               : err;
+}
+
+/* The one output becomes a data set. */
+static enum sh_err make_dataset(struct script_unit *x, struct train_result *result,
+                                char why[static SCRIPT_WHY_BYTES])
+{
+    const struct spec_exec *exec = &x->job->exec;
+    const char *path = spec_word(exec, exec->outputs, 0);
+    struct train_result all = {0};
+    enum sh_err err = collect(x, &path, 1, &all, why);
+    if (err != SH_OK) {
+        return err;
+    }
+    struct sh_span blob = {.at = all.outputs, .size = all.outputs_size};
+    struct spec_fileset set;
+    err = spec_fileset_open(&set, blob);
+    size_t count = err == SH_OK && set.count < MEMBERS_MAX ? set.count + 1 : MEMBERS_MAX;
+    struct spec_fileset_member *members = calloc(count, sizeof *members);
+    char(*names)[SPEC_FILESET_PATH_MAX + 1] = calloc(count, sizeof *names);
+    bool memory = members != NULL && names != NULL;
+    err = err == SH_OK && !memory ? SH_ERR_NO_MEMORY : err;
+    err = err == SH_OK ? strip(blob, path, members, names, result, why) : err;
+    free(members);
+    free(names);
+    free(all.outputs);
+    return err;
+}
+
+/* What the commands left in the files that the job names. */
+static enum sh_err take_outputs(struct script_unit *x, bool partial, struct train_result *result,
                                 char why[static SCRIPT_WHY_BYTES])
 {
     const struct spec_exec *exec = &x->job->exec;
@@ -253,6 +369,22 @@ enum sh_err script_files_result(struct script_unit *x, bool partial, struct trai
     return err;
 }
 
+enum sh_err script_files_result(struct script_unit *x, bool partial, struct train_result *result,
+                                char why[static SCRIPT_WHY_BYTES])
+{
+    if (x->use != NULL) {
+        return partial ? SH_OK : script_use_result(x, result, why);
+    }
+    if (x->job->kind == SPEC_DATA_PREP && !partial) {
+        return make_dataset(x, result, why);
+    }
+    enum sh_err err = take_outputs(x, partial, result, why);
+    if (err == SH_OK && !partial && x->job->exec.results.count > 0) {
+        err = script_use_score(x, &result->outcome.figures, why);
+    }
+    return err;
+}
+
 /* ---- the folder ---- */
 
 enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
@@ -271,7 +403,9 @@ enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
     err = err != SH_OK ? err : make_dir(x, ".shoal", why);
     err = err != SH_OK ? err : make_dir(x, SCRIPT_CHECKPOINT_DIR, why);
     err = err != SH_OK ? err : make_dir(x, SCRIPT_TMP_DIR, why);
-    if (err == SH_OK) {
+    if (err == SH_OK && x->use != NULL) {
+        err = script_use_place(x, why);
+    } else if (err == SH_OK) {
         *resumes = resume(x);
     }
     return err;

@@ -24,7 +24,8 @@ struct script_unit {
     char *spec;
     char *params; /* values of a unit of a sweep, as JSON; NULL: none */
     struct spec_job *job;
-    uint64_t number; /* random: tells this part from one of an earlier run of the agent */
+    struct script_use *use; /* of a unit that asks a model; NULL: it runs its own job's commands */
+    uint64_t number;        /* random: tells this part from one of an earlier run of the agent */
     uint8_t me[SH_NODE_ID_BYTES];
     char node[SH_NAME_MAX + 1];
     pthread_t thread;

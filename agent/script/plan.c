@@ -62,6 +62,8 @@ static bool set_contract(struct script_plan *plan, const struct spec_job *job,
            set(plan, "SHOAL_NODE", "%s", p->node) && set(plan, "SHOAL_WORKDIR", "%s", p->dir) &&
            set(plan, "SHOAL_CHECKPOINT_DIR", "%s/%s", p->dir, SCRIPT_CHECKPOINT_DIR) &&
            set(plan, "SHOAL_METRICS_FD", "3") &&
+           (p->model == NULL || set(plan, "SHOAL_MODEL", "%s", p->model)) &&
+           (p->input == NULL || set(plan, "SHOAL_INPUT", "%s", p->input)) &&
            (p->params == NULL || set(plan, "SHOAL_PARAMS", "%s", p->params)) &&
            (!p->resumes || set(plan, "SHOAL_RESUME_FROM", "%s/%s", p->dir, SCRIPT_CHECKPOINT_DIR));
 }

@@ -32,6 +32,8 @@ struct script_place { /* borrowed */
     const char *dir;  /* the working folder, absolute */
     const char *master_host;
     uint16_t master_port;
+    const char *model;  /* file of the model that is asked; NULL: none is */
+    const char *input;  /* what it is asked about; NULL: nothing */
     const char *params; /* of a sweep: the unit's values as JSON; else NULL */
     bool resumes;       /* a checkpoint lies in its place */
 };

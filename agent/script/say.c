@@ -136,6 +136,17 @@ bool script_say_line(struct script_say *say, enum exec_channel channel, unsigned
     return facts->aborted == NULL;
 }
 
+struct script_said script_say_predictions(const struct script_say *say)
+{
+    struct script_said said = {.count = 0};
+    for (size_t i = 0; i < say->facts.count; i++) {
+        if (say->facts.at[i].kind == EXEC_FACT_PREDICTION) {
+            said.at[said.count++] = say->facts.at[i].value;
+        }
+    }
+    return said;
+}
+
 uint64_t script_say_step(struct script_say *say)
 {
     SH_CHECK(pthread_mutex_lock(&say->lock) == 0);

@@ -7,7 +7,7 @@
 #ifndef SCRIPT_SAY_H
 #define SCRIPT_SAY_H
 
-#include "exec/process.h"
+#include "exec/capture.h"
 #include "script/console.h"
 #include "spec/spec.h"
 
@@ -36,5 +36,12 @@ uint64_t script_say_step(struct script_say *say);
 bool script_say_checkpoint(struct script_say *say);
 /* The newest value of about->metric that is finite; false: there was none. */
 bool script_say_score(struct script_say *say, double *score);
+
+/* The predictions of the line that was read last; on the reader's thread. */
+struct script_said {
+    size_t count;
+    double at[EXEC_FACTS_MAX];
+};
+struct script_said script_say_predictions(const struct script_say *say);
 
 #endif

@@ -4,6 +4,7 @@
 #include "journal.h"
 #include "script/inside.h"
 #include "script/say.h"
+#include "script/use.h"
 
 #include "base/host/host.h"
 #include "spec/package.h"
@@ -139,6 +140,9 @@ static bool on_line(void *ctx, enum exec_channel channel, unsigned flags, const 
     struct script_unit *x = ctx;
     /* What it means first: the line wakes whoever asks for that. */
     bool go_on = script_say_line(x->say, channel, flags, text, size);
+    if (x->use != NULL) {
+        script_use_line(x, channel, text, size);
+    }
     if (channel != EXEC_METRICS) {
         script_console_line(x->console, text, size);
         keep_last(x, text, size);
@@ -280,6 +284,11 @@ static struct exec_limits limits_of(const struct spec_job *job)
                                 .tasks = SCRIPT_TASKS_MAX};
 }
 
+static bool has_input(const struct script_unit *x)
+{
+    return x->use != NULL && x->use->input[0] != '\0';
+}
+
 /* Runs the commands; x->result says what became of them. False: they were not begun, and the unit
  * has failed or the placement has changed. */
 static bool run_commands(struct script_unit *x, bool resumes)
@@ -293,16 +302,21 @@ static bool run_commands(struct script_unit *x, bool resumes)
                                  .dir = x->dir,
                                  .master_host = host,
                                  .units = x->at.units,
+                                 .model = x->use != NULL ? x->use->model : NULL,
+                                 .input = has_input(x) ? x->use->input : NULL,
                                  .params = x->params,
                                  .resumes = resumes};
     if (!script_meet(x, host, &place.master_port)) {
         return false;
     }
     /* Libraries that connect the members of a gang look up their network devices. */
-    static const char *const GANG_READS[] = {"/sys", NULL};
+    const char *reads[] = {place.members > 1 ? "/sys" : NULL, NULL};
+    if (has_input(x) && x->use->outside) {
+        reads[0] = x->use->input; /* a model is asked on one agent */
+    }
     struct exec_sandbox sandbox = {.level = level_of(x->job->exec.sandbox),
                                    .network = x->job->exec.network || place.members > 1,
-                                   .read_only = place.members > 1 ? GANG_READS : NULL};
+                                   .read_only = reads[0] != NULL ? reads : NULL};
     struct exec_spec spec = {.commands = x->plan->commands,
                              .env = x->plan->env,
                              .dir = x->dir,
@@ -460,6 +474,7 @@ static bool prepare(struct script_unit *x)
                                      : spec_parse(x->spec, x->config.spec.size, x->job, errors);
     free(errors);
     char why[SCRIPT_WHY_BYTES] = "the job cannot be read by this agent";
+    err = err == SH_OK ? script_use_open(x, why, sizeof why) : err;
     if (err == SH_OK) {
         struct script_about about = {
             .job = x->job, .unit = x->config.unit.unit, .metric = x->config.metric};
@@ -518,6 +533,7 @@ static void release(struct script_unit *x)
     SH_CHECK(pthread_cond_destroy(&x->changed) == 0);
     SH_CHECK(pthread_mutex_destroy(&x->lock) == 0);
     free(x->plan);
+    script_use_close(x);
     free(x->job);
     free(x->spec);
     free(x->params);

@@ -50,10 +50,11 @@ struct spec_fileset_member { /* a file */
     const char *path;
     struct sh_span bytes;
 };
-/* Packs files that are in memory. *bytes is given (free). INVALID, LIMIT, NO_MEMORY. */
+/* Packs files that are in memory; root is the one to open, or "". *bytes is given (free). INVALID,
+ * LIMIT, NO_MEMORY. */
 SH_MUST_USE enum sh_err spec_fileset_make(const struct spec_fileset_member *members, size_t count,
-                                          uint8_t **bytes, size_t *size, char *why,
-                                          size_t why_size);
+                                          const char *root, uint8_t **bytes, size_t *size,
+                                          char *why, size_t why_size);
 /* The bytes of one file of a set, borrowed from the blob; NOT_FOUND, CORRUPT. */
 SH_MUST_USE enum sh_err spec_fileset_find(struct sh_span blob, const char *path,
                                           struct sh_span *bytes);

@@ -12,7 +12,8 @@ static enum sh_err fill(void *context, const char *path, const struct spec_item 
 }
 
 enum sh_err spec_fileset_make(const struct spec_fileset_member *members, size_t count,
-                              uint8_t **bytes, size_t *size, char *why, size_t why_size)
+                              const char *root, uint8_t **bytes, size_t *size, char *why,
+                              size_t why_size)
 {
     struct spec_bundle b;
     enum sh_err err = SH_OK;
@@ -24,7 +25,7 @@ enum sh_err spec_fileset_make(const struct spec_fileset_member *members, size_t 
         err = spec_bundle_add(&b, path, SPEC_FILE, members[i].bytes.size, i);
     }
     err = err == SH_OK
-              ? spec_bundle_seal(&b, "", true, fill, (void *)(uintptr_t)members, bytes, size)
+              ? spec_bundle_seal(&b, root, true, fill, (void *)(uintptr_t)members, bytes, size)
               : err;
     spec_bundle_close(&b);
     return err;
