@@ -48,7 +48,7 @@ def training(name):
             "model": {"input": [1, 28, 28],
                       "layers": ["flatten", {"dense": 48}, "relu", {"dense": 10}]},
             "train": {"optimizer": {"sgd": {"lr": 0.05, "momentum": 0.9}}, "batch": 256,
-                      "ranks": 4, "epochs": 12, "seed": 3},
+                      "ranks": 4, "epochs": 40, "seed": 3},
             "resources": {"agents": 1}, "checkpoint": {"every_steps": 100000, "keep": 2}}
 
 

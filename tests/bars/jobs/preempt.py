@@ -42,8 +42,8 @@ def steps_told(agent, job):
 def main(mesh):
     agents = mesh.three(extra=["--threads", "1"])
     follower = next(a for a in agents if a is not agreed_leader(agents))
-    reference = outcome(follower, submit(mesh, follower, training("undisturbed", 12, 3)), END_S)
-    low = submit(mesh, follower, training("low", 12, 3, priority=20))
+    reference = outcome(follower, submit(mesh, follower, training("undisturbed", 40, 3)), END_S)
+    low = submit(mesh, follower, training("low", 40, 3, priority=20))
     wait_step(follower, low, 40, 60)
     until("it has a checkpoint", 30, lambda: follower.read(f"/jobs/{low}/checkpoints")
           ["checkpoints"])
