@@ -365,6 +365,30 @@ static uint32_t propose_alike(struct sim *sim, struct sim_agent *a, const struct
     return taken;
 }
 
+/* As if a unit of higher priority had come: the first gangs of some jobs are asked for a checkpoint
+ * and their agents. */
+static void ask_some(struct sim *sim, struct sim_agent *a, const struct sh_table *table)
+{
+    struct sim_scratch *s = sim->scratch;
+    uint32_t gangs = 0;
+    SH_CHECK(jobs_gang_list(table, (struct wire_unit){0}, s->units, SIM_UNITS_MAX, &gangs) ==
+             SH_OK);
+    for (uint32_t i = 0; i < gangs && a->role == RAFT_LEADER; i++) {
+        const struct jobs_unit *u = &s->units[i];
+        bool asked = u->state == JOBS_RUNNING && u->placements == 1 && u->checkpoints > 0 &&
+                     u->yield.cause == WIRE_CAUSE_NONE && sh_mix64(u->id.job) % SIM_YIELD_JOBS == 0;
+        if (asked) {
+            struct jobs_cmd *cmd = &s->cmd;
+            *cmd = (struct jobs_cmd){.type = JOBS_EXPIRE};
+            cmd->u.expire.unit = u->id;
+            cmd->u.expire.fence = u->placement.fence;
+            cmd->u.expire.cause = WIRE_CAUSE_PREEMPTED;
+            cmd->u.expire.grace_us = SIM_YIELD_US;
+            sim_propose_plainly(sim, a, cmd);
+        }
+    }
+}
+
 static void plan_places(struct sim *sim, struct sim_agent *a, const struct sh_table *table,
                         uint64_t now_us)
 {
@@ -417,6 +441,7 @@ void sim_planner_pass(struct sim *sim, struct sim_agent *a)
     admit(sim, a, table);
     plan_roles(sim, a, table, now_us);
     plan_places(sim, a, table, now_us);
+    ask_some(sim, a, table);
     fsm_abort(a->fsm);
 }
 

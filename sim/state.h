@@ -34,6 +34,8 @@
 #define SIM_PLAN_IDLE_US   UINT64_C(1000000)
 #define SIM_PLAN_CHANGE_US UINT64_C(1000000)
 #define SIM_PLAN_SETTLE_US UINT64_C(600000)
+#define SIM_YIELD_US       UINT64_C(3000000) /* for a unit that is to give way */
+#define SIM_YIELD_JOBS     4u                /* one job in so many has to, once */
 #define SIM_REPORT_US      UINT64_C(5000000)
 #define SIM_LEAVE_US       UINT64_C(6000000)          /* as agent/loop.h */
 #define SIM_WALL_US        UINT64_C(1800000000000000) /* wall clock when the local clock shows 0 */
@@ -137,6 +139,7 @@ struct sim_session {
     uint32_t command;                    /* counts proposals of this session */
     bool proposing;
     bool committing; /* all steps are done */
+    bool yielding;   /* it is to leave a checkpoint and give way */
 };
 
 struct sim_presence {

@@ -147,6 +147,21 @@ static void checkpoint(struct sim *sim, struct sim_agent *a, struct sim_session 
     propose(sim, a, s, cmd);
 }
 
+/* Of the first member: what there is becomes a checkpoint; then the unit waits again. */
+static void give_way(struct sim *sim, struct sim_agent *a, struct sim_session *s)
+{
+    if (s->joined && s->step > s->checkpointed) {
+        checkpoint(sim, a, s);
+        return;
+    }
+    struct jobs_cmd *cmd = &sim->scratch->cmd;
+    *cmd = (struct jobs_cmd){.type = JOBS_EXPIRE};
+    cmd->u.expire.unit = s->unit;
+    cmd->u.expire.fence = s->gang.fence;
+    cmd->u.expire.cause = WIRE_CAUSE_PREEMPTED;
+    propose(sim, a, s, cmd);
+}
+
 void sim_work_answer(struct sim *sim, struct sim_agent *a, uint32_t session, uint32_t command,
                      enum sh_err err)
 {
@@ -176,6 +191,9 @@ static void advance(struct sim *sim, struct sim_agent *a, struct sim_session *s)
             }
         }
         s->step++;
+        if (s->yielding && s->step < s->steps) {
+            return; /* the first member gives the unit back (give_way) */
+        }
         if (s->step >= s->steps) {
             s->committing = true;
             if (s->me == 0 && !s->proposing) {
@@ -316,6 +334,8 @@ static void tick(struct sim *sim, struct sim_agent *a, struct sim_session *s, ui
     }
     if (s->committing && s->me == 0 && !s->proposing) {
         commit(sim, a, s);
+    } else if (s->yielding && s->me == 0 && !s->proposing && !s->computing) {
+        give_way(sim, a, s);
     }
     if (s->train) {
         say_all(sim, a, s);
@@ -383,6 +403,7 @@ static void match_unit(struct sim *sim, struct sim_agent *a, const struct sh_tab
         return;
     }
     if (s != NULL && wire_fence_equal(s->gang.fence, u->placement.fence)) {
+        s->yielding = u->yield.cause != WIRE_CAUSE_NONE;
         return;
     }
     bool fresh = s == NULL;
@@ -391,6 +412,7 @@ static void match_unit(struct sim *sim, struct sim_agent *a, const struct sh_tab
         return;
     }
     s->gang = u->placement;
+    s->yielding = u->yield.cause != WIRE_CAUSE_NONE;
     s->me = me;
     s->orphan = fresh && restarted && s->train;
     s->step = u->checkpoint_step > s->step ? (uint32_t)u->checkpoint_step : s->step;

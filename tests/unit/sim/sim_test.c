@@ -193,6 +193,48 @@ TEST(a_gang_survives_the_loss_of_its_members_one_by_one)
     sim_free(sim);
 }
 
+/* Whether the history of the job, on that agent, has a step for this cause. */
+static bool happened(struct sim *sim, uint32_t agent, uint64_t job, enum wire_cause cause)
+{
+    static struct jobs_event events[JOBS_HISTORY_MAX];
+    const struct sh_table *table = fsm_begin(sim->agents[agent]->fsm);
+    uint32_t count = 0;
+    bool found = false;
+    EXPECT_EQ(jobs_history_list(table, job, 0, events, JOBS_HISTORY_MAX, &count), SH_OK);
+    for (uint32_t i = 0; i < count; i++) {
+        found = found || events[i].cause == cause;
+    }
+    fsm_abort(sim->agents[agent]->fsm);
+    return found;
+}
+
+TEST(gangs_that_are_asked_to_give_way_do_so_and_their_jobs_complete)
+{
+    static const struct sim_job train = {.train = true,
+                                         .units = 1,
+                                         .every = 10,
+                                         .step_us = 10000,
+                                         .steps = 100,
+                                         .agents_min = 1,
+                                         .agents_max = 3};
+    struct sim *sim = grown(3, 11);
+    uint32_t asked = 0;
+    uint32_t gave_way = 0;
+    for (uint32_t i = 0; i < 12; i++) {
+        uint32_t request = sim_submit(sim, &train, i % 3, true);
+        sim_run_until(sim, sim_now_us(sim) + 8 * SECOND);
+        EXPECT(sim_failure(sim) == NULL);
+        uint64_t job = sim_request(sim, request).job;
+        EXPECT(job != 0);
+        asked += happened(sim, 0, job, WIRE_CAUSE_YIELD_ASKED);
+        gave_way += happened(sim, 0, job, WIRE_CAUSE_PREEMPTED);
+        EXPECT(happened(sim, 0, job, WIRE_CAUSE_COMMITTED));
+    }
+    EXPECT(asked > 0 && asked < 12);
+    EXPECT_EQ(gave_way, asked);
+    sim_free(sim);
+}
+
 TEST(an_agent_that_is_asked_without_a_quorum_says_so)
 {
     struct sim *sim = grown(3, 7);
