@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define SIM_YIELD_US   UINT64_C(3000000) /* for a unit that is to give way */
+#define SIM_YIELD_JOBS 4u                /* one job in so many has to, once */
+
+enum { SIGNATURES_MAX = 8 };
 enum { PASS_US = 2000 }; /* mean time from waking to the proposals of a pass */
 
 void sim_planner_wake(struct sim *sim, struct sim_agent *a)
@@ -194,7 +198,7 @@ static void plan_roles(struct sim *sim, struct sim_agent *a, const struct sh_tab
 void sim_planner_open(struct sim_scratch *s)
 {
     const struct place_capacity capacity = {
-        .nodes = SIM_NODES_MAX, .units = SIM_UNITS_MAX, .signatures = SIM_SIGNATURES_MAX};
+        .nodes = SIM_NODES_MAX, .units = SIM_UNITS_MAX, .signatures = SIGNATURES_MAX};
     size_t bytes = (place_bytes(&capacity) + 63) / 64 * 64;
     struct sh_arena arena;
     void *memory = aligned_alloc(64, bytes);

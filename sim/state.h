@@ -34,8 +34,6 @@
 #define SIM_PLAN_IDLE_US   UINT64_C(1000000)
 #define SIM_PLAN_CHANGE_US UINT64_C(1000000)
 #define SIM_PLAN_SETTLE_US UINT64_C(600000)
-#define SIM_YIELD_US       UINT64_C(3000000) /* for a unit that is to give way */
-#define SIM_YIELD_JOBS     4u                /* one job in so many has to, once */
 #define SIM_REPORT_US      UINT64_C(5000000)
 #define SIM_LEAVE_US       UINT64_C(6000000)          /* as agent/loop.h */
 #define SIM_WALL_US        UINT64_C(1800000000000000) /* wall clock when the local clock shows 0 */
@@ -48,7 +46,6 @@ enum {
     SIM_REPORTS_MAX = 64,
     SIM_UNITS_MAX = 256,
     SIM_DECISIONS_MAX = 64,
-    SIM_SIGNATURES_MAX = 8,
     SIM_BACKLOG_MAX = 4096,
     SIM_HELD_MAX = 1024,
     SIM_WAITING_READS_MAX = 32, /* further ones get no answer */
