@@ -5,7 +5,8 @@ asked through one that follows.
 
 inventory: GET /nodes/NAME of any agent says what this machine has, labels, data sets, models.
 settings: a change at one agent is read at another; a wrong key or value is named.
-reserve: of three agents one is kept for predictions, a job that wants three gets two.
+reserve: of three agents one is kept for predictions: a job that wants three gets two, and a
+prediction is answered at once while all other slots are taken.
 quota: units of an owner never run more than so many at a time; slots: nor on one agent.
 priority: what comes later and first in the queue overtakes what waits.
 labels: a job that no agent can take waits with the reason of each, says so in its log after 30 s,
@@ -16,6 +17,7 @@ when it is paroled, and comes back on trial.
 Fast: part of every test run.
 """
 import contextlib
+import json
 import os
 import platform
 import sys
@@ -26,6 +28,7 @@ from every_verb import table, training
 from mesh import agreed_leader, finished, require, run, until
 
 OPEN_S = 20
+PREDICT_S = 5
 LABELS = {"disk": "nvme", "fast": ""}
 
 
@@ -124,10 +127,23 @@ def reserve(mesh, follower, other):
     until("two units run", OPEN_S, lambda: len(members(follower, job)) == 2)
     await_why(follower, job, "is kept for predictions")
     require(len(set(members(follower, job))) == 2, "the reserve was used")
+    load = follower.submit(script("load", gate.command, 8))["id"]
+    until("every slot but those of the reserve is taken", OPEN_S,
+          lambda: len(members(follower, load)) == 2)
+    asked = {"api": "shoal/v1", "kind": "predict", "name": "asked", "model": "line",
+             "input": mesh.path("inputs.csv", "0.1,0.9\n0.9,0.1\n")}
+    start = time.monotonic()
+    mesh.must(["submit", "--wait", mesh.path("predict.json", json.dumps(asked)), "--peer",
+               follower.api])
+    took = time.monotonic() - start
+    require(took < PREDICT_S, f"a prediction took {took:.1f} s beside a full queue")
+    require(len(members(follower, load)) == 2, "the reserve was used by other work")
     mesh.must(["config", "unset", "reserve", "--peer", other.api])
     until("three units run", OPEN_S, lambda: len(set(members(follower, job))) == 3)
     gate.open()
     finished(follower, job, 30)
+    finished(follower, load, 30)
+    print(f"a prediction took {took:.1f} s while every other slot was taken")
 
 
 def quota(mesh, follower, other):
@@ -272,6 +288,8 @@ def main(mesh):
     leader = agreed_leader(agents)
     follower, other = [agent for agent in agents if agent is not leader]
     impossible = follower.submit(script("tape", "true", labels=["disk=tape"]))["id"]
+    with stage("inventory"):
+        inventory(mesh, agents, follower)
     with stage("settings"):
         settings(follower, other)
     with stage("reserve"):
@@ -282,8 +300,6 @@ def main(mesh):
         slots(follower)
     with stage("priority"):
         priority(mesh, follower)
-    with stage("inventory"):
-        inventory(mesh, agents, follower)
     with stage("drain"):
         drain(mesh, follower)
     with stage("quarantine"):

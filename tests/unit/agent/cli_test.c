@@ -644,6 +644,61 @@ TEST(flags_beat_the_environment_which_beats_the_file_which_beats_defaults)
     stop();
 }
 
+TEST(labels_and_policy_come_from_flags_or_the_file)
+{
+    start();
+    write_file("agent.yaml", "label: {disk: nvme, fast: '', rack: 7}\nslots: 2\nhours: "
+                             "20:00-08:00\nbusy: 90\non-mains: true\n");
+    RUN("agent --config agent.yaml", 42);
+    EXPECT_STR(agent_seen.labels, "disk=nvme,fast,rack=7");
+    EXPECT_EQ(agent_seen.slots, 2);
+    EXPECT(agent_seen.policy.hours && agent_seen.policy.mains);
+    EXPECT_EQ(agent_seen.policy.from, 1200);
+    EXPECT_EQ(agent_seen.policy.busy_milli, 900);
+    write_file("list.yaml", "label: [disk=nvme, fast]\n");
+    RUN("agent --config list.yaml", 42);
+    EXPECT_STR(agent_seen.labels, "disk=nvme,fast");
+    RUN("agent --label a=1 --label b --slots 7", 42);
+    EXPECT_STR(agent_seen.labels, "a=1,b");
+    EXPECT_EQ(agent_seen.slots, 7);
+    EXPECT(!agent_seen.policy.hours && !agent_seen.policy.mains);
+    EXPECT_EQ(agent_seen.policy.busy_milli, 0);
+    RUN("agent", 42);
+    EXPECT_EQ(agent_seen.slots, AGENT_SLOTS);
+    RUN("agent --label a=1 --label a=2", CLI_USAGE);
+    EXPECT(strstr(err, "--label: a=1,a=2: must be KEY=VALUE or KEY") != NULL);
+    RUN("agent --label zone=x", CLI_USAGE);
+    EXPECT(strstr(err, "--label: zone=x: every agent has a label zone: --zone sets it") != NULL);
+    RUN("agent --slots 0", CLI_USAGE);
+    RUN("agent --hours 8-9", CLI_USAGE);
+    EXPECT(strstr(err, "--hours: 8-9: must be HH:MM-HH:MM") != NULL);
+    RUN("agent --busy 101", CLI_USAGE);
+    stop();
+}
+
+TEST(settings_of_the_cluster_are_set_read_and_unset)
+{
+    start();
+    RUN("config set reserve 0.34", CLI_OK);
+    RUN("config set quota.ada 3", CLI_OK);
+    EXPECT(strstr(out, "quota.ada  3\n") != NULL && strstr(out, "reserve    0.34\n") != NULL);
+    RUN("config get reserve", CLI_OK);
+    EXPECT_STR(out, "0.34\n");
+    RUN("config unset reserve", CLI_OK);
+    RUN("config get reserve", CLI_OK);
+    EXPECT_STR(out, "not set\n");
+    RUN("config set reserve much", CLI_USAGE);
+    RUN("config set reserve 2", CLI_INVALID);
+    EXPECT(strstr(err, "reserve: 2: must be a number from 0 to 1") != NULL);
+    RUN("config set colour 2", CLI_INVALID);
+    RUN("node drain alpha", CLI_OK);
+    RUN("nodes", CLI_OK);
+    EXPECT(strstr(out, "alive, draining") != NULL);
+    RUN("node undrain alpha", CLI_OK);
+    RUN("node parole alpha", CLI_CONFLICT);
+    stop();
+}
+
 TEST(demo_options_arrive)
 {
     RUN("demo --keep --dir d", 43);
