@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "train/material.h"
 
+#include "train/blob.h"
 #include "train/data.h"
 
 #include "spec/graph.h"
@@ -11,6 +12,7 @@
 
 #define CALL_SAMPLES_MIN 16u /* fewer leave lanes of the kernels empty when evaluating */
 #define PER_MILLION      1000000.0
+#define PARENT_BYTES_MAX (UINT64_C(4) << 30)
 
 /* ---- opening ---- */
 
@@ -35,7 +37,7 @@ static enum sh_err parse(struct train_material *m, const struct train_material_s
             (void)spec_error_text(&errors->at[0], "job", text, sizeof text);
         }
         (void)snprintf(why, TRAIN_WHY_BYTES, "%s", text[0] != '\0' ? text : sh_err_text(err));
-    } else if (m->job->kind != SPEC_TRAIN) {
+    } else if (m->job->kind != SPEC_TRAIN && m->job->kind != SPEC_FINE_TUNE) {
         err = refuse(why, "not a training job");
     }
     free(errors);
@@ -67,10 +69,54 @@ static enum sh_err build(struct train_material *m, char *why)
     return SH_OK;
 }
 
+/* The model that fine-tuning begins with. */
+static enum sh_err open_parent(struct train_material *m, const struct train_material_source *source,
+                               char *why)
+{
+    const struct spec_model_ref *ref = &m->job->use.models[0];
+    struct kn_diag diag = {.text = ""};
+    size_t size = 0;
+    if (m->job->kind != SPEC_FINE_TUNE) {
+        return SH_OK;
+    }
+    enum sh_err err = train_blob_read(source->s, ref->file, PARENT_BYTES_MAX, source->wait_us,
+                                      &m->parent_file, &size);
+    if (err != SH_OK) {
+        (void)snprintf(why, TRAIN_WHY_BYTES, "from: %s:%u cannot be fetched: %s", ref->name,
+                       ref->version, sh_err_text(err));
+        return err;
+    }
+    err = infer_open(m->parent_file, size, &m->parent, &diag);
+    err = err == SH_OK ? infer_tune_check(m->parent, m->job, &diag) : err;
+    if (err != SH_OK) {
+        (void)snprintf(why, TRAIN_WHY_BYTES, "from: %.280s", diag.text);
+    }
+    return err;
+}
+
+/* With the columns of the model that it begins with, and its classes unless they begin anew. */
+static enum sh_err open_training(struct train_material *m,
+                                 const struct train_material_source *source, char *why)
+{
+    struct infer_names *names = malloc(sizeof *names);
+    struct kn_dataset reference;
+    if (names == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    if (m->parent != NULL) {
+        infer_reference(m->parent, names, &reference);
+        reference.class_name = m->job->use.reset_count > 0 ? NULL : reference.class_name;
+    }
+    enum sh_err err = train_data_open(source, m->job, SPEC_ROLE_TRAIN,
+                                      m->parent != NULL ? &reference : NULL, &m->train, why);
+    free(names);
+    return err;
+}
+
 static enum sh_err open_data(struct train_material *m, const struct train_material_source *source,
                              char *why)
 {
-    enum sh_err err = train_data_open(source, m->job, SPEC_ROLE_TRAIN, NULL, &m->train, why);
+    enum sh_err err = open_training(m, source, why);
     if (err == SH_OK) {
         err = train_data_open(source, m->job, SPEC_ROLE_VALIDATION, &m->train, &m->validation, why);
     }
@@ -103,6 +149,32 @@ static enum sh_err measure(struct train_material *m, char *why)
     return SH_OK;
 }
 
+/* As the model was trained that it begins with. */
+static enum sh_err inherit(struct train_material *m, char *why)
+{
+    struct kn_dataset *sets[] = {&m->train, &m->validation, &m->test};
+    struct kn_diag diag = {.text = ""};
+    for (size_t i = 0; i < SH_COUNT(sets); i++) {
+        if (sets[i]->count > 0 && infer_fit(m->parent, sets[i], &diag) != SH_OK) {
+            return refuse(why, diag.text);
+        }
+    }
+    return SH_OK;
+}
+
+static enum sh_err normalise(struct train_material *m, char *why)
+{
+    switch (m->job->data.normalize) {
+    case SPEC_NORMALIZE_STANDARD:
+        return measure(m, why);
+    case SPEC_NORMALIZE_INHERIT:
+        return inherit(m, why);
+    case SPEC_NORMALIZE_NONE:
+        break;
+    }
+    return SH_OK;
+}
+
 static enum sh_err plan(struct train_material *m, char *why)
 {
     bool held_out = m->validation.count == 0;
@@ -131,7 +203,7 @@ static enum sh_err plan(struct train_material *m, char *why)
         (void)snprintf(why, TRAIN_WHY_BYTES, "train.optimizer: %s", diag.text);
         return SH_ERR_INVALID;
     }
-    return m->job->data.normalize == SPEC_NORMALIZE_STANDARD ? measure(m, why) : SH_OK;
+    return normalise(m, why);
 }
 
 static enum sh_err verify_meta(const struct train_material *m, char *why)
@@ -158,6 +230,7 @@ enum sh_err train_material_open(struct train_material **out,
     memcpy(m->spec_digest, source->spec_digest, sizeof m->spec_digest);
     enum sh_err err = parse(m, source, why);
     err = err != SH_OK ? err : build(m, why);
+    err = err != SH_OK ? err : open_parent(m, source, why);
     err = err != SH_OK ? err : open_data(m, source, why);
     err = err != SH_OK ? err : plan(m, why);
     err = err != SH_OK ? err : verify_meta(m, why);
@@ -182,6 +255,8 @@ void train_material_close(struct train_material *m)
     kn_dataset_close(&m->validation);
     kn_dataset_close(&m->test);
     kn_model_close(m->model);
+    infer_close(m->parent);
+    free(m->parent_file);
     free(m->job);
     free(m);
 }

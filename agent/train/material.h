@@ -13,6 +13,7 @@
 #include "kernels/data/permutation.h"
 #include "kernels/graph/graph.h"
 #include "kernels/optim/optim.h"
+#include "infer/tune.h"
 #include "spec/model_meta.h"
 #include "spec/spec.h"
 
@@ -21,6 +22,8 @@
 
 struct train_material {
     struct spec_job *job;
+    uint8_t *parent_file;
+    struct infer *parent; /* whose weights it begins with; NULL: the seed alone says */
     struct kn_model *model;
     struct kn_optim optim;
     struct kn_schedule schedule;

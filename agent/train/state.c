@@ -43,6 +43,9 @@ void train_state_begin(struct train_state *state)
 {
     const struct train_material *m = state->m;
     kn_model_init(m->model, m->job->train.seed, state->params, state->buffers);
+    if (m->parent != NULL) {
+        infer_tune_copy(m->parent, m->job, m->model, state->params, state->buffers);
+    }
     memset(state->optim, 0, m->optim_state * sizeof *state->optim);
     double none = (double)NAN;
     state->tally = (struct train_tally){.train_loss = none, .val_loss = none, .test_loss = none};

@@ -37,7 +37,7 @@ struct train_state {
 /* Takes memory; the state is not set. NO_MEMORY. */
 SH_MUST_USE enum sh_err train_state_open(struct train_state *state, const struct train_material *m);
 void train_state_close(struct train_state *state);
-/* The beginning: a function of model and seed. */
+/* The beginning: a function of model, seed, and the model that it begins with, if any. */
 void train_state_begin(struct train_state *state);
 /* Takes the sum over all ranks of the round at state->position and completes the round. The vector
  * has m->vector elements for a STEP, TRAIN_EVAL_SHARES for the others. DIVERGED: a value is not

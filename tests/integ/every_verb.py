@@ -156,6 +156,23 @@ def with_an_agent(mesh, verb, agent, data):
     verb("outputs script -o", OK, mesh.path("fetched"))
     verb("outputs script -o", CONFLICT, mesh.path("fetched"))
     verb("outputs", NOT_FOUND, str(job))
+    asks = {"api": "shoal/v1", "kind": "predict", "name": "asks", "model": "line",
+            "input": "inputs.csv"}
+    verb("submit --wait", OK, mesh.path("asks.json", json.dumps(asks)))
+    verb("result asks", OK)
+    verb("result asks --json", OK)
+    verb("result", INVALID, str(job))
+    worth = {"api": "shoal/v1", "kind": "evaluate", "name": "worth", "model": "line:1",
+             "data": {"test": os.path.basename(data)}}
+    verb("submit --wait", OK, mesh.path("worth.json", json.dumps(worth)))
+    verb("result worth", OK)
+    verb("model show line", OK)
+    together = {"api": "shoal/v1", "kind": "ensemble", "name": "together", "models": "line",
+                "input": "inputs.csv"}
+    verb("submit --wait", OK, mesh.path("together.json", json.dumps(together)))
+    verb("result together", OK)
+    tuned = dict(training(data), kind="fine-tune", name="tuned", **{"from": "line"})
+    verb("submit --wait", OK, mesh.path("tuned.json", json.dumps(tuned)))
     verb("logs script --tail 5", OK)
     sweep = {"method": "grid", "parameters": {"train.seed": [1, 2]}}
     verb("submit --wait", OK, mesh.path("sweep.json", json.dumps(dict(training(data), sweep=sweep))))

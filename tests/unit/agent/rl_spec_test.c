@@ -55,8 +55,7 @@ static const struct {
                                  "entropy, summary"},
     {JOB "checkpoint: {every_steps: 3}\n",
      "job.yaml:4:14: checkpoint: every_steps: unknown key; there are: every, keep"},
-    {JOB "sweep: {method: grid}\n",
-     "job.yaml:4:1: sweep: unknown key; did you mean keep?"},
+    {JOB "sweep: {method: grid}\n", "job.yaml:4:1: sweep: unknown key; did you mean keep?"},
 };
 
 TEST_ROWS(each_mistake_in_an_rl_job_is_named_with_what_is_right, WRONG)
