@@ -63,7 +63,7 @@ static void unlock(struct rl_unit *x)
 /* With the lock. */
 static bool has_news(const struct rl_unit *x)
 {
-    return x->leaving || x->next.stopping != x->at.stopping ||
+    return x->leaving || x->next.stopping != x->at.stopping || x->next.yielding != x->at.yielding ||
            !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
 }
 
@@ -202,23 +202,41 @@ static void on_state(void *context, const struct kn_hallway *h, enum kn_hallway_
 
 /* ---- checkpoints ---- */
 
-static void keep_checkpoint(struct rl_unit *x)
+/* The trainer and the curve as bytes; given (free), NULL with a line said. */
+static uint8_t *encode(struct rl_unit *x, size_t *size)
 {
-    size_t size = rl_curve_size(x->curve) + kn_rl_state_size(x->trainer);
-    uint8_t *bytes = malloc(size);
+    *size = rl_curve_size(x->curve) + kn_rl_state_size(x->trainer);
+    uint8_t *bytes = malloc(*size);
     if (bytes == NULL) {
         train_scribe_line(x->scribe, "no memory for the checkpoint after iteration %llu",
                           (unsigned long long)kn_rl_iterations(x->trainer));
-        return;
+        return NULL;
     }
-    struct sh_writer w = sh_writer_over(bytes, size);
+    struct sh_writer w = sh_writer_over(bytes, *size);
     rl_curve_put(&w, x->curve);
     SH_CHECK(!w.full);
     kn_rl_encode(x->trainer, bytes + w.used);
-    if (!train_clerk_checkpoint(x->clerk, x->at.placement.fence, kn_rl_iterations(x->trainer),
-                                bytes, size)) {
+    return bytes;
+}
+
+static void keep_checkpoint(struct rl_unit *x)
+{
+    size_t size = 0;
+    uint8_t *bytes = encode(x, &size);
+    if (bytes != NULL && !train_clerk_checkpoint(x->clerk, x->at.placement.fence,
+                                                 kn_rl_iterations(x->trainer), bytes, size)) {
         free(bytes); /* iterations are short: the one before is still on its way */
     }
+}
+
+/* The unit was asked to leave a checkpoint and to wait again. */
+static void give_way(struct rl_unit *x)
+{
+    struct train_last last = {
+        .fence = x->at.placement.fence, .step = kn_rl_iterations(x->trainer), .yields = true};
+    write_waiting(x);
+    last.bytes = encode(x, &last.size);
+    train_clerk_last(x->clerk, &last);
 }
 
 /* The blob in memory; given (free). */
@@ -388,6 +406,8 @@ static void follow(struct rl_unit *x)
     if (x->at.stopping) {
         write_waiting(x);
         commit(x, kn_rl_iterations(x->trainer) < x->job->rl.iterations);
+    } else if (x->at.yielding) {
+        give_way(x);
     } else if (play(x)) {
         commit(x, false);
     }

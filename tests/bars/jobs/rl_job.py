@@ -3,7 +3,8 @@
 """Kind rl on three agents, submitted to and read from a follower.
 
 - One job undisturbed, and the same with kill -9 of the agent that trains it, twice in the middle: the
-  same curve, the same model digest and the same final state; another seed gives others.
+  same curve, the same model digest and the same final state; a pause in the middle changes nothing
+  either; another seed gives others.
 - The mean reward rises, and 100 episodes of evaluation with the model find the right goal in at least
   95, twice alike.
 - Episodes that agents told, from all of the run: `shoal replay` gives return, length, end, hash and
@@ -85,6 +86,20 @@ def disturbed(agents, follower):
     return number, kills, follower
 
 
+def paused(follower):
+    """Trains with a pause in the middle."""
+    number = follower.submit(job("paused"))["id"]
+    until("a checkpoint", 60, lambda: trains_beyond(follower, number, 500))
+    answer = follower.call("POST", f"/jobs/{number}/pause", {})
+    require(answer.status in (200, 202), f"pause: {answer}")
+    until("nobody trains", 60, lambda: not where(follower, number)[0])
+    require(follower.job(number)["state"] == "paused", f"the job is {follower.job(number)['state']}")
+    answer = follower.call("POST", f"/jobs/{number}/resume", {})
+    require(answer.status in (200, 202), f"resume: {answer}")
+    finished(follower, number, END_S)
+    return number
+
+
 def evaluated(mesh, follower, name):
     line = ["evaluate", name, "--episodes", 100, "--json", "--peer", f"127.0.0.1:{follower.api_port}"]
     return json.loads(mesh.must(line))
@@ -158,6 +173,8 @@ def body():
         one, two = model_of(follower, whole), model_of(follower, killed)
         for key in ("model_digest", "state_digest", "steps"):
             require(one[key] == two[key], f"another {key} after kill -9")
+        rested = model_of(follower, paused(follower))
+        require(rested["state_digest"] == one["state_digest"], "another final state after a pause")
         require(two["reproducible"], "the model is not marked as reproducible")
         other = trained(follower, job("other", seed=2))
         require(model_of(follower, other)["model_digest"] != one["model_digest"], "seed 2 gave the same")
@@ -166,7 +183,7 @@ def body():
         require(found["right"] >= 95, f"{found['right']} of 100 episodes found the right goal")
         count, with_states = replays(mesh, follower, killed)
         behaviour_file(mesh, follower)
-        print(f"mean reward rises by {rise:.2f}, {found['right']} of 100 right; {kills} times kill -9: same "
+        print(f"mean reward rises by {rise:.2f}, {found['right']} of 100 right; {kills} times kill -9, and a pause: same "
               f"curve of {len(points)} points and same digest; {count} episodes replayed exactly, "
               f"{with_states} with their states")
 

@@ -36,15 +36,30 @@ GOOD = {
                    sweep={"method": "random", "trials": 3, "parameters": {"LR": {"uniform": [0, 1]}}}),
     "rl": {"kind": "rl"},
     "noop": {"kind": "noop", "units": 2},
+    "needs": {"kind": "noop", "keep": {"results": 2}, "resources": {
+        "cpus": 1, "ram": "1GiB", "gpus": 1, "gpu_ram": "1GiB", "disk": "1GiB", "per_node": 2,
+        "spread": "pack", "labels": ["disk=nvme"], "nodes": {"allow": ["alpha"], "deny": ["beta"]}}},
+    "fine-tune": {"kind": "fine-tune", "from": "digits:1", "data": {"train": "builtin:digits"},
+                  "reset": ["dense"], "model": MODEL},
+    "evaluate": {"kind": "evaluate", "model": "digits", "data": {"test": "builtin:digits-test"}},
+    "predict": {"kind": "predict", "model": "digits:1", "input": "builtin:digits-test"},
+    "ensemble": {"kind": "ensemble", "models": "digits", "input": "builtin:digits-test",
+                 "combine": ["mean", "vote"], "deadline": "60s"},
+    "data-prep": {"kind": "data-prep", "run": [["true"]], "outputs": "points.csv",
+                  "dataset": "points"},
 }
 # Values that are free text, or as many as one likes: only a map is wrong there.
 FREE = ("data.label", "train.classes[", "run[", "predict[", "env.", "abort[", "metrics.patterns.",
         "outputs[", "checkpoint.files[", "model_file[", "sweep.parameters.", "sweep.resource",
         "sweep.metric")
+OF_MODELS = ("fine-tune", "evaluate", "predict", "ensemble")
+SOURCES = ("data.train", "data.validation", "data.test", "input")
 REQUIRED = {"": ["api", "kind", "name"], "train": ["data", "model", "data.train", "model.input",
                                                    "model.layers"],
             "exec": ["run"], "grid": ["sweep.method", "sweep.parameters"], "random": ["sweep.trials"],
-            "hyperband": ["sweep.max_resource"]}
+            "hyperband": ["sweep.max_resource"], "fine-tune": ["from", "data", "data.train"],
+            "evaluate": ["model"], "predict": ["model", "input"],
+            "ensemble": ["models", "input"], "data-prep": ["run", "dataset"]}
 PATHS = {  # what else is wrong, with the field that is named and the status
     "data.train": [("a/path", 400), ("builtin:letters", 400), ("dataset:a/b", 400), ("files:beef", 400),
                    ("dataset:nobody-has-it", 404)],
@@ -133,6 +148,8 @@ class Examiner:
         for path, value in leaves(spec):
             wrong = [{"no-such-key": 1}]
             free = path.startswith(FREE) or (path.startswith("model.") and path.endswith(".name"))
+            # Any text may be a path, and of a model that is not there more is said first.
+            free = free or (kind in OF_MODELS and path in SOURCES)
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if number and not free:
                 wrong += [-1, "many"]
