@@ -62,11 +62,10 @@ void records_row_store(struct records *r, struct kv_batch *batch, const struct r
             .step = row->step, .value = row->value, .wall_us = row->wall_us};
         series_put_point(&r->s->series, batch, row->job, row->name, &point);
     } else {
-        struct series_stream stream = {.job = row->job};
         struct series_row line = {.seq = row->step,
                                   .wall_us = row->wall_us,
                                   .text = {.at = row->line, .size = row->size}};
-        series_put_line(&r->s->series, batch, &stream, &line);
+        series_put_line(&r->s->series, batch, row->job, &line);
     }
 }
 

@@ -124,12 +124,11 @@ static bool is_wanted(const struct service_log_want *want, const struct service_
 static enum sh_err read_page(struct records *r, uint64_t job, const struct service_log_want *want,
                              uint64_t from, uint64_t before, struct page *page, uint32_t *count)
 {
-    struct series_stream stream = {.job = job};
     if (want->newest) {
-        return series_lines_newest(&r->s->series, &stream, from, before, page->rows,
-                                   RECORDS_LINES_MAX, page->buffer, sizeof page->buffer, count);
+        return series_lines_newest(&r->s->series, job, from, before, page->rows, RECORDS_LINES_MAX,
+                                   page->buffer, sizeof page->buffer, count);
     }
-    return series_lines(&r->s->series, &stream, from, page->rows, RECORDS_LINES_MAX, page->buffer,
+    return series_lines(&r->s->series, job, from, page->rows, RECORDS_LINES_MAX, page->buffer,
                         sizeof page->buffer, count);
 }
 

@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The live stream of one job as server-sent events: "state" (its row, whenever it changed), "event"
- * (its history), "metric" (points as they arrive), "log" (lines), and "end" once it has ended and
- * all of it was sent. Every event's id is "H-S-L": the next history number, step and line, so a
+ * (its history), "model" (one that a unit made, with where to fetch it, right before the event that
+ * it was committed), "metric" (points as they arrive), "log" (lines), and "end" once it has ended
+ * and all of it was sent. Every event's id is "H-S-L": the next history number, step and line, so a
  * client that reconnects, to any agent, misses nothing and gets a point again only where it was
  * redone. */
 #include "api/view.h"
 
+#include "base/host/host.h"
 #include "metrics.h"
 
 #include <stdio.h>
@@ -19,19 +21,22 @@
 #define EVENTS    16u
 #define EVENT_MAX ((size_t)8 * 1024) /* bytes of one event's text */
 #define POLL_US   UINT64_C(500000)   /* series and logs do not wake a waiter */
+#define NAMES_US  UINT64_C(2000000)  /* between two looks for series that are new */
 
 /* One series that the client is told of. */
 struct feed {
     struct service_series_name name;
     uint64_t step; /* next */
+    bool news;     /* somebody has points of it that were not sent */
 };
 
 struct events {
     struct api *api;
     struct service *service;
     uint64_t job;
-    uint32_t history; /* next event */
-    uint64_t step;    /* where a series that is new begins */
+    uint32_t history;  /* next event */
+    uint64_t step;     /* where a series that is new begins */
+    uint64_t names_us; /* of the next look for new series */
     size_t feed_count;
     struct feed feeds[API_SERIES_MAX];
     struct service_series_name names[API_SERIES_MAX];
@@ -80,6 +85,29 @@ static void put(struct events *e, const char *type, json_t *value)
     free(text);
 }
 
+/* What the unit of this event made. Before the number of the event is passed, so that who
+ * reconnects in between gets it again and never misses it. */
+static void put_model(struct events *e, const struct sh_table *t, const struct jobs_event *event)
+{
+    bool commits = event->cause == WIRE_CAUSE_COMMITTED || event->cause == WIRE_CAUSE_KEPT;
+    struct wire_unit id = {.job = e->job, .unit = event->unit};
+    struct jobs_unit unit;
+    struct jobs_model model;
+    struct jobs_job job;
+    if (!commits || event->unit == JOBS_EVENT_ALL_UNITS || jobs_unit_get(t, id, &unit) != SH_OK ||
+        unit.model_version == 0 || jobs_job_get(t, e->job, &job) != SH_OK ||
+        jobs_model_get(t, job.name, unit.model_version, &model) != SH_OK) {
+        return;
+    }
+    char url[SH_NAME_MAX + 48];
+    (void)snprintf(url, sizeof url, "/api/v1/models/%s:%u/file", model.name, model.version);
+    put(e, "model",
+        json_pack("{s:s, s:i, s:i, s:o, s:o, s:s}", "name", model.name, "version",
+                  (int)model.version, "unit", (int)id.unit, "file_digest",
+                  spec_json_hex(model.outcome.file, SH_DIGEST_BYTES), "model_digest",
+                  spec_json_hex(model.outcome.model, SH_DIGEST_BYTES), "url", url));
+}
+
 static void put_history(struct events *e, const struct sh_table *t)
 {
     uint32_t count = 0;
@@ -87,6 +115,7 @@ static void put_history(struct events *e, const struct sh_table *t)
         return;
     }
     for (uint32_t i = 0; i < count && has_room(e); i++) {
+        put_model(e, t, &e->events[i]);
         e->history = e->events[i].seq + 1;
         put(e, "event", api_event_json(t, &e->events[i]));
     }
@@ -153,14 +182,39 @@ static bool is_context(const char *name)
     return found;
 }
 
+/* One question for SERVICE_NEWEST_MAX series, instead of one for each. */
+static void look_for_news(struct events *e)
+{
+    const char *names[SERVICE_NEWEST_MAX];
+    struct service_newest newest[SERVICE_NEWEST_MAX];
+    for (size_t from = 0; from < e->feed_count; from += SERVICE_NEWEST_MAX) {
+        size_t count = e->feed_count - from;
+        count = count < SERVICE_NEWEST_MAX ? count : SERVICE_NEWEST_MAX;
+        for (size_t i = 0; i < count; i++) {
+            names[i] = e->feeds[from + i].name.text;
+        }
+        bool known = service_series_newest(e->service, e->job, names, count, newest,
+                                           API_SERIES_TIMEOUT_US) == SH_OK;
+        for (size_t i = 0; i < count; i++) {
+            struct feed *feed = &e->feeds[from + i];
+            feed->news = known && newest[i].known && newest[i].point.step >= feed->step;
+        }
+    }
+}
+
 /* The context first: a client that shows both as the measures arrive shows what belongs together.
  */
-static void put_all_series(struct events *e)
+static void put_all_series(struct events *e, bool final)
 {
-    find_series(e);
+    uint64_t now = sh_now_us();
+    if (now >= e->names_us || final) {
+        find_series(e);
+        e->names_us = now + NAMES_US;
+    }
+    look_for_news(e);
     for (size_t i = 0; i < 2 * e->feed_count; i++) {
         struct feed *feed = &e->feeds[i % e->feed_count];
-        if (is_context(feed->name.text) == (i < e->feed_count)) {
+        if (feed->news && is_context(feed->name.text) == (i < e->feed_count)) {
             put_series(e, feed);
         }
     }
@@ -191,7 +245,7 @@ static void turn(struct events *e)
         final = put_row(e, service_view_table(view));
         service_view_close(view);
     }
-    put_all_series(e);
+    put_all_series(e, final);
     put_log(e);
     if (e->used == 0 && final) {
         put(e, "end", json_pack("{s:I}", "job", (json_int_t)e->job));

@@ -19,13 +19,6 @@ static void add_u8(struct key *key, uint8_t value)
     key->bytes[key->size++] = value;
 }
 
-static void add_u32(struct key *key, uint32_t value)
-{
-    for (uint32_t i = 0; i < 4; i++) {
-        add_u8(key, (uint8_t)(value >> (24 - 8 * i)));
-    }
-}
-
 static void add_u64(struct key *key, uint64_t value)
 {
     SH_CHECK_CMP(key->size + 8, <=, sizeof key->bytes);
@@ -56,14 +49,6 @@ static struct key metric_key(uint64_t job, const char *name)
     add_u8(&key, (uint8_t)size);
     memcpy(key.bytes + key.size, name, size);
     key.size += size;
-    return key;
-}
-
-static struct key stream_key(const struct series_stream *stream)
-{
-    struct key key = start_key('l', stream->job);
-    add_u32(&key, stream->unit);
-    add_u32(&key, stream->attempt);
     return key;
 }
 
@@ -107,10 +92,10 @@ static void put_row(const struct series *series, struct kv_batch *batch, struct 
     kv_batch_put(batch, series->cf, span_of(key), KV_SPAN(bytes, w.used));
 }
 
-void series_put_line(const struct series *series, struct kv_batch *batch,
-                     const struct series_stream *stream, const struct series_row *row)
+void series_put_line(const struct series *series, struct kv_batch *batch, uint64_t job,
+                     const struct series_row *row)
 {
-    struct key key = stream_key(stream);
+    struct key key = start_key('l', job);
     put_row(series, batch, &key, row);
 }
 
@@ -360,11 +345,11 @@ static enum sh_err read_rows(const struct series *series, const struct key *pref
     return err;
 }
 
-enum sh_err series_lines(const struct series *series, const struct series_stream *stream,
-                         uint64_t from, struct series_row *out, uint32_t capacity, void *buffer,
-                         size_t size, uint32_t *count)
+enum sh_err series_lines(const struct series *series, uint64_t job, uint64_t from,
+                         struct series_row *out, uint32_t capacity, void *buffer, size_t size,
+                         uint32_t *count)
 {
-    struct key prefix = stream_key(stream);
+    struct key prefix = start_key('l', job);
     struct reading reading = {.out = out, .capacity = capacity, .buffer = buffer, .size = size};
     return read_rows(series, &prefix, from, &reading, count);
 }
@@ -378,11 +363,11 @@ static void reverse(struct series_row *rows, uint32_t count)
     }
 }
 
-enum sh_err series_lines_newest(const struct series *series, const struct series_stream *stream,
-                                uint64_t from, uint64_t before, struct series_row *out,
-                                uint32_t capacity, void *buffer, size_t size, uint32_t *count)
+enum sh_err series_lines_newest(const struct series *series, uint64_t job, uint64_t from,
+                                uint64_t before, struct series_row *out, uint32_t capacity,
+                                void *buffer, size_t size, uint32_t *count)
 {
-    struct key prefix = stream_key(stream);
+    struct key prefix = start_key('l', job);
     struct key high = prefix;
     struct reading reading = {.out = out, .capacity = capacity, .buffer = buffer, .size = size};
     struct kv_iter *iter = NULL;

@@ -3,7 +3,7 @@
  * What jobs tell over time: metric points, log lines, events; one column family of the bulk store.
  *
  *   m JOB NAME-LENGTH NAME STEP      value (f64), wall clock (us)
- *   l JOB UNIT ATTEMPT SEQ           wall clock (us), text
+ *   l JOB SEQ                        wall clock (us), text
  *   e JOB SEQ                        wall clock (us), bytes
  *
  * All numbers in keys are big-endian. Putting a key again replaces it: a step that is redone after
@@ -28,12 +28,6 @@ struct series_point {
     uint64_t wall_us;
 };
 
-struct series_stream { /* one attempt of one unit */
-    uint64_t job;
-    uint32_t unit;
-    uint32_t attempt;
-};
-
 struct series_row { /* a log line or an event */
     uint64_t seq;
     uint64_t wall_us;
@@ -47,8 +41,8 @@ struct series_name {
 /* name has 1..SH_NAME_MAX bytes, CHECKed. */
 void series_put_point(const struct series *series, struct kv_batch *batch, uint64_t job,
                       const char *name, const struct series_point *point);
-void series_put_line(const struct series *series, struct kv_batch *batch,
-                     const struct series_stream *stream, const struct series_row *row);
+void series_put_line(const struct series *series, struct kv_batch *batch, uint64_t job,
+                     const struct series_row *row);
 void series_put_event(const struct series *series, struct kv_batch *batch, uint64_t job,
                       const struct series_row *row);
 /* Jobs that have anything here, ascending, from this one on. O(capacity log n). */
@@ -69,14 +63,12 @@ SH_MUST_USE enum sh_err series_names(const struct series *series, uint64_t job,
                                      struct series_name *out, uint32_t capacity, uint32_t *count);
 /* Rows with seq >= from, ascending, until capacity or the text buffer is full; text of rows points
  * into buffer. LIMIT when the first text does not fit (SERIES_TEXT_MAX always suffices). */
-SH_MUST_USE enum sh_err series_lines(const struct series *series,
-                                     const struct series_stream *stream, uint64_t from,
+SH_MUST_USE enum sh_err series_lines(const struct series *series, uint64_t job, uint64_t from,
                                      struct series_row *out, uint32_t capacity, void *buffer,
                                      size_t size, uint32_t *count);
 /* The newest rows with from <= seq < before, ascending. LIMIT likewise. */
-SH_MUST_USE enum sh_err series_lines_newest(const struct series *series,
-                                            const struct series_stream *stream, uint64_t from,
-                                            uint64_t before, struct series_row *out,
+SH_MUST_USE enum sh_err series_lines_newest(const struct series *series, uint64_t job,
+                                            uint64_t from, uint64_t before, struct series_row *out,
                                             uint32_t capacity, void *buffer, size_t size,
                                             uint32_t *count);
 SH_MUST_USE enum sh_err series_events(const struct series *series, uint64_t job, uint64_t from,

@@ -125,7 +125,6 @@ static void read_series(struct kv *kv)
 {
     static uint8_t buffer[SERIES_TEXT_MAX];
     struct series series = {.kv = kv, .cf = SERIES};
-    struct series_stream stream = {.job = 1};
     struct series_name names[4];
     struct series_point points[4];
     struct series_row rows[4];
@@ -137,7 +136,7 @@ static void read_series(struct kv *kv)
                   ? series_points(&series, 1, names[i].text, 0, points, 4, &count)
                   : SH_OK;
     }
-    err = series_lines(&series, &stream, 0, rows, 4, buffer, sizeof buffer, &count);
+    err = series_lines(&series, 1, 0, rows, 4, buffer, sizeof buffer, &count);
     SH_CHECK(err == SH_OK || count == 0);
     err = series_events(&series, 1, 0, rows, 4, buffer, sizeof buffer, &count);
     SH_CHECK(err == SH_OK || count == 0);

@@ -635,11 +635,10 @@ void service_log_append(struct service *s, uint64_t job, const struct service_lo
     kv_batch_init(&batch);
     (void)pthread_mutex_lock(&s->c->lock);
     for (size_t i = 0; i < count; i++) {
-        struct series_stream stream = {.job = job};
         struct series_row row = {.seq = s->c->line++,
                                  .wall_us = sh_wall_us(),
                                  .text = {.at = (const uint8_t *)&lines[i], .size = sizeof *lines}};
-        series_put_line(&s->c->series, &batch, &stream, &row);
+        series_put_line(&s->c->series, &batch, job, &row);
     }
     (void)pthread_mutex_unlock(&s->c->lock);
     write_batch(s, &batch);
@@ -685,7 +684,6 @@ enum sh_err service_log_read(struct service *s, uint64_t job, const struct servi
                              uint64_t timeout_us)
 {
     (void)timeout_us;
-    struct series_stream stream = {.job = job};
     struct series_row row;
     uint64_t from = want->from;
     uint32_t got = 1;
@@ -693,7 +691,7 @@ enum sh_err service_log_read(struct service *s, uint64_t job, const struct servi
     *count = 0;
     while (err == SH_OK && got > 0) {
         struct service_log_line line;
-        err = series_lines(&s->c->series, &stream, from, &row, 1, &line, sizeof line, &got);
+        err = series_lines(&s->c->series, job, from, &row, 1, &line, sizeof line, &got);
         if (err != SH_OK || got == 0 || (*count == capacity && !want->newest)) {
             break;
         }

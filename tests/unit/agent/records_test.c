@@ -58,10 +58,9 @@ static void store_line(size_t cell, uint64_t sequence, uint32_t unit, const char
     sh_put_u16(&w, 0);
     sh_put_u8(&w, 1);
     sh_put_bytes(&w, text, strlen(text));
-    struct series_stream stream = {.job = JOB};
     struct series_row row = {.seq = sequence, .text = {.at = bytes, .size = w.used}};
     kv_batch_init(&batch);
-    series_put_line(&cells.at[cell].s->series, &batch, &stream, &row);
+    series_put_line(&cells.at[cell].s->series, &batch, JOB, &row);
     EXPECT_EQ(kv_write(cells.at[cell].s->bulk_kv, &batch, false), SH_OK);
     kv_batch_fini(&batch);
 }

@@ -132,43 +132,41 @@ TEST(names_are_listed_once_each)
     kv_close(s.kv);
 }
 
-static void put_lines(const struct series *s, const struct series_stream *stream, uint64_t from,
-                      const char *const *lines, size_t count)
+static void put_lines(const struct series *s, uint64_t job, uint64_t from, const char *const *lines,
+                      size_t count)
 {
     struct kv_batch batch;
     kv_batch_init(&batch);
     for (size_t i = 0; i < count; i++) {
         struct series_row row = {
             .seq = from + i, .wall_us = 5, .text = KV_SPAN(lines[i], strlen(lines[i]))};
-        series_put_line(s, &batch, stream, &row);
+        series_put_line(s, &batch, job, &row);
     }
     write_batch(s, &batch);
 }
 
-TEST(lines_of_one_attempt_are_read_from_a_sequence_number_on)
+TEST(lines_of_one_job_are_read_from_a_sequence_number_on)
 {
     static const char *const lines[] = {"first", "", "third"};
     struct series s = open_series();
-    struct series_stream stream = {.job = 1, .unit = 2, .attempt = 3};
-    struct series_stream other = {.job = 1, .unit = 2, .attempt = 4};
     struct series_row out[4];
     char buffer[16];
     uint32_t count = 0;
-    put_lines(&s, &stream, 10, lines, 3);
-    put_lines(&s, &other, 10, lines, 1);
-    EXPECT_EQ(series_lines(&s, &stream, 0, out, 4, buffer, sizeof buffer, &count), SH_OK);
+    put_lines(&s, 1, 10, lines, 3);
+    put_lines(&s, 2, 10, lines, 1);
+    EXPECT_EQ(series_lines(&s, 1, 0, out, 4, buffer, sizeof buffer, &count), SH_OK);
     EXPECT_EQ(count, 3);
     EXPECT_EQ(out[2].seq, 12);
     EXPECT_EQ(out[2].wall_us, 5);
     EXPECT_EQ(out[2].text.size, 5);
     EXPECT_MEM(out[2].text.at, "third", 5);
     EXPECT_EQ(out[1].text.size, 0);
-    EXPECT_EQ(series_lines(&s, &stream, 12, out, 4, buffer, sizeof buffer, &count), SH_OK);
+    EXPECT_EQ(series_lines(&s, 1, 12, out, 4, buffer, sizeof buffer, &count), SH_OK);
     EXPECT_EQ(count, 1);
-    EXPECT_EQ(series_lines(&s, &stream, 0, out, 4, buffer, 9, &count), SH_OK);
+    EXPECT_EQ(series_lines(&s, 1, 0, out, 4, buffer, 9, &count), SH_OK);
     EXPECT_EQ(count, 2);
-    EXPECT_EQ(series_lines(&s, &stream, 0, out, 4, buffer, 4, &count), SH_ERR_LIMIT);
-    EXPECT_EQ(series_lines(&s, &stream, 13, out, 4, buffer, 4, &count), SH_OK);
+    EXPECT_EQ(series_lines(&s, 1, 0, out, 4, buffer, 4, &count), SH_ERR_LIMIT);
+    EXPECT_EQ(series_lines(&s, 1, 13, out, 4, buffer, 4, &count), SH_OK);
     EXPECT_EQ(count, 0);
     kv_close(s.kv);
 }
@@ -177,7 +175,6 @@ TEST(events_of_a_job_and_dropping_a_job)
 {
     static const char *const lines[] = {"line"};
     struct series s = open_series();
-    struct series_stream stream = {.job = 7, .unit = 0, .attempt = 0};
     struct series_row row = {.seq = 3, .wall_us = 9, .text = KV_SPAN("placed", 6)};
     struct series_row out[2];
     char buffer[64];
@@ -187,7 +184,7 @@ TEST(events_of_a_job_and_dropping_a_job)
     series_put_event(&s, &batch, 7, &row);
     series_put_event(&s, &batch, 8, &row);
     write_batch(&s, &batch);
-    put_lines(&s, &stream, 0, lines, 1);
+    put_lines(&s, 7, 0, lines, 1);
     put_points(&s, 7, "loss", 1, 1, 0);
     EXPECT_EQ(series_events(&s, 7, 0, out, 2, buffer, sizeof buffer, &count), SH_OK);
     EXPECT_EQ(count, 1);
@@ -198,7 +195,7 @@ TEST(events_of_a_job_and_dropping_a_job)
     write_batch(&s, &batch);
     EXPECT_EQ(series_events(&s, 7, 0, out, 2, buffer, sizeof buffer, &count), SH_OK);
     EXPECT_EQ(count, 0);
-    EXPECT_EQ(series_lines(&s, &stream, 0, out, 2, buffer, sizeof buffer, &count), SH_OK);
+    EXPECT_EQ(series_lines(&s, 7, 0, out, 2, buffer, sizeof buffer, &count), SH_OK);
     EXPECT_EQ(count, 0);
     EXPECT_STR(points(&s, 7, "loss", 0, 16), "");
     EXPECT_EQ(series_events(&s, 8, 0, out, 2, buffer, sizeof buffer, &count), SH_OK);
