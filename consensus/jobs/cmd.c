@@ -484,6 +484,12 @@ static void config_set_get(struct sh_reader *r, struct jobs_config_set *c)
     }
 }
 
+static void session_open_put(struct sh_writer *w, const struct jobs_session_open *c)
+{
+    sh_put_bytes(w, c->node, SH_NODE_ID_BYTES);
+    sh_put_u64(w, c->life);
+}
+
 enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
 {
     if (!cmd_ok(cmd)) {
@@ -535,8 +541,7 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
         sh_put_bytes(w, cmd->u.dataset_remove.node, SH_NODE_ID_BYTES);
         break;
     case JOBS_SESSION_OPEN:
-        sh_put_bytes(w, cmd->u.session_open.node, SH_NODE_ID_BYTES);
-        sh_put_u64(w, cmd->u.session_open.life);
+        session_open_put(w, &cmd->u.session_open);
         break;
     case JOBS_CONFIG_SET:
         config_set_put(w, &cmd->u.config_set);
