@@ -484,6 +484,12 @@ static void config_set_get(struct sh_reader *r, struct jobs_config_set *c)
     }
 }
 
+static void model_remove_put(struct sh_writer *w, const struct jobs_model_remove *c)
+{
+    wire_str_put(w, c->name);
+    sh_put_u32(w, c->version);
+}
+
 enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
 {
     if (!cmd_ok(cmd)) {
@@ -548,8 +554,7 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
     case JOBS_SESSION_KEEP:
         break;
     case JOBS_MODEL_REMOVE:
-        wire_str_put(w, cmd->u.model_remove.name);
-        sh_put_u32(w, cmd->u.model_remove.version);
+        model_remove_put(w, &cmd->u.model_remove);
         break;
     case JOBS_CMD_TYPE_COUNT:
         SH_UNREACHABLE();
