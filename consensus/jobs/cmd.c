@@ -490,6 +490,12 @@ static void session_open_put(struct sh_writer *w, const struct jobs_session_open
     sh_put_u64(w, c->life);
 }
 
+static void model_remove_put(struct sh_writer *w, const struct jobs_model_remove *c)
+{
+    wire_str_put(w, c->name);
+    sh_put_u32(w, c->version);
+}
+
 enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
 {
     if (!cmd_ok(cmd)) {
@@ -553,8 +559,7 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
     case JOBS_SESSION_KEEP:
         break;
     case JOBS_MODEL_REMOVE:
-        wire_str_put(w, cmd->u.model_remove.name);
-        sh_put_u32(w, cmd->u.model_remove.version);
+        model_remove_put(w, &cmd->u.model_remove);
         break;
     case JOBS_CMD_TYPE_COUNT:
         SH_UNREACHABLE();

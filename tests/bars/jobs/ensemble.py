@@ -91,6 +91,24 @@ def exact_numbers(c):
     require("4 answered" in shown and "2.5" in shown, shown)
 
 
+def later_versions(c):
+    """One key is one job, and the job's models are those that there were."""
+    digest = c.follower.call("PUT", "/blobs", b"nothing").json["digest"]
+    files = c.follower.job("four-say")["spec"]["input"]
+    job = {"api": "shoal/v1", "kind": "ensemble", "name": "keyed", "models": "four",
+           "input": files}
+    first = c.follower.submit(job, key="once")["id"]
+    finished(c.follower, first, END_S)
+    finished(c.follower, c.submit(scripts("four", [7])), END_S)
+    require(c.leader.submit(job, key="once")["id"] == first, "a second job under one key")
+    require(len(c.follower.job(first)["spec"]["models"]) == 4, "a model that came later")
+    other = c.follower.call("POST", "/jobs", {**job, "combine": ["mean"]},
+                            {"Idempotency-Key": "once"})
+    require(other.status == 409, f"another job under one key: {other}")
+    second = c.follower.submit({**job, "input": f"files:{digest}"}, key="twice")
+    require(len(c.follower.job(second["id"])["spec"]["models"]) == 5, "five versions by now")
+
+
 def forms_of_numbers(c):
     versions = c.make("forms", ["-7", "1e-3", "4.25E+10"])
     job = c.ask("forms-say", "forms")
@@ -172,7 +190,7 @@ def coordinator_dies(c):
 
 def main(mesh):
     c = Cluster(mesh)
-    for check in (exact_numbers, forms_of_numbers, one_fails, one_is_late, trained_models,
+    for check in (exact_numbers, later_versions, forms_of_numbers, one_fails, one_is_late, trained_models,
                   coordinator_dies):
         check(c)
     print("ensembles of 4, 3, 3, 2, 2 and 5 members")

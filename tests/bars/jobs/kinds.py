@@ -23,7 +23,7 @@ END_S = 100
 ABSENT = ("mnist.yaml",)  # its data are not in the tree
 # digits.yaml in one epoch; others look at the model that it makes.
 SHORT = {"digits.yaml": [(r"epochs: \d+", "epochs: 1")]}
-FIRST = ("digits.yaml", "data-prep.yaml")
+FIRST = ("digits.yaml", "data-prep.yaml", "script.yaml")
 
 
 class Examples:
@@ -110,6 +110,37 @@ def check_tuned(agent, job):
     require(spec["model"] == agent.job(agent.read("/models/digits:1")["job"])["spec"]["model"],
             f"layers: {spec}")
     require(spec["from"]["version"] == 1, f"resolved: {spec['from']}")
+    begins_with_the_weights(agent)
+    refuses_what_does_not_fit(agent)
+
+
+def tune(name, **more):
+    """Steps so small that no weight changes."""
+    return {"api": "shoal/v1", "kind": "fine-tune", "name": name, "from": "digits:1",
+            "data": {"train": "builtin:digits", "validation": 0, "test": "builtin:digits-test"},
+            "train": {"optimizer": {"sgd": {"lr": 1e-30}}, "epochs": 1, "ranks": 4}, **more}
+
+
+def begins_with_the_weights(agent):
+    finished(agent, agent.submit(tune("still"))["id"], END_S)
+    finished(agent, agent.submit(tune("anew", reset=["dense1"]))["id"], END_S)
+    parent, still, anew = (agent.read(f"/models/{name}") for name in ("digits:1", "still", "anew"))
+    require(still["model_digest"] == parent["model_digest"], "other weights than the parent's")
+    right = [m["metrics"]["test_correct"] for m in (parent, still, anew)]
+    require(right[0] == right[1] != right[2] and anew["model_digest"] != parent["model_digest"],
+            f"correct: {right}")
+
+
+def refuses_what_does_not_fit(agent):
+    layers = ["flatten", {"dense": 10}]
+    wrong = ((tune("a", reset=["nothing"]), "no layer nothing"),
+             (tune("b", model={"input": [1, 28, 28], "layers": layers}), "reset: [dense1]"),
+             ({**tune("c"), "from": "digits:99"}, "no such model"),
+             ({**tune("d"), "from": "slope"}, "made by a script"))
+    for job, text in wrong:
+        answer = agent.call("POST", "/jobs", job)
+        require(answer.status in (400, 404) and text in answer.json["error"]["message"] and
+                answer.json["error"]["field"] == "from", f"{job['name']}: {answer}")
 
 
 def check_dataset(agent, job):

@@ -323,3 +323,42 @@ TEST(a_long_path_is_shown_by_both_ends)
     EXPECT(strstr(shown, "a...\\n\\n") != NULL);
     EXPECT_STR(shown + strlen(shown) - 12, "\\naaaaaaaaaa");
 }
+
+TEST(what_a_model_is_asked_about_is_packed_without_labels_and_a_folder_whole)
+{
+    struct spec_fileset set;
+    struct sh_span found;
+    make_mnist();
+    write_file("m/notes.txt", "seen", 4);
+    EXPECT_EQ(spec_fileset_pack("m/t10k-images-idx3-ubyte", SPEC_PACK_INPUT, &blob, &blob_size, why,
+                                sizeof why),
+              SH_OK);
+    EXPECT(spec_fileset_open(&set, (struct sh_span){blob, blob_size}) == SH_OK);
+    EXPECT_EQ(set.count, 1);
+    EXPECT_STR(set.root, "t10k-images-idx3-ubyte");
+    free(blob);
+    EXPECT_EQ(spec_fileset_pack("m/", SPEC_PACK_INPUT, &blob, &blob_size, why, sizeof why), SH_OK);
+    EXPECT(spec_fileset_open(&set, (struct sh_span){blob, blob_size}) == SH_OK);
+    EXPECT_EQ(set.count, 5);
+    EXPECT_STR(set.root, "");
+    EXPECT_EQ(spec_fileset_find((struct sh_span){blob, blob_size}, "notes.txt", &found), SH_OK);
+    EXPECT_MEM(found.at, "seen", 4);
+    EXPECT_EQ(spec_fileset_find((struct sh_span){blob, blob_size}, "absent", &found),
+              SH_ERR_NOT_FOUND);
+    free(blob);
+}
+
+TEST(files_in_memory_become_a_set_with_the_root_that_is_named)
+{
+    struct spec_fileset set;
+    struct spec_fileset_member files[] = {{.path = "b", .bytes = {(const uint8_t *)"two", 3}},
+                                          {.path = "a", .bytes = {(const uint8_t *)"1", 1}}};
+    EXPECT_EQ(spec_fileset_make(files, 2, "a", &blob, &blob_size, why, sizeof why), SH_OK);
+    EXPECT(spec_fileset_check((struct sh_span){blob, blob_size}, true, why, sizeof why) == SH_OK);
+    EXPECT(spec_fileset_open(&set, (struct sh_span){blob, blob_size}) == SH_OK);
+    EXPECT_STR(set.root, "a");
+    free(blob);
+    files[1].path = "b";
+    EXPECT_EQ(spec_fileset_make(files, 2, "", &blob, &blob_size, why, sizeof why), SH_ERR_INVALID);
+    EXPECT_STR(why, "b: is there twice");
+}

@@ -225,6 +225,26 @@ TEST(the_files_of_a_set_are_listed_in_a_fixed_order)
     EXPECT_STR(names, "/3.pgm/1.PGM/2.pgm");
 }
 
+TEST(a_folder_of_pictures_is_read_in_the_order_of_names_where_no_labels_are_wanted)
+{
+    static const uint8_t dark[] = "P5 1 1 255 \x07";
+    static const uint8_t light[] = "P5 1 1 255 \xf0";
+    const struct kn_open unlabelled = {.unlabelled = true};
+    struct kn_dataset set;
+    struct kn_diag diag = {""};
+    folder_make("p");
+    file_make("p/2.pgm", dark, sizeof dark - 1);
+    file_make("p/1.pgm", light, sizeof light - 1);
+    file_make("p/readme.txt", "x", 1);
+    EXPECT_EQ(open_path("p", &unlabelled, &set, &diag), KN_OK);
+    EXPECT_EQ(set.count, 2);
+    EXPECT_EQ(set.bytes[0], 0xf0);
+    EXPECT_EQ(set.bytes[1], 0x07);
+    EXPECT(set.label == NULL);
+    kn_dataset_close(&set);
+    EXPECT_EQ(open_path("p", &no_options, &set, &diag), KN_ERR_NOT_FOUND);
+}
+
 TEST(a_folder_of_classes_is_labelled_by_their_names)
 {
     static const uint8_t pgm[] = "P5\n# made by hand\n2 1\n100\n\x00\x64";

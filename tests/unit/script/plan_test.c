@@ -74,3 +74,20 @@ TEST(the_environment_of_the_job_wins_but_for_the_contract)
     EXPECT_STR(value_of("RANK"), "1");
     EXPECT(value_of("SHOAL_RESUME_FROM") == NULL);
 }
+
+TEST(a_script_that_is_asked_is_told_of_the_model_and_the_input)
+{
+    struct script_place place = {.unit = {.job = 12},
+                                 .units = 1,
+                                 .members = 1,
+                                 .node = "beta",
+                                 .dir = "/work/12-0-40",
+                                 .master_host = "10.0.0.7",
+                                 .model = "/work/12-0-40/m.bin"};
+    EXPECT_EQ(script_plan_make(&plan, &job, &place), SH_OK);
+    EXPECT_STR(value_of("SHOAL_MODEL"), "/work/12-0-40/m.bin");
+    EXPECT(value_of("SHOAL_INPUT") == NULL);
+    place.input = "/work/12-0-40/.shoal/input";
+    EXPECT_EQ(script_plan_make(&plan, &job, &place), SH_OK);
+    EXPECT_STR(value_of("SHOAL_INPUT"), "/work/12-0-40/.shoal/input");
+}
