@@ -484,16 +484,21 @@ static void config_set_get(struct sh_reader *r, struct jobs_config_set *c)
     }
 }
 
-enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
+static void head_put(struct sh_writer *w, const struct jobs_cmd *cmd)
 {
-    if (!cmd_ok(cmd)) {
-        return SH_ERR_INVALID;
-    }
     sh_put_u8(w, ENCODING);
     sh_put_u8(w, (uint8_t)cmd->type);
     sh_put_u64(w, cmd->stamp_us);
     sh_put_u64(w, cmd->session);
     sh_put_u64(w, cmd->number);
+}
+
+enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
+{
+    if (!cmd_ok(cmd)) {
+        return SH_ERR_INVALID;
+    }
+    head_put(w, cmd);
     switch (cmd->type) {
     case JOBS_NODE_ADMIT:
         node_admit_put(w, &cmd->u.node_admit);
