@@ -59,6 +59,12 @@ static enum sh_err read_meta(struct infer *infer, struct kn_diag *why)
     if (pairs == NULL) {
         return fail(why, SH_ERR_NO_MEMORY, "out of memory");
     }
+    const char *kind = kn_safetensors_meta(&infer->file, "shoal.kind");
+    if (kind != NULL && strcmp(kind, "rl") == 0) {
+        free(pairs);
+        return fail(why, SH_ERR_INVALID,
+                    "is a policy of kind rl: shoal evaluate MODEL plays episodes with it");
+    }
     for (uint32_t i = 0; i < count; i++) {
         pairs[i] = (struct spec_meta_pair){infer->file.meta[i].key, infer->file.meta[i].value};
     }

@@ -496,16 +496,21 @@ static void model_remove_put(struct sh_writer *w, const struct jobs_model_remove
     sh_put_u32(w, c->version);
 }
 
-enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
+static void head_put(struct sh_writer *w, const struct jobs_cmd *cmd)
 {
-    if (!cmd_ok(cmd)) {
-        return SH_ERR_INVALID;
-    }
     sh_put_u8(w, ENCODING);
     sh_put_u8(w, (uint8_t)cmd->type);
     sh_put_u64(w, cmd->stamp_us);
     sh_put_u64(w, cmd->session);
     sh_put_u64(w, cmd->number);
+}
+
+enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
+{
+    if (!cmd_ok(cmd)) {
+        return SH_ERR_INVALID;
+    }
+    head_put(w, cmd);
     switch (cmd->type) {
     case JOBS_NODE_ADMIT:
         node_admit_put(w, &cmd->u.node_admit);

@@ -188,6 +188,7 @@ def with_an_agent(mesh, verb, agent, data):
     verb("replay line 1", INVALID)
     verb("evaluate walker --episodes 10", OK)
     verb("evaluate line", INVALID)
+    verb("predict walker", INVALID, mesh.path("inputs.csv"))
     verb("watch walker", OK)
     verb("model list", OK)
     verb("bundle script -o", OK, mesh.path("script.tar"))
