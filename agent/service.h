@@ -38,7 +38,8 @@ struct service_status {
     uint64_t silence_us;    /* longest between two messages of one leader, 0: none yet */
     uint64_t log_first;     /* oldest entry of the log that is kept; last + 1: none */
     uint64_t log_last;
-    uint64_t snapshots; /* installed since the start */
+    uint64_t snapshots;     /* installed since the start */
+    uint64_t fetched_bytes; /* of blobs, from other agents since the start */
     uint64_t uptime_us;
 };
 
