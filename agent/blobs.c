@@ -29,6 +29,7 @@ struct pushed { /* a blob that another agent is giving us */
 struct blobs {
     struct blobs_config config;
     atomic_bool stopping;
+    atomic_uint_least64_t fetched;                       /* bytes */
     void (*on_put)(void *ctx, const struct blob_id *id); /* NULL: nobody is told */
     void *on_put_ctx;
     pthread_mutex_t lock; /* pushed */
@@ -543,6 +544,7 @@ static enum sh_err pull_once(struct blobs *b, const uint8_t *node, const struct 
         if (err == SH_OK) {
             err = blob_write(writer, piece, got);
             offset += got;
+            atomic_fetch_add(&b->fetched, got);
         }
     }
     free(piece);
@@ -565,6 +567,11 @@ static enum sh_err pull(struct blobs *b, const uint8_t *node, const struct blob_
         err = pull_once(b, node, id, total, deadline_us, &resumed);
     }
     return err;
+}
+
+uint64_t blobs_fetched_bytes(const struct blobs *blobs)
+{
+    return atomic_load(&blobs->fetched);
 }
 
 /* Reads the copy that is here. NOT_FOUND; CORRUPT, which the journal tells. */

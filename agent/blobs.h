@@ -56,6 +56,8 @@ SH_MUST_USE enum sh_err blobs_ask_held(struct blobs *blobs, const uint8_t node[S
 /* The same for a blob that is here; NOT_FOUND or CORRUPT when it is not, or not whole. */
 SH_MUST_USE enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned copies,
                                    struct service_holders *holders, uint64_t timeout_us);
+/* Bytes of blobs that came from other agents on this one's asking, since it started. */
+uint64_t blobs_fetched_bytes(const struct blobs *blobs);
 /* Makes it local: reads the copy that is here through, fetches one where there is none or it is
  * damaged. NOT_FOUND: every live agent answered and none has it. CORRUPT: every copy
  * is damaged. TIMEOUT: some did not answer. */

@@ -38,6 +38,7 @@ void service_status(struct service *s, struct service_status *out)
                                    .log_first = status.raft.first_index,
                                    .log_last = status.raft.last_index,
                                    .snapshots = status.snapshots,
+                                   .fetched_bytes = blobs_fetched_bytes(s->blobs),
                                    .uptime_us = sh_now_us() - s->start_us};
     memcpy(out->cluster_id, s->trust.cluster, SH_CLUSTER_ID_BYTES);
     memcpy(out->node_id, s->trust.node, SH_NODE_ID_BYTES);

@@ -38,7 +38,8 @@ struct service_status {
     uint64_t silence_us;    /* longest between two messages of one leader, 0: none yet */
     uint64_t log_first;     /* oldest entry of the log that is kept; last + 1: none */
     uint64_t log_last;
-    uint64_t snapshots; /* installed since the start */
+    uint64_t snapshots;     /* installed since the start */
+    uint64_t fetched_bytes; /* of blobs, from other agents since the start */
     uint64_t uptime_us;
 };
 
@@ -115,6 +116,7 @@ enum service_call_kind {
     SERVICE_CALL_SNAPSHOT = 8, /* agent/snapshots */
     SERVICE_CALL_SCRIPT = 9,   /* agent/script */
     SERVICE_CALL_COLLECT = 11, /* agent/housekeeping */
+    SERVICE_CALL_BROWSE = 12,  /* agent/api */
     SERVICE_CALL_KIND_COUNT = 16
 };
 void service_on_call(struct service *s, enum service_call_kind kind, service_call_fn fn, void *ctx);

@@ -5,6 +5,7 @@
  * connection alone, so an exchange belongs to one thread at a time. A proposal suspends it
  * likewise, without a worker. */
 #include "api/address.h"
+#include "api/browse.h"
 #include "api/datasets.h"
 #include "api/exchange.h"
 #include "api/workers.h"
@@ -671,6 +672,7 @@ enum sh_err api_start(const struct api_config *config, struct service *s, struct
         return err;
     }
     service_on_call(s, SERVICE_CALL_DATASET, api_dataset_call, s);
+    service_on_call(s, SERVICE_CALL_BROWSE, api_browse_call, s);
     *out = api;
     return SH_OK;
 }

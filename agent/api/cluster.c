@@ -109,6 +109,7 @@ void api_get_status(const struct api_request *request, struct api_reply *reply)
     struct service_garbage garbage;
     service_garbage_last(request->service, &garbage);
     (void)json_object_set_new(out, "garbage", api_garbage_json(&garbage));
+    (void)json_object_set_new(out, "fetched_bytes", json_integer((json_int_t)st.fetched_bytes));
     (void)json_object_set_new(out, "leader",
                               st.leader_known ? api_node_ref(t, st.leader_id) : json_null());
     service_view_close(view);

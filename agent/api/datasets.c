@@ -299,7 +299,8 @@ static void reply_dataset(const struct api_request *request, struct api_reply *r
 {
     struct service_view *view = NULL;
     struct jobs_dataset *set = malloc(sizeof *set);
-    if (set == NULL || !api_open_here(request, reply, &view)) {
+    /* The agent that has the files wrote it: this one may not have heard of that yet. */
+    if (set == NULL || !api_open_view(request, reply, &view)) {
         if (set == NULL) {
             api_reply_err(reply, SH_ERR_NO_MEMORY);
         }
@@ -339,4 +340,89 @@ void api_get_datasets(const struct api_request *request, struct api_reply *reply
     free(page);
     service_view_close(view);
     api_reply_json(reply, 200, json_pack("{s:o}", "datasets", list));
+}
+
+void api_get_dataset(const struct api_request *request, struct api_reply *reply)
+{
+    struct service_view *view = NULL;
+    struct jobs_dataset set;
+    const char *name = request->params[0];
+    if (!api_open_view(request, reply, &view)) {
+        return;
+    }
+    enum sh_err err = jobs_dataset_get(service_view_table(view), name, &set);
+    json_t *out = err == SH_OK ? dataset_json(service_view_table(view), &set) : NULL;
+    service_view_close(view);
+    if (err == SH_ERR_NOT_FOUND) {
+        api_reply_error(reply, err, "dataset", name, "no such data set");
+    } else if (err != SH_OK) {
+        api_reply_err(reply, err);
+    } else {
+        api_reply_json(reply, 200, out);
+    }
+}
+
+static enum sh_err propose_removal(struct service *s, const char *name,
+                                   const uint8_t node[static SH_NODE_ID_BYTES])
+{
+    struct jobs_cmd cmd = {.type = JOBS_DATASET_REMOVE};
+    struct jobs_dataset_remove *remove = &cmd.u.dataset_remove;
+    uint8_t bytes[160];
+    struct jobs_result result;
+    struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
+    (void)snprintf(remove->name, sizeof remove->name, "%s", name);
+    memcpy(remove->node, node, SH_NODE_ID_BYTES);
+    enum sh_err err = jobs_cmd_encode(&cmd, &w);
+    return err != SH_OK ? err : service_propose(s, bytes, w.used, API_WRITE_TIMEOUT_US, &result);
+}
+
+/* Agents that have it, or only the one that node names. *made: a job made it, nobody has to be
+ * named. */
+static enum sh_err holders_of(const struct sh_table *t, const char *name, const char *node,
+                              struct jobs_dataset_holder *out, uint32_t *count, bool *made)
+{
+    struct jobs_dataset set;
+    struct jobs_node row;
+    *count = 0;
+    enum sh_err err = jobs_dataset_get(t, name, &set);
+    *made = err == SH_OK && set.unit.job != 0;
+    if (err != SH_OK || *made) {
+        return err;
+    }
+    if (node == NULL) {
+        return jobs_dataset_holder_list(t, name, NULL, out, HOLDERS_SHOWN, count);
+    }
+    err = jobs_node_by_name(t, node, &row);
+    err = err == SH_OK ? jobs_dataset_holder_get(t, name, row.id, out) : err;
+    *count = err == SH_OK;
+    return err;
+}
+
+void api_remove_dataset(const struct api_request *request, struct api_reply *reply)
+{
+    static const uint8_t nobody[SH_NODE_ID_BYTES];
+    const char *name = request->params[0];
+    struct service_view *view = NULL;
+    bool made = false;
+    uint32_t count = 0;
+    struct jobs_dataset_holder *holders = malloc(HOLDERS_SHOWN * sizeof *holders);
+    if (holders == NULL || !api_open_view(request, reply, &view)) {
+        free(holders);
+        return;
+    }
+    enum sh_err err = holders_of(service_view_table(view), name, api_query(request, "node"),
+                                 holders, &count, &made);
+    service_view_close(view);
+    err = err == SH_OK && made ? propose_removal(request->service, name, nobody) : err;
+    for (uint32_t i = 0; err == SH_OK && i < count; i++) {
+        err = propose_removal(request->service, name, holders[i].node);
+    }
+    free(holders);
+    if (err == SH_ERR_NOT_FOUND) {
+        api_reply_error(reply, err, "dataset", name, "no such data set, or no such agent has it");
+    } else if (err != SH_OK) {
+        api_reply_err(reply, err);
+    } else {
+        api_reply_json(reply, 200, json_pack("{s:s}", "removed", name));
+    }
 }

@@ -89,6 +89,11 @@ static const struct cli_option METRICS[] = {
 static const struct cli_option DATASET_ADD[] = {
     {"--node", 0, "NODE", "the agent whose files these are (the one that is asked)"},
 };
+static const struct cli_option DATASET_FILES[] = {
+    {"--node", 0, "NODE", "of this agent"},
+    {"--under", 0, "FOLDER", "only below this folder of the set"},
+    {"--from", 0, "N", "the next page: what the last one said"},
+};
 static const struct cli_option MODEL_GET[] = {
     {"--output", 'o', "FILE", "where to put it (NAME-VERSION.safetensors); - is standard output"},
 };
@@ -165,6 +170,14 @@ const struct cli_verb CLI_VERBS[] = {
      cli_run_status},
     {"dataset add", "NAME PATH", "declare files on an agent as a data set; they stay there",
      OPTIONS(DATASET_ADD), 2, 2, true, cli_run_dataset_add},
+    {"dataset show", "NAME", "one data set and who has it", NO_OPTIONS, 1, 1, true,
+     cli_run_dataset_show},
+    {"dataset preview", "NAME", "its kind, classes, first rows or files", OPTIONS(DATASET_ADD), 1,
+     1, true, cli_run_dataset_preview},
+    {"dataset files", "NAME", "its files, page by page", OPTIONS(DATASET_FILES), 1, 1, true,
+     cli_run_dataset_files},
+    {"dataset remove", "NAME", "forget it, or that an agent has it; files stay",
+     OPTIONS(DATASET_ADD), 1, 1, true, cli_run_dataset_remove},
     {"dataset list", "", "data sets and who has them", NO_OPTIONS, 0, 0, true,
      cli_run_dataset_list},
     {"model list", "", "finished models", NO_OPTIONS, 0, 0, true, cli_run_model_list},

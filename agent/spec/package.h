@@ -55,23 +55,4 @@ SH_MUST_USE enum sh_err spec_package_collect(const struct spec_outputs *outputs,
  * has a line break. *text is given (free), NUL-terminated. NO_MEMORY, CORRUPT. */
 SH_MUST_USE enum sh_err spec_package_manifest(struct sh_span blob, char **text, size_t *size);
 
-/* Packages that were extracted before, as cache/DIGEST: what stands there is complete, and survived
- * a crash whole. It belongs to one process; that one calls open once, which makes the folder and
- * removes what an interrupted extraction left. IO, NO_SPACE. */
-SH_MUST_USE enum sh_err spec_package_cache_open(const char *cache);
-/* The path of an extracted package: OK, nothing read or written but one stat; NOT_FOUND: get the
- * blob and add it. LIMIT: path does not fit. */
-SH_MUST_USE enum sh_err spec_package_cache_find(const char *cache,
-                                                const uint8_t digest[static SH_DIGEST_BYTES],
-                                                char *path, size_t path_size);
-/* Extracts a blob under its digest, unless it is there. CORRUPT: also where the blob has another
- * digest. As spec_fileset_extract. */
-SH_MUST_USE enum sh_err spec_package_cache_add(const char *cache,
-                                               const uint8_t digest[static SH_DIGEST_BYTES],
-                                               struct sh_span blob, char *path, size_t path_size,
-                                               char *why, size_t why_size);
-/* Removes one; OK where it is gone. The caller knows that nobody uses it. */
-SH_MUST_USE enum sh_err spec_package_cache_drop(const char *cache,
-                                                const uint8_t digest[static SH_DIGEST_BYTES]);
-
 #endif

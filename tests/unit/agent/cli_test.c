@@ -148,7 +148,7 @@ static const struct {
     const char *error;
 } USAGE[] = {
     {"dance", CLI_USAGE, "error: unknown verb dance; shoal help lists them all\n"},
-    {"dataset", CLI_USAGE, "error: dataset needs one of: add list\n"},
+    {"dataset", CLI_USAGE, "error: dataset needs one of: add show preview files remove list\n"},
     {"ps --colour", CLI_USAGE, "error: ps: unknown option --colour; see shoal ps --help\n"},
     {"ps extra", CLI_USAGE, "error: ps: one argument too many: extra\n"},
     {"ps --limit", CLI_USAGE, "error: ps: --limit needs a value: N\n"},
