@@ -417,12 +417,13 @@ TEST(a_stop_before_there_is_a_state_ends_the_unit_too)
 
 TEST(a_gang_that_gives_way_leaves_the_step_where_it_stands)
 {
-    const struct herd_job job = {.epochs = 400, .checkpoint_every = 10};
+    const struct herd_job job = {.epochs = 40, .checkpoint_every = 10};
+    const struct memory_net_config net = {.seed = 5, .delay_us = 2000, .outbox_bytes = 300000};
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
     reference(&job, &alone);
-    herd_open(&h, 3, NULL);
+    herd_open(&h, 3, &net); /* slow enough to be asked on the way */
     herd_submit(&h, &job);
     (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
     herd_await_checkpoint(&h, 10);
