@@ -109,6 +109,10 @@ def main(mesh):
     finished(follower, training, 90)
     until("copies of the model", 30,
           lambda: len(follower.read("/models/digits")["holders"]) >= 3)
+    # Points and lines are copied to others every half second: those of a job that ended before
+    # another one of a second began are.
+    finished(follower, follower.submit({"api": "shoal/v1", "kind": "exec", "name": "second",
+                                        "run": ["sleep 1"]})["id"], 60)
     victim = next(a for a in agents if a.name in workers(follower, training))
     victim.kill()
     rest = [a for a in agents if a is not victim]
