@@ -78,7 +78,7 @@ struct jobs_submit {
     uint8_t retries;         /* failures of a unit that are tried again; node loss uses up none */
     uint8_t checkpoint_keep; /* 1 to JOBS_KEEP_MAX */
     /* Once this job has ended, of all jobs of its name the so many newest that were completed keep
-     * what they left, and those before them lose it; 0: all keep it. */
+     * what they left, and those before them lose it; 0: as the cluster's setting says. */
     uint16_t keep_results;
     uint32_t units; /* 1 to JOBS_UNITS_MAX */
     uint32_t blob_count;

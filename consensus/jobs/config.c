@@ -2,8 +2,10 @@
 #include "jobs/config.h"
 #include "jobs/tx.h"
 
-static const struct jobs_setting_rule rules[] = {{"reserve", 0, 1000, JOBS_SETTING_PERMILLE},
-                                                 {"quota.", 1, JOBS_OPEN_MAX, JOBS_SETTING_COUNT}};
+static const struct jobs_setting_rule rules[] = {
+    {"reserve", 0, 1000, JOBS_SETTING_PERMILLE},
+    {"keep-results", 0, JOBS_RESULTS_MAX, JOBS_SETTING_COUNT},
+    {"quota.", 1, JOBS_OPEN_MAX, JOBS_SETTING_COUNT}};
 
 const struct jobs_setting_rule *jobs_setting_rule_at(uint32_t i)
 {

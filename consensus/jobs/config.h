@@ -4,6 +4,8 @@
  * not set has its default.
  *
  *   reserve        per mille of the agents that are kept for predictions; 0
+ *   keep-results   completed jobs of a name that keep what they left, where the job file does not
+ *                  say; 0: all
  *   quota.OWNER    units of that owner that run at a time; any number */
 #ifndef SH_JOBS_CONFIG_H
 #define SH_JOBS_CONFIG_H

@@ -2,6 +2,7 @@
  *
  * What stays of jobs: which blobs the rows name, and what goes when a job or a model is removed, or
  * when newer jobs of its name have taken the place of what a job left. */
+#include "jobs/config.h"
 #include "jobs/jobs.h"
 #include "jobs/tx.h"
 
@@ -140,9 +141,19 @@ static void drop_results(struct jobs_tx *tx)
     jobs_tx_put(tx, jobs_row_u64('j', job->id), jobs_row_put_job(tx->core->buffer, job));
 }
 
+/* How many jobs of the name of core->job keep what they left; 0: all. */
+static uint32_t keep_of(struct jobs_tx *tx)
+{
+    uint64_t keep = tx->core->job.keep_results;
+    if (keep == 0 && !jobs_tx_found(tx, jobs_setting_get(tx->table, "keep-results", &keep))) {
+        keep = 0;
+    }
+    return (uint32_t)keep;
+}
+
 void jobs_keep_newest(struct jobs_tx *tx)
 {
-    uint32_t keep = tx->core->job.keep_results;
+    uint32_t keep = keep_of(tx);
     struct jobs_row_key prefix = jobs_row_named(tx->core->job.name);
     struct jobs_row_key high = jobs_row_beyond(&prefix);
     struct jobs_job *elder = &tx->core->elder;

@@ -57,7 +57,8 @@ def main(mesh):
     agents = [mesh.add(NAMES[0], extra=OPTIONS).start()]
     for name in NAMES[1:]:
         agents.append(mesh.add(name, join=agents[:1], extra=OPTIONS).start())
-    mesh.wait_voters(agents[:3])
+    until("three agents vote", 40, lambda: sum(
+        n["voter"] for n in agents[0].nodes().values()) == 3)
     leader = agreed_leader(agents)
     job = leader.submit(script())["id"]
     finished(leader, job, 60)

@@ -57,7 +57,8 @@ def check_script(agents, follower, job):
             all(e["at_us"] > 0 for e in status["history"]), "another history")
     require(len(status["unit_list"]) == 2, f"{status['unit_list']}")
     require(files["metrics.csv"] ==
-            follower.get(f"/jobs/{job}/metrics?format=csv").body, "other metrics")
+            follower.get(f"/jobs/{job}/metrics?format=csv").body,
+            f"other metrics:\n{files['metrics.csv'].decode()}")
     logs = {p: c.decode() for p, c in files.items() if p.startswith("logs/")}
     attempts = [p for p in logs if p.startswith("logs/unit-1/") and "words of unit 1" in logs[p]]
     require(len(attempts) == 2, f"unit 1 ran twice: {sorted(logs)}")
@@ -101,7 +102,8 @@ def main(mesh):
     agents = [mesh.add(NAMES[0], extra=OPTIONS).start()]
     for name in NAMES[1:]:
         agents.append(mesh.add(name, join=agents[:1], extra=OPTIONS).start())
-    mesh.wait_voters(agents[:3])
+    until("three agents vote", 40, lambda: sum(
+        n["voter"] for n in agents[0].nodes().values()) == 3)
     follower = next(a for a in agents if a is not agreed_leader(agents))
     script = follower.submit(SCRIPT)["id"]
     finished(follower, script, 90)
@@ -109,6 +111,10 @@ def main(mesh):
     finished(follower, training, 90)
     until("copies of the model", 30,
           lambda: len(follower.read("/models/digits")["holders"]) >= 3)
+    # Points and lines are copied to others every half second: those of a job that ended before
+    # another one of a second began are.
+    finished(follower, follower.submit({"api": "shoal/v1", "kind": "exec", "name": "second",
+                                        "run": ["sleep 1"]})["id"], 60)
     victim = next(a for a in agents if a.name in workers(follower, training))
     victim.kill()
     rest = [a for a in agents if a is not victim]

@@ -112,7 +112,8 @@ def main(mesh):
     agents = [mesh.add(NAMES[0], extra=["--allow-commands"]).start()]
     for name in NAMES[1:]:
         agents.append(mesh.add(name, join=agents[:1], extra=["--allow-commands"]).start())
-    mesh.wait_voters(agents[:3])
+    until("three agents vote", 40, lambda: sum(
+        n["voter"] for n in agents[0].nodes().values()) == 3)
     leader = agreed_leader(agents)
     followers = [a for a in agents if a is not leader]
     job = followers[0].submit(JOB)["id"]

@@ -290,3 +290,23 @@ TEST(a_data_set_that_a_job_made_is_named_when_the_job_is_gone)
     jobs_check(w.core, w.t);
     world_free(&w);
 }
+
+TEST(a_setting_of_the_cluster_counts_for_jobs_whose_files_do_not_say)
+{
+    start();
+    struct wire_unit first = trained("digits", 0, 0x10);
+    (void)trained("digits", 0, 0x20);
+    EXPECT_EQ(world_set(&w, "keep-results", false, 1), SH_OK);
+    struct jobs_job job;
+    EXPECT_EQ(jobs_job_get(w.t, first.job, &job), SH_OK);
+    EXPECT(!job.results_gone);
+    (void)trained("digits", 2, 0x30); /* its own file says more */
+    EXPECT_EQ(jobs_job_get(w.t, first.job, &job), SH_OK);
+    EXPECT(job.results_gone);
+    EXPECT(names().first[0x20]);
+    (void)trained("digits", 0, 0x40);
+    EXPECT(!names().first[0x20]);
+    EXPECT(!names().first[0x30]);
+    EXPECT(names().first[0x40]);
+    world_free(&w);
+}
