@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""What a job made outlives the agent that made it: `model show` names two holders; after kill -9 of
-the first of them `model get` gives the same bytes on both agents that are left. Fast: part of every
+"""What a job made outlives the agent that made it: `model show` names at least two holders; after kill -9 of
+the first of them `model get` gives the same bytes on the agents that are left. Fast: part of every
 test run.
 """
 import json
@@ -12,7 +12,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../
 from mesh import finished, require, run, until
 from training import digits, submit
 
-HOLDERS = 2
+HOLDERS_MIN = 2
 
 
 def linear():
@@ -34,7 +34,7 @@ def main(mesh):
     finished(agents[2], job_id, 120)
     shown = json.loads(mesh.must(["model", "show", "digits", "--json", "--peer", agents[2].api]))
     names = [holder["name"] for holder in shown["holders"]]
-    require(len(set(names)) == HOLDERS, f"holders of the model: {names}")
+    require(len(set(names)) == len(names) >= HOLDERS_MIN, f"holders of the model: {names}")
     text = mesh.must(["model", "show", "digits", "--peer", agents[2].api])
     require(all(name in text for name in names), f"model show does not name {names}:\n{text}")
 
