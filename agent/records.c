@@ -6,9 +6,11 @@
 #include "base/host/host.h"
 #include "base/rng.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 enum { REQUEST_BYTES = 262144 };
 
@@ -186,6 +188,36 @@ static void parcel_send(struct records *r, struct parcel *p)
     }
 }
 
+static void note_settled(struct records *r, uint64_t ticket, bool ended)
+{
+    SH_CHECK(pthread_mutex_lock(&r->lock) == 0);
+    r->settled = ticket > r->settled ? ticket : r->settled;
+    r->ended = r->ended || ended;
+    SH_CHECK(pthread_cond_broadcast(&r->changed) == 0);
+    SH_CHECK(pthread_mutex_unlock(&r->lock) == 0);
+}
+
+/* A row of no job goes the way of the others: those of a job before it are sent at once. */
+enum sh_err records_settle(struct records *r, uint64_t timeout_us)
+{
+    uint64_t until_us = sh_now_us() + timeout_us;
+    struct timespec until = {.tv_sec = (time_t)(until_us / 1000000u),
+                             .tv_nsec = (long)(until_us % 1000000u * 1000u)};
+    struct records_row mark = {.job = 0};
+    SH_CHECK(pthread_mutex_lock(&r->lock) == 0);
+    mark.step = r->asked + 1;
+    enum sh_err err = queue_push(r->queue, &mark);
+    r->asked += err == SH_OK;
+    while (err == SH_OK && r->settled < mark.step && !r->ended) {
+        int failed = pthread_cond_timedwait(&r->changed, &r->lock, &until);
+        SH_CHECK(failed == 0 || failed == ETIMEDOUT);
+        err = failed == 0 || r->settled >= mark.step ? SH_OK : SH_ERR_TIMEOUT;
+    }
+    err = err == SH_OK && r->settled < mark.step ? SH_ERR_CANCELLED : err;
+    SH_CHECK(pthread_mutex_unlock(&r->lock) == 0);
+    return err;
+}
+
 static void *run(void *arg)
 {
     struct records *r = arg;
@@ -196,6 +228,11 @@ static void *run(void *arg)
     sh_thread_name("records");
     while (!calls_stopped(r->s->calls)) {
         if (!have && !queue_wait(r->queue, &next, WAIT_US)) {
+            continue;
+        }
+        if (next.job == 0) {
+            note_settled(r, next.step, false);
+            have = false;
             continue;
         }
         parcel_begin(p, next.job);
@@ -214,6 +251,7 @@ static void *run(void *arg)
         }
         parcel_send(r, p);
     }
+    note_settled(r, 0, true);
     free(p);
     return NULL;
 }
@@ -525,6 +563,11 @@ enum sh_err records_open(struct records **out, struct service *s)
         return SH_ERR_NO_MEMORY;
     }
     r->s = s;
+    pthread_condattr_t attr;
+    SH_CHECK(pthread_condattr_init(&attr) == 0);
+    SH_CHECK(pthread_condattr_setclock(&attr, CLOCK_MONOTONIC) == 0);
+    SH_CHECK(pthread_cond_init(&r->changed, &attr) == 0);
+    SH_CHECK(pthread_condattr_destroy(&attr) == 0);
     SH_CHECK(pthread_mutex_init(&r->lock, NULL) == 0);
     enum sh_err err = queue_open(&r->queue, RECORDS_QUEUED_MAX, sizeof(struct records_row));
     if (err == SH_OK && pthread_create(&r->thread, NULL, run, r) != 0) {
@@ -532,6 +575,7 @@ enum sh_err records_open(struct records **out, struct service *s)
         err = SH_ERR_NO_MEMORY;
     }
     if (err != SH_OK) {
+        SH_CHECK(pthread_cond_destroy(&r->changed) == 0);
         SH_CHECK(pthread_mutex_destroy(&r->lock) == 0);
         free(r);
         return err;
@@ -560,6 +604,7 @@ void records_close(struct records *r)
     }
     SH_CHECK(!r->running);
     queue_close(r->queue);
+    SH_CHECK(pthread_cond_destroy(&r->changed) == 0);
     SH_CHECK(pthread_mutex_destroy(&r->lock) == 0);
     free(r);
 }

@@ -28,6 +28,8 @@ void records_points(struct records *r, uint64_t job, const struct service_measur
                     size_t count);
 void records_lines(struct records *r, uint64_t job, const struct service_log_line *lines,
                    size_t count);
+/* As service_records_settle. */
+SH_MUST_USE enum sh_err records_settle(struct records *r, uint64_t timeout_us);
 SH_MUST_USE enum sh_err records_read_points(struct records *r, uint64_t job, const char *name,
                                             uint64_t from, struct service_point *out,
                                             size_t capacity, size_t *count, uint64_t timeout_us);

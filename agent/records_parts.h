@@ -22,8 +22,8 @@ enum {
 };
 
 struct records_row { /* a point, or a line when name is empty */
-    uint64_t job;
-    uint64_t step; /* of a point; sequence of a line */
+    uint64_t job;    /* 0: none of both; whoever waits for what stands before it has this step */
+    uint64_t step;   /* of a point; sequence of a line */
     uint64_t wall_us;
     double value;
     char name[SH_NAME_MAX + 1];
@@ -37,8 +37,12 @@ struct records {
     pthread_t thread;
     bool running;
     atomic_bool warned;   /* that the store refuses writes: one line is enough */
-    pthread_mutex_t lock; /* sequence */
+    pthread_mutex_t lock; /* sequence, asked, settled, ended */
     uint64_t sequence;
+    pthread_cond_t changed; /* settled, ended */
+    uint64_t asked;         /* to be told when all before is with others */
+    uint64_t settled;       /* what was asked up to here is */
+    bool ended;
 };
 
 /* job, step, wall, value, name, line: RECORDS_ROW_BYTES at most. */

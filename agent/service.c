@@ -554,6 +554,11 @@ void service_log_append(struct service *s, uint64_t job, const struct service_lo
     records_lines(s->records, job, lines, count);
 }
 
+enum sh_err service_records_settle(struct service *s, uint64_t timeout_us)
+{
+    return records_settle(s->records, timeout_us);
+}
+
 enum sh_err service_series_read(struct service *s, uint64_t job, const char *name, uint64_t from,
                                 struct service_point *out, size_t capacity, size_t *count,
                                 uint64_t timeout_us)

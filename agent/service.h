@@ -196,6 +196,9 @@ struct service_log_line {
 /* sequence and wall_us are set. One write, however many lines. */
 void service_log_append(struct service *s, uint64_t job, const struct service_log_line *lines,
                         size_t count);
+/* Waits until what this agent wrote of series and logs before is with the agents that get copies,
+ * as far as they answer. FULL, TIMEOUT, CANCELLED: perhaps not all of it. */
+SH_MUST_USE enum sh_err service_records_settle(struct service *s, uint64_t timeout_us);
 /* Points with step >= from in step order, merged from the agents that hold some. */
 SH_MUST_USE enum sh_err service_series_read(struct service *s, uint64_t job, const char *name,
                                             uint64_t from, struct service_point *out,

@@ -223,6 +223,8 @@ static void note_end(struct train_clerk *c, const struct train_result *r)
 static void bring_result(struct train_clerk *c, struct train_result *r, uint64_t serial)
 {
     train_scribe_flush(c->scribe, TRAIN_CMD_US);
+    /* What it wrote is with others before its end is known; where they are slow it stays here. */
+    SH_MAY_FAIL(service_records_settle(c->s, TRAIN_SETTLE_US));
     for (uint32_t tries = 1; !is_superseded(c, serial); tries++) {
         enum sh_err err = carry(c, r);
         if (err == SH_OK) {

@@ -13,6 +13,7 @@
 #define TRAIN_COPIES     2u                 /* agents that hold a blob, where there are as many */
 #define TRAIN_BLOB_US    UINT64_C(10000000) /* for a blob to be on them */
 #define TRAIN_CMD_US     UINT64_C(2000000)  /* for one try of a command */
+#define TRAIN_SETTLE_US  UINT64_C(1000000)  /* for the last lines and points to be with others */
 #define TRAIN_REFUSAL_US UINT64_C(300000)   /* before the next try */
 #define TRAIN_TRIES_MAX  20u                /* of storing a result before the unit fails */
 
