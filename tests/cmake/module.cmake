@@ -4,7 +4,8 @@
 # shoal_module(NAME [PURE] SOURCES a.c ... [USES mod ...] [LINKS lib ...] [FLAGS opt ...])
 #   static library shoal_NAME; PURE modules are audited (tests/tools/pure.py): no clock, heap, I/O.
 # shoal_program(NAME SOURCES ... [USES ...] [LINKS ...])      executable in build/<preset>/bin
-# shoal_test(NAME SOURCES ... [USES ...] [LINKS ...] [SLOW])  test program on tests/lib/tst.h
+# shoal_test(NAME SOURCES ... [USES ...] [LINKS ...] [SLOW|PLAIN])
+#                                                             test program on tests/lib/tst.h
 # shoal_check(NAME COMMAND ... [SLOW] [SANITIZED])            a command that exits 0 (or 77: skip);
 #                                                             SANITIZED: only of a sanitizer's build
 # shoal_fuzz(NAME SOURCE f.c CORPUS dir [USES ...])           libFuzzer target; as a unit test it replays
@@ -43,7 +44,7 @@ function(shoal_program name)
 endfunction()
 
 function(shoal_test name)
-    cmake_parse_arguments(A "SLOW" "" "SOURCES;USES;LINKS" ${ARGN})
+    cmake_parse_arguments(A "SLOW;PLAIN" "" "SOURCES;USES;LINKS" ${ARGN})
     add_executable(test_${name} ${A_SOURCES})
     set_target_properties(test_${name} PROPERTIES
         RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
@@ -56,6 +57,8 @@ function(shoal_test name)
     set(speed fast)
     if(A_SLOW)
         set(speed slow)
+    elseif(A_PLAIN)
+        set(speed plain)
     endif()
     set_property(GLOBAL APPEND PROPERTY SHOAL_TESTS "${speed} tst ${name} $<TARGET_FILE:test_${name}>")
 endfunction()
@@ -96,7 +99,7 @@ function(shoal_fuzz name)
     target_link_libraries(fuzz_${name} PRIVATE ${A_LINKS})
 endfunction()
 
-# build/<preset>/modules.list: "name pure|impure dir archive"; tests.list: "fast|slow KIND name command",
+# build/<preset>/modules.list: "name pure|impure dir archive"; tests.list: "fast|plain|slow KIND name command",
 # KIND one of tst, fuzz, check, sanitized.
 function(shoal_write_manifests)
     get_property(modules GLOBAL PROPERTY SHOAL_MODULES)

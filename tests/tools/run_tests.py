@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Runs what build/<preset>/tests.list names: fast entries first, two at a time.
 
-A line of the list is "fast|slow tst|fuzz|check|sanitized NAME COMMAND...". A tst program reports its
-own cases and ends with "N passed, N failed, N skipped"; the others count as one: exit status 0
-passed, 77 skipped. Output of what failed is printed in full. The last line is the sum.
+A line of the list is "fast|plain|slow tst|fuzz|check|sanitized NAME COMMAND...": plain ones are fast
+but take long under a sanitizer. A tst program reports its own cases and ends with "N passed, N failed,
+N skipped"; the others count as one: exit status 0 passed, 77 skipped. Output of what failed is
+printed in full. The last line is the sum.
 
 --sanitized BUILD runs, of a second build, what looks at memory or threads: its test programs, the
 replays of the fuzz corpora and its sanitized checks; not the commands that look at the tree, measure
-or take their time. Their names begin with that of the build.
+or take their time, nor what is plain. Their names begin with that of the build.
 """
 import argparse
 import concurrent.futures
@@ -46,7 +47,7 @@ def environment_of(build, release, slower):
 
 def run(entry, environment):
     speed, kind, name, command = entry
-    limit = FAST_LIMIT_S if speed == "fast" else SLOW_LIMIT_S
+    limit = SLOW_LIMIT_S if speed == "slow" else FAST_LIMIT_S
     limit *= int(environment["TST_SLOWER"])
     start = time.monotonic()
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -105,10 +106,10 @@ def main():
     total = [0, 0, 0]
     failed_names = []
     # Slow entries start clusters and measure: they run alone, after the fast ones.
-    for speed, jobs in (("fast", args.jobs), ("slow", 1)):
-        if speed == "slow" and args.fast:
+    for slow, jobs in ((False, args.jobs), (True, 1)):
+        if slow and args.fast:
             continue
-        chosen = [item for item in todo if item[0][0] == speed]
+        chosen = [item for item in todo if (item[0][0] == "slow") == slow]
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             for name, kind, status, output, seconds in pool.map(lambda item: run(*item), chosen):
                 counts = tally(kind, status, output)
