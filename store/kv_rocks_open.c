@@ -29,7 +29,7 @@ enum {
  * meanwhile, 512 bytes a batch and the bytes themselves, is less than three of its four files: the
  * tables have the fourth before it is overwritten, and nobody waits. */
 enum {
-    REDO_BLOCK_CACHE = 64 << 20, /* rows of some 100,000 jobs */
+    REDO_BLOCK_CACHE = 128 << 20, /* rows of some 100,000 jobs */
     REDO_BUFFERS = 6 << 20,
     REDO_BUFFER_COUNT = 4,
     REDO_READAHEAD = 256 << 10, /* of compaction, which else reads block by block */
