@@ -50,7 +50,7 @@ static uint64_t next_sequence(struct records *r)
     r->sequence = now > r->sequence ? now : r->sequence + 1;
     uint64_t sequence = r->sequence;
     SH_CHECK(pthread_mutex_unlock(&r->lock) == 0);
-    return sequence * 64 + r->s->trust.node[0] % 64;
+    return sequence * SERVICE_SEQUENCE_STEP + r->s->trust.node[0] % SERVICE_SEQUENCE_STEP;
 }
 
 void records_lines(struct records *r, uint64_t job, const struct service_log_line *lines,

@@ -193,7 +193,9 @@ struct service_log_line {
     bool own;            /* the agent's words, not the output of the job's commands */
     char text[SERVICE_LINE_BYTES];
 };
-/* sequence and wall_us are set. One write, however many lines. */
+/* sequence and wall_us are set: the sequence of a line is at least the writer's wall clock in
+ * microseconds times this. One write, however many lines. */
+#define SERVICE_SEQUENCE_STEP 64u
 void service_log_append(struct service *s, uint64_t job, const struct service_log_line *lines,
                         size_t count);
 /* Waits until what this agent wrote of series and logs before is with the agents that get copies,

@@ -22,6 +22,7 @@
 #define EVENT_MAX ((size_t)8 * 1024) /* bytes of one event's text */
 #define POLL_US   UINT64_C(500000)   /* series and logs do not wake a waiter */
 #define NAMES_US  UINT64_C(2000000)  /* between two looks for series that are new */
+#define LAG_US    UINT64_C(200000)   /* of log lines */
 
 /* One series that the client is told of. */
 struct feed {
@@ -220,11 +221,15 @@ static void put_all_series(struct events *e, bool final)
     }
 }
 
-static void put_log(struct events *e)
+/* What is younger than LAG_US comes later: of two agents that write at the same time one answers
+ * first, and a line before those that were told would be told to nobody. */
+static void put_log(struct events *e, bool final)
 {
     size_t count = 0;
     struct service_log_want want = {
-        .from = e->line, .before = UINT64_MAX, .unit = SERVICE_LINE_ALL};
+        .from = e->line,
+        .before = final ? UINT64_MAX : (sh_wall_us() - LAG_US) * SERVICE_SEQUENCE_STEP,
+        .unit = SERVICE_LINE_ALL};
     if (service_log_read(e->service, e->job, &want, e->lines, LINES, &count,
                          API_SERIES_TIMEOUT_US) != SH_OK) {
         return;
@@ -246,7 +251,7 @@ static void turn(struct events *e)
         service_view_close(view);
     }
     put_all_series(e, final);
-    put_log(e);
+    put_log(e, final);
     if (e->used == 0 && final) {
         put(e, "end", json_pack("{s:I}", "job", (json_int_t)e->job));
         e->ended = true;
