@@ -144,6 +144,13 @@ static json_t *schedule_json(const struct spec_schedule *s)
     return json_pack("{s:o}", spec_choice_name(SPEC_SCHEDULES, (int)s->kind), params);
 }
 
+static json_t *local_json(const struct spec_local *local)
+{
+    return json_pack("{s:i, s:i, s:b, s:o}", "steps", (int)local->steps, "warmup_epochs",
+                     (int)local->warmup_epochs, "reset", (int)local->reset, "outer",
+                     optimizer_json(&local->outer));
+}
+
 static json_t *train_json(const struct spec_train *t)
 {
     json_t *out =
@@ -151,6 +158,9 @@ static json_t *train_json(const struct spec_train *t)
                   "schedule", schedule_json(&t->schedule), "batch", (int)t->batch, "ranks",
                   (int)t->ranks, "epochs", (int)t->epochs, "seed", (json_int_t)t->seed, "loss",
                   spec_choice_name(SPEC_LOSSES, (int)t->loss));
+    if (t->local.steps > 0) {
+        (void)json_object_set_new(out, "local", local_json(&t->local));
+    }
     if (t->classes_named) {
         json_t *names = json_array();
         for (uint32_t i = 0; i < t->class_count; i++) {

@@ -83,6 +83,19 @@ static void check_ranks(struct spec_decode *d, const struct spec_job *job)
     }
 }
 
+static void check_local(struct spec_decode *d, const struct spec_job *job)
+{
+    const struct spec_train *t = &job->train;
+    if (t->local.warmup_epochs == 0 || t->local.warmup_epochs < t->epochs ||
+        !is_clean(d, "train.local") || !is_clean(d, "train.epochs")) {
+        return;
+    }
+    char message[96];
+    (void)snprintf(message, sizeof message, "must be below train.epochs (%u), or leave out local",
+                   t->epochs);
+    wrong_number(d, "train.local.warmup_epochs", t->local.warmup_epochs, message);
+}
+
 static void check_agents(struct spec_decode *d, struct spec_job *job)
 {
     if (!is_clean(d, "resources.agents") || !is_clean(d, "train.ranks")) {
@@ -258,6 +271,7 @@ void spec_check_job(struct spec_decode *d, struct spec_job *job)
     }
     check_normalize(d, job);
     check_ranks(d, job);
+    check_local(d, job);
     check_agents(d, job);
     check_reproducible(d, job);
     check_one_dataset(d, job);

@@ -206,9 +206,14 @@ enum sh_err spec_table_make(const struct spec_job *job, struct spec_table *table
     struct kn_optim optim = spec_graph_optim(&job->train.optimizer);
     size_t shared = kn_model_param_count(m) + kn_model_buffer_count(m) + kn_model_vector_count(m) +
                     kn_optim_state_count(&optim, kn_model_param_count(m));
-    table->bytes_shared = shared * sizeof(float);
     uint32_t microbatch = job->train.batch / job->train.ranks;
     table->bytes_rank = kn_work_bytes(m, kn_ops_cpu(), microbatch, true);
+    if (job->train.local.steps > 0) { /* every rank moves a copy */
+        struct kn_optim outer = spec_graph_optim(&job->train.local.outer);
+        table->bytes_rank += shared * sizeof(float);
+        shared += kn_optim_state_count(&outer, kn_model_param_count(m));
+    }
+    table->bytes_shared = shared * sizeof(float);
     kn_model_close(m);
     return SH_OK;
 }

@@ -105,11 +105,20 @@ struct spec_schedule {
     double factor;         /* step */
 };
 
+/* Ranks that train on their own and average now and then (train/course.h). */
+struct spec_local {
+    uint32_t steps;         /* between two averages; 0: the section is not there */
+    uint32_t warmup_epochs; /* first epochs, whose every step is one of all ranks together */
+    bool reset; /* the optimiser's state begins anew after each average, else it is averaged */
+    struct spec_optimizer outer; /* takes the mean difference for a gradient */
+};
+
 enum spec_loss { SPEC_CROSS_ENTROPY = 1, SPEC_MSE };
 
 struct spec_train {
     struct spec_optimizer optimizer;
     struct spec_schedule schedule;
+    struct spec_local local;
     uint32_t batch; /* B: samples of one step over all ranks */
     uint32_t ranks; /* V: a power of two that divides batch */
     uint32_t epochs;

@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #define SPEC_EPOCHS_MAX       100000u
+#define SPEC_LOCAL_STEPS_MAX  100000u
 #define SPEC_SWEEP_UNITS_MAX  1000u  /* of a sweep */
 #define SPEC_PARAMETERS_MAX   16u    /* of a sweep */
 #define SPEC_PARAMETER_MAX    127u   /* bytes of a parameter's name */

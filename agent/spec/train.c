@@ -103,9 +103,9 @@ static void optimizer_defaults(struct spec_optimizer *o, enum spec_optimizer_kin
     }
 }
 
-static void take_optimizer(struct spec_decode *d, const struct spec_node *node, void *base)
+static void take_optimizer_word(struct spec_decode *d, const struct spec_node *node,
+                                struct spec_optimizer *o)
 {
-    struct spec_optimizer *o = &((struct spec_train *)base)->optimizer;
     const struct spec_node *params = NULL;
     const struct spec_choice *choice =
         spec_take_word(d, node, SPEC_OPTIMIZERS, "optimizer", NULL, &params);
@@ -128,6 +128,40 @@ static void take_optimizer(struct spec_decode *d, const struct spec_node *node, 
         spec_decode_wrong(d, nesterov, "needs a momentum above 0");
     }
     spec_decode_leave(d, mark);
+}
+
+static void take_optimizer(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    take_optimizer_word(d, node, &((struct spec_train *)base)->optimizer);
+}
+
+static void take_outer(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    take_optimizer_word(d, node, &((struct spec_local *)base)->outer);
+}
+
+static const struct spec_field LOCAL[] = {
+    {.key = "steps",
+     .type = SPEC_FIELD_U32,
+     .offset = offsetof(struct spec_local, steps),
+     .low = 1,
+     .high = SPEC_LOCAL_STEPS_MAX,
+     .required = true},
+    {.key = "warmup_epochs",
+     .type = SPEC_FIELD_U32,
+     .offset = offsetof(struct spec_local, warmup_epochs),
+     .low = 0,
+     .high = SPEC_EPOCHS_MAX},
+    {.key = "reset", .type = SPEC_FIELD_BOOL, .offset = offsetof(struct spec_local, reset)},
+    {.key = "outer", .type = SPEC_FIELD_CUSTOM, .take = take_outer}};
+
+/* Outer rate and momentum of DiLoCo (Douillard et al. 2023, section 3). */
+static void take_local(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    struct spec_local *local = &((struct spec_train *)base)->local;
+    *local = (struct spec_local){.outer = {.kind = SPEC_SGD, .lr = 0.7, .momentum = 0.9}};
+    local->outer.nesterov = true;
+    spec_decode_map(d, node, LOCAL, SH_COUNT(LOCAL), local);
 }
 
 #define WARMUP                                                                                     \
@@ -235,6 +269,7 @@ static void take_classes(struct spec_decode *d, const struct spec_node *node, vo
 static const struct spec_field TRAIN[] = {
     {.key = "optimizer", .type = SPEC_FIELD_CUSTOM, .take = take_optimizer},
     {.key = "schedule", .type = SPEC_FIELD_CUSTOM, .take = take_schedule},
+    {.key = "local", .type = SPEC_FIELD_CUSTOM, .take = take_local},
     TRAIN_U32("batch", batch, 1, SPEC_BATCH_MAX),
     TRAIN_U32("ranks", ranks, 1, SH_RANKS_MAX),
     TRAIN_U32("epochs", epochs, 1, SPEC_EPOCHS_MAX),

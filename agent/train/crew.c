@@ -10,6 +10,13 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+struct copy { /* of what training changes */
+    float *params;
+    float *buffers;
+    float *optim;
+    float *vector; /* of one step */
+};
+
 struct hand { /* one thread and what it computes with */
     struct train_crew *crew;
     pthread_t thread;
@@ -19,6 +26,7 @@ struct hand { /* one thread and what it computes with */
     int32_t *labels;
     float *targets;
     uint32_t *index;
+    struct copy own; /* for LOCAL rounds */
 };
 
 struct train_crew {
@@ -31,6 +39,7 @@ struct train_crew {
     uint32_t next; /* rank to hand out; work.high: none is left */
     uint32_t busy; /* hands that compute */
     bool failed;
+    bool cancelled;
     bool closing;
 };
 
@@ -53,9 +62,73 @@ static enum kn_err compute_step(struct hand *h, const struct train_work *work, u
     const struct train_material *m = h->crew->config.m;
     struct kn_batch batch;
     struct kn_step_key key = {.seed = m->job->train.seed, .step = work->round.step, .rank = rank};
-    train_material_batch(m, &work->round, rank, h->index);
+    train_material_batch(m, &work->round, 0, rank, h->index);
     gather(h, &m->train, m->microbatch, &batch);
     return kn_model_step(h->work, work->params, &batch, &key, out, diag);
+}
+
+static bool is_cancelled(struct train_crew *crew)
+{
+    SH_CHECK(pthread_mutex_lock(&crew->lock) == 0);
+    bool cancelled = crew->cancelled;
+    SH_CHECK(pthread_mutex_unlock(&crew->lock) == 0);
+    return cancelled;
+}
+
+/* One step of a rank alone; adds what it measured. */
+static enum kn_err step_alone(struct hand *h, const struct train_work *work, uint64_t ahead,
+                              uint32_t rank, float *measured, struct kn_diag *diag)
+{
+    const struct train_material *m = h->crew->config.m;
+    uint64_t step = work->round.step + ahead;
+    struct kn_batch batch;
+    struct kn_step_key key = {.seed = m->job->train.seed, .step = step, .rank = rank};
+    struct kn_update update = {.optim = &m->optim,
+                               .lr = train_material_rate(m, step),
+                               .step = m->job->train.local.reset ? ahead : step,
+                               .batch = m->microbatch,
+                               .ranks = 1};
+    train_material_batch(m, &work->round, ahead, rank, h->index);
+    gather(h, &m->train, m->microbatch, &batch);
+    enum kn_err err = kn_model_step(h->work, h->own.params, &batch, &key, h->own.vector, diag);
+    if (err != KN_OK) {
+        return err;
+    }
+    measured[0] += h->own.vector[m->vector - 2];
+    measured[1] += h->own.vector[m->vector - 1];
+    return kn_model_apply(m->model, &update, h->own.vector, h->own.params, h->own.buffers,
+                          h->own.optim, diag);
+}
+
+/* *cancelled: given up, out is undefined. */
+static enum kn_err compute_local(struct hand *h, const struct train_work *work, uint32_t rank,
+                                 float *out, bool *cancelled, struct kn_diag *diag)
+{
+    const struct train_material *m = h->crew->config.m;
+    bool reset = m->job->train.local.reset;
+    float *measured = out + m->local_vector - 2;
+    memcpy(h->own.params, work->params, m->params * sizeof(float));
+    memcpy(h->own.buffers, work->buffers, m->buffers * sizeof(float));
+    memcpy(h->own.optim, work->optim, m->inner_state * sizeof(float));
+    if (reset) {
+        memset(h->own.optim, 0, m->inner_state * sizeof(float));
+    }
+    memset(measured, 0, 2 * sizeof *measured);
+    for (uint64_t i = 0; i < work->round.steps; i++) {
+        *cancelled = is_cancelled(h->crew);
+        enum kn_err err = *cancelled ? KN_OK : step_alone(h, work, i, rank, measured, diag);
+        if (err != KN_OK || *cancelled) {
+            return err;
+        }
+    }
+    for (size_t i = 0; i < m->params; i++) {
+        out[i] = work->params[i] - h->own.params[i];
+    }
+    memcpy(out + m->params, h->own.buffers, m->buffers * sizeof(float));
+    if (!reset) {
+        memcpy(out + m->params + m->buffers, h->own.optim, m->inner_state * sizeof(float));
+    }
+    return KN_OK;
 }
 
 static enum kn_err compute_share(struct hand *h, const struct train_work *work, uint32_t rank,
@@ -96,14 +169,24 @@ static void compute(struct hand *h, const struct train_work *work, uint32_t rank
     struct kn_diag diag = {.text = ""};
     float *out = train_sum_take(config->sum);
     kn_fp_enter();
-    enum kn_err err = work->round.kind == TRAIN_STEP ? compute_step(h, work, rank, out, &diag)
-                                                     : compute_share(h, work, rank, out, &diag);
+    enum kn_err err = KN_OK;
+    bool cancelled = false;
+    if (work->round.kind == TRAIN_STEP) {
+        err = compute_step(h, work, rank, out, &diag);
+    } else if (work->round.kind == TRAIN_LOCAL) {
+        err = compute_local(h, work, rank, out, &cancelled, &diag);
+    } else {
+        err = compute_share(h, work, rank, out, &diag);
+    }
     if (err != KN_OK) {
         SH_CHECK(pthread_mutex_lock(&h->crew->lock) == 0);
         h->crew->failed = true;
         SH_CHECK(pthread_mutex_unlock(&h->crew->lock) == 0);
         config->failed(config->ctx, rank, &diag);
         return;
+    }
+    if (cancelled) {
+        return; /* no sum of this round is asked for any more */
     }
     uint32_t subtree = train_sum_add(config->sum, rank, out);
     if (subtree != UINT32_MAX) {
@@ -137,6 +220,15 @@ static void *run(void *arg)
     return NULL;
 }
 
+static bool take_copy(struct copy *own, const struct train_material *m)
+{
+    own->params = calloc(m->params + 1, sizeof(float));
+    own->buffers = calloc(m->buffers + 1, sizeof(float));
+    own->optim = calloc(m->inner_state + 1, sizeof(float));
+    own->vector = calloc(m->vector, sizeof(float));
+    return own->params != NULL && own->buffers != NULL && own->optim != NULL && own->vector != NULL;
+}
+
 static bool equip(struct hand *h)
 {
     const struct train_material *m = h->crew->config.m;
@@ -146,6 +238,7 @@ static bool equip(struct hand *h)
     h->targets = calloc(n, sizeof *h->targets);
     h->index = calloc(n, sizeof *h->index);
     return h->x != NULL && h->labels != NULL && h->targets != NULL && h->index != NULL &&
+           (m->local_vector == 0 || take_copy(&h->own, m)) &&
            kn_work_open(&h->work, m->model, kn_ops_cpu(), m->call, true) == KN_OK;
 }
 
@@ -196,6 +289,10 @@ void train_crew_close(struct train_crew *crew)
         free(h->labels);
         free(h->targets);
         free(h->index);
+        free(h->own.params);
+        free(h->own.buffers);
+        free(h->own.optim);
+        free(h->own.vector);
     }
     free(crew->hands);
     SH_CHECK(pthread_cond_destroy(&crew->hand_done) == 0);
@@ -214,6 +311,7 @@ void train_crew_begin(struct train_crew *crew, const struct train_work *work)
     crew->work = *work;
     crew->next = work->low;
     crew->failed = false;
+    crew->cancelled = false;
     SH_CHECK(pthread_cond_broadcast(&crew->work_came) == 0);
     SH_CHECK(pthread_mutex_unlock(&crew->lock) == 0);
 }
@@ -222,6 +320,7 @@ void train_crew_cancel(struct train_crew *crew)
 {
     SH_CHECK(pthread_mutex_lock(&crew->lock) == 0);
     crew->next = crew->work.high;
+    crew->cancelled = true;
     while (crew->busy > 0) {
         SH_CHECK(pthread_cond_wait(&crew->hand_done, &crew->lock) == 0);
     }

@@ -60,7 +60,14 @@ static enum sh_err build(struct train_material *m, char *why)
     m->params = kn_model_param_count(m->model);
     m->buffers = kn_model_buffer_count(m->model);
     m->vector = kn_model_vector_count(m->model);
-    m->optim_state = kn_optim_state_count(&m->optim, m->params);
+    m->inner_state = kn_optim_state_count(&m->optim, m->params);
+    m->optim_state = m->inner_state;
+    const struct spec_local *local = &m->job->train.local;
+    if (local->steps > 0) {
+        m->outer = spec_graph_optim(&local->outer);
+        m->optim_state += kn_optim_state_count(&m->outer, m->params);
+        m->local_vector = m->vector + (local->reset ? 0 : m->inner_state);
+    }
     struct kn_shape output = kn_model_output_shape(m->model);
     if (m->job->train.loss == SPEC_MSE && kn_shape_count(&output) != 1) {
         return refuse(why, "model.layers: the last layer must have 1 output: the data has one "
@@ -185,6 +192,8 @@ static enum sh_err plan(struct train_material *m, char *why)
     m->tests = m->test.count;
     m->course = (struct train_course){.steps_an_epoch = m->split.training / m->batch,
                                       .epochs = m->job->train.epochs,
+                                      .stretch = m->job->train.local.steps,
+                                      .together = m->job->train.local.warmup_epochs,
                                       .validates = m->validations > 0,
                                       .tests = m->tests > 0};
     if (m->course.steps_an_epoch == 0) {
@@ -201,6 +210,10 @@ static enum sh_err plan(struct train_material *m, char *why)
     }
     if (kn_optim_verify(&m->optim, &diag) != KN_OK) {
         (void)snprintf(why, TRAIN_WHY_BYTES, "train.optimizer: %s", diag.text);
+        return SH_ERR_INVALID;
+    }
+    if (m->local_vector > 0 && kn_optim_verify(&m->outer, &diag) != KN_OK) {
+        (void)snprintf(why, TRAIN_WHY_BYTES, "train.local.outer: %s", diag.text);
         return SH_ERR_INVALID;
     }
     return normalise(m, why);
@@ -263,15 +276,30 @@ void train_material_close(struct train_material *m)
 
 /* ---- reading ---- */
 
+size_t train_material_vector(const struct train_material *m, enum train_round_kind kind)
+{
+    SH_CHECK(kind != TRAIN_END);
+    if (kind == TRAIN_STEP) {
+        return m->vector;
+    }
+    return kind == TRAIN_LOCAL ? m->local_vector : TRAIN_EVAL_SHARES;
+}
+
+size_t train_material_longest(const struct train_material *m)
+{
+    size_t longest = m->vector > TRAIN_EVAL_SHARES ? m->vector : TRAIN_EVAL_SHARES;
+    return m->local_vector > longest ? m->local_vector : longest;
+}
+
 void train_material_batch(const struct train_material *m, const struct train_round *round,
-                          uint32_t rank, uint32_t *index)
+                          uint64_t ahead, uint32_t rank, uint32_t *index)
 {
     struct kn_permutation order;
-    SH_CHECK(round->kind == TRAIN_STEP);
+    SH_CHECK_CMP(ahead, <, round->steps);
     SH_CHECK_CMP(rank, <, m->ranks);
     kn_permutation_init(&order, m->split.training, m->job->train.seed, KN_PERMUTATION_EPOCH,
                         round->epoch);
-    uint64_t first = round->in_epoch * m->batch + (uint64_t)rank * m->microbatch;
+    uint64_t first = (round->in_epoch + ahead) * m->batch + (uint64_t)rank * m->microbatch;
     SH_CHECK_CMP(first + m->microbatch, <=, m->split.training);
     for (uint32_t i = 0; i < m->microbatch; i++) {
         uint32_t place = kn_permutation_at(&order, (uint32_t)first + i);

@@ -26,6 +26,7 @@ struct train_material {
     struct infer *parent; /* whose weights it begins with; NULL: the seed alone says */
     struct kn_model *model;
     struct kn_optim optim;
+    struct kn_optim outer; /* LOCAL rounds: takes the mean difference for a gradient */
     struct kn_schedule schedule;
     struct kn_dataset train;      /* with what is held out for validation */
     struct kn_dataset validation; /* count 0: held out from train, or none */
@@ -39,8 +40,10 @@ struct train_material {
     uint32_t call;        /* samples of one call of the graph at most */
     size_t params;        /* elements */
     size_t buffers;       /* elements */
-    size_t optim_state;   /* elements */
+    size_t inner_state;   /* elements: the optimiser's */
+    size_t optim_state;   /* elements: inner_state, then the outer optimiser's, if any */
     size_t vector;        /* elements that one rank gives in a STEP */
+    size_t local_vector;  /* elements that one rank gives in a LOCAL round; 0: there are none */
     uint32_t validations; /* samples of a VALIDATION round */
     uint32_t tests;       /* samples of a TEST round */
 };
@@ -61,9 +64,14 @@ SH_MUST_USE enum sh_err train_material_open(struct train_material **out,
                                             bool *final);
 void train_material_close(struct train_material *m);
 
-/* Indices into m->train of the samples that a rank computes in a STEP: microbatch of them. */
+/* Elements that one rank gives in a round. */
+size_t train_material_vector(const struct train_material *m, enum train_round_kind kind);
+/* The longest of them. */
+size_t train_material_longest(const struct train_material *m);
+/* Indices into m->train of the samples that a rank computes in step number `ahead` (from 0) of a
+ * STEP or LOCAL round: microbatch of them. */
 void train_material_batch(const struct train_material *m, const struct train_round *round,
-                          uint32_t rank, uint32_t *index);
+                          uint64_t ahead, uint32_t rank, uint32_t *index);
 /* Samples [first, first + count) of a VALIDATION or TEST round: their set and indices into it. */
 const struct kn_dataset *train_material_samples(const struct train_material *m,
                                                 enum train_round_kind kind, uint32_t first,

@@ -29,8 +29,8 @@ static void tell_generation(struct train_session *x)
     train_scribe_line(x->scribe, "%s", line);
 }
 
-/* Samples per second over the last steps; 0 before there are two. */
-static double note_pace(struct train_session *x)
+/* Samples per second over the last rounds of steps; 0 before there are two. */
+static double note_pace(struct train_session *x, const struct train_round *round)
 {
     uint64_t now = sh_now_us();
     if (x->pace_count == TRAIN_PACE_STEPS) {
@@ -39,21 +39,23 @@ static double note_pace(struct train_session *x)
     }
     x->pace_us[x->pace_count++] = now;
     uint64_t span = now - x->pace_us[0];
-    return span == 0 ? 0 : (double)(x->pace_count - 1) * (double)x->m->batch * 1e6 / (double)span;
+    return span == 0 ? 0
+                     : (double)(x->pace_count - 1) * (double)round->steps * (double)x->m->batch *
+                           1e6 / (double)span;
 }
 
 static void tell_step(struct train_session *x, const struct train_round *round, double pace)
 {
     const struct train_material *m = x->m;
     const struct train_tally *t = &x->state.tally;
-    uint64_t step = round->step + 1;
+    uint64_t step = round->step + round->steps;
     train_scribe_point(x->scribe, METRIC_LOSS, step, t->step_loss / m->batch);
     if (m->job->train.loss == SPEC_CROSS_ENTROPY) {
         train_scribe_point(x->scribe, METRIC_ACCURACY, step, t->step_correct / m->batch);
     }
     train_scribe_point(x->scribe, METRIC_EPOCH, step,
                        (double)step / (double)m->course.steps_an_epoch);
-    train_scribe_point(x->scribe, METRIC_LR, step, (double)train_material_rate(m, round->step));
+    train_scribe_point(x->scribe, METRIC_LR, step, (double)train_material_rate(m, step - 1));
     train_scribe_point(x->scribe, METRIC_AGENTS, step, x->at.placement.member_count);
     if (pace > 0) {
         train_scribe_point(x->scribe, METRIC_SPEED, step, pace);
@@ -80,7 +82,7 @@ void train_tell_last(struct train_session *x)
         return;
     }
     struct train_round round = train_course_at(&x->m->course, x->state.position - 1);
-    if (round.kind == TRAIN_STEP) {
+    if (round.steps > 0) {
         tell_step(x, &round, 0);
     } else {
         tell_evaluation(x, &round);
@@ -150,10 +152,17 @@ static const float *await_sum(struct train_session *x)
 static enum train_turn fail_rank(struct train_session *x, const struct train_round *round)
 {
     char text[TRAIN_WHY_BYTES];
-    const char *what = round->kind == TRAIN_STEP ? "step" : "evaluation after step";
-    unsigned long long step = round->step + (round->kind == TRAIN_STEP ? 1 : 0);
+    char what[48];
+    unsigned long long step = round->step + round->steps;
+    if (round->kind == TRAIN_LOCAL) {
+        (void)snprintf(what, sizeof what, "steps %llu to %llu", (unsigned long long)round->step + 1,
+                       step);
+    } else {
+        (void)snprintf(what, sizeof what, "%s %llu",
+                       round->kind == TRAIN_STEP ? "step" : "evaluation after step", step);
+    }
     train_lock(x);
-    (void)snprintf(text, sizeof text, "%s %llu, rank %u: %s", what, step, x->failed_rank,
+    (void)snprintf(text, sizeof text, "%s, rank %u: %.220s", what, x->failed_rank,
                    x->rank_diag.text);
     train_exchange_stop(x->exchange, sh_now_us());
     train_unlock(x);
@@ -190,9 +199,10 @@ static enum train_turn play_round(struct train_session *x, const struct train_ro
     struct train_work work = {.round = *round,
                               .params = x->state.params,
                               .buffers = x->state.buffers,
+                              .optim = x->state.optim,
                               .low = self->rank_lo,
                               .high = self->rank_hi};
-    size_t size = round->kind == TRAIN_STEP ? x->m->vector : TRAIN_EVAL_SHARES;
+    size_t size = train_material_vector(x->m, round->kind);
     (void)train_sum_begin(x->sum, work.low, work.high, size);
     train_lock(x);
     offer_shelf(x);
@@ -222,9 +232,8 @@ static enum train_turn complete_round(struct train_session *x, const struct trai
         train_fail(x, err, true, why);
         return TRAIN_OVER;
     }
-    bool step = round->kind == TRAIN_STEP;
-    if (step) {
-        tell_step(x, round, note_pace(x));
+    if (round->steps > 0) {
+        tell_step(x, round, note_pace(x, round));
     } else {
         tell_evaluation(x, round);
     }
@@ -236,7 +245,7 @@ static enum train_turn complete_round(struct train_session *x, const struct trai
     }
     if (trained) { /* what a run of more epochs goes on from */
         train_leave(x, false);
-    } else if (step && (round->step + 1) % every == 0) {
+    } else if ((round->step + round->steps) / every > round->step / every) {
         keep_checkpoint(x);
     }
     return TRAIN_GO_ON;

@@ -142,7 +142,7 @@ static enum sh_err equip(struct train_session *x)
 {
     const struct train_material *m = x->m;
     uint32_t threads = x->config.threads < m->ranks ? x->config.threads : m->ranks;
-    uint64_t longest = m->vector > TRAIN_EVAL_SHARES ? m->vector : TRAIN_EVAL_SHARES;
+    uint64_t longest = train_material_longest(m);
     enum sh_err err = train_state_open(&x->state, m);
     err = err != SH_OK ? err : train_sum_open(&x->sum, m->ranks, longest, threads);
     struct train_exchange_config exchange = {

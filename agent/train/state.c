@@ -53,6 +53,24 @@ void train_state_begin(struct train_state *state)
     state->set = true;
 }
 
+/* What the ranks measured in the steps of a round, loss and correct ones summed over them. */
+static void note_steps(struct train_state *state, const struct train_round *round, double loss,
+                       double correct)
+{
+    struct train_tally *t = &state->tally;
+    if (round->in_epoch == 0) {
+        t->epoch_loss = 0;
+        t->epoch_samples = 0;
+    }
+    t->step_loss = loss / (double)round->steps;
+    t->step_correct = correct / (double)round->steps;
+    t->epoch_loss += loss;
+    t->epoch_samples += state->m->batch * round->steps;
+    if (round->in_epoch + round->steps == state->m->course.steps_an_epoch) {
+        t->train_loss = t->epoch_loss / (double)t->epoch_samples;
+    }
+}
+
 static enum sh_err take_step(struct train_state *state, const struct train_round *round,
                              const float *vector, char *why)
 {
@@ -63,8 +81,6 @@ static enum sh_err take_step(struct train_state *state, const struct train_round
                                .step = round->step,
                                .batch = m->batch,
                                .ranks = m->ranks};
-    double loss = (double)vector[m->vector - 2];
-    double correct = (double)vector[m->vector - 1];
     kn_fp_enter();
     enum kn_err err = kn_model_apply(m->model, &update, vector, state->params, state->buffers,
                                      state->optim, &diag);
@@ -73,18 +89,44 @@ static enum sh_err take_step(struct train_state *state, const struct train_round
                        (unsigned long long)round->step + 1, diag.text);
         return SH_ERR_DIVERGED;
     }
-    struct train_tally *t = &state->tally;
-    if (round->in_epoch == 0) {
-        t->epoch_loss = 0;
-        t->epoch_samples = 0;
+    note_steps(state, round, (double)vector[m->vector - 2], (double)vector[m->vector - 1]);
+    return SH_OK;
+}
+
+/* out[i] = sum[i] * share. */
+static void share_out(const float *sum, float share, float *out, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        out[i] = sum[i] * share;
     }
-    t->step_loss = loss;
-    t->step_correct = correct;
-    t->epoch_loss += loss;
-    t->epoch_samples += m->batch;
-    if (round->in_epoch + 1 == m->course.steps_an_epoch) {
-        t->train_loss = t->epoch_loss / (double)t->epoch_samples;
+}
+
+/* For the vector see train/crew.h. */
+static enum sh_err take_local(struct train_state *state, const struct train_round *round,
+                              const float *vector, char *why)
+{
+    const struct train_material *m = state->m;
+    struct kn_diag diag = {.text = ""};
+    const float *buffers = vector + m->params;
+    const float *inner = buffers + m->buffers;
+    const float *measured = vector + m->local_vector - 2;
+    float share = 1.0f / (float)m->ranks;
+    kn_fp_enter();
+    enum kn_err err = kn_model_verify(m->model, vector, buffers, &diag);
+    if (err != KN_OK || !isfinite(measured[0])) {
+        (void)snprintf(why, TRAIN_WHY_BYTES, "steps %llu to %llu, sum over all ranks: %s",
+                       (unsigned long long)round->step + 1,
+                       (unsigned long long)(round->step + round->steps),
+                       err != KN_OK ? diag.text : "the loss is not finite");
+        return SH_ERR_DIVERGED;
     }
+    kn_optim_update(&m->outer, m->outer.lr, round->earlier, state->params, vector, share,
+                    state->optim + m->inner_state, m->params);
+    share_out(buffers, share, state->buffers, m->buffers);
+    if (!m->job->train.local.reset) {
+        share_out(inner, share, state->optim, m->inner_state);
+    }
+    note_steps(state, round, (double)measured[0], (double)measured[1]);
     return SH_OK;
 }
 
@@ -118,8 +160,14 @@ enum sh_err train_state_take(struct train_state *state, const float *vector, cha
     SH_CHECK(state->set);
     struct train_round round = train_course_at(&state->m->course, state->position);
     SH_CHECK(round.kind != TRAIN_END);
-    enum sh_err err = round.kind == TRAIN_STEP ? take_step(state, &round, vector, why)
-                                               : take_evaluation(state, &round, vector, why);
+    enum sh_err err = SH_OK;
+    if (round.kind == TRAIN_STEP) {
+        err = take_step(state, &round, vector, why);
+    } else if (round.kind == TRAIN_LOCAL) {
+        err = take_local(state, &round, vector, why);
+    } else {
+        err = take_evaluation(state, &round, vector, why);
+    }
     if (err == SH_OK) {
         state->position++;
     }

@@ -29,7 +29,7 @@ def enter(space):
 
 
 class Island(Agent):
-    """An agent in a network namespace of its own; cut() makes its packets vanish."""
+    """An agent in a network namespace of its own; cut() makes its packets vanish until mend()."""
 
     def __init__(self, mesh, hub, name, number):
         super().__init__(mesh, name, PORT, API_PORT)
@@ -40,7 +40,6 @@ class Island(Agent):
         ip("netns", "add", self.space)
         ip("-n", hub, "link", "add", self.cable, "type", "veth", "peer", "name", "eth0", "netns",
            self.space)
-        ip("-n", hub, "link", "set", self.cable, "master", "br0", "up")
         ip("-n", self.space, "addr", "add", f"10.77.0.{number}/24", "dev", "eth0")
         ip("-n", self.space, "link", "set", "eth0", "up")
         ip("-n", self.space, "link", "set", "lo", "up")
@@ -62,31 +61,40 @@ class Island(Agent):
         ip("-n", self.hub, "link", "set", self.cable, "nomaster")
 
     def mend(self):
-        ip("-n", self.hub, "link", "set", self.cable, "master", "br0")
+        ip("-n", self.hub, "link", "set", self.cable, "master", "br0", "up")
+
+
+@contextlib.contextmanager
+def hub_of(mesh, count):
+    """The name of a namespace for the other ends of so many cables; removed with all of them, after
+    the agents have stopped."""
+    if shutil.which("ip") is None or os.geteuid() != 0:
+        raise Skip("network namespaces need root and ip (iproute2)")
+    hub = f"shoal{os.getpid()}"
+    try:
+        ip("netns", "add", hub)
+        yield hub
+    finally:
+        mesh.stop()
+        for number in range(1, count + 1):
+            subprocess.run(["ip", "netns", "del", f"{hub}-{number}"], capture_output=True,
+                           check=False)
+        subprocess.run(["ip", "netns", "del", hub], capture_output=True, check=False)
 
 
 @contextlib.contextmanager
 def islands(mesh, names):
     """Running agents of that many names, all voters, each with a network; removed afterwards."""
-    if shutil.which("ip") is None or os.geteuid() != 0:
-        raise Skip("network namespaces need root and ip (iproute2)")
-    hub = f"shoal{os.getpid()}"
-    made = []
-    try:
-        ip("netns", "add", hub)
+    with hub_of(mesh, len(names)) as hub:
         ip("-n", hub, "link", "add", "br0", "type", "bridge")
         ip("-n", hub, "link", "set", "br0", "up")
+        made = []
         for number, name in enumerate(names, 1):
             agent = Island(mesh, hub, name, number)
+            agent.mend()
             agent.join = [other.addr for other in made[-1:]]
             mesh.agents.append(agent)
             made.append(agent)
             agent.start()
         mesh.wait_voters(made, 30)
         yield made
-    finally:
-        mesh.stop()
-        for number in range(1, len(names) + 1):
-            subprocess.run(["ip", "netns", "del", f"{hub}-{number}"], capture_output=True,
-                           check=False)
-        subprocess.run(["ip", "netns", "del", hub], capture_output=True, check=False)

@@ -216,8 +216,8 @@ static const struct {
     {"checkpoint:", "checkpoints:",
      "job.yaml:24:1: checkpoints: unknown key; did you mean checkpoint?"},
     {"  seed: 1", "  colour: 1",
-     "job.yaml:22:3: train: colour: unknown key; there are: optimizer, schedule, batch, ranks, "
-     "epochs, seed, loss, classes"},
+     "job.yaml:22:3: train: colour: unknown key; there are: optimizer, schedule, local, batch, "
+     "ranks, epochs, seed, loss, classes"},
     {"batch: 256", "batch: many",
      "job.yaml:19:10: train.batch: many: must be a whole number from 1 to 1048576"},
     {"batch: 256", "batch: \"256\"",
@@ -242,6 +242,14 @@ static const struct {
      "job.yaml:17:41: train.optimizer.sgd.momentum: 1: must be a number at least 0 and below 1"},
     {"momentum: 0.9", "nesterov: true",
      "job.yaml:17:41: train.optimizer.sgd.nesterov: true: needs a momentum above 0"},
+    {"  seed: 1", "  local: {}", "job.yaml:22:10: train.local.steps: is missing"},
+    {"  seed: 1", "  local: {steps: 0}",
+     "job.yaml:22:18: train.local.steps: 0: must be a whole number from 1 to 100000"},
+    {"  seed: 1", "  local: {steps: 5, outer: {sgd: {momentum: 2}}}",
+     "job.yaml:22:45: train.local.outer.sgd.momentum: 2: must be a number at least 0 and below 1"},
+    {"  seed: 1", "  local: {steps: 5, warmup_epochs: 8}",
+     "job.yaml:22:36: train.local.warmup_epochs: 8: must be below train.epochs (8), or leave out "
+     "local"},
     {"{sgd: {lr: 0.05, momentum: 0.9}}", "adagrad",
      "job.yaml:17:14: train.optimizer: adagrad: unknown optimizer; there are: sgd, adamw"},
     {"{sgd: {lr: 0.05, momentum: 0.9}}", "{sgd: {}, adamw: {}}",

@@ -38,6 +38,7 @@ struct herd {
 struct herd_job {
     const char *layers; /* of the model; the input has 8 numbers, there are 3 classes */
     const char *optimizer;
+    const char *local; /* NULL: no such section */
     uint32_t epochs;
     uint32_t seed;
     uint32_t checkpoint_every;

@@ -43,6 +43,45 @@ TEST(a_course_without_evaluation_is_its_steps)
     EXPECT_EQ(train_course_at(&course, 6).step, 6);
 }
 
+TEST(after_the_first_epochs_a_course_is_stretches_of_steps)
+{
+    static const struct {
+        enum train_round_kind kind;
+        uint64_t step, steps, epoch, earlier;
+    } ROUNDS[] = {{TRAIN_STEP, 0, 1, 0, 0},   {TRAIN_STEP, 1, 1, 0, 0},
+                  {TRAIN_STEP, 2, 1, 0, 0},   {TRAIN_STEP, 3, 1, 0, 0},
+                  {TRAIN_STEP, 4, 1, 0, 0},   {TRAIN_VALIDATION, 5, 0, 0, 0},
+                  {TRAIN_LOCAL, 5, 2, 1, 0},  {TRAIN_LOCAL, 7, 2, 1, 1},
+                  {TRAIN_LOCAL, 9, 1, 1, 2},  {TRAIN_VALIDATION, 10, 0, 1, 0},
+                  {TRAIN_LOCAL, 10, 2, 2, 3}, {TRAIN_LOCAL, 12, 2, 2, 4},
+                  {TRAIN_LOCAL, 14, 1, 2, 5}, {TRAIN_VALIDATION, 15, 0, 2, 0},
+                  {TRAIN_TEST, 15, 0, 3, 0},  {TRAIN_END, 15, 0, 3, 0}};
+    const struct train_course course = {.steps_an_epoch = 5,
+                                        .epochs = 3,
+                                        .stretch = 2,
+                                        .together = 1,
+                                        .validates = true,
+                                        .tests = true};
+    EXPECT_EQ(train_course_length(&course), SH_COUNT(ROUNDS) - 1);
+    for (uint64_t p = 0; p < SH_COUNT(ROUNDS); p++) {
+        struct train_round round = train_course_at(&course, p);
+        EXPECT_EQ(round.kind, ROUNDS[p].kind);
+        EXPECT_EQ(round.step, ROUNDS[p].step);
+        EXPECT_EQ(round.steps, ROUNDS[p].steps);
+        EXPECT_EQ(round.epoch, ROUNDS[p].epoch);
+        EXPECT_EQ(round.earlier, ROUNDS[p].earlier);
+    }
+}
+
+TEST(a_stretch_longer_than_an_epoch_ends_with_it)
+{
+    const struct train_course course = {.steps_an_epoch = 4, .epochs = 2, .stretch = 100};
+    EXPECT_EQ(train_course_length(&course), 2);
+    EXPECT_EQ(train_course_at(&course, 1).step, 4);
+    EXPECT_EQ(train_course_at(&course, 1).steps, 4);
+    EXPECT_EQ(train_course_at(&course, 2).kind, TRAIN_END);
+}
+
 /* ---- gang ---- */
 
 struct trio {
