@@ -84,7 +84,7 @@ static enum sh_err newest_checkpoint(struct script_unit *x, struct jobs_checkpoi
     if (err != SH_OK) {
         return err;
     }
-    err = jobs_checkpoint_list(service_view_table(view), x->config.unit, out, 1, &count);
+    err = jobs_checkpoint_list(service_view_table(view), x->w.config.unit, out, 1, &count);
     service_view_close(view);
     return err == SH_OK && count == 0 ? SH_ERR_NOT_FOUND : err;
 }
@@ -145,9 +145,9 @@ static bool resume(struct script_unit *x)
     if (err == SH_OK) {
         x->step = c.step;
         sh_blake2b(x->saved, sizeof x->saved, bytes, size);
-        train_scribe_line(x->scribe, "goes on from checkpoint %llu", (unsigned long long)c.step);
+        train_scribe_line(x->w.scribe, "goes on from checkpoint %llu", (unsigned long long)c.step);
     } else {
-        train_scribe_line(x->scribe, "the newest checkpoint cannot be had (%s): begins anew",
+        train_scribe_line(x->w.scribe, "the newest checkpoint cannot be had (%s): begins anew",
                           why[0] != '\0' ? why : sh_err_text(err));
     }
     free(bytes);
@@ -391,8 +391,8 @@ enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
                                  char why[static SCRIPT_WHY_BYTES])
 {
     int n = snprintf(x->dir, sizeof x->dir, "%s/%llu-%u-%llu", script_config(x)->work,
-                     (unsigned long long)x->config.unit.job, x->config.unit.unit,
-                     (unsigned long long)x->at.placement.fence.index);
+                     (unsigned long long)x->w.config.unit.job, x->w.config.unit.unit,
+                     (unsigned long long)x->w.at.placement.fence.index);
     *resumes = false;
     if (n >= (int)sizeof x->dir) {
         x->dir[0] = '\0';

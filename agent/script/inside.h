@@ -7,9 +7,7 @@
 #include "script/console.h"
 #include "script/plan.h"
 #include "script/unit.h"
-#include "train/clerk.h"
-
-#include <pthread.h>
+#include "train/worker.h"
 
 #define SCRIPT_WHY_BYTES  JOBS_TEXT_MAX
 #define SCRIPT_NICE       10
@@ -19,36 +17,22 @@
 struct script_say; /* say.h */
 
 struct script_unit {
+    struct train_worker w;
     struct scripts *all;
-    struct train_part_config config;
-    char *spec;
-    char *params; /* values of a unit of a sweep, as JSON; NULL: none */
-    struct spec_job *job;
+    struct spec_job *job;   /* whose commands it runs: w.job, or use->maker */
     struct script_use *use; /* of a unit that asks a model; NULL: it runs its own job's commands */
     uint64_t number;        /* random: tells this part from one of an earlier run of the agent */
-    uint8_t me[SH_NODE_ID_BYTES];
-    char node[SH_NAME_MAX + 1];
-    pthread_t thread;
 
     /* Of the unit's thread. */
-    struct train_scribe *scribe;
-    struct train_clerk *clerk;
     struct script_console *console;
     struct script_say *say;
     struct script_plan *plan;
-    struct train_assignment at;     /* in force */
     uint32_t index;                 /* of this member */
     char dir[TRAIN_PATH_MAX];       /* working folder of this generation; "": none */
     uint64_t step;                  /* of the newest checkpoint */
     uint8_t saved[SH_DIGEST_BYTES]; /* digest of the newest checkpoint's blob */
-    bool finished; /* in this generation: its commands succeeded, the result is on its way */
 
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct train_assignment next; /* the newest */
-    bool leaving;
-    bool failed;
-    bool ended;
+    /* With the worker's lock. */
     bool written;                 /* the console has something */
     bool over;                    /* the commands have ended: result is set */
     char last[SCRIPT_LAST_BYTES]; /* of their lines that say something, the newest */
@@ -75,7 +59,6 @@ SH_MUST_USE enum sh_err script_files_result(struct script_unit *x, bool partial,
                                             char why[static SCRIPT_WHY_BYTES]);
 
 /* meet.c. */
-bool script_interrupted(const struct script_unit *x); /* with the lock */
 /* Where the first member waits for connections. False: interrupted, or it does not answer, which
  * was reported. */
 SH_MUST_USE bool script_meet(struct script_unit *x, char host[static SH_ADDR_MAX + 1],
