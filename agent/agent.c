@@ -417,7 +417,11 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
     dir_entry(s->dir, "cache", cache);
     char work[DIR_PATH_MAX + 1];
     dir_entry(s->dir, "work", work);
-    struct scripts_config scripts = {.s = s, .allowed = s->options->allow_commands, .work = work};
+    struct scripts_config scripts = {.s = s,
+                                     .allowed = s->options->allow_commands,
+                                     .work = work,
+                                     .gpus = s->self.gpus,
+                                     .visible = getenv("CUDA_VISIBLE_DEVICES")};
     err = err != SH_OK ? err : scripts_open(&s->scripts, &scripts);
     s->self.sandbox = err == SH_OK ? scripts_sandbox(s->scripts) : WIRE_SANDBOX_OFF;
     err = err != SH_OK ? err : answer_open(&s->answer, s);

@@ -5,6 +5,8 @@
 #define SCRIPT_INSIDE_H
 
 #include "script/console.h"
+#include "script/devices.h"
+#include "script/gpus.h"
 #include "script/plan.h"
 #include "script/unit.h"
 #include "train/worker.h"
@@ -31,6 +33,10 @@ struct script_unit {
     char dir[TRAIN_PATH_MAX];       /* working folder of this generation; "": none */
     uint64_t step;                  /* of the newest checkpoint */
     uint8_t saved[SH_DIGEST_BYTES]; /* digest of the newest checkpoint's blob */
+    struct script_gpu_set gpus;     /* that its commands have */
+    char gpu_list[SCRIPT_GPU_TEXT_BYTES];
+    char gpu_names[SCRIPT_GPU_TEXT_BYTES];
+    struct script_devices devices; /* that they need */
 
     /* With the worker's lock. */
     bool written;                 /* the console has something */

@@ -22,7 +22,8 @@ struct scripts {
     char work[TRAIN_PATH_MAX];
     struct exec_machine machine; /* where commands are allowed */
     struct train_runner runner;
-    pthread_mutex_t lock; /* what follows */
+    pthread_mutex_t lock; /* what follows; may be held while a unit's is taken */
+    struct script_gpus gpus;
     struct script_unit *units[SCRIPT_UNITS_MAX];
 };
 
@@ -69,6 +70,69 @@ static void commit(struct script_unit *x, bool partial)
         return;
     }
     train_worker_finish(&x->w, &result);
+}
+
+/* ---- GPUs ---- */
+
+static uint32_t gpus_wanted(const struct script_unit *x)
+{
+    return x->w.job->where.gpus;
+}
+
+static bool try_gpus(struct script_unit *x)
+{
+    struct scripts *all = x->all;
+    SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
+    bool taken = script_gpus_take(&all->gpus, gpus_wanted(x), &x->gpus);
+    SH_CHECK(pthread_mutex_unlock(&all->lock) == 0);
+    return taken;
+}
+
+static void give_gpus(struct script_unit *x)
+{
+    struct scripts *all = x->all;
+    if (!script_gpus_any(&x->gpus)) {
+        return;
+    }
+    SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
+    script_gpus_give(&all->gpus, &x->gpus);
+    for (size_t i = 0; i < SCRIPT_UNITS_MAX; i++) {
+        if (all->units[i] != NULL) { /* it may wait for them */
+            lock(all->units[i]);
+            train_worker_signal(&all->units[i]->w);
+            unlock(all->units[i]);
+        }
+    }
+    SH_CHECK(pthread_mutex_unlock(&all->lock) == 0);
+}
+
+/* Those that the cluster counted for a unit which is on its way out may still be with its
+ * commands. False: interrupted, or the unit has failed. */
+static bool take_gpus(struct script_unit *x)
+{
+    uint64_t until = sh_now_us() + SCRIPT_GPUS_US;
+    bool interrupted = false;
+    bool taken = try_gpus(x);
+    while (!taken && !interrupted && sh_now_us() < until) {
+        lock(x);
+        interrupted = train_worker_has_news(&x->w);
+        if (!interrupted) {
+            train_clock_wait(&x->w.changed, &x->w.lock, until);
+        }
+        unlock(x);
+        taken = !interrupted && try_gpus(x);
+    }
+    if (taken) {
+        script_gpus_text(&x->gpus, x->gpu_list, sizeof x->gpu_list);
+        script_gpus_visible(&x->gpus, x->all->config.visible, x->gpu_names, sizeof x->gpu_names);
+        script_devices_find(&x->devices, "/dev");
+    } else if (!interrupted) {
+        char why[SCRIPT_WHY_BYTES];
+        (void)snprintf(why, sizeof why, "%s: resources.gpus: %u are not free of the %u here",
+                       x->w.node, gpus_wanted(x), x->all->gpus.count);
+        fail(x, SH_ERR_LIMIT, false, why);
+    }
+    return taken;
 }
 
 /* ---- running ---- */
@@ -299,6 +363,8 @@ static bool run_commands(struct script_unit *x, bool resumes)
                                  .units = x->w.at.units,
                                  .model = x->use != NULL ? x->use->model : NULL,
                                  .input = has_input(x) ? x->use->input : NULL,
+                                 .gpus = x->gpu_list,
+                                 .visible = x->gpu_names,
                                  .params = params.size > 0 ? (const char *)params.at : NULL,
                                  .resumes = resumes};
     if (!script_meet(x, host, &place.master_port)) {
@@ -311,7 +377,8 @@ static bool run_commands(struct script_unit *x, bool resumes)
     }
     struct exec_sandbox sandbox = {.level = level_of(x->job->exec.sandbox),
                                    .network = x->job->exec.network || place.members > 1,
-                                   .read_only = reads[0] != NULL ? reads : NULL};
+                                   .read_only = reads[0] != NULL ? reads : NULL,
+                                   .devices = gpus_wanted(x) > 0 ? x->devices.paths : NULL};
     struct exec_spec spec = {.commands = x->plan->commands,
                              .env = x->plan->env,
                              .dir = x->dir,
@@ -369,9 +436,11 @@ static void conclude(struct script_unit *x)
 
 static void tell_begin(struct script_unit *x)
 {
-    train_scribe_line(x->w.scribe, "unit %u begins on %s: member %u of %u, generation %llu",
+    bool gpus = script_gpus_any(&x->gpus);
+    train_scribe_line(x->w.scribe, "unit %u begins on %s: member %u of %u, generation %llu%s%.60s",
                       x->w.config.unit.unit, x->w.node, x->index, x->w.at.placement.member_count,
-                      (unsigned long long)x->w.at.placement.fence.index);
+                      (unsigned long long)x->w.at.placement.fence.index, gpus ? ", GPUs " : "",
+                      gpus ? x->gpu_list : "");
 }
 
 static void tell_end(struct script_unit *x)
@@ -440,8 +509,13 @@ static void follow(struct train_worker *w, bool anew)
         fail(x, err, err == SH_ERR_CORRUPT, why[0] != '\0' ? why : sh_err_text(err));
         return;
     }
+    if (!take_gpus(x)) {
+        return;
+    }
     tell_begin(x);
-    if (run_commands(x, resumes)) {
+    bool ran = run_commands(x, resumes);
+    give_gpus(x);
+    if (ran) {
         tell_end(x);
         conclude(x);
     }
@@ -564,6 +638,7 @@ enum sh_err scripts_open(struct scripts **out, const struct scripts_config *conf
         return SH_ERR_NO_MEMORY;
     }
     all->config = *config;
+    all->gpus.count = config->gpus;
     all->runner = train_worker_runner(all, unit_open);
     SH_CHECK(pthread_mutex_init(&all->lock, NULL) == 0);
     int n = snprintf(all->work, sizeof all->work, "%s", config->work);

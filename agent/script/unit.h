@@ -20,15 +20,18 @@
 #define SCRIPT_CALL_US    UINT64_C(1000000)  /* of one question */
 #define SCRIPT_LEAVE_US   UINT64_C(3000000)  /* for commands to end when the agent does */
 #define SCRIPT_BLAME_US   UINT64_C(30000000) /* for a member that is gone to be replaced */
+#define SCRIPT_GPUS_US    UINT64_C(60000000) /* for GPUs that an ending unit still has */
 #define SCRIPT_UNITS_MAX  64u                /* at a time on one agent */
 
 struct scripts; /* what the units of one agent share */
 
 struct scripts_config {
     struct service *s;
-    bool allowed;       /* --allow-commands */
-    const char *work;   /* folder for working folders, made where it is absent; copied */
-    const char *keeper; /* exec/process.h; NULL: this program */
+    bool allowed;        /* --allow-commands */
+    const char *work;    /* folder for working folders, made where it is absent; copied */
+    const char *keeper;  /* exec/process.h; NULL: this program */
+    uint32_t gpus;       /* of this machine; at most WIRE_GPUS_MAX */
+    const char *visible; /* CUDA_VISIBLE_DEVICES of this agent, NULL: not set; borrowed */
 };
 
 /* Clears the work folder and looks at what this machine can give; takes seconds at most. IO,

@@ -69,7 +69,8 @@ static void start_train(uint32_t i, bool allowed)
     a->bulk = memory_bulk_open(net, a->s);
     (void)snprintf(work, sizeof work, "%s/work%u", tst_dir(), i);
     (void)snprintf(cache, sizeof cache, "%s/cache%u", tst_dir(), i);
-    struct scripts_config scripts = {.s = a->s, .allowed = allowed, .work = work, .keeper = KEEPER};
+    struct scripts_config scripts = {
+        .s = a->s, .allowed = allowed, .work = work, .keeper = KEEPER, .gpus = 4};
     EXPECT_EQ(scripts_open(&a->scripts, &scripts), SH_OK);
     service_on_call(a->s, SERVICE_CALL_SCRIPT, scripts_answer, a->scripts);
     struct train_config train = {.s = a->s,
@@ -204,6 +205,11 @@ static void await(bool (*holds)(const struct jobs_unit *unit), struct jobs_unit 
 static bool is_final(const struct jobs_unit *unit)
 {
     return jobs_state_final(unit->state);
+}
+
+static bool has_completed(const struct jobs_unit *unit)
+{
+    return unit->state == JOBS_COMPLETED;
 }
 
 static bool has_failed(const struct jobs_unit *unit)
@@ -604,6 +610,51 @@ TEST(commands_that_ignore_a_polite_end_are_killed_when_the_agent_leaves)
     stop_train(0);
     EXPECT(sh_now_us() - from < 4 * SCRIPT_LEAVE_US);
     start_train(0, true);
+    stop();
+}
+
+/* A job with GPUs that says which it has, and runs until a file of that name is there. */
+static uint64_t begin_with_gpus(uint32_t gpus, const char *name)
+{
+    char rest[1024];
+    (void)snprintf(rest, sizeof rest,
+                   "resources: {gpus: %u}\n"
+                   "run: [\"echo %s has $SHOAL_GPUS=$CUDA_VISIBLE_DEVICES.; "
+                   "until [ -e %s/%s ]; do sleep 0.02; done\"]\n",
+                   gpus, name, tst_dir(), name);
+    submit_rest(rest, 1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    return job;
+}
+
+static void let_end(uint64_t number, const char *name)
+{
+    char path[512];
+    struct jobs_unit unit;
+    (void)snprintf(path, sizeof path, "%s/%s", tst_dir(), name);
+    FILE *file = fopen(path, "w");
+    EXPECT(file != NULL && fclose(file) == 0);
+    job = number;
+    await(has_completed, &unit);
+}
+
+TEST(units_that_run_at_a_time_have_distinct_gpus_and_leave_them_to_the_next)
+{
+    start(true);
+    uint64_t a = begin_with_gpus(1, "a");
+    await_said("a has 0=0.");
+    uint64_t b = begin_with_gpus(2, "b");
+    await_said("b has 1,2=1,2.");
+    EXPECT(said(", GPUs 1,2"));
+    uint64_t c = begin_with_gpus(2, "c"); /* waits: one is free */
+    let_end(a, "a");
+    job = c;
+    await_said("c has 0,3=0,3.");
+    let_end(c, "c");
+    let_end(b, "b");
+    uint64_t none = begin_with_gpus(0, "d");
+    await_said("d has =.");
+    let_end(none, "d");
     stop();
 }
 
