@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -407,6 +408,28 @@ enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
         err = script_use_place(x, why);
     } else if (err == SH_OK) {
         *resumes = resume(x);
+    }
+    return err == SH_OK && x->user != 0 ? script_files_own(x, why) : err;
+}
+
+enum sh_err script_files_own(struct script_unit *x, char why[static SCRIPT_WHY_BYTES])
+{
+    char *const roots[] = {x->dir, NULL};
+    FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
+    enum sh_err err = tree != NULL ? SH_OK : SH_ERR_NO_MEMORY;
+    const FTSENT *entry;
+    while (err == SH_OK && (errno = 0, entry = fts_read(tree)) != NULL) {
+        if (entry->fts_info != FTS_DP && lchown(entry->fts_accpath, x->user, x->user) != 0) {
+            err = sh_err_from_errno(errno);
+        }
+    }
+    err = err == SH_OK && errno != 0 ? sh_err_from_errno(errno) : err;
+    if (err != SH_OK) {
+        (void)snprintf(why, SCRIPT_WHY_BYTES, "the files cannot be given to user %u: %s", x->user,
+                       sh_err_text(err));
+    }
+    if (tree != NULL) {
+        (void)fts_close(tree);
     }
     return err;
 }

@@ -23,6 +23,7 @@ struct script_unit {
     struct scripts *all;
     struct spec_job *job;   /* whose commands it runs: w.job, or use->maker */
     struct script_use *use; /* of a unit that asks a model; NULL: it runs its own job's commands */
+    uint32_t user;          /* id that its commands run as; 0: as this program */
     uint64_t number;        /* random: tells this part from one of an earlier run of the agent */
 
     /* Of the unit's thread. */
@@ -55,6 +56,8 @@ struct script_unit {
 SH_MUST_USE enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
                                              char why[static SCRIPT_WHY_BYTES]);
 void script_files_remove(struct script_unit *x);
+/* The working folder and all in it become the unit's user's, who has run nothing in it yet. */
+SH_MUST_USE enum sh_err script_files_own(struct script_unit *x, char why[static SCRIPT_WHY_BYTES]);
 /* The files of a checkpoint, or NULL where they are as in the one before. *bytes is given. */
 SH_MUST_USE enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes,
                                                 size_t *size, char why[static SCRIPT_WHY_BYTES]);

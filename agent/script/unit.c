@@ -386,6 +386,8 @@ static bool run_commands(struct script_unit *x, bool resumes)
                              .sandbox = &sandbox,
                              .cgroup = x->all->machine.has_cgroup ? &x->all->machine.cgroup : NULL,
                              .keeper = x->all->config.keeper,
+                             .uid = x->user,
+                             .gid = x->user,
                              .nice = SCRIPT_NICE};
     struct exec_hooks hooks = {.context = x, .line = on_line, .end = on_end};
     struct exec_process *process = NULL;
@@ -542,15 +544,30 @@ static void end(struct train_worker *w)
     script_files_remove(x);
 }
 
-static void enlist(struct scripts *all, struct script_unit *x, bool in)
+/* Its place among the units is also its user, as long as there are as many. */
+static void enlist(struct script_unit *x)
 {
+    struct scripts *all = x->all;
     SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
-    size_t i = 0;
-    while (i < SCRIPT_UNITS_MAX && all->units[i] != (in ? NULL : x)) {
+    uint32_t i = 0;
+    while (i < SCRIPT_UNITS_MAX && all->units[i] != NULL) {
         i++;
     }
     if (i < SCRIPT_UNITS_MAX) {
-        all->units[i] = in ? x : NULL;
+        all->units[i] = x;
+    }
+    x->user = all->config.run_as > 0 ? all->config.run_as + i : 0;
+    SH_CHECK(pthread_mutex_unlock(&all->lock) == 0);
+}
+
+static void strike(struct script_unit *x)
+{
+    struct scripts *all = x->all;
+    SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
+    for (size_t i = 0; i < SCRIPT_UNITS_MAX; i++) {
+        if (all->units[i] == x) {
+            all->units[i] = NULL;
+        }
     }
     SH_CHECK(pthread_mutex_unlock(&all->lock) == 0);
 }
@@ -558,7 +575,7 @@ static void enlist(struct scripts *all, struct script_unit *x, bool in)
 static void unit_release(struct train_worker *w)
 {
     struct script_unit *x = unit_of(w);
-    enlist(x->all, x, false);
+    strike(x);
     script_console_close(x->console);
     script_say_close(x->say);
     train_worker_fini(w);
@@ -595,42 +612,65 @@ static enum sh_err unit_open(void *ctx, struct train_part **out,
     enum sh_err err = train_worker_init(&x->w, x->all->config.s, &DUTY, config, first);
     err = err != SH_OK ? err : equip(x);
     if (err == SH_OK) {
-        enlist(x->all, x, true);
+        enlist(x);
     }
     return train_worker_start(&x->w, err, out);
 }
 
 /* ---- what the units of one agent share ---- */
 
-static enum sh_err clear_work(struct scripts *all)
+_Static_assert(SCRIPT_USERS == SCRIPT_UNITS_MAX + 1, "one each, and one for those beyond");
+
+/* Users of units may pass to their own folder and see no other. */
+static mode_t work_mode(const struct scripts *all)
+{
+    return all->config.run_as > 0 ? 0711 : 0700;
+}
+
+static enum sh_err clear_work(struct scripts *all, char *why)
 {
     /* What an earlier run left: its commands ended with it. */
     bool gone = access(all->work, F_OK) != 0 || spec_fileset_remove(all->work);
-    if (!gone || mkdir(all->work, 0700) != 0) {
-        journal_warn("%s cannot be cleared: %s", all->work, strerror(errno));
+    if (!gone || mkdir(all->work, work_mode(all)) != 0 || chmod(all->work, work_mode(all)) != 0) {
+        (void)snprintf(why, SCRIPT_OPEN_WHY + 1, "%.500s cannot be cleared: %s", all->work,
+                       strerror(errno));
         return SH_ERR_IO;
     }
     return SH_OK;
 }
 
-static enum sh_err look_at_machine(struct scripts *all)
+static enum sh_err look_at_machine(struct scripts *all, char *why)
 {
     char dir[TRAIN_PATH_MAX];
+    uint32_t user = all->config.run_as;
     int n = snprintf(dir, sizeof dir, "%s/probe", all->work);
     if (n >= (int)sizeof dir) {
         return SH_ERR_LIMIT;
     }
-    if (mkdir(dir, 0700) != 0) {
+    if (mkdir(dir, 0700) != 0 || (user > 0 && chown(dir, user, user) != 0)) {
+        (void)snprintf(why, SCRIPT_OPEN_WHY + 1, "%.500s: %s", dir, strerror(errno));
         return sh_err_from_errno(errno);
     }
-    exec_sandbox_probe(&all->machine, all->config.keeper, NULL, dir, 0, 0);
+    exec_sandbox_probe(&all->machine, all->config.keeper, NULL, dir, user, user);
     SH_MAY_FAIL(spec_fileset_remove(dir)); /* goes when the agent starts */
-    journal_info("commands are allowed here, in a sandbox of level %s",
-                 exec_level_name(exec_machine_best(&all->machine)));
+    if (user > 0 && !all->machine.has[EXEC_LEVEL_NONE]) {
+        (void)snprintf(why, SCRIPT_OPEN_WHY + 1,
+                       "commands cannot run as user %u in %.400s: %.300s; choose another --data "
+                       "whose parents are open to it (chmod o+x), or say --run-as",
+                       user, all->work, all->machine.why[EXEC_LEVEL_NONE]);
+        return SH_ERR_DENIED;
+    }
+    char as[64] = "";
+    if (user > 0) {
+        (void)snprintf(as, sizeof as, ", as users %u to %u", user, user + SCRIPT_USERS - 1);
+    }
+    journal_info("commands are allowed here, in a sandbox of level %s%s",
+                 exec_level_name(exec_machine_best(&all->machine)), as);
     return SH_OK;
 }
 
-enum sh_err scripts_open(struct scripts **out, const struct scripts_config *config)
+enum sh_err scripts_open(struct scripts **out, const struct scripts_config *config,
+                         char why[static SCRIPT_OPEN_WHY + 1])
 {
     struct scripts *all = calloc(1, sizeof *all);
     *out = NULL;
@@ -643,9 +683,9 @@ enum sh_err scripts_open(struct scripts **out, const struct scripts_config *conf
     SH_CHECK(pthread_mutex_init(&all->lock, NULL) == 0);
     int n = snprintf(all->work, sizeof all->work, "%s", config->work);
     all->config.work = all->work;
-    enum sh_err err = n < (int)sizeof all->work ? clear_work(all) : SH_ERR_LIMIT;
+    enum sh_err err = n < (int)sizeof all->work ? clear_work(all, why) : SH_ERR_LIMIT;
     if (err == SH_OK && config->allowed) {
-        err = look_at_machine(all);
+        err = look_at_machine(all, why);
     }
     if (err != SH_OK) {
         scripts_close(all);
