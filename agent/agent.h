@@ -21,6 +21,9 @@
 #define AGENT_WHY_BYTES   4096u /* one line for the operator */
 #define AGENT_SLOTS       4u    /* units at a time, where nothing else is said */
 #define AGENT_SLOTS_MAX   1024u
+/* First of the user ids that root runs commands as: of a range that systemd leaves to nobody. */
+#define AGENT_RUN_AS     60600u
+#define AGENT_RUN_AS_MAX 9999900u
 
 #define AGENT_LOG_ENTRIES     8192u /* kept for those who are behind, and at most twice as many */
 #define AGENT_COPIES          3u    /* of each blob that is named, where there are as many agents */
@@ -49,6 +52,7 @@ struct agent_options {
     uint32_t voters;                         /* --voters; 1, 3, 5 or 7 */
     uint32_t log_entries;                    /* --log-entries */
     bool allow_commands;                     /* --allow-commands */
+    uint32_t run_as;                         /* --run-as; 0: commands run as the agent does */
     uint32_t copies;                         /* --copies */
     uint64_t keep_uploads_us;                /* --keep-uploads */
     uint64_t collect_every_us;               /* --collect-every */

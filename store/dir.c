@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { MODE_DIR = 0700, MODE_FILE = 0600, QUARANTINES_MAX = 1000 };
+enum { MODE_DIR = 0700, MODE_PASS = 0711, MODE_FILE = 0600, QUARANTINES_MAX = 1000 };
 
 #define LOCK_NAME "lock"
 
@@ -43,7 +43,7 @@ static enum sh_err make_parents(const char *path, char *why)
             continue;
         }
         part[i] = '\0';
-        if (mkdir(part, MODE_DIR) != 0 && errno != EEXIST) {
+        if (mkdir(part, i < size ? MODE_PASS : MODE_DIR) != 0 && errno != EEXIST) {
             return say_errno(why, errno, "cannot create", part);
         }
         part[i] = path[i];
@@ -131,6 +131,13 @@ enum sh_err dir_open(const char *path, struct dir **out, char *why)
     }
     *out = dir;
     return SH_OK;
+}
+
+enum sh_err dir_let_pass(const struct dir *dir, char *why)
+{
+    return fchmod(dir->fd, MODE_PASS) == 0
+               ? SH_OK
+               : say_errno(why, errno, "cannot open to other users", dir->path);
 }
 
 void dir_close(struct dir *dir)

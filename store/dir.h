@@ -22,7 +22,7 @@
 
 struct dir;
 
-/* Creates the directory (mode 0700, parents too) and its sub-directories where they are absent,
+/* Creates the directory (mode 0700, parents 0711) and its sub-directories where they are absent,
  * proves that it can be written, and locks it for the life of the handle. Errors: IN_USE (another
  * agent), DENIED (not writable, or not a directory), NO_SPACE, LIMIT (path too long), IO. */
 SH_MUST_USE enum sh_err dir_open(const char *path, struct dir **out, char *why);
@@ -31,6 +31,9 @@ void dir_close(struct dir *dir); /* unlocks; the files stay */
 /* Path of the directory, and of an entry of it; out has DIR_PATH_MAX + 1 bytes. */
 const char *dir_path(const struct dir *dir);
 void dir_entry(const struct dir *dir, const char *name, char *out);
+
+/* Users that are no owner may pass through it to what is open to them below (mode 0711). */
+SH_MUST_USE enum sh_err dir_let_pass(const struct dir *dir, char *why);
 
 /* Whole small file: NOT_FOUND, LIMIT when larger than size (*used is then its size), IO. */
 SH_MUST_USE enum sh_err dir_read(const struct dir *dir, const char *name, void *out, size_t size,

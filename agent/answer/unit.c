@@ -4,14 +4,12 @@
 #include "answer/figures.h"
 #include "answer/input.h"
 #include "answer/table.h"
-#include "journal.h"
 
 #include "base/host/host.h"
 #include "spec/fileset.h"
 #include "spec/models.h"
 #include "train/blob.h"
-#include "train/clerk.h"
-#include "train/clock.h"
+#include "train/worker.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,51 +24,10 @@ struct answer {
 };
 
 struct answer_unit {
-    struct service *s;
-    struct train_part_config config;
-    char *spec;
-    pthread_t thread;
-
-    /* Of the unit's thread. */
-    struct spec_job *job;
-    struct train_scribe *scribe;
-    struct train_clerk *clerk;
-    struct train_assignment at; /* in force */
-    char why[TRAIN_WHY_BYTES];  /* it failed */
-    bool final;                 /* on every agent it would */
-
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct train_assignment next; /* the newest */
-    bool leaving;
-    bool failed;
-    bool ended;
+    struct train_worker w;
+    char why[TRAIN_WHY_BYTES]; /* it failed */
+    bool final;                /* on every agent it would */
 };
-
-static void lock(struct answer_unit *x)
-{
-    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
-}
-
-static void unlock(struct answer_unit *x)
-{
-    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
-}
-
-/* With the lock. */
-static bool interrupted(const struct answer_unit *x)
-{
-    return x->leaving || !wire_fence_equal(x->next.placement.fence, x->at.placement.fence) ||
-           x->next.stopping != x->at.stopping;
-}
-
-static bool is_wanted(struct answer_unit *x)
-{
-    lock(x);
-    bool wanted = !interrupted(x);
-    unlock(x);
-    return wanted;
-}
 
 static void say(struct answer_unit *x, const char *what, const char *why)
 {
@@ -123,7 +80,7 @@ static enum sh_err predict_all(struct answer_unit *x, const struct infer *infer,
                                const struct kn_dataset *set, FILE *out)
 {
     uint32_t width = infer_outputs(infer);
-    bool member = x->job->kind == SPEC_ENSEMBLE;
+    bool member = x->w.job->kind == SPEC_ENSEMBLE;
     struct kn_diag diag = {.text = ""};
     float *y = calloc((size_t)TURN_SAMPLES * width, sizeof *y);
     uint32_t *order = calloc(width, sizeof *order);
@@ -135,7 +92,8 @@ static enum sh_err predict_all(struct answer_unit *x, const struct infer *infer,
     }
     for (uint32_t at = 0; err == SH_OK && at < set->count; at += TURN_SAMPLES) {
         uint32_t n = set->count - at < TURN_SAMPLES ? set->count - at : TURN_SAMPLES;
-        err = is_wanted(x) ? infer_answer(infer, set, at, n, y, &diag) : SH_ERR_CANCELLED;
+        err = !train_worker_is_interrupted(&x->w) ? infer_answer(infer, set, at, n, y, &diag)
+                                                  : SH_ERR_CANCELLED;
         if (err == SH_OK && member) {
             answer_values_rows(out, infer, y, n);
         } else if (err == SH_OK) {
@@ -155,8 +113,8 @@ static enum sh_err predict(struct answer_unit *x, const struct infer *infer,
 {
     struct kn_dataset set;
     struct page page;
-    bool member = x->job->kind == SPEC_ENSEMBLE;
-    enum sh_err err = answer_input_open(source, x->job, infer, &set, x->why);
+    bool member = x->w.job->kind == SPEC_ENSEMBLE;
+    enum sh_err err = answer_input_open(source, x->w.job, infer, &set, x->why);
     if (err != SH_OK) {
         return err;
     }
@@ -192,7 +150,7 @@ static enum sh_err answer_all(struct answer_unit *x, const struct infer *infer,
     enum sh_err err = SH_OK;
     for (uint32_t at = 0; err == SH_OK && at < set->count; at += TURN_SAMPLES) {
         uint32_t n = set->count - at < TURN_SAMPLES ? set->count - at : TURN_SAMPLES;
-        err = is_wanted(x)
+        err = !train_worker_is_interrupted(&x->w)
                   ? infer_answer(infer, set, at, n, y + (size_t)at * infer_outputs(infer), &diag)
                   : SH_ERR_CANCELLED;
     }
@@ -215,7 +173,7 @@ static enum sh_err keep_figures(struct answer_unit *x, const struct infer *infer
         result->outcome.metrics.test_correct = f->correct;
         result->outcome.metrics.test_total = f->figures.samples;
     }
-    answer_figures_tell(x->scribe, &f->figures);
+    answer_figures_tell(x->w.scribe, &f->figures);
     return keep(x, classes ? files : files + 1, classes ? 2 : 1, result);
 }
 
@@ -225,7 +183,7 @@ static enum sh_err evaluate(struct answer_unit *x, const struct infer *infer,
     struct kn_dataset set;
     struct answer_figures figures;
     struct kn_diag diag = {.text = ""};
-    enum sh_err err = answer_test_open(source, x->job, infer, &set, x->why);
+    enum sh_err err = answer_test_open(source, x->w.job, infer, &set, x->why);
     if (err != SH_OK) {
         return err;
     }
@@ -250,27 +208,29 @@ static enum sh_err evaluate(struct answer_unit *x, const struct infer *infer,
 static enum sh_err ask(struct answer_unit *x, const struct infer *infer,
                        struct train_result *result)
 {
-    struct train_material_source source = {
-        .s = x->s, .spec = x->config.spec, .cache = x->config.cache, .wait_us = ANSWER_FETCH_US};
-    return x->job->kind == SPEC_EVALUATE ? evaluate(x, infer, &source, result)
-                                         : predict(x, infer, &source, result);
+    struct train_material_source source = {.s = x->w.s,
+                                           .spec = x->w.config.spec,
+                                           .cache = x->w.config.cache,
+                                           .wait_us = ANSWER_FETCH_US};
+    return x->w.job->kind == SPEC_EVALUATE ? evaluate(x, infer, &source, result)
+                                           : predict(x, infer, &source, result);
 }
 
 static enum sh_err answer(struct answer_unit *x, struct train_result *result)
 {
-    const struct spec_use *use = &x->job->use;
-    SH_CHECK_CMP(x->config.unit.unit, <, use->count);
-    const struct spec_model_ref *ref = &use->models[x->config.unit.unit];
+    const struct spec_use *use = &x->w.job->use;
+    SH_CHECK_CMP(x->w.config.unit.unit, <, use->count);
+    const struct spec_model_ref *ref = &use->models[x->w.config.unit.unit];
     char name[SPEC_MODEL_REF_BYTES];
     struct kn_diag diag = {.text = ""};
     struct infer *infer = NULL;
     uint8_t *bytes = NULL;
     size_t size = 0;
     spec_model_ref_write(ref, name);
-    train_scribe_line(x->scribe, "unit %u asks %s on %s", x->config.unit.unit, name,
-                      x->at.names[0]);
+    train_scribe_line(x->w.scribe, "unit %u asks %s on %s", x->w.config.unit.unit, name,
+                      x->w.at.names[0]);
     enum sh_err err =
-        train_blob_read(x->s, ref->file, MODEL_BYTES_MAX, ANSWER_FETCH_US, &bytes, &size);
+        train_blob_read(x->w.s, ref->file, MODEL_BYTES_MAX, ANSWER_FETCH_US, &bytes, &size);
     if (err != SH_OK) {
         say(x, name,
             err == SH_ERR_NOT_FOUND ? "no agent that is alive holds its file" : sh_err_text(err));
@@ -289,115 +249,45 @@ static enum sh_err answer(struct answer_unit *x, struct train_result *result)
     return err;
 }
 
-static void fail(struct answer_unit *x, enum sh_err reason)
+static struct answer_unit *unit_of(struct train_worker *w)
 {
-    struct train_result result = {
-        .fence = x->at.placement.fence, .failed = true, .reason = reason, .final = x->final};
-    (void)snprintf(result.text, sizeof result.text, "%.*s", (int)JOBS_TEXT_MAX,
-                   x->why[0] != '\0' ? x->why : sh_err_text(reason));
-    journal_warn("job %llu unit %u: %s", (unsigned long long)x->config.unit.job,
-                 x->config.unit.unit, result.text);
-    train_clerk_result(x->clerk, &result);
+    return (struct answer_unit *)(void *)w;
 }
 
-static void follow(struct answer_unit *x)
+/* An answer is made in one go: a unit that is to give way leaves nothing, and is asked anew. */
+static void follow(struct train_worker *w, bool anew)
 {
-    struct train_result result = {.fence = x->at.placement.fence, .partial = x->at.stopping};
+    struct answer_unit *x = unit_of(w);
+    struct train_result result = {.fence = w->at.placement.fence, .partial = w->at.stopping};
+    (void)anew;
+    if (w->at.yielding && !w->at.stopping) {
+        const struct train_last last = {.fence = w->at.placement.fence, .yields = true};
+        train_scribe_line(w->scribe, "unit %u gives way, and asks anew later", w->config.unit.unit);
+        train_clerk_last(w->clerk, &last);
+        return;
+    }
     x->why[0] = '\0';
     x->final = false;
-    enum sh_err err = x->at.stopping ? SH_OK : answer(x, &result);
+    enum sh_err err = w->at.stopping ? SH_OK : answer(x, &result);
     if (err == SH_OK) {
-        train_clerk_result(x->clerk, &result);
+        train_worker_finish(w, &result);
         return;
     }
     free(result.outputs);
     if (err != SH_ERR_CANCELLED) {
-        fail(x, err);
+        train_worker_fail(w, err, x->final, false, x->why[0] != '\0' ? x->why : sh_err_text(err));
     }
-}
-
-/* ---- the thread ---- */
-
-/* Waits for a placement that is not in force; false: it is to leave. */
-static bool take_assignment(struct answer_unit *x)
-{
-    lock(x);
-    while (!x->leaving && !interrupted(x)) {
-        train_clock_wait(&x->changed, &x->lock, UINT64_MAX);
-    }
-    bool anew = !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
-    x->at = x->next;
-    bool go_on = !x->leaving;
-    unlock(x);
-    if (anew) {
-        train_clerk_drop(x->clerk);
-    }
-    return go_on;
-}
-
-static bool prepare(struct answer_unit *x)
-{
-    struct spec_errors *errors = calloc(1, sizeof *errors);
-    enum sh_err err = errors == NULL ? SH_ERR_NO_MEMORY
-                                     : spec_parse(x->spec, x->config.spec.size, x->job, errors);
-    free(errors);
-    if (err != SH_OK) {
-        x->at = x->next;
-        x->final = err != SH_ERR_NO_MEMORY;
-        (void)snprintf(x->why, sizeof x->why, "the job cannot be read by this agent");
-        fail(x, err);
-    }
-    return err == SH_OK;
-}
-
-static void *run(void *arg)
-{
-    struct answer_unit *x = arg;
-    sh_thread_name("answer-%llu", (unsigned long long)x->config.unit.job);
-    bool good = prepare(x);
-    while (good && take_assignment(x)) {
-        follow(x);
-    }
-    lock(x);
-    x->failed = !good;
-    while (!x->leaving) {
-        train_clock_wait(&x->changed, &x->lock, UINT64_MAX);
-    }
-    x->ended = true;
-    unlock(x);
-    x->config.ended(x->config.ctx);
-    return NULL;
 }
 
 /* ---- life ---- */
 
-static void release(struct answer_unit *x)
+static void unit_release(struct train_worker *w)
 {
-    train_clerk_close(x->clerk);
-    train_scribe_close(x->scribe);
-    SH_CHECK(pthread_cond_destroy(&x->changed) == 0);
-    SH_CHECK(pthread_mutex_destroy(&x->lock) == 0);
-    free(x->job);
-    free(x->spec);
-    free(x);
+    train_worker_fini(w);
+    free(unit_of(w));
 }
 
-static enum sh_err equip(struct answer_unit *x)
-{
-    x->job = calloc(1, sizeof *x->job);
-    x->spec = malloc(x->config.spec.size + 1);
-    if (x->job == NULL || x->spec == NULL) {
-        return SH_ERR_NO_MEMORY;
-    }
-    memcpy(x->spec, x->config.spec.at, x->config.spec.size);
-    x->config.spec.at = (const uint8_t *)x->spec;
-    enum sh_err err = train_scribe_open(&x->scribe, x->s, x->config.unit);
-    if (err == SH_OK) {
-        train_scribe_lead(x->scribe, true);
-        err = train_clerk_open(&x->clerk, x->s, x->scribe, x->config.unit);
-    }
-    return err;
-}
+static const struct train_duty DUTY = {.name = "answer", .follow = follow, .release = unit_release};
 
 static enum sh_err unit_open(void *ctx, struct train_part **out,
                              const struct train_part_config *config,
@@ -409,72 +299,11 @@ static enum sh_err unit_open(void *ctx, struct train_part **out,
     if (x == NULL) {
         return SH_ERR_NO_MEMORY;
     }
-    x->s = all->s;
-    x->config = *config;
-    x->next = *first;
-    SH_CHECK(pthread_mutex_init(&x->lock, NULL) == 0);
-    train_clock_cond(&x->changed);
-    enum sh_err err = equip(x);
+    enum sh_err err = train_worker_init(&x->w, all->s, &DUTY, config, first);
     if (err == SH_OK) {
-        err = pthread_create(&x->thread, NULL, run, x) == 0 ? SH_OK : SH_ERR_NO_MEMORY;
+        train_scribe_lead(x->w.scribe, true);
     }
-    if (err != SH_OK) {
-        release(x);
-        return err;
-    }
-    *out = (struct train_part *)(void *)x;
-    return SH_OK;
-}
-
-static struct answer_unit *unit_of(struct train_part *part)
-{
-    return (struct answer_unit *)(void *)part;
-}
-
-static void unit_assign(struct train_part *part, const struct train_assignment *assignment)
-{
-    struct answer_unit *x = unit_of(part);
-    lock(x);
-    if (wire_fence_cmp(assignment->placement.fence, x->next.placement.fence) >= 0) {
-        x->next = *assignment;
-        SH_CHECK(pthread_cond_signal(&x->changed) == 0);
-    }
-    unlock(x);
-}
-
-static void unit_leave(struct train_part *part)
-{
-    struct answer_unit *x = unit_of(part);
-    lock(x);
-    x->leaving = true;
-    SH_CHECK(pthread_cond_signal(&x->changed) == 0);
-    unlock(x);
-}
-
-static bool unit_has_ended(struct train_part *part)
-{
-    struct answer_unit *x = unit_of(part);
-    lock(x);
-    bool ended = x->ended;
-    unlock(x);
-    return ended;
-}
-
-static bool unit_has_failed(struct train_part *part)
-{
-    struct answer_unit *x = unit_of(part);
-    lock(x);
-    bool failed = x->failed;
-    unlock(x);
-    return failed;
-}
-
-static void unit_close(struct train_part *part)
-{
-    struct answer_unit *x = unit_of(part);
-    unit_leave(part);
-    SH_CHECK(pthread_join(x->thread, NULL) == 0);
-    release(x);
+    return train_worker_start(&x->w, err, out);
 }
 
 enum sh_err answer_open(struct answer **out, struct service *s)
@@ -485,13 +314,7 @@ enum sh_err answer_open(struct answer **out, struct service *s)
         return SH_ERR_NO_MEMORY;
     }
     all->s = s;
-    all->runner = (struct train_runner){.ctx = all,
-                                        .open = unit_open,
-                                        .assign = unit_assign,
-                                        .leave = unit_leave,
-                                        .has_ended = unit_has_ended,
-                                        .has_failed = unit_has_failed,
-                                        .close = unit_close};
+    all->runner = train_worker_runner(all, unit_open);
     return SH_OK;
 }
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Models: their rows, their files, and what they say about an input. */
+#include "api/reference.h"
 #include "api/view.h"
 
 #include "infer/infer.h"
@@ -12,35 +13,27 @@
 #define PAGE_ROWS  64u
 #define HOLDERS_US UINT64_C(3000000)
 
-/* NAME or NAME:VERSION; without a version 0. False with the reply made. */
-static bool read_model(struct api_reply *reply, const char *text, char name[static SH_NAME_MAX + 1],
-                       uint32_t *version)
+/* False with the reply made. */
+static bool read_model(struct api_reply *reply, const char *text, struct spec_model_ref *ref)
 {
-    size_t n = strcspn(text, ":");
-    const char *number = text[n] == ':' ? text + n + 1 : "0";
-    size_t digits = strspn(number, "0123456789");
-    if (n == 0 || n > SH_NAME_MAX || digits == 0 || digits > 9 || number[digits] != '\0') {
-        api_reply_error(reply, SH_ERR_INVALID, "model", text, "must be NAME or NAME:VERSION");
-        return false;
+    bool good = spec_model_ref_read(text, ref);
+    if (!good) {
+        api_reply_error(reply, SH_ERR_INVALID, "model", text, "must be " SPEC_MODEL_REF_FORMS);
     }
-    memcpy(name, text, n);
-    name[n] = '\0';
-    *version = (uint32_t)strtoul(number, NULL, 10);
-    return true;
+    return good;
 }
 
 /* The row; else the reply is made. */
 static bool find_model(struct api_reply *reply, const struct sh_table *t, const char *text,
                        struct jobs_model *model)
 {
-    char name[SH_NAME_MAX + 1];
-    uint32_t version = 0;
-    if (!read_model(reply, text, name, &version)) {
+    struct spec_model_ref ref;
+    if (!read_model(reply, text, &ref)) {
         return false;
     }
-    enum sh_err err = jobs_model_get(t, name, version, model);
-    if (err == SH_ERR_NOT_FOUND) {
-        api_reply_error(reply, err, "model", text, "no such model");
+    enum sh_err err = api_reference_find(t, &ref, model);
+    if (err == SH_ERR_NOT_FOUND || err == SH_ERR_INVALID) {
+        api_reply_error(reply, err, "model", text, "%s", api_reference_why(err));
     } else if (err != SH_OK) {
         api_reply_err(reply, err);
     }
@@ -164,9 +157,18 @@ void api_remove_model(const struct api_request *request, struct api_reply *reply
     struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
     struct jobs_result result;
     const char *text = request->params[0];
-    if (!read_model(reply, text, remove->name, &remove->version)) {
+    struct spec_model_ref ref;
+    if (!read_model(reply, text, &ref)) {
         return;
     }
+    if (ref.alias != SPEC_ALIAS_NONE) {
+        api_reply_error(
+            reply, SH_ERR_INVALID, "model", text,
+            "must be NAME:VERSION, or NAME for all versions: what it stands for changes");
+        return;
+    }
+    memcpy(remove->name, ref.name, sizeof remove->name);
+    remove->version = ref.version;
     enum sh_err err = jobs_cmd_encode(&cmd, &w);
     if (err == SH_OK) {
         err = service_propose(request->service, bytes, w.used, API_WRITE_TIMEOUT_US, &result);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "api/resolve.h"
 
+#include "api/reference.h"
 #include "base/host/host.h"
 #include "infer/tune.h"
 #include "spec/models.h"
@@ -87,6 +88,7 @@ static void take_row(struct spec_model_ref *ref, const struct jobs_model *row)
 {
     memcpy(ref->name, row->name, sizeof ref->name);
     ref->version = row->version;
+    ref->alias = SPEC_ALIAS_NONE;
     ref->resolved = true;
     /* What a script calls its model has any form. */
     ref->script = memcmp(row->outcome.model, row->outcome.file, SH_DIGEST_BYTES) == 0;
@@ -97,9 +99,9 @@ static void take_row(struct spec_model_ref *ref, const struct jobs_model *row)
 static bool resolve_ref(struct resolve *r, struct spec_model_ref *ref)
 {
     struct spec_model_ref before = *ref;
-    enum sh_err err = jobs_model_get(r->t, ref->name, ref->version, r->row);
-    if (err == SH_ERR_NOT_FOUND) {
-        return refuse(r, err, ref, "no such model; shoal model list shows those that there are");
+    enum sh_err err = api_reference_find(r->t, ref, r->row);
+    if (err == SH_ERR_NOT_FOUND || err == SH_ERR_INVALID) {
+        return refuse(r, err, ref, api_reference_why(err));
     }
     if (err != SH_OK) {
         api_reply_err(r->reply, err);
@@ -138,8 +140,8 @@ static bool resolve_all(struct resolve *r)
     }
     free(page);
     use->all = false;
-    return use->count > 0 || refuse(r, SH_ERR_NOT_FOUND, &named,
-                                    "no such model; shoal model list shows those that there are");
+    return use->count > 0 ||
+           refuse(r, SH_ERR_NOT_FOUND, &named, api_reference_why(SH_ERR_NOT_FOUND));
 }
 
 static bool resolve_models(struct resolve *r)

@@ -168,6 +168,22 @@ static int take_policy(struct cli *c, const struct cli_settings *s, struct agent
     return take_labels(c, s, o);
 }
 
+static int take_run_as(struct cli *c, const struct cli_settings *s, struct agent_options *o)
+{
+    const char *text = cli_settings_value(s, "run-as");
+    if (!take_number(text, 0, AGENT_RUN_AS_MAX, &o->run_as)) {
+        return cli_fail(c, CLI_USAGE, "USAGE",
+                        "--run-as: %s: must be a user id up to %u, or 0: as the agent itself", text,
+                        AGENT_RUN_AS_MAX);
+    }
+    if (o->run_as > 0 && geteuid() != 0) {
+        return cli_fail(c, CLI_USAGE, "USAGE",
+                        "--run-as: %s: only an agent of root can run commands as others; must be 0",
+                        text);
+    }
+    return CLI_OK;
+}
+
 static int take_options(struct cli *c, const struct cli_settings *s, struct agent_options *o)
 {
     const char *threads = cli_settings_value(s, "threads");
@@ -198,11 +214,15 @@ static int take_options(struct cli *c, const struct cli_settings *s, struct agen
         return cli_fail(c, CLI_USAGE, "USAGE", "allow-commands: %s: must be true or false",
                         cli_settings_value(s, "allow-commands"));
     }
+    int status = take_run_as(c, s, o);
+    if (status != CLI_OK) {
+        return status;
+    }
     o->new_cluster = cli_flag(c, "--new");
     (void)copy(o->data_dir, sizeof o->data_dir, cli_settings_value(s, "data"));
     (void)copy(o->secret_file, sizeof o->secret_file, cli_settings_value(s, "secret"));
     (void)copy(o->api_token_file, sizeof o->api_token_file, cli_settings_value(s, "api-token"));
-    int status = take_times(c, s, o);
+    status = take_times(c, s, o);
     if (status == CLI_OK) {
         status = take_addresses(c, s, o);
     }

@@ -147,15 +147,20 @@ int cli_run_model_show(struct cli *c);
 int cli_run_model_remove(struct cli *c);
 int cli_run_model_get(struct cli *c);
 int cli_run_predict(struct cli *c);
+int cli_predict_together(struct cli *c); /* with --ensemble */
 int cli_run_version(struct cli *c);
 int cli_run_help(struct cli *c);
 int cli_run_complete(struct cli *c);
 
-/* Follows a job to its end (submit --wait, watch); quiet: only the outcome. */
-int cli_follow(struct cli *c, const char *job, bool quiet);
+/* Follows a job to its end. ALL: prints what happens (watch); OUTCOME: only what came of it (submit
+ * --wait); SILENT: nothing, but for an error where it did not complete. */
+enum cli_follow { CLI_FOLLOW_ALL, CLI_FOLLOW_OUTCOME, CLI_FOLLOW_SILENT };
+int cli_follow(struct cli *c, const char *job, enum cli_follow what);
 /* Prints changes of all jobs as they happen, across agents (watch without a job). */
 int cli_follow_all(struct cli *c);
 
+/* What a job came to (result). */
+int cli_print_result(struct cli *c, const char *job);
 /* Figures of an evaluation that have a value, one a line. */
 void cli_print_figures(struct cli *c, const json_t *figures);
 

@@ -3,17 +3,13 @@
  * model list, show, get, remove; predict. */
 #include "cli/context.h"
 #include "cli/format.h"
+#include "cli/save.h"
 #include "cli/table.h"
 
-#include "base/host/host.h"
-
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
-#define GET_TIMEOUT_S     3600u
 #define PREDICT_TIMEOUT_S 120u
 #define INPUT_BYTES_MAX   ((size_t)64 << 20)
 #define BAR_COLUMNS       30.0
@@ -168,90 +164,6 @@ int cli_run_model_show(struct cli *c)
     return CLI_OK;
 }
 
-/* Compares what was written with the digest that the cluster agreed on. */
-static int check_digest(struct cli *c, FILE *file, const char *wanted)
-{
-    struct sh_blake2b hash;
-    uint8_t digest[SH_DIGEST_BYTES];
-    char hex[2 * SH_DIGEST_BYTES + 1];
-    char block[16384];
-    rewind(file);
-    sh_blake2b_start(&hash, sizeof digest);
-    for (size_t n = fread(block, 1, sizeof block, file); n > 0;
-         n = fread(block, 1, sizeof block, file)) {
-        sh_blake2b_add(&hash, block, n);
-    }
-    sh_blake2b_end(&hash, digest, sizeof digest);
-    sh_hex(hex, digest, sizeof digest);
-    return strcmp(hex, wanted) == 0
-               ? CLI_OK
-               : cli_fail(c, CLI_INVALID, "CORRUPT", "the file that came has digest %s, not %s",
-                          hex, wanted);
-}
-
-static int fetch(struct cli *c, FILE *file, const char *digest)
-{
-    struct cli_answer answer;
-    char *path = cli_path(c, "/models/", c->args[0], "/file");
-    if (path == NULL) {
-        return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
-    }
-    struct cli_call call = {
-        .method = "GET", .path = path, .save = file, .timeout_s = GET_TIMEOUT_S};
-    cli_http_call(c->http, &call, &answer);
-    free(path);
-    if (answer.status != 200) {
-        return cli_fail_answer(c, &answer);
-    }
-    free(answer.body);
-    if (fflush(file) != 0) {
-        return cli_fail(c, CLI_INTERNAL, "IO", "writing the model: %s", strerror(errno));
-    }
-    return check_digest(c, file, digest);
-}
-
-static int copy_out(struct cli *c, FILE *file)
-{
-    char block[16384];
-    rewind(file);
-    for (size_t n = fread(block, 1, sizeof block, file); n > 0;
-         n = fread(block, 1, sizeof block, file)) {
-        if (fwrite(block, 1, n, c->out) != n) {
-            return cli_fail(c, CLI_INTERNAL, "IO", "standard output: %s", strerror(errno));
-        }
-    }
-    return CLI_OK;
-}
-
-/* Into a file beside the one that is meant, which it replaces when it is whole. */
-static int save_as(struct cli *c, const char *name, const char *digest)
-{
-    char part[1100];
-    int n = snprintf(part, sizeof part, "%s.part", name);
-    if (n >= (int)sizeof part) {
-        return cli_fail(c, CLI_USAGE, "USAGE", "--output: too long");
-    }
-    FILE *file = fopen(part, "w+be");
-    if (file == NULL) {
-        return cli_fail(c, CLI_INTERNAL, "IO", "%s: %s", part, strerror(errno));
-    }
-    int status = fetch(c, file, digest);
-    if (fclose(file) != 0 && status == CLI_OK) {
-        status = cli_fail(c, CLI_INTERNAL, "IO", "%s: %s", part, strerror(errno));
-    }
-    if (status == CLI_OK && rename(part, name) != 0) {
-        status = cli_fail(c, CLI_INTERNAL, "IO", "%s: %s", name, strerror(errno));
-    }
-    if (status != CLI_OK) {
-        (void)unlink(part);
-    } else if (c->json) {
-        (void)cli_print_json(c, json_pack("{s:s, s:s}", "file", name, "file_digest", digest));
-    } else {
-        (void)fprintf(c->out, "%s\n", name);
-    }
-    return status;
-}
-
 int cli_run_model_get(struct cli *c)
 {
     int status = CLI_OK;
@@ -260,24 +172,21 @@ int cli_run_model_get(struct cli *c)
     if (model == NULL) {
         return status;
     }
+    char version[SH_NAME_MAX + 16]; /* what was asked for may mean another one meanwhile */
     char name[SH_NAME_MAX + 40];
     const char *digest = cli_text(model, "file_digest");
     /* What a script calls its model has any form. */
     bool script = strcmp(digest, cli_text(model, "model_digest")) == 0;
+    (void)snprintf(version, sizeof version, "%s:%lld", cli_text(model, "name"),
+                   cli_integer(model, "version"));
     (void)snprintf(name, sizeof name, "%s-%lld%s", cli_text(model, "name"),
                    cli_integer(model, "version"), script ? "" : ".safetensors");
-    if (output != NULL && strcmp(output, "-") == 0) {
-        FILE *file = tmpfile();
-        status = file != NULL
-                     ? fetch(c, file, digest)
-                     : cli_fail(c, CLI_INTERNAL, "IO", "temporary file: %s", strerror(errno));
-        status = status == CLI_OK ? copy_out(c, file) : status;
-        if (file != NULL) {
-            (void)fclose(file); /* was read only by now */
-        }
-    } else {
-        status = save_as(c, output != NULL ? output : name, digest);
-    }
+    char *path = cli_path(c, "/models/", version, "/file");
+    const struct cli_save save = {
+        .path = path, .name = output != NULL ? output : name, .digest = digest};
+    status =
+        path != NULL ? cli_save(c, &save) : cli_fail(c, CLI_INTERNAL, "NO_MEMORY", "out of memory");
+    free(path);
     json_decref(model);
     return status;
 }
@@ -348,6 +257,12 @@ int cli_run_predict(struct cli *c)
 {
     uint64_t top = 0;
     int status = CLI_OK;
+    if (cli_flag(c, "--ensemble")) {
+        return cli_predict_together(c);
+    }
+    if (cli_value(c, "--deadline") != NULL) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "--deadline: goes with --ensemble");
+    }
     if (!cli_number(c, "--top", 1, SPEC_CLASSES_MAX, 5, &top)) {
         return CLI_USAGE;
     }

@@ -45,6 +45,41 @@ static void put_datasets(struct cli_table *t, const json_t *node)
     cli_table_put(t, text);
 }
 
+#define LABELS_SHOWN 24 /* characters; --json has all */
+
+static void put_labels(struct cli_table *t, const json_t *node)
+{
+    const json_t *value;
+    const char *key;
+    char text[256] = "";
+    size_t used = 0;
+    json_object_foreach((json_t *)(uintptr_t)json_object_get(node, "labels"), key, value)
+    {
+        const char *word = json_string_value(value);
+        bool valued = word != NULL && word[0] != '\0';
+        int n = snprintf(text + used, sizeof text - used, "%s%s%s%s", used > 0 ? "," : "", key,
+                         valued ? "=" : "", valued ? word : "");
+        used += n > 0 && used + (size_t)n < sizeof text ? (size_t)n : 0;
+    }
+    if (used > LABELS_SHOWN) {
+        (void)snprintf(text + LABELS_SHOWN - 3, 4, "...");
+    }
+    cli_table_put(t, used > 0 ? text : "-");
+}
+
+/* How the commands of jobs are kept here, and whose they are. */
+static void put_commands(struct cli_table *t, const json_t *node)
+{
+    char text[64];
+    long long user = cli_integer(node, "run_as");
+    if (json_is_true(json_object_get(node, "commands")) && user > 0) {
+        (void)snprintf(text, sizeof text, "%.15s, user %lld", cli_text(node, "sandbox"), user);
+    } else {
+        (void)snprintf(text, sizeof text, "%.15s", cli_text(node, "sandbox"));
+    }
+    cli_table_put(t, text);
+}
+
 static void put_inventory(struct cli_table *t, const json_t *node)
 {
     char text[96];
@@ -89,9 +124,9 @@ static const json_t **sorted(const json_t *list)
 
 static int print_nodes(struct cli *c, const json_t *list)
 {
-    static const char *const NAMES[] = {"NAME",    "STATE",     "ROLE", "ADDRESS", ">CPUS",
-                                        ">RAM",    "ISA",       "GPU",  "CLASS",   ">LOAD",
-                                        "VERSION", "DATA SETS", NULL};
+    static const char *const NAMES[] = {"NAME",     "STATE",   "ROLE",   "ADDRESS",   ">CPUS",
+                                        ">RAM",     "ISA",     "GPU",    "CLASS",     ">LOAD",
+                                        "COMMANDS", "VERSION", "LABELS", "DATA SETS", NULL};
     struct cli_table t;
     const json_t **nodes = sorted(list);
     if (nodes == NULL) {
@@ -105,7 +140,9 @@ static int print_nodes(struct cli *c, const json_t *list)
         cli_table_put(&t, role_of(node));
         cli_table_put(&t, cli_text(node, "addr"));
         put_inventory(&t, node);
+        put_commands(&t, node);
         cli_table_put(&t, cli_text(node, "version"));
+        put_labels(&t, node);
         put_datasets(&t, node);
     }
     cli_table_print(&t, c->out);

@@ -122,12 +122,12 @@ static int print_table(struct cli *c, const struct cli_answer *answer)
     return CLI_OK;
 }
 
-int cli_run_result(struct cli *c)
+int cli_print_result(struct cli *c, const char *job)
 {
     struct cli_answer answer;
-    char *path = cli_path(c, "/jobs/", c->args[0], "/result");
+    char *path = cli_path(c, "/jobs/", job, "/result");
     if (path == NULL) {
-        return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
+        return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", job);
     }
     struct cli_call call = {.method = "GET", .path = path, .timeout_s = RESULT_TIMEOUT_S};
     cli_http_call(c->http, &call, &answer);
@@ -151,4 +151,9 @@ int cli_run_result(struct cli *c)
     json_decref(result);
     free(answer.body);
     return status;
+}
+
+int cli_run_result(struct cli *c)
+{
+    return cli_print_result(c, c->args[0]);
 }

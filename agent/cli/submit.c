@@ -45,7 +45,7 @@ static const char *owner_of(const struct cli *c)
     return user != NULL && wire_name_ok(user) ? user : "";
 }
 
-static json_t *send_job(struct cli *c, const struct spec_job *job, int *status)
+json_t *cli_send_job(struct cli *c, const struct spec_job *job, int *status)
 {
     char key[KEY_BYTES_MAX + 1];
     size_t size = 0;
@@ -90,7 +90,7 @@ static int tell_submitted(struct cli *c, const json_t *row)
                       id, id);
     }
     (void)fflush(c->out);
-    return wait ? cli_follow(c, id, true) : CLI_OK;
+    return wait ? cli_follow(c, id, CLI_FOLLOW_OUTCOME) : CLI_OK;
 }
 
 int cli_run_submit(struct cli *c)
@@ -107,7 +107,7 @@ int cli_run_submit(struct cli *c)
     if (status == CLI_OK) {
         status = cli_upload_data(c, job);
     }
-    json_t *row = status == CLI_OK ? send_job(c, job, &status) : NULL;
+    json_t *row = status == CLI_OK ? cli_send_job(c, job, &status) : NULL;
     if (row != NULL) {
         status = tell_submitted(c, row);
     }

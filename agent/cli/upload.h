@@ -23,4 +23,8 @@ int cli_check_package(struct cli *c, const struct spec_job *job);
 /* Uploads both as file sets and puts their digests in the place of the paths. */
 int cli_upload_data(struct cli *c, struct spec_job *job);
 
+/* POST /jobs under the key and for the owner of the command line; the row that it answers, NULL
+ * with the error printed and *status set. */
+json_t *cli_send_job(struct cli *c, const struct spec_job *job, int *status);
+
 #endif

@@ -177,7 +177,7 @@ static void say_outcome(struct cli *c, const json_t *job)
     (void)fprintf(c->out, "\n");
 }
 
-static int tell_outcome(struct cli *c, const char *job)
+static int tell_outcome(struct cli *c, const char *job, bool silent)
 {
     int status = CLI_OK;
     json_t *row = cli_get(c, "/jobs/", job, "", &status);
@@ -185,6 +185,16 @@ static int tell_outcome(struct cli *c, const char *job)
         return status;
     }
     status = status_of(row);
+    if (silent) {
+        const char *failure = cli_text(json_object_get(row, "failure"), "message");
+        if (status != CLI_OK) {
+            (void)cli_fail(c, (enum cli_exit)status, "JOB", "job %lld is %s%s%s",
+                           cli_integer(row, "id"), cli_text(row, "state"),
+                           failure[0] != '\0' ? ": " : "", failure);
+        }
+        json_decref(row);
+        return status;
+    }
     if (c->json) {
         (void)cli_print_json(c, row);
         return status;
@@ -204,7 +214,7 @@ static bool read_epochs(struct cli *c, const char *job, uint32_t *epochs, int *s
     return row != NULL;
 }
 
-int cli_follow(struct cli *c, const char *job, bool quiet)
+int cli_follow(struct cli *c, const char *job, enum cli_follow what)
 {
     uint32_t epochs = 0;
     int status = CLI_OK;
@@ -220,13 +230,13 @@ int cli_follow(struct cli *c, const char *job, bool quiet)
         return cli_fail(c, CLI_INTERNAL, "NO_MEMORY", "out of memory");
     }
     w->c = c;
-    w->quiet = quiet;
+    w->quiet = what != CLI_FOLLOW_ALL;
     w->said_validation = (double)NAN;
     cli_progress_init(&w->progress, epochs);
     enum cli_stream_end end = cli_http_stream(c->http, path, LOST_S, on_event, on_tick, w, &answer);
     if (end == CLI_STREAM_DONE) {
         show(w, true);
-        status = tell_outcome(c, job);
+        status = tell_outcome(c, job, what == CLI_FOLLOW_SILENT);
     } else {
         status = cli_fail_answer(c, &answer);
     }
@@ -240,5 +250,5 @@ int cli_run_watch(struct cli *c)
     if (c->arg_count == 0) {
         return cli_follow_all(c);
     }
-    return cli_follow(c, c->args[0], false);
+    return cli_follow(c, c->args[0], CLI_FOLLOW_ALL);
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rl/unit.h"
 
-#include "journal.h"
 #include "metrics.h"
 #include "rl/curve.h"
 
@@ -11,11 +10,9 @@
 #include "spec/json.h"
 #include "spec/rl.h"
 #include "spec/sweep.h"
-#include "train/clerk.h"
-#include "train/clock.h"
+#include "train/worker.h"
 
 #include <math.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,65 +20,19 @@
 #include <unistd.h>
 
 struct rl_unit {
-    struct service *s;
-    struct train_part_config config;
-    char *spec;
-    struct spec_job *job;
-    char node[SH_NAME_MAX + 1];
-    pthread_t thread;
-
-    /* Of the unit's thread. */
-    struct train_scribe *scribe;
-    struct train_clerk *clerk;
-    struct train_assignment at; /* in force */
-    struct kn_rl *trainer;      /* NULL: not begun here */
+    struct train_worker w;
+    struct kn_rl *trainer; /* NULL: not begun here */
     struct rl_curve *curve;
     uint64_t write_at_us; /* what waits is written then */
     uint32_t line_count;
     struct service_log_line lines[RL_LINES];
     uint32_t measure_count;
     struct service_measure measures[RL_MEASURES];
-
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct train_assignment next; /* the newest */
-    bool leaving;
-    bool failed;
-    bool ended;
 };
-
-static void lock(struct rl_unit *x)
-{
-    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
-}
-
-static void unlock(struct rl_unit *x)
-{
-    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
-}
-
-/* With the lock. */
-static bool has_news(const struct rl_unit *x)
-{
-    return x->leaving || x->next.stopping != x->at.stopping || x->next.yielding != x->at.yielding ||
-           !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
-}
-
-static bool is_interrupted(struct rl_unit *x)
-{
-    lock(x);
-    bool interrupted = has_news(x);
-    unlock(x);
-    return interrupted;
-}
 
 static void fail(struct rl_unit *x, enum sh_err reason, bool final, const char *text)
 {
-    struct train_result result = {
-        .fence = x->at.placement.fence, .failed = true, .reason = reason, .final = final};
-    (void)snprintf(result.text, sizeof result.text, "%s", text);
-    journal_warn("job %llu: %s", (unsigned long long)x->config.unit.job, text);
-    train_clerk_result(x->clerk, &result);
+    train_worker_fail(&x->w, reason, final, false, text);
 }
 
 /* ---- what is told ---- */
@@ -89,10 +40,10 @@ static void fail(struct rl_unit *x, enum sh_err reason, bool final, const char *
 static void write_waiting(struct rl_unit *x)
 {
     if (x->line_count > 0) {
-        service_log_append(x->s, x->config.unit.job, x->lines, x->line_count);
+        service_log_append(x->w.s, x->w.config.unit.job, x->lines, x->line_count);
     }
     if (x->measure_count > 0) {
-        service_series_append(x->s, x->config.unit.job, x->measures, x->measure_count);
+        service_series_append(x->w.s, x->w.config.unit.job, x->measures, x->measure_count);
     }
     x->line_count = 0;
     x->measure_count = 0;
@@ -121,8 +72,8 @@ static struct sh_writer line_begin(struct rl_unit *x)
         write_waiting(x);
     }
     struct service_log_line *line = &x->lines[x->line_count];
-    *line = (struct service_log_line){.generation = x->at.placement.fence.index,
-                                      .unit = x->config.unit.unit};
+    *line = (struct service_log_line){.generation = x->w.at.placement.fence.index,
+                                      .unit = x->w.config.unit.unit};
     return sh_writer_over(line->text, sizeof line->text - 1);
 }
 
@@ -153,7 +104,7 @@ static void on_episode(void *context, const struct kn_rl_episode *e)
     struct rl_unit *x = context;
     char hash[20];
     char policy[20];
-    uint32_t every = x->job->rl.episode_events;
+    uint32_t every = x->w.job->rl.episode_events;
     if (every == 0 || e->result.number % every != 0) {
         return;
     }
@@ -180,7 +131,7 @@ static void on_state(void *context, const struct kn_hallway *h, enum kn_hallway_
 {
     static const char *const ACTIONS[] = {"north", "east", "south", "west", ""};
     struct rl_unit *x = context;
-    uint32_t every = x->job->rl.state_events;
+    uint32_t every = x->w.job->rl.state_events;
     if (every == 0 || h->episode % every != 0) {
         return;
     }
@@ -208,7 +159,7 @@ static uint8_t *encode(struct rl_unit *x, size_t *size)
     *size = rl_curve_size(x->curve) + kn_rl_state_size(x->trainer);
     uint8_t *bytes = malloc(*size);
     if (bytes == NULL) {
-        train_scribe_line(x->scribe, "no memory for the checkpoint after iteration %llu",
+        train_scribe_line(x->w.scribe, "no memory for the checkpoint after iteration %llu",
                           (unsigned long long)kn_rl_iterations(x->trainer));
         return NULL;
     }
@@ -223,7 +174,7 @@ static void keep_checkpoint(struct rl_unit *x)
 {
     size_t size = 0;
     uint8_t *bytes = encode(x, &size);
-    if (bytes != NULL && !train_clerk_checkpoint(x->clerk, x->at.placement.fence,
+    if (bytes != NULL && !train_clerk_checkpoint(x->w.clerk, x->w.at.placement.fence,
                                                  kn_rl_iterations(x->trainer), bytes, size)) {
         free(bytes); /* iterations are short: the one before is still on its way */
     }
@@ -233,10 +184,10 @@ static void keep_checkpoint(struct rl_unit *x)
 static void give_way(struct rl_unit *x)
 {
     struct train_last last = {
-        .fence = x->at.placement.fence, .step = kn_rl_iterations(x->trainer), .yields = true};
+        .fence = x->w.at.placement.fence, .step = kn_rl_iterations(x->trainer), .yields = true};
     write_waiting(x);
     last.bytes = encode(x, &last.size);
-    train_clerk_last(x->clerk, &last);
+    train_clerk_last(x->w.clerk, &last);
 }
 
 /* The blob in memory; given (free). */
@@ -245,12 +196,12 @@ static enum sh_err read_blob(struct rl_unit *x, const uint8_t *digest, uint8_t *
 {
     uint64_t total = 0;
     size_t done = 0;
-    enum sh_err err = service_blob_fetch(x->s, digest, &total, RL_LOAD_US);
+    enum sh_err err = service_blob_fetch(x->w.s, digest, &total, RL_LOAD_US);
     *bytes = err == SH_OK ? malloc(total + 1) : NULL;
     err = err == SH_OK && *bytes == NULL ? SH_ERR_NO_MEMORY : err;
     while (err == SH_OK && done < total) {
         size_t got = 0;
-        err = service_blob_read(x->s, digest, done, *bytes + done, total - done, &got);
+        err = service_blob_read(x->w.s, digest, done, *bytes + done, total - done, &got);
         err = err == SH_OK && got == 0 ? SH_ERR_CORRUPT : err;
         done += got;
     }
@@ -279,11 +230,11 @@ static uint32_t list_checkpoints(struct rl_unit *x, struct jobs_checkpoint *list
 {
     struct service_view *view;
     uint32_t count = 0;
-    if (service_view_open(x->s, &view) != SH_OK) {
+    if (service_view_open(x->w.s, &view) != SH_OK) {
         return 0;
     }
-    enum sh_err err =
-        jobs_checkpoint_list(service_view_table(view), x->config.unit, list, JOBS_KEEP_MAX, &count);
+    enum sh_err err = jobs_checkpoint_list(service_view_table(view), x->w.config.unit, list,
+                                           JOBS_KEEP_MAX, &count);
     service_view_close(view);
     return err == SH_OK ? count : 0;
 }
@@ -297,22 +248,22 @@ static enum sh_err load(struct rl_unit *x)
         unsigned long long step = list[i].step;
         enum sh_err err = load_checkpoint(x, &list[i]);
         if (err == SH_OK) {
-            train_scribe_line(x->scribe, "%s goes on from the checkpoint after iteration %llu",
-                              x->node, step);
+            train_scribe_line(x->w.scribe, "%s goes on from the checkpoint after iteration %llu",
+                              x->w.node, step);
         } else {
-            train_scribe_line(x->scribe, "%s cannot use the checkpoint after iteration %llu: %s",
-                              x->node, step, sh_err_text(err));
+            train_scribe_line(x->w.scribe, "%s cannot use the checkpoint after iteration %llu: %s",
+                              x->w.node, step, sh_err_text(err));
         }
     }
     free(list);
     if (x->trainer == NULL) {
-        const struct kn_rl_config config = spec_rl_config(&x->job->rl);
+        const struct kn_rl_config config = spec_rl_config(&x->w.job->rl);
         struct kn_diag diag = {.text = ""};
         x->curve->count = 0;
         if (kn_rl_open(&x->trainer, &config, &diag) != KN_OK) {
             return SH_ERR_NO_MEMORY; /* the schema has checked the rest */
         }
-        train_scribe_line(x->scribe, "%s begins", x->node);
+        train_scribe_line(x->w.scribe, "%s begins", x->w.node);
     }
     for (uint32_t i = 0; i < x->curve->count; i++) {
         tell_point(x, &x->curve->at[i]);
@@ -339,7 +290,7 @@ static void take_point(struct rl_unit *x)
 /* False: it failed, or is interrupted. */
 static bool play(struct rl_unit *x)
 {
-    const struct spec_rl *rl = &x->job->rl;
+    const struct spec_rl *rl = &x->w.job->rl;
     const struct kn_rl_events events = {.context = x, .episode = on_episode, .state = on_state};
     struct kn_diag diag = {.text = ""};
     bool go_on = true;
@@ -358,7 +309,7 @@ static bool play(struct rl_unit *x)
         if (sh_now_us() >= x->write_at_us) {
             write_waiting(x);
         }
-        go_on = !is_interrupted(x);
+        go_on = !train_worker_is_interrupted(&x->w);
     }
     write_waiting(x);
     return go_on;
@@ -381,207 +332,84 @@ static enum sh_err fill_result(struct rl_unit *x, struct train_result *result)
         o->scored = true;
         o->score = x->curve->at[x->curve->count - 1].mean;
     }
-    return spec_policy_write(&x->job->rl, kn_rl_policy(x->trainer), x->config.spec_digest,
+    return spec_policy_write(&x->w.job->rl, kn_rl_policy(x->trainer), x->w.config.spec_digest,
                              &result->file, &result->file_size, o->model);
 }
 
 static void commit(struct rl_unit *x, bool partial)
 {
-    struct train_result result = {.fence = x->at.placement.fence, .partial = partial};
+    struct train_result result = {.fence = x->w.at.placement.fence, .partial = partial};
     enum sh_err err = fill_result(x, &result);
     if (err != SH_OK) {
         fail(x, err, false, sh_err_text(err));
         return;
     }
-    train_clerk_result(x->clerk, &result);
+    train_worker_finish(&x->w, &result);
 }
 
-static void follow(struct rl_unit *x)
+static struct rl_unit *unit_of(struct train_worker *w)
 {
+    return (struct rl_unit *)(void *)w;
+}
+
+static void follow(struct train_worker *w, bool anew)
+{
+    struct rl_unit *x = unit_of(w);
     enum sh_err err = x->trainer == NULL ? load(x) : SH_OK;
+    (void)anew; /* the trainer goes on where it stands, whatever the generation */
     if (err != SH_OK) {
         fail(x, err, false, sh_err_text(err));
         return;
     }
-    if (x->at.stopping) {
+    if (w->at.stopping) {
         write_waiting(x);
-        commit(x, kn_rl_iterations(x->trainer) < x->job->rl.iterations);
-    } else if (x->at.yielding) {
+        commit(x, kn_rl_iterations(x->trainer) < w->job->rl.iterations);
+    } else if (w->at.yielding) {
         give_way(x);
     } else if (play(x)) {
         commit(x, false);
     }
 }
 
-/* ---- the thread ---- */
-
-/* Waits for a placement that is not in force; false: it is to leave. */
-static bool take_assignment(struct rl_unit *x)
+static enum sh_err prepare(struct train_worker *w, char *why, size_t size)
 {
-    lock(x);
-    while (!has_news(x)) {
-        train_clock_wait(&x->changed, &x->lock, UINT64_MAX);
-    }
-    bool anew = !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
-    x->at = x->next;
-    bool go_on = !x->leaving;
-    unlock(x);
-    if (anew) {
-        train_clerk_drop(x->clerk);
-    }
-    return go_on;
-}
-
-static bool prepare(struct rl_unit *x)
-{
-    struct spec_errors *errors = calloc(1, sizeof *errors);
-    enum sh_err err = errors == NULL
-                          ? SH_ERR_NO_MEMORY
-                          : spec_parse_again(x->spec, x->config.spec.size, x->job, errors);
-    free(errors);
-    if (err != SH_OK) {
-        x->at = x->next;
-        fail(x, err, err != SH_ERR_NO_MEMORY, "the job cannot be read by this agent");
-    }
-    return err == SH_OK;
-}
-
-static void *run(void *arg)
-{
-    struct rl_unit *x = arg;
-    sh_thread_name("rl-%llu", (unsigned long long)x->config.unit.job);
+    (void)w;
+    (void)why;
+    (void)size;
     /* Without the right to change it training runs at the usual priority. */
     SH_MAY_FAIL(setpriority(PRIO_PROCESS, (id_t)gettid(), RL_NICE) == 0);
-    bool good = prepare(x);
-    while (good && take_assignment(x)) {
-        follow(x);
-    }
-    lock(x);
-    x->failed = !good;
-    while (!x->leaving) {
-        train_clock_wait(&x->changed, &x->lock, UINT64_MAX);
-    }
-    x->ended = true;
-    unlock(x);
-    x->config.ended(x->config.ctx);
-    return NULL;
+    return SH_OK;
 }
 
 /* ---- the runner ---- */
 
-static void release(struct rl_unit *x)
+static void unit_release(struct train_worker *w)
 {
-    train_clerk_close(x->clerk);
-    train_scribe_close(x->scribe);
-    SH_CHECK(pthread_cond_destroy(&x->changed) == 0);
-    SH_CHECK(pthread_mutex_destroy(&x->lock) == 0);
+    struct rl_unit *x = unit_of(w);
+    train_worker_fini(w);
     kn_rl_close(x->trainer);
     free(x->curve);
-    free(x->job);
-    free(x->spec);
     free(x);
 }
 
-static enum sh_err equip(struct rl_unit *x)
-{
-    x->job = calloc(1, sizeof *x->job);
-    x->curve = calloc(1, sizeof *x->curve);
-    x->spec = malloc(x->config.spec.size + 1);
-    if (x->job == NULL || x->curve == NULL || x->spec == NULL) {
-        return SH_ERR_NO_MEMORY;
-    }
-    memcpy(x->spec, x->config.spec.at, x->config.spec.size);
-    enum sh_err err = train_scribe_open(&x->scribe, x->s, x->config.unit);
-    return err != SH_OK ? err : train_clerk_open(&x->clerk, x->s, x->scribe, x->config.unit);
-}
+static const struct train_duty DUTY = {
+    .name = "rl", .prepare = prepare, .follow = follow, .release = unit_release};
 
 static enum sh_err unit_open(void *ctx, struct train_part **out,
                              const struct train_part_config *config,
                              const struct train_assignment *first)
 {
     struct rl_unit *x = calloc(1, sizeof *x);
-    struct service_status status;
     *out = NULL;
     if (x == NULL) {
         return SH_ERR_NO_MEMORY;
     }
-    x->s = ctx;
-    x->config = *config;
-    x->next = *first;
-    service_status(x->s, &status);
-    (void)snprintf(x->node, sizeof x->node, "%s", status.name);
-    SH_CHECK(pthread_mutex_init(&x->lock, NULL) == 0);
-    train_clock_cond(&x->changed);
-    enum sh_err err = equip(x);
-    if (err == SH_OK) {
-        err = pthread_create(&x->thread, NULL, run, x) == 0 ? SH_OK : SH_ERR_NO_MEMORY;
-    }
-    if (err != SH_OK) {
-        release(x);
-        return err;
-    }
-    *out = (struct train_part *)(void *)x;
-    return SH_OK;
-}
-
-static struct rl_unit *unit_of(struct train_part *part)
-{
-    return (struct rl_unit *)(void *)part;
-}
-
-static void unit_assign(struct train_part *part, const struct train_assignment *assignment)
-{
-    struct rl_unit *x = unit_of(part);
-    lock(x);
-    if (wire_fence_cmp(assignment->placement.fence, x->next.placement.fence) >= 0) {
-        x->next = *assignment;
-        SH_CHECK(pthread_cond_signal(&x->changed) == 0);
-    }
-    unlock(x);
-}
-
-static void unit_leave(struct train_part *part)
-{
-    struct rl_unit *x = unit_of(part);
-    lock(x);
-    x->leaving = true;
-    SH_CHECK(pthread_cond_signal(&x->changed) == 0);
-    unlock(x);
-}
-
-static bool unit_has_ended(struct train_part *part)
-{
-    struct rl_unit *x = unit_of(part);
-    lock(x);
-    bool ended = x->ended;
-    unlock(x);
-    return ended;
-}
-
-static bool unit_has_failed(struct train_part *part)
-{
-    struct rl_unit *x = unit_of(part);
-    lock(x);
-    bool failed = x->failed;
-    unlock(x);
-    return failed;
-}
-
-static void unit_close(struct train_part *part)
-{
-    struct rl_unit *x = unit_of(part);
-    unit_leave(part);
-    SH_CHECK(pthread_join(x->thread, NULL) == 0);
-    release(x);
+    enum sh_err err = train_worker_init(&x->w, ctx, &DUTY, config, first);
+    x->curve = calloc(1, sizeof *x->curve);
+    return train_worker_start(&x->w, x->curve != NULL ? err : SH_ERR_NO_MEMORY, out);
 }
 
 struct train_runner rl_runner(struct service *s)
 {
-    return (struct train_runner){.ctx = s,
-                                 .open = unit_open,
-                                 .assign = unit_assign,
-                                 .leave = unit_leave,
-                                 .has_ended = unit_has_ended,
-                                 .has_failed = unit_has_failed,
-                                 .close = unit_close};
+    return train_worker_runner(s, unit_open);
 }

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <fts.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +85,7 @@ static enum sh_err newest_checkpoint(struct script_unit *x, struct jobs_checkpoi
     if (err != SH_OK) {
         return err;
     }
-    err = jobs_checkpoint_list(service_view_table(view), x->config.unit, out, 1, &count);
+    err = jobs_checkpoint_list(service_view_table(view), x->w.config.unit, out, 1, &count);
     service_view_close(view);
     return err == SH_OK && count == 0 ? SH_ERR_NOT_FOUND : err;
 }
@@ -145,9 +146,9 @@ static bool resume(struct script_unit *x)
     if (err == SH_OK) {
         x->step = c.step;
         sh_blake2b(x->saved, sizeof x->saved, bytes, size);
-        train_scribe_line(x->scribe, "goes on from checkpoint %llu", (unsigned long long)c.step);
+        train_scribe_line(x->w.scribe, "goes on from checkpoint %llu", (unsigned long long)c.step);
     } else {
-        train_scribe_line(x->scribe, "the newest checkpoint cannot be had (%s): begins anew",
+        train_scribe_line(x->w.scribe, "the newest checkpoint cannot be had (%s): begins anew",
                           why[0] != '\0' ? why : sh_err_text(err));
     }
     free(bytes);
@@ -391,8 +392,8 @@ enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
                                  char why[static SCRIPT_WHY_BYTES])
 {
     int n = snprintf(x->dir, sizeof x->dir, "%s/%llu-%u-%llu", script_config(x)->work,
-                     (unsigned long long)x->config.unit.job, x->config.unit.unit,
-                     (unsigned long long)x->at.placement.fence.index);
+                     (unsigned long long)x->w.config.unit.job, x->w.config.unit.unit,
+                     (unsigned long long)x->w.at.placement.fence.index);
     *resumes = false;
     if (n >= (int)sizeof x->dir) {
         x->dir[0] = '\0';
@@ -407,6 +408,28 @@ enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
         err = script_use_place(x, why);
     } else if (err == SH_OK) {
         *resumes = resume(x);
+    }
+    return err == SH_OK && x->user != 0 ? script_files_own(x, why) : err;
+}
+
+enum sh_err script_files_own(struct script_unit *x, char why[static SCRIPT_WHY_BYTES])
+{
+    char *const roots[] = {x->dir, NULL};
+    FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
+    enum sh_err err = tree != NULL ? SH_OK : SH_ERR_NO_MEMORY;
+    const FTSENT *entry;
+    while (err == SH_OK && (errno = 0, entry = fts_read(tree)) != NULL) {
+        if (entry->fts_info != FTS_DP && lchown(entry->fts_accpath, x->user, x->user) != 0) {
+            err = sh_err_from_errno(errno);
+        }
+    }
+    err = err == SH_OK && errno != 0 ? sh_err_from_errno(errno) : err;
+    if (err != SH_OK) {
+        (void)snprintf(why, SCRIPT_WHY_BYTES, "the files cannot be given to user %u: %s", x->user,
+                       sh_err_text(err));
+    }
+    if (tree != NULL) {
+        (void)fts_close(tree);
     }
     return err;
 }

@@ -5,11 +5,11 @@
 #define SCRIPT_INSIDE_H
 
 #include "script/console.h"
+#include "script/devices.h"
+#include "script/gpus.h"
 #include "script/plan.h"
 #include "script/unit.h"
-#include "train/clerk.h"
-
-#include <pthread.h>
+#include "train/worker.h"
 
 #define SCRIPT_WHY_BYTES  JOBS_TEXT_MAX
 #define SCRIPT_NICE       10
@@ -19,36 +19,27 @@
 struct script_say; /* say.h */
 
 struct script_unit {
+    struct train_worker w;
     struct scripts *all;
-    struct train_part_config config;
-    char *spec;
-    char *params; /* values of a unit of a sweep, as JSON; NULL: none */
-    struct spec_job *job;
+    struct spec_job *job;   /* whose commands it runs: w.job, or use->maker */
     struct script_use *use; /* of a unit that asks a model; NULL: it runs its own job's commands */
+    uint32_t user;          /* id that its commands run as; 0: as this program */
     uint64_t number;        /* random: tells this part from one of an earlier run of the agent */
-    uint8_t me[SH_NODE_ID_BYTES];
-    char node[SH_NAME_MAX + 1];
-    pthread_t thread;
 
     /* Of the unit's thread. */
-    struct train_scribe *scribe;
-    struct train_clerk *clerk;
     struct script_console *console;
     struct script_say *say;
     struct script_plan *plan;
-    struct train_assignment at;     /* in force */
     uint32_t index;                 /* of this member */
     char dir[TRAIN_PATH_MAX];       /* working folder of this generation; "": none */
     uint64_t step;                  /* of the newest checkpoint */
     uint8_t saved[SH_DIGEST_BYTES]; /* digest of the newest checkpoint's blob */
-    bool finished; /* in this generation: its commands succeeded, the result is on its way */
+    struct script_gpu_set gpus;     /* that its commands have */
+    char gpu_list[SCRIPT_GPU_TEXT_BYTES];
+    char gpu_names[SCRIPT_GPU_TEXT_BYTES];
+    struct script_devices devices; /* that they need */
 
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct train_assignment next; /* the newest */
-    bool leaving;
-    bool failed;
-    bool ended;
+    /* With the worker's lock. */
     bool written;                 /* the console has something */
     bool over;                    /* the commands have ended: result is set */
     char last[SCRIPT_LAST_BYTES]; /* of their lines that say something, the newest */
@@ -65,6 +56,8 @@ struct script_unit {
 SH_MUST_USE enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
                                              char why[static SCRIPT_WHY_BYTES]);
 void script_files_remove(struct script_unit *x);
+/* The working folder and all in it become the unit's user's, who has run nothing in it yet. */
+SH_MUST_USE enum sh_err script_files_own(struct script_unit *x, char why[static SCRIPT_WHY_BYTES]);
 /* The files of a checkpoint, or NULL where they are as in the one before. *bytes is given. */
 SH_MUST_USE enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes,
                                                 size_t *size, char why[static SCRIPT_WHY_BYTES]);
@@ -75,7 +68,6 @@ SH_MUST_USE enum sh_err script_files_result(struct script_unit *x, bool partial,
                                             char why[static SCRIPT_WHY_BYTES]);
 
 /* meet.c. */
-bool script_interrupted(const struct script_unit *x); /* with the lock */
 /* Where the first member waits for connections. False: interrupted, or it does not answer, which
  * was reported. */
 SH_MUST_USE bool script_meet(struct script_unit *x, char host[static SH_ADDR_MAX + 1],

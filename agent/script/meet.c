@@ -20,12 +20,6 @@ enum op {
 };
 enum { REQUEST_BYTES = 64, REPLY_BYTES = 16 };
 
-bool script_interrupted(const struct script_unit *x)
-{
-    return x->leaving || x->next.stopping != x->at.stopping || x->next.yielding != x->at.yielding ||
-           !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
-}
-
 /* ---- the first member ---- */
 
 /* A port that is free now. The commands bind it a moment later: where somebody else was quicker
@@ -59,7 +53,7 @@ static bool first_host(struct script_unit *x, char host[static SH_ADDR_MAX + 1])
         return false;
     }
     enum sh_err err =
-        jobs_node_get(service_view_table(view), x->at.placement.members[0].node, &node);
+        jobs_node_get(service_view_table(view), x->w.at.placement.members[0].node, &node);
     service_view_close(view);
     if (err == SH_OK) {
         host_of(node.addr, host);
@@ -72,9 +66,9 @@ static bool first_host(struct script_unit *x, char host[static SH_ADDR_MAX + 1])
 static struct sh_writer request_begin(const struct script_unit *x, uint8_t *bytes, enum op op)
 {
     struct sh_writer w = sh_writer_over(bytes, REQUEST_BYTES);
-    wire_unit_put(&w, x->config.unit);
+    wire_unit_put(&w, x->w.config.unit);
     sh_put_u8(&w, (uint8_t)op);
-    wire_fence_put(&w, x->at.placement.fence);
+    wire_fence_put(&w, x->w.at.placement.fence);
     sh_put_u16(&w, (uint16_t)x->index);
     sh_put_u64(&w, x->number);
     SH_CHECK(!w.full);
@@ -89,9 +83,9 @@ static enum sh_err ask(struct script_unit *x, uint32_t member, enum op op, uint1
     uint8_t reply[REPLY_BYTES];
     size_t size = 0;
     struct sh_writer w = request_begin(x, bytes, op);
-    enum sh_err err =
-        service_call(script_config(x)->s, x->at.placement.members[member].node, SERVICE_CALL_SCRIPT,
-                     bytes, w.used, reply, sizeof reply, &size, SCRIPT_CALL_US);
+    enum sh_err err = service_call(script_config(x)->s, x->w.at.placement.members[member].node,
+                                   SERVICE_CALL_SCRIPT, bytes, w.used, reply, sizeof reply, &size,
+                                   SCRIPT_CALL_US);
     if (err == SH_OK) {
         struct sh_reader r = sh_reader_over(reply, size);
         *port = sh_get_u16(&r);
@@ -104,12 +98,12 @@ static enum sh_err ask(struct script_unit *x, uint32_t member, enum op op, uint1
 static bool pause_before_next(struct script_unit *x)
 {
     uint64_t until = sh_now_us() + SCRIPT_AGAIN_US;
-    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
-    while (!script_interrupted(x) && sh_now_us() < until) {
-        train_clock_wait(&x->changed, &x->lock, until);
+    train_worker_lock(&x->w);
+    while (!train_worker_has_news(&x->w) && sh_now_us() < until) {
+        train_clock_wait(&x->w.changed, &x->w.lock, until);
     }
-    bool go_on = !script_interrupted(x);
-    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
+    bool go_on = !train_worker_has_news(&x->w);
+    train_worker_unlock(&x->w);
     return go_on;
 }
 
@@ -120,9 +114,10 @@ static bool insist(struct script_unit *x, enum op op, uint16_t *port)
     enum sh_err err = ask(x, 0, op, port);
     while (err != SH_OK) {
         if (err == SH_ERR_CONFLICT) { /* this agent restarted: the others run without it */
-            train_scribe_lost(x->scribe, x->at.placement.fence, x->me);
+            train_scribe_lost(x->w.scribe, x->w.at.placement.fence, x->w.me);
         } else if (sh_now_us() >= report_at) {
-            train_scribe_lost(x->scribe, x->at.placement.fence, x->at.placement.members[0].node);
+            train_scribe_lost(x->w.scribe, x->w.at.placement.fence,
+                              x->w.at.placement.members[0].node);
         }
         if (!pause_before_next(x)) {
             return false;
@@ -136,7 +131,7 @@ static bool insist(struct script_unit *x, enum op op, uint16_t *port)
 static bool others_have_met(struct script_unit *x)
 {
     bool met = false;
-    for (uint32_t i = 1; i < x->at.placement.member_count && !met; i++) {
+    for (uint32_t i = 1; i < x->w.at.placement.member_count && !met; i++) {
         uint16_t port = 0;
         met = ask(x, i, OP_THERE, &port) == SH_OK && port != 0;
     }
@@ -146,7 +141,7 @@ static bool others_have_met(struct script_unit *x)
 static void wait_for_another(struct script_unit *x)
 {
     do {
-        train_scribe_lost(x->scribe, x->at.placement.fence, x->me);
+        train_scribe_lost(x->w.scribe, x->w.at.placement.fence, x->w.me);
     } while (pause_before_next(x));
 }
 
@@ -154,7 +149,7 @@ bool script_meet(struct script_unit *x, char host[static SH_ADDR_MAX + 1], uint1
 {
     (void)snprintf(host, SH_ADDR_MAX + 1, "127.0.0.1");
     *port = 0;
-    while (x->at.placement.member_count > 1 && !first_host(x, host)) {
+    while (x->w.at.placement.member_count > 1 && !first_host(x, host)) {
         if (!pause_before_next(x)) { /* the tables could not be read: they are looked at again */
             return false;
         }
@@ -167,12 +162,12 @@ bool script_meet(struct script_unit *x, char host[static SH_ADDR_MAX + 1], uint1
         return false;
     }
     *port = x->index == 0 ? free_port() : *port;
-    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
-    x->meet_index = x->at.placement.fence.index;
+    train_worker_lock(&x->w);
+    x->meet_index = x->w.at.placement.fence.index;
     x->port = *port;
     memset(x->met, 0, sizeof x->met);
     x->done = 1;
-    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
+    train_worker_unlock(&x->w);
     return true;
 }
 
@@ -180,10 +175,11 @@ bool script_all_there(struct script_unit *x)
 {
     uint64_t until = sh_now_us() + SCRIPT_BLAME_US;
     bool gone = false;
-    for (uint32_t i = 0; i < x->at.placement.member_count; i++) {
+    for (uint32_t i = 0; i < x->w.at.placement.member_count; i++) {
         uint16_t port = 0;
         if (i != x->index && ask(x, i, OP_THERE, &port) != SH_OK) {
-            train_scribe_lost(x->scribe, x->at.placement.fence, x->at.placement.members[i].node);
+            train_scribe_lost(x->w.scribe, x->w.at.placement.fence,
+                              x->w.at.placement.members[i].node);
             gone = true;
         }
     }
@@ -197,17 +193,17 @@ bool script_all_there(struct script_unit *x)
 bool script_finish_together(struct script_unit *x)
 {
     uint16_t port = 0;
-    uint32_t count = x->at.placement.member_count;
+    uint32_t count = x->w.at.placement.member_count;
     uint32_t all = count == WIRE_MEMBERS_MAX ? UINT32_MAX : (1u << count) - 1;
     if (x->index > 0) {
         return insist(x, OP_DONE, &port);
     }
-    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
-    while (!script_interrupted(x) && x->done != all) {
-        train_clock_wait(&x->changed, &x->lock, UINT64_MAX);
+    train_worker_lock(&x->w);
+    while (!train_worker_has_news(&x->w) && x->done != all) {
+        train_clock_wait(&x->w.changed, &x->w.lock, UINT64_MAX);
     }
     bool together = x->done == all;
-    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
+    train_worker_unlock(&x->w);
     return together;
 }
 
@@ -233,17 +229,17 @@ enum sh_err script_answer(struct script_unit *x, struct sh_span request, uint8_t
     if (r.bad || member >= WIRE_MEMBERS_MAX || op < OP_WHERE || op > OP_THERE) {
         return SH_ERR_CORRUPT;
     }
-    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
+    train_worker_lock(&x->w);
     bool ready = x->meet_index != 0 && x->meet_index == fence.index;
-    bool works = ready || wire_fence_equal(x->at.placement.fence, fence);
+    bool works = ready || wire_fence_equal(x->w.at.placement.fence, fence);
     bool again = ready && op == OP_WHERE && x->met[member] != 0 && x->met[member] != number;
     sh_put_u16(&w, ready ? x->port : 0);
     if (ready && op != OP_THERE) {
         x->met[member] = again ? x->met[member] : number;
         x->done |= op == OP_DONE ? 1u << member : 0;
-        SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+        train_worker_signal(&x->w);
     }
-    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
+    train_worker_unlock(&x->w);
     *reply_size = w.used;
     if (w.full) {
         return SH_ERR_LIMIT;

@@ -61,7 +61,8 @@ static bool set_contract(struct script_plan *plan, const struct spec_job *job,
                (unsigned long long)p->fence.index) &&
            set(plan, "SHOAL_NODE", "%s", p->node) && set(plan, "SHOAL_WORKDIR", "%s", p->dir) &&
            set(plan, "SHOAL_CHECKPOINT_DIR", "%s/%s", p->dir, SCRIPT_CHECKPOINT_DIR) &&
-           set(plan, "SHOAL_METRICS_FD", "3") &&
+           set(plan, "SHOAL_METRICS_FD", "3") && set(plan, "SHOAL_GPUS", "%s", p->gpus) &&
+           set(plan, "CUDA_VISIBLE_DEVICES", "%s", p->visible) &&
            (p->model == NULL || set(plan, "SHOAL_MODEL", "%s", p->model)) &&
            (p->input == NULL || set(plan, "SHOAL_INPUT", "%s", p->input)) &&
            (p->params == NULL || set(plan, "SHOAL_PARAMS", "%s", p->params)) &&
@@ -95,8 +96,8 @@ static bool set_usual(struct script_plan *plan, const struct spec_job *job,
     return set(plan, "PATH", "/usr/local/bin:/usr/bin:/bin") && set(plan, "HOME", "%s", p->dir) &&
            set(plan, "TMPDIR", "%s/%s", p->dir, SCRIPT_TMP_DIR) && set(plan, "LANG", "C.UTF-8") &&
            set(plan, "OMP_NUM_THREADS", "%u", job->cpus > 0 ? job->cpus : 1) &&
-           set(plan, "CONDUCTOR_TYPE", "cpu") && set(plan, "PYTHONUNBUFFERED", "1") &&
-           set(plan, "NO_COLOR", "1");
+           set(plan, "CONDUCTOR_TYPE", p->gpus[0] != '\0' ? "gpu" : "cpu") &&
+           set(plan, "PYTHONUNBUFFERED", "1") && set(plan, "NO_COLOR", "1");
 }
 
 static void add_command(struct script_plan *plan, const struct spec_exec *exec,

@@ -5,9 +5,9 @@
  *
  * Always set: SHOAL_JOB, SHOAL_NAME, SHOAL_UNIT, SHOAL_UNITS, SHOAL_ATTEMPT (generation of the
  * gang), SHOAL_FENCE ("TERM.INDEX"), SHOAL_NODE, SHOAL_WORKDIR, SHOAL_CHECKPOINT_DIR,
- * SHOAL_METRICS_FD (3), and what torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE,
- * GROUP_RANK, MASTER_ADDR, MASTER_PORT. SHOAL_RESUME_FROM where there is a checkpoint, SHOAL_PARAMS
- * in a sweep. Unless the
+ * SHOAL_METRICS_FD (3), SHOAL_GPUS and CUDA_VISIBLE_DEVICES (those of the unit, "" for none), and
+ * what torchrun sets: RANK, WORLD_SIZE, LOCAL_RANK, LOCAL_WORLD_SIZE, GROUP_RANK, MASTER_ADDR,
+ * MASTER_PORT. SHOAL_RESUME_FROM where there is a checkpoint, SHOAL_PARAMS in a sweep. Unless the
  * job's env says otherwise: PATH, HOME, TMPDIR, LANG, OMP_NUM_THREADS, CONDUCTOR_TYPE,
  * PYTHONUNBUFFERED, NO_COLOR. Nothing of the agent's own environment. */
 #ifndef SCRIPT_PLAN_H
@@ -32,10 +32,12 @@ struct script_place { /* borrowed */
     const char *dir;  /* the working folder, absolute */
     const char *master_host;
     uint16_t master_port;
-    const char *model;  /* file of the model that is asked; NULL: none is */
-    const char *input;  /* what it is asked about; NULL: nothing */
-    const char *params; /* of a sweep: the unit's values as JSON; else NULL */
-    bool resumes;       /* a checkpoint lies in its place */
+    const char *model;   /* file of the model that is asked; NULL: none is */
+    const char *input;   /* what it is asked about; NULL: nothing */
+    const char *gpus;    /* indices of its GPUs here, "" for none */
+    const char *visible; /* the same as CUDA_VISIBLE_DEVICES names them */
+    const char *params;  /* of a sweep: the unit's values as JSON; else NULL */
+    bool resumes;        /* a checkpoint lies in its place */
 };
 
 struct script_plan {

@@ -22,7 +22,8 @@ struct scripts {
     char work[TRAIN_PATH_MAX];
     struct exec_machine machine; /* where commands are allowed */
     struct train_runner runner;
-    pthread_mutex_t lock; /* what follows */
+    pthread_mutex_t lock; /* what follows; may be held while a unit's is taken */
+    struct script_gpus gpus;
     struct script_unit *units[SCRIPT_UNITS_MAX];
 };
 
@@ -31,40 +32,33 @@ const struct scripts_config *script_config(const struct script_unit *x)
     return &x->all->config;
 }
 
+static struct script_unit *unit_of(struct train_worker *w)
+{
+    return (struct script_unit *)(void *)w;
+}
+
 static void lock(struct script_unit *x)
 {
-    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
+    train_worker_lock(&x->w);
 }
 
 static void unlock(struct script_unit *x)
 {
-    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
-}
-
-static void signal_changed(struct script_unit *x)
-{
-    SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+    train_worker_unlock(&x->w);
 }
 
 /* ---- results ---- */
 
 static void fail(struct script_unit *x, enum sh_err reason, bool final, const char *text)
 {
-    struct train_result result = {
-        .fence = x->at.placement.fence, .failed = true, .reason = reason, .final = final};
-    (void)snprintf(result.text, sizeof result.text, "%s", text);
-    memcpy(result.node, x->me, sizeof result.node);
-    journal_warn("job %llu unit %u: %s", (unsigned long long)x->config.unit.job,
-                 x->config.unit.unit, text);
-    train_clerk_result(x->clerk, &result);
+    train_worker_fail(&x->w, reason, final, true, text);
 }
 
 /* What is there becomes the result; partial: the unit was asked to stop. */
 static void commit(struct script_unit *x, bool partial)
 {
-    x->finished = true;
     char why[SCRIPT_WHY_BYTES] = "";
-    struct train_result result = {.fence = x->at.placement.fence, .partial = partial};
+    struct train_result result = {.fence = x->w.at.placement.fence, .partial = partial};
     uint64_t step = script_say_step(x->say);
     result.outcome.steps = step > x->step ? step : x->step;
     result.outcome.scored = script_say_score(x->say, &result.outcome.score);
@@ -75,7 +69,70 @@ static void commit(struct script_unit *x, bool partial)
         fail(x, err, false, why[0] != '\0' ? why : sh_err_text(err));
         return;
     }
-    train_clerk_result(x->clerk, &result);
+    train_worker_finish(&x->w, &result);
+}
+
+/* ---- GPUs ---- */
+
+static uint32_t gpus_wanted(const struct script_unit *x)
+{
+    return x->w.job->where.gpus;
+}
+
+static bool try_gpus(struct script_unit *x)
+{
+    struct scripts *all = x->all;
+    SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
+    bool taken = script_gpus_take(&all->gpus, gpus_wanted(x), &x->gpus);
+    SH_CHECK(pthread_mutex_unlock(&all->lock) == 0);
+    return taken;
+}
+
+static void give_gpus(struct script_unit *x)
+{
+    struct scripts *all = x->all;
+    if (!script_gpus_any(&x->gpus)) {
+        return;
+    }
+    SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
+    script_gpus_give(&all->gpus, &x->gpus);
+    for (size_t i = 0; i < SCRIPT_UNITS_MAX; i++) {
+        if (all->units[i] != NULL) { /* it may wait for them */
+            lock(all->units[i]);
+            train_worker_signal(&all->units[i]->w);
+            unlock(all->units[i]);
+        }
+    }
+    SH_CHECK(pthread_mutex_unlock(&all->lock) == 0);
+}
+
+/* Those that the cluster counted for a unit which is on its way out may still be with its
+ * commands. False: interrupted, or the unit has failed. */
+static bool take_gpus(struct script_unit *x)
+{
+    uint64_t until = sh_now_us() + SCRIPT_GPUS_US;
+    bool interrupted = false;
+    bool taken = try_gpus(x);
+    while (!taken && !interrupted && sh_now_us() < until) {
+        lock(x);
+        interrupted = train_worker_has_news(&x->w);
+        if (!interrupted) {
+            train_clock_wait(&x->w.changed, &x->w.lock, until);
+        }
+        unlock(x);
+        taken = !interrupted && try_gpus(x);
+    }
+    if (taken) {
+        script_gpus_text(&x->gpus, x->gpu_list, sizeof x->gpu_list);
+        script_gpus_visible(&x->gpus, x->all->config.visible, x->gpu_names, sizeof x->gpu_names);
+        script_devices_find(&x->devices, "/dev");
+    } else if (!interrupted) {
+        char why[SCRIPT_WHY_BYTES];
+        (void)snprintf(why, sizeof why, "%s: resources.gpus: %u are not free of the %u here",
+                       x->w.node, gpus_wanted(x), x->all->gpus.count);
+        fail(x, SH_ERR_LIMIT, false, why);
+    }
+    return taken;
 }
 
 /* ---- running ---- */
@@ -115,7 +172,7 @@ static void on_console(void *ctx)
     struct script_unit *x = ctx;
     lock(x);
     x->written = true;
-    signal_changed(x);
+    train_worker_signal(&x->w);
     unlock(x);
 }
 
@@ -158,7 +215,7 @@ static void on_end(void *ctx, const struct exec_result *result)
     lock(x);
     x->result = *result;
     x->over = true;
-    signal_changed(x);
+    train_worker_signal(&x->w);
     unlock(x);
 }
 
@@ -170,7 +227,8 @@ static uint8_t *read_checkpoint(struct script_unit *x, size_t *size)
     uint8_t *bytes = NULL;
     enum sh_err err = script_files_checkpoint(x, &bytes, size, why);
     if (err != SH_OK && err != SH_ERR_NOT_FOUND) {
-        train_scribe_line(x->scribe, "no checkpoint: %s", why[0] != '\0' ? why : sh_err_text(err));
+        train_scribe_line(x->w.scribe, "no checkpoint: %s",
+                          why[0] != '\0' ? why : sh_err_text(err));
     }
     if (bytes != NULL) {
         uint64_t step = script_say_step(x->say);
@@ -186,7 +244,7 @@ static void take_checkpoint(struct script_unit *x)
     if (bytes == NULL) {
         return;
     }
-    if (!train_clerk_checkpoint(x->clerk, x->at.placement.fence, x->step, bytes, size)) {
+    if (!train_clerk_checkpoint(x->w.clerk, x->w.at.placement.fence, x->step, bytes, size)) {
         free(bytes);
         memset(x->saved, 0, sizeof x->saved); /* the next one is new again */
     }
@@ -213,8 +271,8 @@ struct ending {
 static void end_when_unwanted(struct script_unit *x, struct exec_process *process,
                               struct ending *ending)
 {
-    bool stop = script_interrupted(x) && !ending->stopped;
-    bool leave = x->leaving && ending->kill_us == UINT64_MAX;
+    bool stop = train_worker_has_news(&x->w) && !ending->stopped;
+    bool leave = x->w.leaving && ending->kill_us == UINT64_MAX;
     unlock(x);
     if (stop) {
         ending->stopped = true;
@@ -241,10 +299,10 @@ static void attend(struct script_unit *x, struct exec_process *process)
     while (!x->over) {
         end_when_unwanted(x, process, &ending);
         uint64_t until = checkpoint_us < ending.kill_us ? checkpoint_us : ending.kill_us;
-        bool news = x->written || (script_interrupted(x) && !ending.stopped) ||
-                    (x->leaving && ending.kill_us == UINT64_MAX);
+        bool news = x->written || (train_worker_has_news(&x->w) && !ending.stopped) ||
+                    (x->w.leaving && ending.kill_us == UINT64_MAX);
         if (!news && !x->over && sh_now_us() < until) {
-            train_clock_wait(&x->changed, &x->lock, until);
+            train_clock_wait(&x->w.changed, &x->w.lock, until);
             continue;
         }
         x->written = false;
@@ -294,17 +352,20 @@ static bool has_input(const struct script_unit *x)
 static bool run_commands(struct script_unit *x, bool resumes)
 {
     char host[SH_ADDR_MAX + 1];
-    struct script_place place = {.unit = x->config.unit,
-                                 .fence = x->at.placement.fence,
+    const struct sh_span params = x->w.config.params;
+    struct script_place place = {.unit = x->w.config.unit,
+                                 .fence = x->w.at.placement.fence,
                                  .member = x->index,
-                                 .members = x->at.placement.member_count,
-                                 .node = x->node,
+                                 .members = x->w.at.placement.member_count,
+                                 .node = x->w.node,
                                  .dir = x->dir,
                                  .master_host = host,
-                                 .units = x->at.units,
+                                 .units = x->w.at.units,
                                  .model = x->use != NULL ? x->use->model : NULL,
                                  .input = has_input(x) ? x->use->input : NULL,
-                                 .params = x->params,
+                                 .gpus = x->gpu_list,
+                                 .visible = x->gpu_names,
+                                 .params = params.size > 0 ? (const char *)params.at : NULL,
                                  .resumes = resumes};
     if (!script_meet(x, host, &place.master_port)) {
         return false;
@@ -316,7 +377,8 @@ static bool run_commands(struct script_unit *x, bool resumes)
     }
     struct exec_sandbox sandbox = {.level = level_of(x->job->exec.sandbox),
                                    .network = x->job->exec.network || place.members > 1,
-                                   .read_only = reads[0] != NULL ? reads : NULL};
+                                   .read_only = reads[0] != NULL ? reads : NULL,
+                                   .devices = gpus_wanted(x) > 0 ? x->devices.paths : NULL};
     struct exec_spec spec = {.commands = x->plan->commands,
                              .env = x->plan->env,
                              .dir = x->dir,
@@ -324,6 +386,8 @@ static bool run_commands(struct script_unit *x, bool resumes)
                              .sandbox = &sandbox,
                              .cgroup = x->all->machine.has_cgroup ? &x->all->machine.cgroup : NULL,
                              .keeper = x->all->config.keeper,
+                             .uid = x->user,
+                             .gid = x->user,
                              .nice = SCRIPT_NICE};
     struct exec_hooks hooks = {.context = x, .line = on_line, .end = on_end};
     struct exec_process *process = NULL;
@@ -347,8 +411,8 @@ static void conclude(struct script_unit *x)
     const struct exec_result *r = &x->result;
     lock(x);
     bool superseded =
-        x->leaving || !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
-    bool stopping = x->next.stopping || x->next.yielding;
+        x->w.leaving || !wire_fence_equal(x->w.next.placement.fence, x->w.at.placement.fence);
+    bool stopping = x->w.next.stopping || x->w.next.yielding;
     unlock(x);
     if (superseded) {
         return;
@@ -365,7 +429,7 @@ static void conclude(struct script_unit *x)
     char text[SCRIPT_WHY_BYTES];
     bool told = r->cause == EXEC_EXIT || r->cause == EXEC_SIGNAL;
     lock(x);
-    int n = snprintf(text, sizeof text, "%s: %.110s%s%s", x->node, r->text,
+    int n = snprintf(text, sizeof text, "%s: %.110s%s%s", x->w.node, r->text,
                      told && x->last[0] != '\0' ? ": " : "", told ? x->last : "");
     unlock(x);
     SH_CHECK(n > 0);
@@ -374,17 +438,19 @@ static void conclude(struct script_unit *x)
 
 static void tell_begin(struct script_unit *x)
 {
-    train_scribe_line(x->scribe, "unit %u begins on %s: member %u of %u, generation %llu",
-                      x->config.unit.unit, x->node, x->index, x->at.placement.member_count,
-                      (unsigned long long)x->at.placement.fence.index);
+    bool gpus = script_gpus_any(&x->gpus);
+    train_scribe_line(x->w.scribe, "unit %u begins on %s: member %u of %u, generation %llu%s%.60s",
+                      x->w.config.unit.unit, x->w.node, x->index, x->w.at.placement.member_count,
+                      (unsigned long long)x->w.at.placement.fence.index, gpus ? ", GPUs " : "",
+                      gpus ? x->gpu_list : "");
 }
 
 static void tell_end(struct script_unit *x)
 {
     const struct exec_result *r = &x->result;
-    train_scribe_line(x->scribe,
+    train_scribe_line(x->w.scribe,
                       "unit %u on %s: %s; %.1f s, %.1f s of processor time, at most %llu MiB",
-                      x->config.unit.unit, x->node, r->text, (double)r->wall_us / 1e6,
+                      x->w.config.unit.unit, x->w.node, r->text, (double)r->wall_us / 1e6,
                       (double)r->cpu_us / 1e6, (unsigned long long)(r->memory_peak_bytes >> 20));
 }
 
@@ -392,34 +458,42 @@ static void tell_end(struct script_unit *x)
  * killed, maybe while they wrote it, and had not said that it is whole. */
 static void give_way(struct script_unit *x)
 {
-    struct train_last last = {.fence = x->at.placement.fence, .yields = true};
-    if (x->finished || x->index > 0) {
+    struct train_last last = {.fence = x->w.at.placement.fence, .yields = true};
+    if (x->index > 0) {
         return;
     }
     bool whole = x->dir[0] != '\0' && (x->result.code >= 0 || script_say_checkpoint(x->say));
     last.bytes = whole ? read_checkpoint(x, &last.size) : NULL;
     last.step = x->step;
     if (x->step > 0) {
-        train_scribe_line(x->scribe, "unit %u gives way with checkpoint %llu", x->config.unit.unit,
-                          (unsigned long long)x->step);
+        train_scribe_line(x->w.scribe, "unit %u gives way with checkpoint %llu",
+                          x->w.config.unit.unit, (unsigned long long)x->step);
     } else {
-        train_scribe_line(x->scribe, "unit %u gives way without a checkpoint: begins anew",
-                          x->config.unit.unit);
+        train_scribe_line(x->w.scribe, "unit %u gives way without a checkpoint: begins anew",
+                          x->w.config.unit.unit);
     }
-    train_clerk_last(x->clerk, &last);
+    train_clerk_last(x->w.clerk, &last);
 }
 
-static void follow(struct script_unit *x)
+static void follow(struct train_worker *w, bool anew)
 {
+    struct script_unit *x = unit_of(w);
     char why[SCRIPT_WHY_BYTES] = "";
     bool resumes = false;
-    if (x->at.stopping) {
+    if (anew) {
+        lock(x);
+        x->meet_index = 0;
+        unlock(x);
+    }
+    x->index = wire_member_find(w->at.placement.members, w->at.placement.member_count, w->me);
+    SH_CHECK_CMP(x->index, <, w->at.placement.member_count);
+    if (w->at.stopping) {
         if (x->index == 0) {
             commit(x, true);
         }
         return;
     }
-    if (x->at.yielding) {
+    if (w->at.yielding) {
         give_way(x);
         return;
     }
@@ -430,135 +504,97 @@ static void follow(struct script_unit *x)
     }
     x->last[0] = '\0';
     x->result = (struct exec_result){.code = -1};
-    script_console_begin(x->console, x->at.placement.fence.index, (uint16_t)x->index);
+    script_console_begin(x->console, x->w.at.placement.fence.index, (uint16_t)x->index);
     enum sh_err err = script_files_prepare(x, &resumes, why);
     script_say_begin(x->say, x->index == 0, x->step);
     if (err != SH_OK) {
         fail(x, err, err == SH_ERR_CORRUPT, why[0] != '\0' ? why : sh_err_text(err));
         return;
     }
+    if (!take_gpus(x)) {
+        return;
+    }
     tell_begin(x);
-    if (run_commands(x, resumes)) {
+    bool ran = run_commands(x, resumes);
+    give_gpus(x);
+    if (ran) {
         tell_end(x);
         conclude(x);
     }
 }
 
-/* ---- the thread ---- */
-
-/* Waits for a placement that is not in force; false: it is to leave. */
-static bool take_assignment(struct script_unit *x)
-{
-    lock(x);
-    while (!x->leaving && !script_interrupted(x)) {
-        train_clock_wait(&x->changed, &x->lock, UINT64_MAX);
-    }
-    bool anew = !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
-    x->at = x->next;
-    x->meet_index = anew ? 0 : x->meet_index;
-    x->finished = x->finished && !anew;
-    bool go_on = !x->leaving;
-    unlock(x);
-    x->index = wire_member_find(x->at.placement.members, x->at.placement.member_count, x->me);
-    SH_CHECK_CMP(x->index, <, x->at.placement.member_count);
-    if (anew) {
-        train_clerk_drop(x->clerk);
-    }
-    return go_on;
-}
-
-static bool prepare(struct script_unit *x)
-{
-    struct spec_errors *errors = calloc(1, sizeof *errors);
-    enum sh_err err = errors == NULL ? SH_ERR_NO_MEMORY
-                                     : spec_parse(x->spec, x->config.spec.size, x->job, errors);
-    free(errors);
-    char why[SCRIPT_WHY_BYTES] = "the job cannot be read by this agent";
-    err = err == SH_OK ? script_use_open(x, why, sizeof why) : err;
-    if (err == SH_OK) {
-        struct script_about about = {
-            .job = x->job, .unit = x->config.unit.unit, .metric = x->config.metric};
-        err = script_say_set(x->say, &about, why, sizeof why);
-    }
-    if (err != SH_OK) {
-        x->at = x->next;
-        fail(x, err, err != SH_ERR_NO_MEMORY, why);
-    }
-    return err == SH_OK;
-}
-
-static void *run(void *arg)
-{
-    struct script_unit *x = arg;
-    sh_thread_name("script-%llu", (unsigned long long)x->config.unit.job);
-    bool good = prepare(x);
-    while (good && take_assignment(x)) {
-        follow(x);
-    }
-    lock(x);
-    x->failed = !good;
-    while (!x->leaving) {
-        train_clock_wait(&x->changed, &x->lock, UINT64_MAX);
-    }
-    x->meet_index = 0;
-    x->ended = true;
-    unlock(x);
-    script_files_remove(x);
-    x->config.ended(x->config.ctx);
-    return NULL;
-}
-
 /* ---- life ---- */
 
-static void enlist(struct scripts *all, struct script_unit *x, bool in)
+static enum sh_err prepare(struct train_worker *w, char *why, size_t size)
 {
+    struct script_unit *x = unit_of(w);
+    struct script_about about = {.unit = w->config.unit.unit, .metric = w->config.metric};
+    x->job = w->job;
+    enum sh_err err = script_use_open(x, why, size);
+    about.job = x->job;
+    return err == SH_OK ? script_say_set(x->say, &about, why, size) : err;
+}
+
+static void end(struct train_worker *w)
+{
+    struct script_unit *x = unit_of(w);
+    lock(x);
+    x->meet_index = 0;
+    unlock(x);
+    script_files_remove(x);
+}
+
+/* Its place among the units is also its user, as long as there are as many. */
+static void enlist(struct script_unit *x)
+{
+    struct scripts *all = x->all;
     SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
-    size_t i = 0;
-    while (i < SCRIPT_UNITS_MAX && all->units[i] != (in ? NULL : x)) {
+    uint32_t i = 0;
+    while (i < SCRIPT_UNITS_MAX && all->units[i] != NULL) {
         i++;
     }
     if (i < SCRIPT_UNITS_MAX) {
-        all->units[i] = in ? x : NULL;
+        all->units[i] = x;
+    }
+    x->user = all->config.run_as > 0 ? all->config.run_as + i : 0;
+    SH_CHECK(pthread_mutex_unlock(&all->lock) == 0);
+}
+
+static void strike(struct script_unit *x)
+{
+    struct scripts *all = x->all;
+    SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
+    for (size_t i = 0; i < SCRIPT_UNITS_MAX; i++) {
+        if (all->units[i] == x) {
+            all->units[i] = NULL;
+        }
     }
     SH_CHECK(pthread_mutex_unlock(&all->lock) == 0);
 }
 
-static void release(struct script_unit *x)
+static void unit_release(struct train_worker *w)
 {
-    enlist(x->all, x, false);
-    train_clerk_close(x->clerk);
-    train_scribe_close(x->scribe);
+    struct script_unit *x = unit_of(w);
+    strike(x);
     script_console_close(x->console);
     script_say_close(x->say);
-    SH_CHECK(pthread_cond_destroy(&x->changed) == 0);
-    SH_CHECK(pthread_mutex_destroy(&x->lock) == 0);
-    free(x->plan);
+    train_worker_fini(w);
     script_use_close(x);
-    free(x->job);
-    free(x->spec);
-    free(x->params);
+    free(x->plan);
     free(x);
 }
+
+static const struct train_duty DUTY = {
+    .name = "script", .prepare = prepare, .follow = follow, .end = end, .release = unit_release};
 
 static enum sh_err equip(struct script_unit *x)
 {
     struct service *s = x->all->config.s;
-    x->job = calloc(1, sizeof *x->job);
     x->plan = calloc(1, sizeof *x->plan);
-    x->spec = malloc(x->config.spec.size + 1);
-    if (x->job == NULL || x->plan == NULL || x->spec == NULL) {
+    if (x->plan == NULL) {
         return SH_ERR_NO_MEMORY;
     }
-    memcpy(x->spec, x->config.spec.at, x->config.spec.size);
-    if (x->config.params.size > 0) {
-        x->params = strndup((const char *)x->config.params.at, x->config.params.size);
-        if (x->params == NULL) {
-            return SH_ERR_NO_MEMORY;
-        }
-    }
-    enum sh_err err = train_scribe_open(&x->scribe, s, x->config.unit);
-    err = err != SH_OK ? err : train_clerk_open(&x->clerk, s, x->scribe, x->config.unit);
-    err = err != SH_OK ? err : script_console_open(&x->console, s, x->config.unit, on_console, x);
+    enum sh_err err = script_console_open(&x->console, s, x->w.config.unit, on_console, x);
     return err != SH_OK ? err : script_say_open(&x->say, x->console);
 }
 
@@ -567,115 +603,74 @@ static enum sh_err unit_open(void *ctx, struct train_part **out,
                              const struct train_assignment *first)
 {
     struct script_unit *x = calloc(1, sizeof *x);
-    struct service_status status;
     *out = NULL;
     if (x == NULL) {
         return SH_ERR_NO_MEMORY;
     }
     x->all = ctx;
-    x->config = *config;
-    x->next = *first;
     x->number = sh_random_u64() | 1;
-    service_status(x->all->config.s, &status);
-    memcpy(x->me, status.node_id, sizeof x->me);
-    (void)snprintf(x->node, sizeof x->node, "%s", status.name);
-    SH_CHECK(pthread_mutex_init(&x->lock, NULL) == 0);
-    train_clock_cond(&x->changed);
-    enum sh_err err = equip(x);
+    enum sh_err err = train_worker_init(&x->w, x->all->config.s, &DUTY, config, first);
+    err = err != SH_OK ? err : equip(x);
     if (err == SH_OK) {
-        enlist(x->all, x, true);
-        err = pthread_create(&x->thread, NULL, run, x) == 0 ? SH_OK : SH_ERR_NO_MEMORY;
+        enlist(x);
     }
-    if (err != SH_OK) {
-        release(x);
-        return err;
-    }
-    *out = (struct train_part *)(void *)x;
-    return SH_OK;
-}
-
-static struct script_unit *unit_of(struct train_part *part)
-{
-    return (struct script_unit *)(void *)part;
-}
-
-static void unit_assign(struct train_part *part, const struct train_assignment *assignment)
-{
-    struct script_unit *x = unit_of(part);
-    lock(x);
-    if (wire_fence_cmp(assignment->placement.fence, x->next.placement.fence) >= 0) {
-        x->next = *assignment;
-        signal_changed(x);
-    }
-    unlock(x);
-}
-
-static void unit_leave(struct train_part *part)
-{
-    struct script_unit *x = unit_of(part);
-    lock(x);
-    x->leaving = true;
-    signal_changed(x);
-    unlock(x);
-}
-
-static bool unit_has_ended(struct train_part *part)
-{
-    struct script_unit *x = unit_of(part);
-    lock(x);
-    bool ended = x->ended;
-    unlock(x);
-    return ended;
-}
-
-static bool unit_has_failed(struct train_part *part)
-{
-    struct script_unit *x = unit_of(part);
-    lock(x);
-    bool failed = x->failed;
-    unlock(x);
-    return failed;
-}
-
-static void unit_close(struct train_part *part)
-{
-    struct script_unit *x = unit_of(part);
-    unit_leave(part);
-    SH_CHECK(pthread_join(x->thread, NULL) == 0);
-    release(x);
+    return train_worker_start(&x->w, err, out);
 }
 
 /* ---- what the units of one agent share ---- */
 
-static enum sh_err clear_work(struct scripts *all)
+_Static_assert(SCRIPT_USERS == SCRIPT_UNITS_MAX + 1, "one each, and one for those beyond");
+
+/* Users of units may pass to their own folder and see no other. */
+static mode_t work_mode(const struct scripts *all)
+{
+    return all->config.run_as > 0 ? 0711 : 0700;
+}
+
+static enum sh_err clear_work(struct scripts *all, char *why)
 {
     /* What an earlier run left: its commands ended with it. */
     bool gone = access(all->work, F_OK) != 0 || spec_fileset_remove(all->work);
-    if (!gone || mkdir(all->work, 0700) != 0) {
-        journal_warn("%s cannot be cleared: %s", all->work, strerror(errno));
+    if (!gone || mkdir(all->work, work_mode(all)) != 0 || chmod(all->work, work_mode(all)) != 0) {
+        (void)snprintf(why, SCRIPT_OPEN_WHY + 1, "%.500s cannot be cleared: %s", all->work,
+                       strerror(errno));
         return SH_ERR_IO;
     }
     return SH_OK;
 }
 
-static enum sh_err look_at_machine(struct scripts *all)
+static enum sh_err look_at_machine(struct scripts *all, char *why)
 {
     char dir[TRAIN_PATH_MAX];
+    uint32_t user = all->config.run_as;
     int n = snprintf(dir, sizeof dir, "%s/probe", all->work);
     if (n >= (int)sizeof dir) {
         return SH_ERR_LIMIT;
     }
-    if (mkdir(dir, 0700) != 0) {
+    if (mkdir(dir, 0700) != 0 || (user > 0 && chown(dir, user, user) != 0)) {
+        (void)snprintf(why, SCRIPT_OPEN_WHY + 1, "%.500s: %s", dir, strerror(errno));
         return sh_err_from_errno(errno);
     }
-    exec_sandbox_probe(&all->machine, all->config.keeper, NULL, dir, 0, 0);
+    exec_sandbox_probe(&all->machine, all->config.keeper, NULL, dir, user, user);
     SH_MAY_FAIL(spec_fileset_remove(dir)); /* goes when the agent starts */
-    journal_info("commands are allowed here, in a sandbox of level %s",
-                 exec_level_name(exec_machine_best(&all->machine)));
+    if (user > 0 && !all->machine.has[EXEC_LEVEL_NONE]) {
+        (void)snprintf(why, SCRIPT_OPEN_WHY + 1,
+                       "commands cannot run as user %u in %.400s: %.300s; choose another --data "
+                       "whose parents are open to it (chmod o+x), or say --run-as",
+                       user, all->work, all->machine.why[EXEC_LEVEL_NONE]);
+        return SH_ERR_DENIED;
+    }
+    char as[64] = "";
+    if (user > 0) {
+        (void)snprintf(as, sizeof as, ", as users %u to %u", user, user + SCRIPT_USERS - 1);
+    }
+    journal_info("commands are allowed here, in a sandbox of level %s%s",
+                 exec_level_name(exec_machine_best(&all->machine)), as);
     return SH_OK;
 }
 
-enum sh_err scripts_open(struct scripts **out, const struct scripts_config *config)
+enum sh_err scripts_open(struct scripts **out, const struct scripts_config *config,
+                         char why[static SCRIPT_OPEN_WHY + 1])
 {
     struct scripts *all = calloc(1, sizeof *all);
     *out = NULL;
@@ -683,19 +678,14 @@ enum sh_err scripts_open(struct scripts **out, const struct scripts_config *conf
         return SH_ERR_NO_MEMORY;
     }
     all->config = *config;
-    all->runner = (struct train_runner){.ctx = all,
-                                        .open = unit_open,
-                                        .assign = unit_assign,
-                                        .leave = unit_leave,
-                                        .has_ended = unit_has_ended,
-                                        .has_failed = unit_has_failed,
-                                        .close = unit_close};
+    all->gpus.count = config->gpus;
+    all->runner = train_worker_runner(all, unit_open);
     SH_CHECK(pthread_mutex_init(&all->lock, NULL) == 0);
     int n = snprintf(all->work, sizeof all->work, "%s", config->work);
     all->config.work = all->work;
-    enum sh_err err = n < (int)sizeof all->work ? clear_work(all) : SH_ERR_LIMIT;
+    enum sh_err err = n < (int)sizeof all->work ? clear_work(all, why) : SH_ERR_LIMIT;
     if (err == SH_OK && config->allowed) {
-        err = look_at_machine(all);
+        err = look_at_machine(all, why);
     }
     if (err != SH_OK) {
         scripts_close(all);
@@ -749,7 +739,7 @@ enum sh_err scripts_answer(void *ctx, struct sh_span request, uint8_t *reply, si
     SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
     for (size_t i = 0; i < SCRIPT_UNITS_MAX; i++) {
         struct script_unit *x = all->units[i];
-        if (x != NULL && wire_unit_equal(x->config.unit, unit)) {
+        if (x != NULL && wire_unit_equal(x->w.config.unit, unit)) {
             err = script_answer(x, request, reply, capacity, reply_size);
         }
     }

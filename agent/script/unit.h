@@ -20,7 +20,11 @@
 #define SCRIPT_CALL_US    UINT64_C(1000000)  /* of one question */
 #define SCRIPT_LEAVE_US   UINT64_C(3000000)  /* for commands to end when the agent does */
 #define SCRIPT_BLAME_US   UINT64_C(30000000) /* for a member that is gone to be replaced */
+#define SCRIPT_GPUS_US    UINT64_C(60000000) /* for GPUs that an ending unit still has */
 #define SCRIPT_UNITS_MAX  64u                /* at a time on one agent */
+#define SCRIPT_USERS      65u                /* ids that units run as: one each, and one for more */
+
+#define SCRIPT_OPEN_WHY 1023u
 
 struct scripts; /* what the units of one agent share */
 
@@ -29,11 +33,18 @@ struct scripts_config {
     bool allowed;       /* --allow-commands */
     const char *work;   /* folder for working folders, made where it is absent; copied */
     const char *keeper; /* exec/process.h; NULL: this program */
+    /* Each unit runs its commands as a user and group of its own, the lowest free id of
+     * SCRIPT_USERS from here on; needs root. 0: as this program. */
+    uint32_t run_as;
+    uint32_t gpus;       /* of this machine; at most WIRE_GPUS_MAX */
+    const char *visible; /* CUDA_VISIBLE_DEVICES of this agent, NULL: not set; borrowed */
 };
 
 /* Clears the work folder and looks at what this machine can give; takes seconds at most. IO,
- * NO_MEMORY, LIMIT. */
-SH_MUST_USE enum sh_err scripts_open(struct scripts **out, const struct scripts_config *config);
+ * NO_MEMORY, LIMIT, DENIED (run_as cannot be, or cannot reach the work folder); why then gets one
+ * line of at most SCRIPT_OPEN_WHY characters. */
+SH_MUST_USE enum sh_err scripts_open(struct scripts **out, const struct scripts_config *config,
+                                     char why[static SCRIPT_OPEN_WHY + 1]);
 void scripts_close(struct scripts *scripts); /* after the last part was closed */
 /* The strongest level that commands can have here. */
 enum wire_sandbox scripts_sandbox(const struct scripts *scripts);

@@ -18,8 +18,8 @@
 static const struct spec_model_ref *ref_of(const struct script_unit *x)
 {
     const struct spec_use *use = &x->use->asks->use;
-    SH_CHECK_CMP(x->config.unit.unit, <, use->count);
-    return &use->models[x->config.unit.unit];
+    SH_CHECK_CMP(x->w.config.unit.unit, <, use->count);
+    return &use->models[x->w.config.unit.unit];
 }
 
 /* ---- the job that made the model ---- */
@@ -70,7 +70,8 @@ enum sh_err script_use_open(struct script_unit *x, char *why, size_t size)
         return SH_ERR_NO_MEMORY;
     }
     x->use->numbers = numbers;
-    x->use->asks = x->job;
+    x->use->asks = x->w.job;
+    x->use->maker = maker;
     x->job = maker;
     enum sh_err err = read_maker(x, maker);
     if (err != SH_OK) {
@@ -85,7 +86,7 @@ enum sh_err script_use_open(struct script_unit *x, char *why, size_t size)
 void script_use_close(struct script_unit *x)
 {
     if (x->use != NULL) {
-        free(x->use->asks);
+        free(x->use->maker);
         free(x->use->numbers);
         free(x->use);
         x->use = NULL;
@@ -255,7 +256,7 @@ enum sh_err script_use_score(struct script_unit *x, struct jobs_figures *figures
         if (err != SH_OK) {
             (void)snprintf(why, SCRIPT_WHY_BYTES, "results: %.230s", diag.text);
         } else {
-            answer_figures_tell(x->scribe, figures);
+            answer_figures_tell(x->w.scribe, figures);
         }
     }
     free(set);

@@ -13,10 +13,11 @@
 #include "script/inside.h"
 
 struct script_use {
-    struct spec_job *asks;      /* the unit's own job; x->job is that which made the model */
-    char model[TRAIN_PATH_MAX]; /* absolute */
-    char input[TRAIN_PATH_MAX]; /* likewise; "": there is none */
-    bool outside;               /* the input is no part of the working folder */
+    const struct spec_job *asks; /* the unit's own job */
+    struct spec_job *maker;      /* x->job: that which made the model */
+    char model[TRAIN_PATH_MAX];  /* absolute */
+    char input[TRAIN_PATH_MAX];  /* likewise; "": there is none */
+    bool outside;                /* the input is no part of the working folder */
     /* Of the reader's thread while commands run, of the unit's afterwards. */
     double *numbers; /* SPEC_ENSEMBLE_NUMBERS_MAX */
     size_t count;

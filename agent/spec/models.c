@@ -13,6 +13,8 @@
 #include <string.h>
 
 #define VERSION_DIGITS_MAX 9u
+#define ALIAS_BEST         "best"
+#define ALIAS_LATEST       "latest"
 
 static struct spec_use *use_of(void *base)
 {
@@ -27,7 +29,7 @@ bool spec_model_ref_read(const char *text, struct spec_model_ref *ref)
     *ref = (struct spec_model_ref){.version = 0};
     const char *name =
         strncmp(text, prefix, sizeof prefix - 1) == 0 ? text + sizeof prefix - 1 : text;
-    size_t n = strcspn(name, ":");
+    size_t n = strcspn(name, ":@");
     if (n > SH_NAME_MAX) {
         return false;
     }
@@ -35,6 +37,11 @@ bool spec_model_ref_read(const char *text, struct spec_model_ref *ref)
     ref->name[n] = '\0';
     if (name[n] == '\0') {
         return spec_is_name(ref->name);
+    }
+    if (name[n] == '@') {
+        bool best = strcmp(name + n + 1, ALIAS_BEST) == 0;
+        ref->alias = best ? SPEC_ALIAS_BEST : SPEC_ALIAS_LATEST;
+        return (best || strcmp(name + n + 1, ALIAS_LATEST) == 0) && spec_is_name(ref->name);
     }
     const char *version = name + n + 1;
     size_t digits = strspn(version, "0123456789");
@@ -48,6 +55,9 @@ void spec_model_ref_write(const struct spec_model_ref *ref, char out[static SPEC
     char version[16] = "";
     if (ref->version > 0) {
         (void)snprintf(version, sizeof version, ":%u", ref->version);
+    } else if (ref->alias != SPEC_ALIAS_NONE) {
+        bool best = ref->alias == SPEC_ALIAS_BEST;
+        (void)snprintf(version, sizeof version, "@%s", best ? ALIAS_BEST : ALIAS_LATEST);
     }
     (void)snprintf(out, SPEC_MODEL_REF_BYTES, "%s%s", ref->name, version);
 }
@@ -96,7 +106,7 @@ static bool take_ref(struct spec_decode *d, const struct spec_node *node,
     }
     bool good = node->kind == SPEC_NODE_SCALAR && spec_model_ref_read(node->text, ref);
     if (!good) {
-        spec_decode_wrong(d, node, "must be a model of the registry: NAME or NAME:VERSION");
+        spec_decode_wrong(d, node, "must be a model of the registry: " SPEC_MODEL_REF_FORMS);
     }
     return good;
 }
@@ -111,8 +121,8 @@ static bool is_member(const struct spec_use *use, const struct spec_model_ref *r
 {
     bool found = false;
     for (uint32_t i = 0; i < use->count && !found; i++) {
-        found =
-            use->models[i].version == ref->version && strcmp(use->models[i].name, ref->name) == 0;
+        found = use->models[i].version == ref->version && use->models[i].alias == ref->alias &&
+                strcmp(use->models[i].name, ref->name) == 0;
     }
     return found;
 }
@@ -124,7 +134,8 @@ static void take_models(struct spec_decode *d, const struct spec_node *node, voi
     use->count = 0;
     if (node->kind == SPEC_NODE_SCALAR) {
         take_model(d, node, base);
-        use->all = use->count == 1 && use->models[0].version == 0;
+        use->all = use->count == 1 && use->models[0].version == 0 &&
+                   use->models[0].alias == SPEC_ALIAS_NONE;
         return;
     }
     if (node->kind != SPEC_NODE_LIST || node->count == 0 || node->count > SPEC_MODELS_MAX) {

@@ -13,14 +13,18 @@
 #define SPEC_RESET_MAX            16u
 #define SPEC_ENSEMBLE_NUMBERS_MAX 65536u /* of one member's answer */
 
+/* A version that a name stands for when a job is accepted. */
+enum spec_alias { SPEC_ALIAS_NONE, SPEC_ALIAS_LATEST, SPEC_ALIAS_BEST };
+
 /* A model of the registry. Whoever accepts the job resolves it, so that later versions change
  * nothing. */
 struct spec_model_ref {
     char name[SH_NAME_MAX + 1];
-    uint32_t version; /* 0: the newest */
-    bool resolved;    /* what follows is set */
-    bool script;      /* commands of the job that made it answer, else our own kernels */
-    uint64_t job;     /* that made it */
+    uint32_t version;      /* 0: the newest, or the alias says which */
+    enum spec_alias alias; /* until it is resolved */
+    bool resolved;         /* what follows is set */
+    bool script;           /* commands of the job that made it answer, else our own kernels */
+    uint64_t job;          /* that made it */
     uint8_t file[SH_DIGEST_BYTES];
 };
 
@@ -44,9 +48,11 @@ struct spec_use {
 };
 
 #define SPEC_MODEL_REF_BYTES (SH_NAME_MAX + 16u)
-/* NAME, NAME:VERSION, model:NAME, ...; false where it is none. It is not resolved. */
+/* How a person writes one; errors say it. */
+#define SPEC_MODEL_REF_FORMS "NAME, NAME:VERSION, NAME@best or NAME@latest"
+/* One of these forms, or model: and one; false where it is none. It is not resolved. */
 bool spec_model_ref_read(const char *text, struct spec_model_ref *ref);
-/* NAME:VERSION, or NAME where there is none. */
+/* As it was read, without model:. */
 void spec_model_ref_write(const struct spec_model_ref *ref, char out[static SPEC_MODEL_REF_BYTES]);
 
 #endif

@@ -4,11 +4,11 @@
 #define NODE_RECORD   1u /* first byte of the record */
 #define FLAG_DRAINING 1u
 
-/* version, id, class, seven strings, ports and numbers, data sets; policy, disk, labels */
+/* version, id, class, seven strings, ports and numbers, data sets; policy, disk, labels, user */
 #define NODE_BYTES                                                                                 \
     (1u + SH_NODE_ID_BYTES + WIRE_CLASS_BYTES + 7u + SH_NAME_MAX + 2u * SH_ADDR_MAX +              \
      WIRE_VERSION_MAX + WIRE_ISA_MAX + WIRE_GPU_NAME_MAX + WIRE_ZONE_MAX + 32u + 2u +              \
-     8u * WIRE_NODE_DATASETS_MAX + 10u + WIRE_LABELS_BYTES_MAX + 1u + WIRE_ARCH_MAX)
+     8u * WIRE_NODE_DATASETS_MAX + 10u + WIRE_LABELS_BYTES_MAX + 1u + WIRE_ARCH_MAX + 4u)
 _Static_assert(NODE_BYTES <= WIRE_NODE_BYTES_MAX, "the record fits gossip metadata");
 _Static_assert(SH_ADDR_MAX <= UINT8_MAX, "a string of a record has an u8 length");
 
@@ -164,6 +164,7 @@ void wire_node_encode(const struct wire_node *node, struct sh_writer *w)
     sh_put_u64(w, node->disk_bytes);
     wire_str_put(w, node->labels);
     wire_str_put(w, node->arch);
+    sh_put_u32(w, node->run_as);
 }
 
 enum sh_err wire_node_decode(struct sh_reader *r, struct wire_node *node)
@@ -209,6 +210,7 @@ enum sh_err wire_node_decode(struct sh_reader *r, struct wire_node *node)
     node->disk_bytes = sh_get_u64(r);
     wire_str_get(r, node->labels, sizeof node->labels);
     wire_str_get(r, node->arch, sizeof node->arch);
+    node->run_as = sh_get_u32(r);
     bool ok = wire_name_ok(node->name) && wire_addr_ok(node->addr) && node->cpus > 0 &&
               (node->api[0] == '\0' || wire_addr_ok(node->api)) &&
               (node->zone[0] == '\0' || wire_name_ok(node->zone)) && wire_labels_ok(node->labels);

@@ -70,6 +70,7 @@ struct wire_node {
     /* "disk=nvme,fast": wire_labels_ok. What its owner says; what follows from other fields is not
      * among them. */
     char labels[WIRE_LABELS_BYTES_MAX + 1];
+    uint32_t run_as; /* first id of the users that commands run as; 0: as the agent does */
 };
 
 /* Appends the record. The writer turns full when it lacks room; never with WIRE_NODE_BYTES_MAX. */

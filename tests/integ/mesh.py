@@ -335,6 +335,7 @@ class Mesh:
         if not os.access(self.shoal, os.X_OK):
             raise Skip(f"{self.shoal} is not built")
         self.dir = tempfile.mkdtemp(prefix="shoal-mesh-")
+        os.chmod(self.dir, 0o1777)  # root runs commands as users of their own, who meet here
         self.secret = os.path.join(self.dir, "secret")
         self.agents = []
         self.ports = Ports()

@@ -311,6 +311,9 @@ static void fill_member(const struct service *s, struct service_member *out)
     out->node.cpus = 2;
     out->node.ram_bytes = UINT64_C(8) << 30;
     out->node.slots = 1;
+    (void)snprintf(out->node.labels, sizeof out->node.labels, "disk=nvme,fast,room=basement");
+    out->node.sandbox = WIRE_SANDBOX_STRICT;
+    out->node.run_as = 60600;
 }
 
 size_t service_members(struct service *s, struct service_member *out, size_t capacity)

@@ -89,6 +89,13 @@ def exact_numbers(c):
     require(len(spec) == 4 and all(m["file"] for m in spec), f"resolved: {spec}")
     shown = c.mesh.must(["result", job, "--peer", c.follower.api])
     require("4 answered" in shown and "2.5" in shown, shown)
+    words = ["predict", "four", c.mesh.path("question.txt"), "--ensemble", "--peer", c.follower.api]
+    require("4 answered" in c.mesh.must(words), "predict --ensemble")
+    words[1] = "four:1,four@latest"
+    two = json.loads(c.mesh.must([*words, "--json", "--deadline", "30s"]))
+    require([m["version"] for m in two["members"]] == [1, 4] and two["answered"] == 2, f"{two}")
+    none = c.mesh.cli(*words[:1], "absent", *words[2:])
+    require(none.returncode == 3 and "absent" in none.stderr, f"{none}")
 
 
 def later_versions(c):

@@ -73,6 +73,8 @@ def grid(agents, leader, follower):
     require(sorted(m["version"] for m in models) == list(range(1, 7)), f"{len(models)} models")
     best = min(seen["units"], key=lambda u: u["score"])
     require(seen["best"] == best["unit"], f"best {seen['best']}, not {best['unit']}")
+    asked = follower.read("/models/grid@best")
+    require(asked["version"] == best["model_version"], f"grid@best is {asked['version']}")
     marked = [m["version"] for m in models if m.get("best")]
     require(marked == [best["model_version"]], f"marked as best: {marked}")
     return job, seen

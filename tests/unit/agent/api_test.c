@@ -528,41 +528,6 @@ TEST(a_stream_resumed_from_an_id_tells_only_what_came_after)
     stop();
 }
 
-TEST(a_finished_model_is_listed_and_its_file_comes_byte_for_byte)
-{
-    start();
-    uint64_t id = submit(TRAIN);
-    struct wire_fence fence = memory_service_place(service, id);
-    char *bytes = malloc(300000);
-    EXPECT(bytes != NULL);
-    for (size_t i = 0; i < 300000; i++) {
-        bytes[i] = (char)(i * 7 + i / 256);
-    }
-    memory_service_commit(service, id, fence, bytes, 300000);
-    json_t *v = call("GET", "/api/v1/models", NULL, 200);
-    EXPECT_EQ(json_array_size(json_object_get(v, "models")), 1);
-    json_decref(v);
-    v = call("GET", "/api/v1/models/t:1", NULL, 200);
-    EXPECT_EQ(number_of(v, "job"), (long long)id);
-    EXPECT_EQ(number_of(json_object_get(v, "metrics"), "test_correct"), 98);
-    json_decref(v);
-    struct cli_call c = {.method = "GET", .path = "/api/v1/models/t/file", .timeout_s = 20};
-    struct cli_answer answer;
-    cli_http_call(http, &c, &answer);
-    EXPECT_EQ(answer.status, 200);
-    EXPECT_EQ(answer.size, 300000);
-    EXPECT_MEM(answer.body, bytes, 300000);
-    free(answer.body);
-    free(bytes);
-    json_decref(call("GET", "/api/v1/models/t:2", NULL, 404));
-    json_decref(call("GET", "/api/v1/models/none/file", NULL, 404));
-    json_decref(call("GET", "/api/v1/models/t:x", NULL, 400));
-    v = call("POST", "/api/v1/predict?model=t", "1,2,3\n", 400);
-    EXPECT_STR(text_of(json_object_get(v, "error"), "field"), "model");
-    json_decref(v);
-    stop();
-}
-
 TEST(a_node_local_data_set_is_declared_by_the_agent_that_has_it)
 {
     start();

@@ -470,6 +470,8 @@ TEST(nodes_and_status_print_tables)
     RUN("nodes", CLI_OK);
     EXPECT(strstr(out, "NAME   STATE  ROLE") == out);
     EXPECT(strstr(out, "\nalpha  alive  leader  127.0.0.1:7711     2  8.0 GiB  avx2") != NULL);
+    EXPECT(strstr(out, "  strict, user 60600  ") != NULL);
+    EXPECT(strstr(out, "  disk=nvme,fast,room=b...  ") != NULL);
     struct service *late = memory_service_join(service, "aaron");
     RUN("nodes", CLI_OK);
     EXPECT(strstr(out, "\naaron") != NULL && strstr(out, "\naaron") < strstr(out, "\nalpha"));
@@ -630,6 +632,12 @@ TEST(flags_beat_the_environment_which_beats_the_file_which_beats_defaults)
     EXPECT(strstr(out, "threads         2               environment\n") != NULL);
     EXPECT(strstr(out, "listen          0.0.0.0:7711    default\n") != NULL);
     EXPECT(strstr(out, "allow-commands  false           default\n") != NULL);
+    EXPECT(strstr(out, geteuid() == 0 ? "run-as          60600" : "run-as          0 ") != NULL);
+    RUN("agent --run-as 0", 42);
+    EXPECT_EQ(agent_seen.run_as, 0);
+    RUN("agent --run-as 70000", geteuid() == 0 ? 42 : CLI_USAGE);
+    RUN("agent --run-as nobody", CLI_USAGE);
+    EXPECT(strstr(err, "--run-as: nobody: must be a user id up to 9999900, or 0") != NULL);
     RUN("agent --allow-commands", 42);
     EXPECT(agent_seen.allow_commands);
     RUN("agent", 42);

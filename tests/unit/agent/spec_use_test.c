@@ -81,8 +81,16 @@ TEST(a_model_is_named_with_or_without_a_version)
     EXPECT_STR(ref.name, "a.b-c_1");
     spec_model_ref_write(&ref, text);
     EXPECT_STR(text, "a.b-c_1:12");
-    static const char *const wrong[] = {"",      ":1",  "a:", "a:0",          "a:x",   "a:1x",
-                                        "a:1:2", "a b", "-a", "a:1234567890", "model:"};
+    EXPECT(spec_model_ref_read("digits@best", &ref) && ref.alias == SPEC_ALIAS_BEST);
+    spec_model_ref_write(&ref, text);
+    EXPECT_STR(text, "digits@best");
+    EXPECT(spec_model_ref_read("digits@latest", &ref) && ref.alias == SPEC_ALIAS_LATEST);
+    EXPECT_EQ(ref.version, 0);
+    spec_model_ref_write(&ref, text);
+    EXPECT_STR(text, "digits@latest");
+    static const char *const wrong[] = {
+        "",   ":1",     "a:", "a:0",     "a:x",   "a:1x",     "a:1:2",    "a b",
+        "-a", "model:", "a@", "a@worst", "@best", "a:1@best", "a@best:1", "a:1234567890"};
     for (size_t i = 0; i < SH_COUNT(wrong); i++) {
         EXPECT(!spec_model_ref_read(wrong[i], &ref));
     }

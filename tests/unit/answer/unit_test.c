@@ -117,7 +117,7 @@ static void submit(const char *text, enum wire_kind kind, uint32_t units)
     job = result.unit.job;
 }
 
-static void place(uint32_t unit)
+static void place_after(uint32_t unit, struct wire_fence previous)
 {
     static struct jobs_cmd cmd;
     struct jobs_result result;
@@ -126,6 +126,7 @@ static void place(uint32_t unit)
     cmd = (struct jobs_cmd){.type = JOBS_PLACE};
     struct jobs_place *c = &cmd.u.place;
     c->unit = (struct wire_unit){.job = job, .unit = unit};
+    c->previous = previous;
     c->cause = WIRE_CAUSE_PLACED;
     c->member_count = 1;
     memcpy(c->members[0].node, status.node_id, SH_NODE_ID_BYTES);
@@ -133,8 +134,23 @@ static void place(uint32_t unit)
     memory_service_apply(s, &cmd, &result);
 }
 
-/* Waits until it has ended. */
-static void await(uint32_t number, struct jobs_unit *unit)
+static void place(uint32_t unit)
+{
+    place_after(unit, (struct wire_fence){0});
+}
+
+static bool has_ended(const struct jobs_unit *unit)
+{
+    return jobs_state_final(unit->state);
+}
+
+static bool waits(const struct jobs_unit *unit)
+{
+    return unit->state == JOBS_WAITING;
+}
+
+static void await_that(uint32_t number, bool (*holds)(const struct jobs_unit *unit),
+                       struct jobs_unit *unit)
 {
     uint64_t until = sh_now_us() + WAIT_US;
     struct wire_unit id = {.job = job, .unit = number};
@@ -145,12 +161,17 @@ static void await(uint32_t number, struct jobs_unit *unit)
         EXPECT_EQ(service_view_open(s, &view), SH_OK);
         EXPECT_EQ(jobs_unit_get(service_view_table(view), id, unit), SH_OK);
         service_view_close(view);
-        if (jobs_state_final(unit->state)) {
+        if (holds(unit)) {
             return;
         }
         EXPECT(sh_now_us() < until);
         (void)service_wait_applied(s, status.applied_index, 1000000);
     }
+}
+
+static void await(uint32_t number, struct jobs_unit *unit)
+{
+    await_that(number, has_ended, unit);
 }
 
 /* A file of what the unit left; static storage. */
@@ -307,6 +328,40 @@ TEST(a_unit_that_is_asked_to_stop_before_it_answers_leaves_nothing)
     await(0, &unit);
     EXPECT_EQ(unit.state, JOBS_STOPPED);
     EXPECT(!unit.committed);
+    free(cmd);
+    stop();
+}
+
+TEST(a_unit_that_is_to_give_way_waits_again_and_answers_when_it_goes_on)
+{
+    char model[2 * SH_DIGEST_BYTES + 1];
+    char input[2 * SH_DIGEST_BYTES + 1];
+    char text[1024];
+    struct jobs_unit unit;
+    struct jobs_result result;
+    start();
+    put_model(model);
+    put_table(TABLE, input);
+    (void)snprintf(text, sizeof text,
+                   "api: shoal/v1\nkind: predict\nname: n\nmodel: " REF("1") "\ninput: files:%s\n",
+                   model, input);
+    submit(text, WIRE_KIND_PREDICT, 1);
+    struct jobs_cmd *cmd = calloc(1, sizeof *cmd);
+    EXPECT(cmd != NULL);
+    memory_service_on_applied(s, NULL, NULL); /* the agent hears of both at once */
+    place(0);
+    cmd->type = JOBS_PAUSE;
+    cmd->u.pause = (struct jobs_pause){.job = job, .grace_us = 600000000};
+    memory_service_apply(s, cmd, &result);
+    memory_service_on_applied(s, wake, train);
+    train_wake(train);
+    await_that(0, waits, &unit);
+    EXPECT(!unit.committed);
+    *cmd = (struct jobs_cmd){.type = JOBS_RESUME, .u.resume.job = job};
+    memory_service_apply(s, cmd, &result);
+    place_after(0, unit.placement.fence);
+    await(0, &unit);
+    EXPECT_EQ(unit.state, JOBS_COMPLETED);
     free(cmd);
     stop();
 }

@@ -8,6 +8,7 @@
 static struct spec_job job;
 static struct spec_errors errors;
 static struct script_plan plan;
+static const char *gpus = "";
 
 static const char *value_of(const char *name)
 {
@@ -33,6 +34,8 @@ static void make(const char *text, bool resumes)
                                  .dir = "/work/12-3-40",
                                  .master_host = "10.0.0.7",
                                  .master_port = 4711,
+                                 .gpus = gpus,
+                                 .visible = gpus,
                                  .resumes = resumes};
     EXPECT_EQ(spec_parse(text, strlen(text), &job, &errors), SH_OK);
     EXPECT_EQ(script_plan_make(&plan, &job, &place), SH_OK);
@@ -63,6 +66,17 @@ TEST(a_script_is_told_where_it_is_and_who_else_is_there)
     EXPECT_STR(plan.commands[1].argv[2], "d e");
 }
 
+TEST(a_script_sees_the_gpus_of_its_unit_whatever_its_environment_says)
+{
+    gpus = "1,3";
+    make("{\"api\":\"shoal/v1\",\"kind\":\"exec\",\"name\":\"n\",\"run\":[\"a\"],"
+         "\"resources\":{\"gpus\":2},\"env\":{\"CUDA_VISIBLE_DEVICES\":\"0\"}}",
+         false);
+    EXPECT_STR(value_of("SHOAL_GPUS"), "1,3");
+    EXPECT_STR(value_of("CUDA_VISIBLE_DEVICES"), "1,3");
+    EXPECT_STR(value_of("CONDUCTOR_TYPE"), "gpu");
+}
+
 TEST(the_environment_of_the_job_wins_but_for_the_contract)
 {
     make("{\"api\":\"shoal/v1\",\"kind\":\"exec\",\"name\":\"n\",\"run\":[\"a\"],\"env\":{\"PATH\":"
@@ -77,7 +91,9 @@ TEST(the_environment_of_the_job_wins_but_for_the_contract)
 
 TEST(a_script_that_is_asked_is_told_of_the_model_and_the_input)
 {
-    struct script_place place = {.unit = {.job = 12},
+    struct script_place place = {.gpus = "",
+                                 .visible = "",
+                                 .unit = {.job = 12},
                                  .units = 1,
                                  .members = 1,
                                  .node = "beta",

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define AGENTS  2u
 #define WAIT_US UINT64_C(60000000)
@@ -32,6 +33,7 @@ struct agent {
 static struct memory_net *net;
 static struct agent agents[AGENTS];
 static uint64_t job;
+static uint32_t run_as; /* of the agents that start next */
 static struct service_log_line lines[512];
 static size_t line_count;
 static pthread_mutex_t lost_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -66,11 +68,13 @@ static void start_train(uint32_t i, bool allowed)
     struct agent *a = &agents[i];
     char work[256];
     char cache[256];
+    char why[SCRIPT_OPEN_WHY + 1];
     a->bulk = memory_bulk_open(net, a->s);
     (void)snprintf(work, sizeof work, "%s/work%u", tst_dir(), i);
     (void)snprintf(cache, sizeof cache, "%s/cache%u", tst_dir(), i);
-    struct scripts_config scripts = {.s = a->s, .allowed = allowed, .work = work, .keeper = KEEPER};
-    EXPECT_EQ(scripts_open(&a->scripts, &scripts), SH_OK);
+    struct scripts_config scripts = {
+        .s = a->s, .allowed = allowed, .work = work, .keeper = KEEPER, .run_as = run_as, .gpus = 4};
+    EXPECT_EQ(scripts_open(&a->scripts, &scripts, why), SH_OK);
     service_on_call(a->s, SERVICE_CALL_SCRIPT, scripts_answer, a->scripts);
     struct train_config train = {.s = a->s,
                                  .bulk = a->bulk,
@@ -204,6 +208,11 @@ static void await(bool (*holds)(const struct jobs_unit *unit), struct jobs_unit 
 static bool is_final(const struct jobs_unit *unit)
 {
     return jobs_state_final(unit->state);
+}
+
+static bool has_completed(const struct jobs_unit *unit)
+{
+    return unit->state == JOBS_COMPLETED;
 }
 
 static bool has_failed(const struct jobs_unit *unit)
@@ -605,6 +614,108 @@ TEST(commands_that_ignore_a_polite_end_are_killed_when_the_agent_leaves)
     EXPECT(sh_now_us() - from < 4 * SCRIPT_LEAVE_US);
     start_train(0, true);
     stop();
+}
+
+/* A job with GPUs that says which it has, and runs until a file of that name is there. */
+static uint64_t begin_with_gpus(uint32_t gpus, const char *name)
+{
+    char rest[1024];
+    (void)snprintf(rest, sizeof rest,
+                   "resources: {gpus: %u}\n"
+                   "run: [\"echo %s has $SHOAL_GPUS=$CUDA_VISIBLE_DEVICES.; "
+                   "until [ -e %s/%s ]; do sleep 0.02; done\"]\n",
+                   gpus, name, tst_dir(), name);
+    submit_rest(rest, 1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    return job;
+}
+
+static void let_end(uint64_t number, const char *name)
+{
+    char path[512];
+    struct jobs_unit unit;
+    (void)snprintf(path, sizeof path, "%s/%s", tst_dir(), name);
+    FILE *file = fopen(path, "w");
+    EXPECT(file != NULL && fclose(file) == 0);
+    job = number;
+    await(has_completed, &unit);
+}
+
+TEST(units_that_run_at_a_time_have_distinct_gpus_and_leave_them_to_the_next)
+{
+    start(true);
+    uint64_t a = begin_with_gpus(1, "a");
+    await_said("a has 0=0.");
+    uint64_t b = begin_with_gpus(2, "b");
+    await_said("b has 1,2=1,2.");
+    EXPECT(said(", GPUs 1,2"));
+    uint64_t c = begin_with_gpus(2, "c"); /* waits: one is free */
+    let_end(a, "a");
+    job = c;
+    await_said("c has 0,3=0,3.");
+    let_end(c, "c");
+    let_end(b, "b");
+    uint64_t none = begin_with_gpus(0, "d");
+    await_said("d has =.");
+    let_end(none, "d");
+    stop();
+}
+
+#define USER 60600u
+
+/* Its working folder is its own, that of another unit is closed to it, and so is the agent's. */
+TEST(of_an_agent_of_root_each_unit_runs_as_a_user_of_its_own)
+{
+    char rest[1024];
+    char hex[2 * SH_DIGEST_BYTES + 1];
+    struct jobs_unit unit;
+    if (geteuid() != 0) {
+        tst_skip("only root can run commands as others");
+    }
+    EXPECT(chmod(tst_dir(), 0711) == 0);
+    run_as = USER;
+    start(true);
+    upload_package(hex);
+    uint64_t first = begin_with_gpus(0, "a");
+    await_said("a has =.");
+    (void)snprintf(
+        rest, sizeof rest,
+        "package: \"files:%s\"\n"
+        "run:\n"
+        "  - echo user $(id -u) group $(id -g) groups $(id -G).\n"
+        "  - cat lib/words && printf made > lib/words && mkdir made && > made/file\n"
+        "  - \"! ls %s/work0/%llu-* && ! touch %s/work0/x && ! ls %s/work0 && echo closed\"\n"
+        "outputs: [lib/**, made/**]\n",
+        hex, tst_dir(), (unsigned long long)first, tst_dir(), tst_dir());
+    submit_rest(rest, 1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await(is_final, &unit);
+    EXPECT_EQ(unit.state, JOBS_COMPLETED);
+    expect_output(&unit, "lib/words", "made");
+    EXPECT(said("user 60601 group 60601 groups 60601."));
+    EXPECT(said("closed"));
+    let_end(first, "a");
+    stop();
+}
+
+TEST(an_agent_whose_folder_is_closed_to_the_users_of_units_says_so_and_does_not_start)
+{
+    struct scripts *scripts = NULL;
+    char why[SCRIPT_OPEN_WHY + 1];
+    char work[256];
+    if (geteuid() != 0) {
+        tst_skip("only root can run commands as others");
+    }
+    sh_host_init();
+    struct service *s = memory_service_open();
+    EXPECT(chmod(tst_dir(), 0700) == 0);
+    (void)snprintf(work, sizeof work, "%s/work", tst_dir());
+    struct scripts_config config = {
+        .s = s, .allowed = true, .work = work, .keeper = KEEPER, .run_as = USER};
+    EXPECT_EQ(scripts_open(&scripts, &config, why), SH_ERR_DENIED);
+    EXPECT(strstr(why, "commands cannot run as user 60600 in ") == why);
+    EXPECT(strstr(why, "cannot enter the working directory") != NULL);
+    memory_service_close(s);
 }
 
 TEST(an_agent_that_allows_no_commands_runs_none)

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Private to agent/api: the version of a model that a reference means now (spec/models.h).
+ *
+ * The best version is that with the best of the first of these that the newest version has: the
+ * score of its sweep (goal of the sweep, versions of that sweep alone) or of its reinforcement
+ * learning; accuracy on the test set; accuracy, then loss, of validation; accuracy, then root mean
+ * square error, of its evaluation in the job that made it. Versions that lack it do not count, and
+ * of equal ones the newest is the best. */
+#ifndef API_REFERENCE_H
+#define API_REFERENCE_H
+
+#include "jobs/view.h"
+#include "spec/models.h"
+
+/* NOT_FOUND: no such model or version; INVALID: nothing to find the best by; CORRUPT, NO_MEMORY. */
+SH_MUST_USE enum sh_err api_reference_find(const struct sh_table *t,
+                                           const struct spec_model_ref *ref,
+                                           struct jobs_model *out);
+/* What to tell a person of those two. */
+const char *api_reference_why(enum sh_err err);
+
+#endif
