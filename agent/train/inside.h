@@ -12,6 +12,7 @@
 #include "train/clerk.h"
 #include "train/clock.h"
 #include "train/crew.h"
+#include "train/early.h"
 #include "train/exchange.h"
 #include "train/gang.h"
 #include "train/scribe.h"
@@ -78,7 +79,9 @@ struct train_session {
     struct train_exchange *exchange;
     struct train_assignment next; /* the newest */
     struct train_gang gang;
-    bool met; /* gang is that of the generation in force and answers may be given */
+    bool met;         /* gang is that of the generation in force and answers may be given */
+    uint64_t playing; /* generation whose rounds began last; 0: none */
+    struct train_early early;
     struct train_catch catch;
     struct train_asked asked[TRAIN_FETCHES_MAX];
     uint32_t asked_count;
@@ -110,6 +113,8 @@ bool train_interrupted(const struct train_session *x);
 /* One turn of waiting, with the lock, which is let go meanwhile: carries out one order of the
  * exchange or serves one FETCH; else sleeps until something changes or until_us. */
 void train_turn(struct train_session *x, uint64_t until_us);
+/* With the lock: the rounds of x->playing begin; takes the frames of it that came before. */
+void train_take_early(struct train_session *x);
 /* Without the lock: sends, waiting for room; gives up after TRAIN_SEND_US or when interrupted. */
 void train_send(struct train_session *x, uint32_t member, uint16_t type, struct sh_span head,
                 struct sh_span body);

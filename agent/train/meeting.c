@@ -400,6 +400,8 @@ enum train_turn train_begin_rounds(struct train_session *x)
                                            p->member_count, x->index);
     if (err == SH_OK) {
         train_gang_go(&x->gang);
+        x->playing = p->fence.index;
+        train_take_early(x);
     }
     train_unlock(x);
     if (err != SH_OK) {

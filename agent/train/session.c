@@ -309,6 +309,7 @@ static void release(struct train_session *x)
     train_material_close(x->m);
     SH_CHECK(pthread_cond_destroy(&x->changed) == 0);
     SH_CHECK(pthread_mutex_destroy(&x->lock) == 0);
+    train_early_clear(&x->early);
     free(x->catch.bytes);
     free(x->catch.have);
     free(x->served);
@@ -464,28 +465,53 @@ static void take_message(struct train_session *x, const uint8_t *node, uint16_t 
     }
 }
 
+/* With the lock; true: there is something to do. */
+static bool take_chunk(struct train_session *x, const uint8_t *node, struct sh_span bytes,
+                       const struct round_frame *header, struct sh_span payload)
+{
+    uint32_t from = 0;
+    if (header->generation > x->playing) {
+        SH_MAY_FAIL(train_early_keep(&x->early, header->generation, node, bytes)); /* asked again */
+        return false;
+    }
+    /* Before it has met anybody a session may have no exchange yet. */
+    if (!find_sender(x, node, &from)) {
+        return false;
+    }
+    train_exchange_frame(x->exchange, sh_now_us(), (uint16_t)from, header, payload);
+    return train_exchange_is_busy(x->exchange);
+}
+
+void train_take_early(struct train_session *x)
+{
+    struct train_early_frame frame;
+    while (train_early_take(&x->early, x->playing, &frame)) {
+        struct wire_unit unit;
+        struct round_frame header;
+        struct sh_span payload = {0};
+        struct sh_span bytes = {.at = frame.bytes, .size = frame.size};
+        SH_CHECK(train_exchange_decode(bytes, &unit, &header, &payload) == SH_OK); /* as before */
+        (void)take_chunk(x, frame.node, bytes, &header, payload);
+        free(frame.bytes);
+    }
+}
+
 void train_session_frame(struct train_session *x, const uint8_t node[static SH_NODE_ID_BYTES],
                          uint16_t type, struct sh_span payload, int fd)
 {
     struct wire_unit unit;
     struct round_frame header;
     struct sh_span chunk = {0};
-    uint32_t from = 0;
     bool wake = true;
     bool is_chunk = type == FRAME_TRAIN_CHUNK;
     if (is_chunk && train_exchange_decode(payload, &unit, &header, &chunk) != SH_OK) {
         return;
     }
     train_lock(x);
-    if (!is_chunk) {
-        take_message(x, node, type, payload, fd);
+    if (is_chunk) {
+        wake = take_chunk(x, node, payload, &header, chunk);
     } else {
-        /* Before it has met anybody a session may have no exchange yet. */
-        wake = find_sender(x, node, &from);
-        if (wake) {
-            train_exchange_frame(x->exchange, sh_now_us(), (uint16_t)from, &header, chunk);
-            wake = train_exchange_is_busy(x->exchange);
-        }
+        take_message(x, node, type, payload, fd);
     }
     if (wake) {
         SH_CHECK(pthread_cond_signal(&x->changed) == 0);

@@ -51,7 +51,8 @@ static struct place_member_fate judge_one(const struct place *p, const struct pl
         fate.fate = settled ? PLACE_GONE : PLACE_STAYS;
         fate.cause = WIRE_CAUSE_MEMBER_DEAD;
     } else if (node->liveness == PLACE_SUSPECT) {
-        bool lost = settled && reported(p, unit, id, false);
+        /* Two witnesses of now, also where the coordinator has been one for a moment only. */
+        bool lost = reported(p, unit, id, false);
         fate.fate = lost ? PLACE_GONE : PLACE_STAYS;
         fate.cause = WIRE_CAUSE_MEMBER_LOST;
     } else if (class_is_lost(unit, node)) {

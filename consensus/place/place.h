@@ -166,8 +166,9 @@ struct place_report {
 
 struct place_input {
     uint64_t now_us;
-    /* A new coordinator has not heard everyone yet: before this time nobody counts as dead or lost
-     * (nothing is expired or placed anew for that), and nobody but ALIVE is placed. */
+    /* A new coordinator has not heard everyone yet: before this time nobody counts as dead
+     * (nothing is expired or placed anew for that), and nobody but ALIVE is placed. Whom it
+     * suspects itself and a live member of the gang reports is lost at any time. */
     uint64_t losses_from_us;
     char version[WIRE_VERSION_MAX + 1]; /* members must run this one; "": any */
     const struct place_node *nodes;
