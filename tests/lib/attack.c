@@ -58,7 +58,7 @@ void attack_apply(enum attack kind, float *const *x, uint32_t members, uint32_t 
             const double sent[ATTACKS] = {
                 [ATTACK_SIGN_FLIP] = -8.0 * own,
                 [ATTACK_SCALE] = 100.0 * own,
-                [ATTACK_GAUSSIAN] = 30.0 * rms * (double)attack_normal(seed, i, (uint32_t)at),
+                [ATTACK_GAUSSIAN] = 200.0 * rms * (double)attack_normal(seed, i, (uint32_t)at),
                 [ATTACK_ALIE] = mean - 1.5 * deviation,
                 [ATTACK_INNER_PRODUCT] = -10.0 * mean,
                 [ATTACK_NAN] = at == count / 2 ? (double)NAN : own,

@@ -10,7 +10,7 @@
 enum attack {
     ATTACK_SIGN_FLIP = 0,     /* -8 times the own vector */
     ATTACK_SCALE = 1,         /* 100 times it */
-    ATTACK_GAUSSIAN = 2,      /* noise, 30 times as long as an honest vector */
+    ATTACK_GAUSSIAN = 2,      /* noise, 200 times as long as an honest vector */
     ATTACK_ALIE = 3,          /* mean - 1.5 deviations of the honest, in every coordinate: Baruch et
                                  al., "A little is enough", 2019 */
     ATTACK_INNER_PRODUCT = 4, /* -10 times the mean of the honest: Xie et al., "Fall of empires",
