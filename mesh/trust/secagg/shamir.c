@@ -8,8 +8,9 @@ static uint8_t times(uint8_t a, uint8_t b)
 {
     uint32_t product = 0;
     uint32_t left = a;
+    const uint32_t right = b;
     for (uint32_t bit = 0; bit < 8; bit++) {
-        product ^= left & (0u - (b >> bit & 1u));
+        product ^= left & (0u - (right >> bit & 1u));
         left = left << 1 ^ (0x11bu & (0u - (left >> 7 & 1u)));
     }
     return (uint8_t)product;
