@@ -3,6 +3,7 @@
 
 #include "infer/tune.h"
 #include "spec/model_meta.h"
+#include "spec/reading.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,6 +45,10 @@ static enum sh_err open_path(const struct infer *infer, const char *path, struct
                               .unlabelled = true,
                               .columns = meta->feature_count > 0 ? columns : NULL,
                               .column_count = meta->feature_count};
+    struct kn_audio audio;
+    if (spec_reading_audio(&meta->reading, &audio)) {
+        options.audio = &audio;
+    }
     if (!is_table(path)) { /* the rows of a table may be pictures laid out flat */
         memcpy(options.shape, meta->model.input, sizeof options.shape);
     }

@@ -5,6 +5,7 @@
 #include "kernels/format/safetensors.h"
 #include "spec/graph.h"
 #include "spec/model_meta.h"
+#include "spec/reading.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -361,8 +362,12 @@ static enum sh_err read_set(const struct infer *infer, const struct infer_input 
     const char *columns[SPEC_CHANNELS_MAX];
     struct kn_dataset set = {0};
     struct kn_open options = {.unlabelled = true};
+    struct kn_audio audio;
     enum kn_err err = KN_OK;
-    if (is_idx(input)) {
+    if (spec_reading_audio(&infer->meta.reading, &audio)) {
+        options.audio = &audio;
+        err = kn_recording_decode(&set, input->bytes, input->size, "the input", &options, why);
+    } else if (is_idx(input)) {
         memcpy(options.shape, in, sizeof options.shape);
         err = kn_idx_decode(&set, input->bytes, input->size, "the input", &options, why);
     } else {
@@ -409,9 +414,9 @@ enum sh_err infer_run(const struct infer *infer, const struct infer_input *input
 {
     struct samples samples = {0};
     *y = NULL;
-    enum sh_err err = kn_image_known(input->bytes, input->size)
-                          ? read_picture(infer, input, &samples, why)
-                          : read_set(infer, input, &samples, why);
+    bool picture = kn_image_known(input->bytes, input->size) && infer->meta.reading.audio.mels == 0;
+    enum sh_err err =
+        picture ? read_picture(infer, input, &samples, why) : read_set(infer, input, &samples, why);
     if (err == SH_OK) {
         *y = take_floats((size_t)samples.count * infer->outputs);
         err = *y != NULL ? compute(infer, &samples, *y, why)

@@ -2,6 +2,7 @@
 #include "base/host/host.h"
 #include "spec/json.h"
 #include "spec/models.h"
+#include "spec/reading.h"
 #include "spec/rl_parts.h"
 #include "spec/schema.h"
 #include "spec/source.h"
@@ -115,6 +116,9 @@ static json_t *data_json(const struct spec_data *data)
     if (data->label[0] != '\0') {
         (void)json_object_set_new(out, "label", json_string(data->label));
     }
+    json_t *reading = spec_reading_json(&data->reading);
+    (void)json_object_update(out, reading);
+    json_decref(reading);
     return out;
 }
 

@@ -173,6 +173,24 @@ static void check_digits(struct spec_decode *d, const struct spec_job *job)
     }
 }
 
+/* What data.audio makes of a recording is what the model must take. */
+static void check_audio(struct spec_decode *d, const struct spec_job *job)
+{
+    const struct spec_model *m = &job->model;
+    const struct spec_audio *a = &job->data.reading.audio;
+    if (a->mels == 0 || m->layer_count == 0 || !is_clean(d, "data") ||
+        !is_clean(d, "model.input")) {
+        return;
+    }
+    if (m->input_dims != 3 || m->input[0] != 1 || m->input[1] != a->mels ||
+        m->input[2] != a->frames) {
+        char message[96];
+        (void)snprintf(message, sizeof message,
+                       "must be [1, %u, %u]: mels and frames of data.audio", a->mels, a->frames);
+        wrong_value(d, "model.input", "", message);
+    }
+}
+
 static void note_fault(struct spec_decode *d, const struct spec_model *model,
                        const struct spec_graph_fault *fault)
 {
@@ -276,5 +294,6 @@ void spec_check_job(struct spec_decode *d, struct spec_job *job)
     check_reproducible(d, job);
     check_one_dataset(d, job);
     check_digits(d, job);
+    check_audio(d, job);
     check_model(d, job);
 }

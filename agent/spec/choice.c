@@ -49,6 +49,9 @@ const struct spec_choice SPEC_NORMALIZES[] = {{"standard", SPEC_NORMALIZE_STANDA
                                               {"inherit", SPEC_NORMALIZE_INHERIT},
                                               {NULL, 0}};
 
+const struct spec_choice SPEC_AUDIO_LABELS[] = {
+    {"name", SPEC_AUDIO_LABEL_NAME}, {"folder", SPEC_AUDIO_LABEL_FOLDER}, {NULL, 0}};
+
 const struct spec_choice SPEC_ARITHMETICS[] = {
     {"same", SPEC_ARITHMETIC_SAME}, {"any", SPEC_ARITHMETIC_ANY}, {NULL, 0}};
 

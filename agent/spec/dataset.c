@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spec/dataset.h"
 
+#include "spec/reading.h"
 #include "spec/source.h"
 
 #include <stdio.h>
@@ -87,6 +88,11 @@ enum sh_err spec_dataset_open(const struct spec_job *job, enum spec_role role, c
         .regression = job->train.loss == SPEC_MSE,
         .class_count = job->train.class_count,
         .shape = {job->model.input[0], job->model.input[1], job->model.input[2]}};
+    struct kn_audio audio;
+    if (spec_reading_audio(&job->data.reading, &audio)) {
+        audio.rate = reference != NULL && reference->rate > 0 ? reference->rate : audio.rate;
+        options.audio = &audio;
+    }
     if (source->kind == SPEC_SOURCE_BUILTIN) {
         spec_source_write(source, builtin);
         path = builtin;

@@ -73,6 +73,23 @@ enum spec_normalize {
     SPEC_NORMALIZE_INHERIT       /* fine_tune: as the model that it begins from */
 };
 
+enum spec_audio_label { SPEC_AUDIO_LABEL_NAME = 1, SPEC_AUDIO_LABEL_FOLDER };
+
+/* How recordings become numbers (struct kn_audio of kernels/data/data.h). */
+struct spec_audio {
+    uint32_t mels; /* 0: the data are no recordings */
+    uint32_t frames;
+    uint32_t window_ms;
+    uint32_t hop_ms;
+    uint32_t rate; /* Hz; 0: that of the first recording */
+    enum spec_audio_label label;
+};
+
+/* What a sample is made from where it is neither a picture nor a row; a model file says it too. */
+struct spec_reading {
+    struct spec_audio audio;
+};
+
 struct spec_data {
     struct spec_source train;
     struct spec_source validation; /* NONE: validation_fraction of train is held out */
@@ -80,6 +97,7 @@ struct spec_data {
     double validation_fraction;  /* [0, 0.5] */
     char label[SH_NAME_MAX + 1]; /* CSV column; empty: the last one */
     enum spec_normalize normalize;
+    struct spec_reading reading;
 };
 
 enum spec_optimizer_kind { SPEC_SGD = 1, SPEC_ADAMW };

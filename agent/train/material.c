@@ -373,6 +373,10 @@ enum sh_err train_material_meta(const struct train_material *m, struct spec_meta
 {
     memset(meta, 0, sizeof *meta);
     meta->model = m->job->model;
+    meta->reading = m->job->data.reading;
+    if (m->train.rate > 0) {
+        meta->reading.audio.rate = m->train.rate;
+    }
     meta->loss = m->job->train.loss;
     meta->reproducible = m->job->reproducible && m->job->arithmetic == SPEC_ARITHMETIC_SAME;
     memcpy(meta->spec, m->spec_digest, sizeof meta->spec);

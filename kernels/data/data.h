@@ -20,6 +20,9 @@ enum {
     KN_IMAGE_SIDE_MAX = 16384,     /* pixels */
     KN_IMAGE_PIXELS_MAX = 1 << 26  /* pixels in one picture */
 };
+#define KN_MELS_MAX      256u  /* filters of a recording's features */
+#define KN_FRAMES_MAX    4096u /* of a recording's features */
+#define KN_WINDOW_MS_MAX 1000u /* of a frame's window, and from frame to frame */
 #define KN_DATA_BYTES_MAX                                                                          \
     (UINT64_C(4) << 30) /* of one file, and of one set's samples in memory                         \
                          */
@@ -44,10 +47,25 @@ struct kn_dataset {
     float scale;       /* of a raw number: 1 / 255 for bytes, 1 for floats */
     float *mean;       /* per channel, after scaling; 0 */
     float *deviation;  /* per channel, > 0; 1 */
+    uint32_t rate;     /* of recordings, Hz; else 0 */
 };
 
 enum kn_part { KN_PART_TRAIN = 0, KN_PART_TEST = 1 };
 enum kn_header { KN_HEADER_AUTO = 0, KN_HEADER_YES = 1, KN_HEADER_NO = 2 };
+
+/* What names the class of a recording: its file's name up to the first '_' (without ending, where
+ * there is none), or the folder it lies in. */
+enum kn_audio_label { KN_AUDIO_LABEL_NAME = 0, KN_AUDIO_LABEL_FOLDER = 1 };
+
+/* Log-mel features of recordings (mel.h): each becomes 1 x mels x frames numbers. */
+struct kn_audio {
+    uint32_t mels;      /* 1 .. KN_MELS_MAX */
+    uint32_t frames;    /* 1 .. KN_FRAMES_MAX: what is longer is cut, what is shorter is silence */
+    uint32_t window_ms; /* 1 .. KN_WINDOW_MS_MAX */
+    uint32_t hop_ms;    /* 1 .. KN_WINDOW_MS_MAX, from frame to frame */
+    uint32_t rate;      /* Hz that all files must have; 0: the first one's */
+    enum kn_audio_label label;
+};
 
 /* All zero is a valid choice of options. */
 struct kn_open {
@@ -61,12 +79,14 @@ struct kn_open {
     const char *const *classes; /* names of the classes 0, 1, ...; NULL: what the data names */
     uint32_t class_count;       /* names in classes; without classes: labels must lie below it */
     uint32_t shape[3]; /* not 0: samples must have this shape; pictures are brought to it */
+    const struct kn_audio *audio; /* recordings: how they are read; nothing else can be then */
 };
 
 /* Opens by what `path` is: builtin:digits, builtin:digits-test; a folder with the four MNIST files
  * (.gz or not), or with one folder of pictures per class; an IDX file of images (its labels beside
  * it: "images" -> "labels", "idx3" -> "idx1" in the name); a CSV file; one PNG, JPEG or PGM picture
- * (without label); unlabelled also a folder of pictures, in the order of their names.
+ * (without label); unlabelled also a folder of pictures, in the order of their names; a WAV file,
+ * or a folder of them or of folders of them, in the order of their names, the folder's own first.
  * Errors, each with text in `diag`: NOT_FOUND (and what was expected), CORRUPT, LIMIT, IO,
  * MEMORY. On error *set is zero and owes nothing. */
 KN_MUST_USE enum kn_err kn_dataset_open(struct kn_dataset *set, const char *path,
@@ -100,6 +120,11 @@ KN_MUST_USE enum kn_err kn_csv_decode(struct kn_dataset *set, const uint8_t *tex
 KN_MUST_USE enum kn_err kn_pictures_add(struct kn_dataset *set, const char *class_name,
                                         const uint8_t *bytes, size_t size, const char *name,
                                         const struct kn_open *options, struct kn_diag *diag);
+
+/* A set of one WAV file as options->audio says, without label. */
+KN_MUST_USE enum kn_err kn_recording_decode(struct kn_dataset *set, const uint8_t *bytes,
+                                            size_t size, const char *name,
+                                            const struct kn_open *options, struct kn_diag *diag);
 
 /* Sets mean and deviation to those of the n samples listed (NULL: the first n), per channel, after
  * scaling; a channel that never varies gets deviation 1. Fixed order: same inputs, same bits. */

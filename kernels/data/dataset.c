@@ -110,6 +110,29 @@ enum kn_err kn_dataset_class_add(struct kn_dataset *set, const char *name, struc
     return KN_OK;
 }
 
+enum kn_err kn_dataset_class_find(struct kn_dataset *set, const char *class_name, const char *name,
+                                  const struct kn_open *options, int32_t *class,
+                                  struct kn_diag *diag)
+{
+    for (uint32_t k = set->class_count; k > 0; k--) {
+        if (strcmp(set->class_name[k - 1], class_name) == 0) {
+            *class = (int32_t)k - 1;
+            return KN_OK;
+        }
+    }
+    struct kn_quote quote = kn_quote_make(class_name, strlen(class_name));
+    if (options->classes != NULL) {
+        return kn_fail(diag, KN_ERR_CORRUPT, "%s: \"%s\" is none of the %u classes of the model",
+                       kn_path_tail(name), quote.text, options->class_count);
+    }
+    if (options->class_count > 0 && set->class_count == options->class_count) {
+        return kn_fail(diag, KN_ERR_CORRUPT, "%s: \"%s\" is one class more than the %u outputs",
+                       kn_path_tail(name), quote.text, options->class_count);
+    }
+    *class = (int32_t)set->class_count;
+    return kn_dataset_class_add(set, class_name, diag);
+}
+
 enum kn_err kn_dataset_classes(struct kn_dataset *set, const struct kn_open *options,
                                uint32_t class_count, struct kn_diag *diag)
 {

@@ -503,9 +503,9 @@ TEST(the_layer_table_adds_up)
     EXPECT(table.bytes_rank > 0);
 }
 
-static const char *const EXAMPLES[] = {"digits.yaml", "mnist.yaml", "iris-csv.yaml",
-                                       "noop.yaml",   "sweep.yaml", "hyperband.yaml",
-                                       "rl.yaml",     "script.yaml"};
+static const char *const EXAMPLES[] = {"digits.yaml", "mnist.yaml",  "iris-csv.yaml",
+                                       "noop.yaml",   "sweep.yaml",  "hyperband.yaml",
+                                       "rl.yaml",     "script.yaml", "spoken-digits.yaml"};
 
 TEST_ROWS(every_example_is_a_valid_job_file, EXAMPLES)
 {
@@ -537,5 +537,5 @@ TEST(every_whole_job_in_the_documentation_is_valid)
         at = end + 1;
         jobs++;
     }
-    EXPECT_EQ(jobs, 8);
+    EXPECT_EQ(jobs, 9);
 }
