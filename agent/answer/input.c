@@ -3,7 +3,6 @@
 
 #include "infer/tune.h"
 #include "spec/model_meta.h"
-#include "spec/reading.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -45,10 +44,8 @@ static enum sh_err open_path(const struct infer *infer, const char *path, struct
                               .unlabelled = true,
                               .columns = meta->feature_count > 0 ? columns : NULL,
                               .column_count = meta->feature_count};
-    struct kn_audio audio;
-    if (spec_reading_audio(&meta->reading, &audio)) {
-        options.audio = &audio;
-    }
+    struct infer_reading reading;
+    infer_reading(infer, &reading, &options);
     if (!is_table(path)) { /* the rows of a table may be pictures laid out flat */
         memcpy(options.shape, meta->model.input, sizeof options.shape);
     }

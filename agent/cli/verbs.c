@@ -190,7 +190,7 @@ const struct cli_verb CLI_VERBS[] = {
      cli_run_model_get},
     {"model remove", "NAME[:VERSION]", "remove a version of a model, or all of them", NO_OPTIONS, 1,
      1, true, cli_run_model_remove},
-    {"predict", "MODEL FILE...", "ask about PNG, JPEG, PGM, WAV, CSV, IDX files; - is stdin",
+    {"predict", "MODEL FILE...", "ask about pictures, WAV, CSV, IDX, text files; - is stdin",
      OPTIONS(PREDICT), 2, CLI_ARGS_MAX, true, cli_run_predict},
     {"gc", "", "delete what nothing needs on all agents: blobs, series, log lines", OPTIONS(GC), 0,
      0, true, cli_run_gc},

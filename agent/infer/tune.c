@@ -15,7 +15,7 @@ void infer_tune_fill(const struct infer *parent, struct spec_job *job)
         job->model = meta->model;
         t->loss = meta->loss;
     }
-    if (job->data.reading.audio.mels == 0) {
+    if (job->data.reading.audio.mels == 0 && job->data.reading.text.context == 0) {
         job->data.reading = meta->reading;
     }
     bool counted = t->class_count == 0 || t->class_count == meta->class_count;

@@ -45,6 +45,11 @@ static void take_audio(struct spec_decode *d, const struct spec_node *node, void
     spec_take_audio(d, node, &((struct spec_data *)base)->reading);
 }
 
+static void take_text(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    spec_take_text(d, node, &((struct spec_data *)base)->reading);
+}
+
 static const struct spec_field DATA[] = {
     {.key = "train", .type = SPEC_FIELD_CUSTOM, .take = take_train_source, .required = true},
     {.key = "validation", .type = SPEC_FIELD_CUSTOM, .take = take_validation},
@@ -54,7 +59,8 @@ static const struct spec_field DATA[] = {
      .type = SPEC_FIELD_CHOICE,
      .offset = offsetof(struct spec_data, normalize),
      .choices = SPEC_NORMALIZES},
-    {.key = "audio", .type = SPEC_FIELD_CUSTOM, .take = take_audio}};
+    {.key = "audio", .type = SPEC_FIELD_CUSTOM, .take = take_audio},
+    {.key = "text", .type = SPEC_FIELD_CUSTOM, .take = take_text}};
 
 void spec_data_defaults(struct spec_data *data)
 {

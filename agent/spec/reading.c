@@ -34,6 +34,24 @@ void spec_take_audio(struct spec_decode *d, const struct spec_node *node, void *
     spec_decode_map(d, node, AUDIO, SH_COUNT(AUDIO), audio);
 }
 
+static const struct spec_field TEXT[] = {{.key = "tokens",
+                                          .type = SPEC_FIELD_CHOICE,
+                                          .offset = offsetof(struct spec_text, tokens),
+                                          .choices = SPEC_TOKENS},
+                                         {.key = "context",
+                                          .type = SPEC_FIELD_U32,
+                                          .offset = offsetof(struct spec_text, context),
+                                          .low = 1,
+                                          .high = SPEC_CHANNELS_MAX,
+                                          .required = true}};
+
+void spec_take_text(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    struct spec_text *text = &((struct spec_reading *)base)->text;
+    *text = (struct spec_text){.tokens = SPEC_TOKENS_CHARACTERS};
+    spec_decode_map(d, node, TEXT, SH_COUNT(TEXT), text);
+}
+
 json_t *spec_reading_json(const struct spec_reading *reading)
 {
     json_t *out = json_object();
@@ -48,11 +66,18 @@ json_t *spec_reading_json(const struct spec_reading *reading)
         }
         (void)json_object_set_new(out, "audio", audio);
     }
+    if (reading->text.context > 0) {
+        (void)json_object_set_new(
+            out, "text",
+            json_pack("{s:i, s:s}", "context", (int)reading->text.context, "tokens",
+                      spec_choice_name(SPEC_TOKENS, (int)reading->text.tokens)));
+    }
     return out;
 }
 
 static const struct spec_field READING[] = {
-    {.key = "audio", .type = SPEC_FIELD_CUSTOM, .take = spec_take_audio}};
+    {.key = "audio", .type = SPEC_FIELD_CUSTOM, .take = spec_take_audio},
+    {.key = "text", .type = SPEC_FIELD_CUSTOM, .take = spec_take_text}};
 
 bool spec_reading_parse(const char *text, size_t size, struct spec_reading *reading)
 {
@@ -80,4 +105,13 @@ bool spec_reading_audio(const struct spec_reading *reading, struct kn_audio *out
                              .label = a->label == SPEC_AUDIO_LABEL_FOLDER ? KN_AUDIO_LABEL_FOLDER
                                                                           : KN_AUDIO_LABEL_NAME};
     return a->mels > 0;
+}
+
+bool spec_reading_text(const struct spec_reading *reading, struct kn_text *out)
+{
+    *out =
+        (struct kn_text){.tokens = reading->text.tokens == SPEC_TOKENS_BYTES ? KN_TOKENS_BYTES
+                                                                             : KN_TOKENS_CHARACTERS,
+                         .context = reading->text.context};
+    return out->context > 0;
 }

@@ -8,11 +8,13 @@
 #include "spec/json.h"
 #include "spec/spec.h"
 
-/* {"audio": {...}}, or {} for pictures and tables; given. */
+/* {"audio": {...}}, {"text": {...}}, or {} for pictures and tables; given. */
 json_t *spec_reading_json(const struct spec_reading *reading);
 /* The inverse. False: text says something else. */
 bool spec_reading_parse(const char *text, size_t size, struct spec_reading *reading);
 /* As kn_open takes it; false: the samples are no recordings. */
 bool spec_reading_audio(const struct spec_reading *reading, struct kn_audio *out);
+/* Likewise; false: they are no text. */
+bool spec_reading_text(const struct spec_reading *reading, struct kn_text *out);
 
 #endif

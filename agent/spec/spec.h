@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "spec/model_form.h"
 #include "spec/models.h"
+#include "spec/reading_form.h"
 #include "spec/rl_form.h"
 #include "spec/sweep_form.h"
 
@@ -71,23 +72,6 @@ enum spec_normalize {
     SPEC_NORMALIZE_STANDARD = 1, /* mean 0, deviation 1 a channel, measured on data.train */
     SPEC_NORMALIZE_NONE,         /* pixels 0..1, table columns as they are */
     SPEC_NORMALIZE_INHERIT       /* fine_tune: as the model that it begins from */
-};
-
-enum spec_audio_label { SPEC_AUDIO_LABEL_NAME = 1, SPEC_AUDIO_LABEL_FOLDER };
-
-/* How recordings become numbers (struct kn_audio of kernels/data/data.h). */
-struct spec_audio {
-    uint32_t mels; /* 0: the data are no recordings */
-    uint32_t frames;
-    uint32_t window_ms;
-    uint32_t hop_ms;
-    uint32_t rate; /* Hz; 0: that of the first recording */
-    enum spec_audio_label label;
-};
-
-/* What a sample is made from where it is neither a picture nor a row; a model file says it too. */
-struct spec_reading {
-    struct spec_audio audio;
 };
 
 struct spec_data {

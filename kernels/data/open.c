@@ -75,6 +75,11 @@ enum kn_err kn_dataset_open(struct kn_dataset *set, const char *path, const stru
     struct kn_open unlabelled = *options;
     *set = (struct kn_dataset){0};
     enum kn_err err = kn_source_find(&s, path, options, diag);
+    if (err == KN_OK && options->text != NULL) {
+        err = s.kind == KN_SOURCE_CSV
+                  ? KN_OK
+                  : kn_fail(diag, KN_ERR_NOT_FOUND, "%s: no file of text", kn_path_tail(path));
+    }
     if (err == KN_OK && options->audio != NULL && s.kind != KN_SOURCE_RECORDING &&
         s.kind != KN_SOURCE_RECORDINGS) {
         err = kn_fail(diag, KN_ERR_NOT_FOUND, "%s: no .wav recording, nor a folder of them",
@@ -91,7 +96,8 @@ enum kn_err kn_dataset_open(struct kn_dataset *set, const char *path, const stru
         err = idx_open(set, &s, options, diag);
         break;
     case KN_SOURCE_CSV:
-        err = file_decode(set, s.file, options, diag, kn_csv_decode);
+        err = file_decode(set, s.file, options, diag,
+                          options->text != NULL ? kn_text_decode : kn_csv_decode);
         break;
     case KN_SOURCE_PICTURE:
         unlabelled.unlabelled = true;

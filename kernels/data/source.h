@@ -11,7 +11,7 @@ enum { KN_SOURCE_PATH_BYTES = 4096 };
 enum kn_source_kind {
     KN_SOURCE_DIGITS,    /* builtin */
     KN_SOURCE_IDX,       /* file: images; labels: beside it, or "" */
-    KN_SOURCE_CSV,       /* file */
+    KN_SOURCE_CSV,       /* file; a text where the options say so */
     KN_SOURCE_PICTURE,   /* file */
     KN_SOURCE_FOLDER,    /* file: a folder of one folder of pictures per class */
     KN_SOURCE_PICTURES,  /* file: a folder of pictures */

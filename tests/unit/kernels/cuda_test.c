@@ -94,7 +94,7 @@ TEST(a_module_of_another_version_is_refused)
     struct kn_cuda_device device;
     EXPECT(open(KN_OPS_VERSION + 1, &ops, &device, &diag) == KN_ERR_UNSUPPORTED);
     EXPECT(ops == NULL);
-    EXPECT_STR(diag.text, "the CUDA module is of version 2, the program of version 3");
+    EXPECT_STR(diag.text, "the CUDA module is of version 3, the program of version 4");
     EXPECT(dlclose(module) == 0);
 }
 
