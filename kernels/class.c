@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define CLASS_VERSION 1 /* raise it where a change of these kernels may change bits */
+#define CLASS_VERSION 2 /* raise it where a change of these kernels may change bits */
 
 #define PROBE_HEIGHT  9u
 #define PROBE_WIDTH   11u
@@ -27,7 +27,25 @@
         }                                                                                          \
     } while (0)
 
-/* Every operation that has arithmetic of its own. */
+#define PROBE_PLACES 21u /* of a sequence */
+#define PROBE_WIDE   24u
+
+/* The operations on sequences that have arithmetic of their own. */
+static enum kn_err probe_build_sequence(struct kn_model *m, struct kn_diag *diag)
+{
+    const struct kn_shape input = {.rank = 1, .dim = {PROBE_PLACES, 1, 1}};
+    const struct kn_attention attention = {.heads = 2, .causal = true};
+    uint32_t at;
+    TRY(kn_model_input(m, &input, &at, diag));
+    TRY(kn_model_embedding(m, at, NULL, PROBE_CLASSES, PROBE_WIDE, &at, diag));
+    TRY(kn_model_positions(m, at, NULL, &at, diag));
+    TRY(kn_model_layernorm(m, at, NULL, 1e-5f, &at, diag));
+    TRY(kn_model_attention(m, at, NULL, &attention, &at, diag));
+    TRY(kn_model_dense(m, at, NULL, PROBE_CLASSES, false, &at, diag));
+    return kn_model_seal(m, at, KN_LOSS_CROSS_ENTROPY, diag);
+}
+
+/* The others. */
 static enum kn_err probe_build(struct kn_model *m, struct kn_diag *diag)
 {
     const struct kn_shape input = {.rank = 3, .dim = {2, PROBE_HEIGHT, PROBE_WIDTH}};
@@ -64,6 +82,21 @@ static uint64_t hash_floats(uint64_t hash, const float *at, size_t count)
     return hash;
 }
 
+/* Numbers in [-1/2, 1/2), or for a sequence whole ones below PROBE_CLASSES. */
+static void probe_samples(const struct kn_model *m, float *x, int32_t *labels)
+{
+    const struct kn_shape input = kn_model_input_shape(m);
+    const struct kn_stream stream = kn_stream_make(1, 2, 3, 4);
+    const bool sequence = input.rank == 1;
+    for (uint32_t i = 0; i < PROBE_SAMPLES * kn_shape_count(&input); i++) {
+        const float unit = kn_unit_float(kn_stream_u32(stream, 0, i));
+        x[i] = sequence ? (float)(uint32_t)(unit * PROBE_CLASSES) : unit - 0.5f;
+    }
+    for (uint32_t i = 0; i < PROBE_SAMPLES * kn_model_places(m); i++) {
+        labels[i] = (int32_t)(i % PROBE_CLASSES);
+    }
+}
+
 static enum kn_err probe_steps(const struct kn_model *m, struct kn_work *w, float *floats,
                                uint64_t *hash, struct kn_diag *diag)
 {
@@ -74,15 +107,9 @@ static enum kn_err probe_steps(const struct kn_model *m, struct kn_work *w, floa
     float *state = buffers + kn_model_buffer_count(m);
     float *vector = state + kn_optim_state_count(&optim, params_count);
     float *x = vector + kn_model_vector_count(m);
-    int32_t labels[PROBE_SAMPLES];
+    int32_t labels[PROBE_SAMPLES * PROBE_PLACES];
     kn_model_init(m, 1, params, buffers);
-    const struct kn_stream stream = kn_stream_make(1, 2, 3, 4);
-    for (uint32_t i = 0; i < PROBE_SAMPLES * PROBE_INPUTS; i++) {
-        x[i] = kn_unit_float(kn_stream_u32(stream, 0, i)) - 0.5f;
-    }
-    for (uint32_t i = 0; i < PROBE_SAMPLES; i++) {
-        labels[i] = (int32_t)(i % PROBE_CLASSES);
-    }
+    probe_samples(m, x, labels);
     for (uint32_t step = 0; step < PROBE_STEPS; step++) {
         const struct kn_batch batch = {
             .n = step % 2 == 0 ? PROBE_SAMPLES : PROBE_FEW, .x = x, .labels = labels};
@@ -97,31 +124,34 @@ static enum kn_err probe_steps(const struct kn_model *m, struct kn_work *w, floa
     return KN_OK;
 }
 
-static enum kn_err probe_run(struct kn_model *m, uint64_t *hash, struct kn_diag *diag)
+typedef enum kn_err (*probe_function)(struct kn_model *m, struct kn_diag *diag);
+
+/* The steps of one model, hashed on. */
+static enum kn_err probe_run(probe_function build, uint64_t *hash, struct kn_diag *diag)
 {
-    TRY(probe_build(m, diag));
+    struct kn_model *m = NULL;
     struct kn_work *w = NULL;
-    TRY(kn_work_open(&w, m, kn_ops_cpu(), PROBE_SAMPLES, true));
-    const size_t count = 3 * kn_model_param_count(m) + kn_model_buffer_count(m) +
-                         kn_model_vector_count(m) + PROBE_SAMPLES * (size_t)PROBE_INPUTS;
-    float *floats = calloc(count, sizeof *floats);
-    *hash = 0xCBF29CE484222325u;
-    const enum kn_err err = floats == NULL ? KN_ERR_MEMORY : probe_steps(m, w, floats, hash, diag);
+    float *floats = NULL;
+    TRY(kn_model_open(&m));
+    enum kn_err err = build(m, diag);
+    err = err == KN_OK ? kn_work_open(&w, m, kn_ops_cpu(), PROBE_SAMPLES, true) : err;
+    if (err == KN_OK) {
+        const size_t count = 3 * kn_model_param_count(m) + kn_model_buffer_count(m) +
+                             kn_model_vector_count(m) + PROBE_SAMPLES * (size_t)PROBE_INPUTS;
+        floats = calloc(count, sizeof *floats);
+        err = floats == NULL ? KN_ERR_MEMORY : probe_steps(m, w, floats, hash, diag);
+    }
     free(floats);
     kn_work_close(w);
+    kn_model_close(m);
     return err;
 }
 
 enum kn_err kn_class(char text[KN_CLASS_BYTES], struct kn_diag *diag)
 {
-    struct kn_model *m = NULL;
-    uint64_t hash = 0;
-    TRY(kn_model_open(&m));
-    const enum kn_err err = probe_run(m, &hash, diag);
-    kn_model_close(m);
-    if (err != KN_OK) {
-        return err;
-    }
+    uint64_t hash = 0xCBF29CE484222325u;
+    TRY(probe_run(probe_build, &hash, diag));
+    TRY(probe_run(probe_build_sequence, &hash, diag));
     const int length = snprintf(text, KN_CLASS_BYTES,
                                 "kernels %d, %s, compiler %s\nblas %s\ncore %s\nprobe %016llx\n",
                                 CLASS_VERSION, kn_ops_cpu()->name, __VERSION__, kn_blas_config(),

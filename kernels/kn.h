@@ -9,10 +9,13 @@
  *
  * Layout. An activation of `count` values per sample holds samples in blocks of `lanes`; value e of
  * sample i lies at element (i / lanes * count + e) * lanes + i % lanes, where e runs over
- * [c][h][w]. ref and cuda have lanes = 1, which is plain NCHW; cpu has 16. Samples that fill up the
- * last block are lanes of zeros on input; what an operation writes there is finite and takes part
- * in no sum. Parameters and their gradients are row-major with PyTorch's shapes: convolution (out,
- * in, kh, kw), dense (out, in), vectors (channels).
+ * [c][h][w], or of a sequence over [place][width]. ref and cuda have lanes = 1, which is plain
+ * NCHW; cpu has 16. Samples that fill up the last block are lanes of zeros on input; what an
+ * operation writes there is finite and takes part in no sum. So n sequences of `places` times
+ * `width` values lie as kn_layout_count(ops, n, places) samples of width values do: what acts on
+ * every place alone (dense, layernorm) is called with that many, and derivatives in lanes of
+ * padding are zeros. Parameters and their gradients are row-major with PyTorch's shapes:
+ * convolution (out, in, kh, kw), dense (out, in), vectors (channels).
  *
  * Rules for all operations: reentrant, no allocation, no thread; arguments are checked (a violation
  * panics); outputs may not overlap inputs unless the text says so. The same arguments give the same
@@ -33,7 +36,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define KN_OPS_VERSION 2u
+#define KN_OPS_VERSION 3u
 #define KN_ALIGN       64u
 #define KN_LANES_MAX   16u
 
@@ -63,6 +66,19 @@ struct kn_bn_shape {
     double eps;
 };
 
+struct kn_embed_shape {
+    uint32_t places;
+    uint32_t vocab;
+    uint32_t width;
+};
+
+struct kn_attention_shape {
+    uint32_t places;
+    uint32_t heads;
+    uint32_t depth; /* of a head */
+    bool causal;    /* a place sees itself and what is before it */
+};
+
 struct kn_dropout_key {
     uint64_t seed;
     uint64_t step;
@@ -73,7 +89,7 @@ struct kn_dropout_key {
 /* What a loss adds up over the n samples of a call. */
 struct kn_loss_sum {
     double loss;
-    uint32_t correct; /* cross-entropy: first largest logit is the label; mse: 0 */
+    uint32_t correct; /* cross-entropy: places whose first largest logit is the label; mse: 0 */
 };
 
 /* The memory of a table whose tensors the host may not touch. What one thread asks of the table
@@ -158,16 +174,50 @@ struct kn_ops {
     void (*dropout_grad)(void *dx, const void *dy, const uint8_t *keep, double rate, uint32_t n,
                          size_t count);
 
+    /* Over each row's values alone (Ba et al. 2016): y = (x - mean) / sqrt(var + eps) * gamma +
+     * beta with biased variance. saved[0, rows) = mean, saved[rows, 2 rows) = 1 / sqrt(var + eps),
+     * for the gradient; saved NULL: not wanted, and y may be x. */
+    void (*layernorm)(void *y, void *saved, const void *x, const void *gamma, const void *beta,
+                      double eps, uint32_t rows, uint32_t width);
+    size_t (*layernorm_scratch)(uint32_t rows, uint32_t width);
+    /* dx may be dy. */
+    void (*layernorm_grad)(void *dx, void *dgamma, void *dbeta, const void *dy, const void *x,
+                           const void *gamma, const void *saved, uint32_t rows, uint32_t width,
+                           void *scratch);
+
+    /* Row x[place] of w[vocab][width]; x holds whole numbers in [0, vocab), checked where the host
+     * can read them. The gradient adds by rising sample and place, per block of lanes. */
+    void (*embed)(void *y, const void *x, const void *w, const struct kn_embed_shape *s,
+                  uint32_t n);
+    void (*embed_grad)(void *dw, const void *dy, const void *x, const struct kn_embed_shape *s,
+                       uint32_t n);
+
+    /* y = x + b, one b for all samples; y may be x. */
+    void (*shift)(void *y, const void *x, const void *b, uint32_t n, size_t count);
+    void (*shift_grad)(void *db, const void *dy, uint32_t n, size_t count);
+
+    /* Scaled dot-product attention (Vaswani et al. 2017, 3.2): x[place] = queries, keys, values,
+     * each [heads][depth]; y[place] = [heads][depth] of sum over places seen of probs * value,
+     * probs = softmax of query . key / sqrt(depth). probs[heads][places][places] (NULL: not wanted)
+     * is for the gradient, which destroys it. Cost: 2 * heads * depth * places^2 MACs a sample
+     * forward, twice that backward, half of it where causal. */
+    size_t (*attention_scratch)(const struct kn_attention_shape *s, uint32_t n);
+    void (*attention)(void *y, void *probs, const void *x, const struct kn_attention_shape *s,
+                      uint32_t n, void *scratch);
+    void (*attention_grad)(void *dx, const void *dy, const void *x, void *probs,
+                           const struct kn_attention_shape *s, uint32_t n, void *scratch);
+
     /* Of either loss, for n samples of count outputs. */
     size_t (*loss_scratch)(uint32_t n, uint32_t count);
-    /* Sum over samples of -log softmax(x)[label]; dx (may be NULL) = softmax(x) - onehot, the
-     * gradient of that sum. Labels are in [0, classes), checked. dx may be x. */
+    /* Sum over samples of the mean over places of -log softmax(x)[label], with labels[n][places];
+     * dx (may be NULL) = (softmax(x) - onehot) / places, the gradient of that sum. Labels are in
+     * [0, classes), checked. dx may be x. */
     void (*cross_entropy)(struct kn_loss_sum *sum, void *dx, const void *x, const int32_t *labels,
-                          uint32_t n, uint32_t classes, void *scratch);
+                          uint32_t n, uint32_t places, uint32_t classes, void *scratch);
     /* Sum over samples of mean over outputs of (x - t)^2 with row-major targets t[n][count]. */
     void (*mse)(struct kn_loss_sum *sum, void *dx, const void *x, const float *targets, uint32_t n,
                 uint32_t count, void *scratch);
-    /* Probabilities; y may be x. */
+    /* Probabilities of each of n samples (or rows); y may be x. */
     void (*softmax)(void *y, const void *x, uint32_t n, uint32_t classes);
 
     /* y = a + b; y may be a or b. */

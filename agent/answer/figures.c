@@ -124,7 +124,7 @@ static enum sh_err classify(const struct infer *infer, const struct kn_dataset *
     c.cell = calloc((size_t)classes * classes, sizeof *c.cell);
     enum sh_err err = truth != NULL && c.cell != NULL ? SH_OK : SH_ERR_NO_MEMORY;
     for (uint32_t i = 0; err == SH_OK && i < set->count; i++) {
-        truth[i] = (uint32_t)set->label[i];
+        truth[i] = (uint32_t)kn_dataset_truth(set, i);
     }
     if (err == SH_OK && classes < 2) {
         (void)kn_fail(why, KN_ERR_INVALID, "the model knows one class only");

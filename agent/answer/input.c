@@ -44,6 +44,8 @@ static enum sh_err open_path(const struct infer *infer, const char *path, struct
                               .unlabelled = true,
                               .columns = meta->feature_count > 0 ? columns : NULL,
                               .column_count = meta->feature_count};
+    struct infer_reading reading;
+    infer_reading(infer, &reading, &options);
     if (!is_table(path)) { /* the rows of a table may be pictures laid out flat */
         memcpy(options.shape, meta->model.input, sizeof options.shape);
     }

@@ -5,6 +5,7 @@
 #include "kernels/format/safetensors.h"
 #include "spec/graph.h"
 #include "spec/model_meta.h"
+#include "spec/reading.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -125,8 +126,7 @@ static enum sh_err build(struct infer *infer, struct kn_diag *why)
         (void)kn_fail(why, KN_ERR_CORRUPT, "the model file's layers: %s", fault.diag.text);
         return SH_ERR_CORRUPT;
     }
-    struct kn_shape output = kn_model_output_shape(infer->model);
-    infer->outputs = (uint32_t)kn_shape_count(&output);
+    infer->outputs = kn_model_outputs(infer->model);
     if (infer_classifies(infer) && infer->meta.class_count != infer->outputs) {
         return fail(why, SH_ERR_CORRUPT, "the model file names another number of classes");
     }
@@ -221,6 +221,7 @@ void infer_order(const float *y, uint32_t count, uint32_t *order)
 struct samples {
     float *x;
     uint32_t count;
+    uint32_t place; /* of a sequence: the one that is asked about */
 };
 
 static uint32_t features_of(const struct infer *infer)
@@ -301,6 +302,23 @@ void infer_reference(const struct infer *infer, struct infer_names *names,
     reference->class_name = meta->class_count > 0 ? names->class_name : NULL;
 }
 
+void infer_reading(const struct infer *infer, struct infer_reading *reading,
+                   struct kn_open *options)
+{
+    const struct spec_meta *meta = &infer->meta;
+    if (spec_reading_audio(&meta->reading, &reading->audio)) {
+        options->audio = &reading->audio;
+    }
+    if (spec_reading_text(&meta->reading, &reading->text)) {
+        for (uint32_t i = 0; i < meta->class_count; i++) {
+            reading->classes[i] = meta->classes[i];
+        }
+        options->text = &reading->text;
+        options->classes = reading->classes;
+        options->class_count = meta->class_count;
+    }
+}
+
 enum sh_err infer_fit(const struct infer *infer, struct kn_dataset *set, struct kn_diag *why)
 {
     if (set->features != features_of(infer)) {
@@ -326,6 +344,7 @@ static enum sh_err gather(const struct kn_dataset *set, uint32_t first, uint32_t
         }
         kn_dataset_gather(set, index, count, out->x, NULL, NULL);
         out->count = count;
+        out->place = set->given > 0 ? set->given - 1 : set->places - 1;
     }
     free(index);
     return err;
@@ -361,8 +380,14 @@ static enum sh_err read_set(const struct infer *infer, const struct infer_input 
     const char *columns[SPEC_CHANNELS_MAX];
     struct kn_dataset set = {0};
     struct kn_open options = {.unlabelled = true};
+    struct infer_reading reading;
     enum kn_err err = KN_OK;
-    if (is_idx(input)) {
+    infer_reading(infer, &reading, &options);
+    if (options.audio != NULL) {
+        err = kn_recording_decode(&set, input->bytes, input->size, "the input", &options, why);
+    } else if (options.text != NULL) {
+        err = kn_text_decode(&set, input->bytes, input->size, "the input", &options, why);
+    } else if (is_idx(input)) {
         memcpy(options.shape, in, sizeof options.shape);
         err = kn_idx_decode(&set, input->bytes, input->size, "the input", &options, why);
     } else {
@@ -378,19 +403,36 @@ static enum sh_err read_set(const struct infer *infer, const struct infer_input 
     return result;
 }
 
+/* n samples of all places; y gets those of one. */
+static enum kn_err predict(const struct infer *infer, struct kn_work *work, const float *x,
+                           uint32_t n, uint32_t place, float *all, float *y, struct kn_diag *why)
+{
+    const size_t places = kn_model_places(infer->model);
+    enum kn_err err = kn_model_predict(work, infer->params, infer->buffers, x, n, all, why);
+    for (size_t i = 0; err == KN_OK && i < n; i++) {
+        memcpy(y + i * infer->outputs, all + (i * places + place) * infer->outputs,
+               infer->outputs * sizeof *y);
+    }
+    return err;
+}
+
 static enum sh_err compute(const struct infer *infer, const struct samples *samples, float *y,
                            struct kn_diag *why)
 {
     struct kn_work *work = NULL;
+    const size_t places = kn_model_places(infer->model);
     uint32_t n_max = samples->count < CALL_SAMPLES ? samples->count : CALL_SAMPLES;
-    enum kn_err err = kn_work_open(&work, infer->model, kn_ops_cpu(), n_max, false);
+    float *all = take_floats(n_max * places * infer->outputs);
+    enum kn_err err = all != NULL ? kn_work_open(&work, infer->model, kn_ops_cpu(), n_max, false)
+                                  : kn_fail(why, KN_ERR_MEMORY, "out of memory");
+    SH_CHECK_CMP(samples->place, <, places);
     for (uint32_t at = 0; err == KN_OK && at < samples->count; at += n_max) {
         uint32_t n = samples->count - at < n_max ? samples->count - at : n_max;
-        err = kn_model_predict(work, infer->params, infer->buffers,
-                               samples->x + (size_t)at * features_of(infer), n,
-                               y + (size_t)at * infer->outputs, why);
+        err = predict(infer, work, samples->x + (size_t)at * features_of(infer), n, samples->place,
+                      all, y + (size_t)at * infer->outputs, why);
     }
     kn_work_close(work);
+    free(all);
     return err_of(err);
 }
 
@@ -409,9 +451,9 @@ enum sh_err infer_run(const struct infer *infer, const struct infer_input *input
 {
     struct samples samples = {0};
     *y = NULL;
-    enum sh_err err = kn_image_known(input->bytes, input->size)
-                          ? read_picture(infer, input, &samples, why)
-                          : read_set(infer, input, &samples, why);
+    bool picture = kn_image_known(input->bytes, input->size) && infer->meta.reading.audio.mels == 0;
+    enum sh_err err =
+        picture ? read_picture(infer, input, &samples, why) : read_set(infer, input, &samples, why);
     if (err == SH_OK) {
         *y = take_floats((size_t)samples.count * infer->outputs);
         err = *y != NULL ? compute(infer, &samples, *y, why)

@@ -44,14 +44,26 @@ struct infer_names { /* what a reference points at */
 void infer_reference(const struct infer *infer, struct infer_names *names,
                      struct kn_dataset *reference);
 
+struct infer_reading { /* what options point at */
+    struct kn_audio audio;
+    struct kn_text text;
+    const char *classes[SPEC_CLASSES_MAX];
+};
+/* How the model's recordings or text are read, into options; nothing for pictures and rows. Borrows
+ * reading and the model. */
+void infer_reading(const struct infer *infer, struct infer_reading *reading,
+                   struct kn_open *options);
+
 /* Gives the set the model's normalisation. INVALID: it has another number of features. */
 SH_MUST_USE enum sh_err infer_fit(const struct infer *infer, struct kn_dataset *set,
                                   struct kn_diag *why);
-/* Samples [first, first + count) of a set that fits: y gets count times infer_outputs() numbers. */
+/* Samples [first, first + count) of a set that fits: y gets count times infer_outputs() numbers. Of
+ * a text they are about the token after the sample's last one. */
 SH_MUST_USE enum sh_err infer_answer(const struct infer *infer, const struct kn_dataset *set,
                                      uint32_t first, uint32_t count, float *y, struct kn_diag *why);
 
-struct infer_input { /* one PNG, JPEG or PGM picture; an IDX file of pictures; a CSV table */
+struct infer_input { /* a PNG, JPEG or PGM picture; an IDX file of pictures; a CSV table; for models
+                      * of them, a WAV recording or a text */
     const uint8_t *bytes;
     size_t size;
     bool invert; /* pictures: dark on light becomes light on dark */

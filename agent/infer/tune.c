@@ -15,6 +15,9 @@ void infer_tune_fill(const struct infer *parent, struct spec_job *job)
         job->model = meta->model;
         t->loss = meta->loss;
     }
+    if (job->data.reading.audio.mels == 0 && job->data.reading.text.context == 0) {
+        job->data.reading = meta->reading;
+    }
     bool counted = t->class_count == 0 || t->class_count == meta->class_count;
     if (t->loss == SPEC_CROSS_ENTROPY && !t->classes_named && counted &&
         job->use.reset_count == 0) {

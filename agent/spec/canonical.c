@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/host/host.h"
 #include "spec/json.h"
+#include "spec/layer_walk.h"
 #include "spec/models.h"
+#include "spec/reading.h"
 #include "spec/rl_parts.h"
 #include "spec/schema.h"
 #include "spec/source.h"
@@ -63,21 +65,59 @@ static json_t *layer_params(const struct spec_model *model, const struct spec_la
         return json_pack("{s:i, s:b}", "units", (int)layer->units, "bias", layer->bias);
     case SPEC_ADD:
         return json_pack("{s:s}", "from", model->layers[layer->from].name);
+    case SPEC_EMBEDDING:
+        return json_pack("{s:i, s:i}", "vocab", (int)layer->vocab, "width", (int)layer->units);
+    case SPEC_LAYERNORM:
+        return json_pack("{s:f}", "epsilon", layer->epsilon);
+    case SPEC_ATTENTION:
+        return json_pack("{s:i, s:b, s:b}", "heads", (int)layer->heads, "causal", layer->causal,
+                         "bias", layer->bias);
     case SPEC_RELU:
     case SPEC_GELU:
     case SPEC_FLATTEN:
+    case SPEC_POSITIONS:
         return json_object();
+    case SPEC_RESIDUAL:
+        break;
     }
     SH_UNREACHABLE();
 }
 
-static json_t *layer_json(const struct spec_model *model, const struct spec_layer *layer)
+/* params is taken. */
+static json_t *layer_json(const struct spec_layer *layer, json_t *params)
 {
-    json_t *out = json_pack("{s:o}", spec_layer_kind_name(layer->kind), layer_params(model, layer));
+    json_t *out = json_pack("{s:o}", spec_layer_kind_name(layer->kind), params);
     if (layer->name[0] != '\0') {
         (void)json_object_set_new(out, "name", json_string(layer->name));
     }
     return out;
+}
+
+/* A block's layers stand before the layer that adds: a list is opened where a block begins, the
+ * outermost first, and becomes the residual of the layer that ends it. */
+static json_t *layers_json(const struct spec_model *model)
+{
+    json_t *open[SPEC_RESIDUAL_DEPTH_MAX + 1] = {json_array()};
+    uint32_t depth = 0;
+    for (uint32_t i = 0; i < model->layer_count; i++) {
+        const struct spec_layer *layer = &model->layers[i];
+        for (uint32_t end = model->layer_count; end-- > i + 1;) {
+            if (model->layers[end].kind == SPEC_RESIDUAL && model->layers[end].from == i) {
+                SH_CHECK_CMP(depth, <, SPEC_RESIDUAL_DEPTH_MAX);
+                open[++depth] = json_array();
+            }
+        }
+        json_t *params = NULL;
+        if (layer->kind == SPEC_RESIDUAL) {
+            SH_CHECK_CMP(depth, >, 0);
+            params = open[depth--];
+        } else {
+            params = layer_params(model, layer);
+        }
+        (void)json_array_append_new(open[depth], layer_json(layer, params));
+    }
+    SH_CHECK_CMP(depth, ==, 0);
+    return open[0];
 }
 
 static json_t *model_json(const struct spec_model *model)
@@ -86,11 +126,7 @@ static json_t *model_json(const struct spec_model *model)
     for (uint32_t i = 0; i < model->input_dims; i++) {
         (void)json_array_append_new(input, json_integer(model->input[i]));
     }
-    json_t *layers = json_array();
-    for (uint32_t i = 0; i < model->layer_count; i++) {
-        (void)json_array_append_new(layers, layer_json(model, &model->layers[i]));
-    }
-    return json_pack("{s:o, s:o}", "input", input, "layers", layers);
+    return json_pack("{s:o, s:o}", "input", input, "layers", layers_json(model));
 }
 
 static json_t *source_json(const struct spec_source *source)
@@ -115,6 +151,9 @@ static json_t *data_json(const struct spec_data *data)
     if (data->label[0] != '\0') {
         (void)json_object_set_new(out, "label", json_string(data->label));
     }
+    json_t *reading = spec_reading_json(&data->reading);
+    (void)json_object_update(out, reading);
+    json_decref(reading);
     return out;
 }
 

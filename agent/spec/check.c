@@ -3,6 +3,7 @@
  * What no field can say alone. Each check is skipped where a field it reads has an error already,
  * so that one mistake is reported once. */
 #include "spec/graph.h"
+#include "spec/layer_walk.h"
 #include "spec/schema.h"
 
 #include <stdio.h>
@@ -173,24 +174,88 @@ static void check_digits(struct spec_decode *d, const struct spec_job *job)
     }
 }
 
+/* What data.audio makes of a recording is what the model must take. */
+static void check_audio(struct spec_decode *d, const struct spec_job *job)
+{
+    const struct spec_model *m = &job->model;
+    const struct spec_audio *a = &job->data.reading.audio;
+    if (a->mels == 0 || m->layer_count == 0 || !is_clean(d, "data") ||
+        !is_clean(d, "model.input")) {
+        return;
+    }
+    if (m->input_dims != 3 || m->input[0] != 1 || m->input[1] != a->mels ||
+        m->input[2] != a->frames) {
+        char message[96];
+        (void)snprintf(message, sizeof message,
+                       "must be [1, %u, %u]: mels and frames of data.audio", a->mels, a->frames);
+        wrong_value(d, "model.input", "", message);
+    }
+}
+
+/* The walk stands at layer `index` of the model. */
+static void walk_to(struct spec_layer_walk *walk, const struct spec_tree *tree,
+                    const struct spec_node *layers, uint32_t index)
+{
+    spec_layer_walk_init(walk, tree, layers);
+    for (uint32_t passed = 0; passed <= index;) {
+        const enum spec_layer_step step = spec_layer_walk_next(walk);
+        SH_CHECK(step != SPEC_STEP_END);
+        passed += step == SPEC_STEP_LAYER || step == SPEC_STEP_CLOSE ? 1 : 0;
+    }
+}
+
+/* Places of the model are those of the text, and its numbers those that it is asked to tell. */
+static void check_text(struct spec_decode *d, const struct spec_job *job, const struct kn_model *m)
+{
+    const uint32_t context = job->data.reading.text.context;
+    const uint32_t outputs = kn_model_outputs(m);
+    char message[128];
+    if (context == 0 && kn_model_places(m) > 1) {
+        wrong_value(d, "model.layers", "",
+                    "the last layer has a class at each place, which only data.text gives; put "
+                    "flatten before the end");
+    } else if (context > 0 && (job->model.input_dims != 1 || job->model.input[0] != context)) {
+        (void)snprintf(message, sizeof message, "must be [%u], context of data.text", context);
+        wrong_value(d, "model.input", "", message);
+    } else if (context > 0 && (kn_model_places(m) != context || job->train.loss == SPEC_MSE)) {
+        (void)snprintf(message, sizeof message,
+                       "data.text needs a class at each of %u places: begin with embedding and end "
+                       "with dense",
+                       context);
+        wrong_value(d, "model.layers", "", message);
+    } else if (context > 0 && job->model.layers[0].vocab != outputs) {
+        (void)snprintf(message, sizeof message,
+                       "embedding has vocab %u; it must be %u, the outputs of the last layer",
+                       job->model.layers[0].vocab, outputs);
+        wrong_value(d, "model.layers", "", message);
+    }
+}
+
+/* Recordings and text, both at once. */
+static void check_reading(struct spec_decode *d, const struct spec_job *job)
+{
+    if (job->data.reading.audio.mels > 0 && job->data.reading.text.context > 0 &&
+        is_clean(d, "data")) {
+        wrong_value(d, "data.text", "", "the data are recordings: there is data.audio");
+    }
+}
+
 static void note_fault(struct spec_decode *d, const struct spec_model *model,
                        const struct spec_graph_fault *fault)
 {
-    char field[96];
     bool full = false;
     const struct spec_node *node = at_path(d->tree, "model.layers", &full);
-    (void)snprintf(field, sizeof field, "model.layers");
+    const size_t mark = spec_decode_enter(d, "model", 0);
+    (void)spec_decode_enter(d, "layers", 0);
     if (fault->layer < model->layer_count) {
-        const struct spec_node *n = spec_tree_first(d->tree, node);
-        for (uint32_t i = 0; i < fault->layer && n != NULL; i++) {
-            n = spec_tree_next(d->tree, n);
-        }
-        SH_CHECK(n != NULL);
-        node = n;
-        (void)snprintf(field, sizeof field, "model.layers[%u].%s", fault->layer,
-                       spec_layer_kind_name(model->layers[fault->layer].kind));
+        struct spec_layer_walk walk;
+        walk_to(&walk, d->tree, node, fault->layer);
+        node = walk.node;
+        (void)spec_layer_walk_enter(&walk, d);
+        (void)spec_decode_enter(d, spec_layer_kind_name(model->layers[fault->layer].kind), 0);
     }
-    spec_note(d->errors, node->at, field, NULL, "%s", fault->diag.text);
+    spec_note(d->errors, node->at, d->path, NULL, "%s", fault->diag.text);
+    spec_decode_leave(d, mark);
 }
 
 static void check_outputs(struct spec_decode *d, struct spec_job *job, uint32_t outputs)
@@ -242,8 +307,8 @@ static void check_model(struct spec_decode *d, struct spec_job *job)
         note_fault(d, &job->model, &fault);
         return;
     }
-    struct kn_shape output = kn_model_output_shape(m);
-    check_outputs(d, job, (uint32_t)kn_shape_count(&output));
+    check_outputs(d, job, kn_model_outputs(m));
+    check_text(d, job, m);
     kn_model_close(m);
 }
 
@@ -276,5 +341,7 @@ void spec_check_job(struct spec_decode *d, struct spec_job *job)
     check_reproducible(d, job);
     check_one_dataset(d, job);
     check_digits(d, job);
+    check_reading(d, job);
+    check_audio(d, job);
     check_model(d, job);
 }

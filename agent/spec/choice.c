@@ -29,17 +29,15 @@ const struct spec_choice SPEC_BUCKETINGS[] = {
 const struct spec_choice SPEC_COMPATS[] = {
     {"fixed", SPEC_COMPAT_FIXED}, {"conductor", SPEC_COMPAT_CONDUCTOR}, {NULL, 0}};
 
-const struct spec_choice SPEC_LAYER_KINDS[] = {{"conv2d", SPEC_CONV2D},
-                                               {"maxpool", SPEC_MAXPOOL},
-                                               {"avgpool", SPEC_AVGPOOL},
-                                               {"relu", SPEC_RELU},
-                                               {"gelu", SPEC_GELU},
-                                               {"batchnorm", SPEC_BATCHNORM},
-                                               {"dropout", SPEC_DROPOUT},
-                                               {"flatten", SPEC_FLATTEN},
-                                               {"dense", SPEC_DENSE},
-                                               {"add", SPEC_ADD},
-                                               {NULL, 0}};
+const struct spec_choice SPEC_LAYER_KINDS[] = {
+    {"conv2d", SPEC_CONV2D},       {"maxpool", SPEC_MAXPOOL},
+    {"avgpool", SPEC_AVGPOOL},     {"relu", SPEC_RELU},
+    {"gelu", SPEC_GELU},           {"batchnorm", SPEC_BATCHNORM},
+    {"dropout", SPEC_DROPOUT},     {"flatten", SPEC_FLATTEN},
+    {"dense", SPEC_DENSE},         {"add", SPEC_ADD},
+    {"embedding", SPEC_EMBEDDING}, {"positions", SPEC_POSITIONS},
+    {"layernorm", SPEC_LAYERNORM}, {"attention", SPEC_ATTENTION},
+    {"residual", SPEC_RESIDUAL},   {NULL, 0}};
 
 const struct spec_choice SPEC_LOSSES[] = {
     {"cross_entropy", SPEC_CROSS_ENTROPY}, {"mse", SPEC_MSE}, {NULL, 0}};
@@ -48,6 +46,12 @@ const struct spec_choice SPEC_NORMALIZES[] = {{"standard", SPEC_NORMALIZE_STANDA
                                               {"none", SPEC_NORMALIZE_NONE},
                                               {"inherit", SPEC_NORMALIZE_INHERIT},
                                               {NULL, 0}};
+
+const struct spec_choice SPEC_AUDIO_LABELS[] = {
+    {"name", SPEC_AUDIO_LABEL_NAME}, {"folder", SPEC_AUDIO_LABEL_FOLDER}, {NULL, 0}};
+
+const struct spec_choice SPEC_TOKENS[] = {
+    {"bytes", SPEC_TOKENS_BYTES}, {"characters", SPEC_TOKENS_CHARACTERS}, {NULL, 0}};
 
 const struct spec_choice SPEC_ARITHMETICS[] = {
     {"same", SPEC_ARITHMETIC_SAME}, {"any", SPEC_ARITHMETIC_ANY}, {NULL, 0}};

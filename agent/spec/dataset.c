@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "spec/dataset.h"
 
+#include "spec/reading.h"
 #include "spec/source.h"
 
 #include <stdio.h>
@@ -66,6 +67,13 @@ static enum sh_err check_fit(const struct spec_job *job, const struct kn_dataset
                       set->class_count, job->train.class_count);
         return SH_ERR_INVALID;
     }
+    if (set->kind == KN_SAMPLE_TOKEN && set->class_count != job->train.class_count) {
+        (void)kn_fail(why, KN_ERR_INVALID,
+                      "%s: it has %u different characters; the last layer of the model has %u "
+                      "outputs, which must be as many",
+                      path, set->class_count, job->train.class_count);
+        return SH_ERR_INVALID;
+    }
     if (job->train.loss == SPEC_CROSS_ENTROPY ? set->label == NULL : set->target == NULL) {
         (void)kn_fail(why, KN_ERR_INVALID, "%s: it has no %s", path,
                       job->train.loss == SPEC_CROSS_ENTROPY ? "labels" : "numbers to predict");
@@ -87,6 +95,13 @@ enum sh_err spec_dataset_open(const struct spec_job *job, enum spec_role role, c
         .regression = job->train.loss == SPEC_MSE,
         .class_count = job->train.class_count,
         .shape = {job->model.input[0], job->model.input[1], job->model.input[2]}};
+    struct kn_audio audio;
+    if (spec_reading_audio(&job->data.reading, &audio)) {
+        audio.rate = reference != NULL && reference->rate > 0 ? reference->rate : audio.rate;
+        options.audio = &audio;
+    }
+    struct kn_text text;
+    options.text = spec_reading_text(&job->data.reading, &text) ? &text : NULL;
     if (source->kind == SPEC_SOURCE_BUILTIN) {
         spec_source_write(source, builtin);
         path = builtin;

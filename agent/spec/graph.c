@@ -44,6 +44,8 @@ static enum kn_err add_layer(struct kn_model *m, const struct spec_layer *layer,
     uint32_t *node = &nodes[index + 1];
     struct kn_conv2d conv = conv_of(layer);
     struct kn_pool2d pool = pool_of(layer);
+    struct kn_attention attention = {
+        .heads = layer->heads, .causal = layer->causal, .no_bias = !layer->bias};
     switch (layer->kind) {
     case SPEC_CONV2D:
         return kn_model_conv2d(m, from, layer->name, &conv, node, diag);
@@ -67,6 +69,17 @@ static enum kn_err add_layer(struct kn_model *m, const struct spec_layer *layer,
     case SPEC_ADD:
         SH_CHECK_CMP(layer->from, <, index);
         return kn_model_add(m, from, nodes[layer->from + 1], layer->name, node, diag);
+    case SPEC_RESIDUAL:
+        SH_CHECK_CMP(layer->from, <, index);
+        return kn_model_add(m, from, nodes[layer->from], layer->name, node, diag);
+    case SPEC_EMBEDDING:
+        return kn_model_embedding(m, from, layer->name, layer->vocab, layer->units, node, diag);
+    case SPEC_POSITIONS:
+        return kn_model_positions(m, from, layer->name, node, diag);
+    case SPEC_LAYERNORM:
+        return kn_model_layernorm(m, from, layer->name, (float)layer->epsilon, node, diag);
+    case SPEC_ATTENTION:
+        return kn_model_attention(m, from, layer->name, &attention, node, diag);
     }
     SH_UNREACHABLE();
 }
@@ -176,7 +189,7 @@ struct kn_schedule spec_graph_schedule(const struct spec_train *train, uint64_t 
 static void fill_rows(const struct kn_model *m, struct spec_table *table)
 {
     table->count = kn_model_layers(m);
-    SH_CHECK_CMP(table->count, <=, SPEC_LAYERS_MAX);
+    SH_CHECK_CMP(table->count, <=, KN_NODES_MAX);
     for (uint32_t i = 0; i < table->count; i++) {
         struct kn_layer_info info;
         kn_model_layer(m, i, &info);

@@ -32,7 +32,7 @@ struct spec_layer_row {
 
 struct spec_table {
     uint32_t count;
-    struct spec_layer_row rows[SPEC_LAYERS_MAX];
+    struct spec_layer_row rows[KN_NODES_MAX];
     struct kn_shape input;
     uint64_t params;
     uint64_t macs;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "spec/layer_walk.h"
 #include "spec/schema.h"
 
 #include <math.h>
@@ -7,6 +8,7 @@
 
 #define SIDE_MAX  4096.0  /* of a kernel or stride, pixels */
 #define UNITS_MAX 65536.0 /* of a dense or convolution layer */
+#define HEADS_MAX 1024.0
 
 static void take_padding(struct spec_decode *d, const struct spec_node *node, void *base)
 {
@@ -76,6 +78,19 @@ static void take_from(struct spec_decode *d, const struct spec_node *node, void 
 static const struct spec_field ADD[] = {
     {.key = "from", .type = SPEC_FIELD_CUSTOM, .take = take_from}};
 
+static const struct spec_field EMBEDDING[] = {U32("vocab", vocab, 2, UNITS_MAX),
+                                              U32("width", units, 1, UNITS_MAX)};
+static const struct spec_field LAYERNORM[] = {{.key = "epsilon",
+                                               .type = SPEC_FIELD_NUMBER,
+                                               .offset = offsetof(struct spec_layer, epsilon),
+                                               .low = 0,
+                                               .high = 1,
+                                               .low_open = true}};
+static const struct spec_field ATTENTION[] = {
+    U32("heads", heads, 1, HEADS_MAX),
+    {.key = "causal", .type = SPEC_FIELD_BOOL, .offset = offsetof(struct spec_layer, causal)},
+    BIAS};
+
 struct layer_shape {
     enum spec_layer_kind kind;
     const struct spec_field *fields;
@@ -95,6 +110,10 @@ static const struct layer_shape SHAPES[] = {
     {SPEC_FLATTEN, NULL, 0, false, false},
     {SPEC_DENSE, DENSE, SH_COUNT(DENSE), true, true},
     {SPEC_ADD, ADD, SH_COUNT(ADD), true, true},
+    {SPEC_EMBEDDING, EMBEDDING, SH_COUNT(EMBEDDING), false, true},
+    {SPEC_POSITIONS, NULL, 0, false, false},
+    {SPEC_LAYERNORM, LAYERNORM, SH_COUNT(LAYERNORM), false, false},
+    {SPEC_ATTENTION, ATTENTION, SH_COUNT(ATTENTION), true, true},
 };
 
 static const struct layer_shape *shape_of(enum spec_layer_kind kind)
@@ -110,11 +129,14 @@ static const struct layer_shape *shape_of(enum spec_layer_kind kind)
 static void layer_defaults(struct spec_layer *layer, enum spec_layer_kind kind)
 {
     *layer = (struct spec_layer){.kind = kind};
-    layer->bias = kind == SPEC_CONV2D || kind == SPEC_DENSE;
+    layer->bias = kind == SPEC_CONV2D || kind == SPEC_DENSE || kind == SPEC_ATTENTION;
+    layer->causal = kind == SPEC_ATTENTION;
     if (kind == SPEC_CONV2D) {
         layer->stride = 1;
     } else if (kind == SPEC_BATCHNORM) {
         layer->momentum = 0.1;
+        layer->epsilon = 1e-5;
+    } else if (kind == SPEC_LAYERNORM) {
         layer->epsilon = 1e-5;
     }
 }
@@ -147,6 +169,11 @@ static void take_params(struct spec_decode *d, const struct spec_node *params,
         need(d, params, "kernel", layer->kernel > 0);
     } else if (layer->kind == SPEC_DENSE) {
         need(d, params, "units", layer->units > 0);
+    } else if (layer->kind == SPEC_EMBEDDING) {
+        need(d, params, "vocab", layer->vocab > 0);
+        need(d, params, "width", layer->units > 0);
+    } else if (layer->kind == SPEC_ATTENTION) {
+        need(d, params, "heads", layer->heads > 0);
     } else if (layer->kind == SPEC_DROPOUT && params->kind == SPEC_NODE_MAP) {
         need(d, params, "rate", spec_tree_member(d->tree, params, "rate") != NULL);
     } else if (layer->kind == SPEC_MAXPOOL || layer->kind == SPEC_AVGPOOL) {
@@ -219,7 +246,9 @@ static void take_layer(struct spec_decode *d, const struct spec_node *node,
         spec_take_word(d, node, SPEC_LAYER_KINDS, "layer", "name", &params);
     layer_defaults(layer, choice != NULL ? (enum spec_layer_kind)choice->value : SPEC_RELU);
     take_name(d, node, model, layer);
-    if (choice != NULL) {
+    if (layer->kind == SPEC_RESIDUAL) {
+        spec_decode_wrong(d, node, "needs layers: {residual: [{dense: 64}, relu]}");
+    } else if (choice != NULL) {
         const struct layer_shape *shape = shape_of(layer->kind);
         if (params != NULL) {
             size_t mark = spec_decode_enter(d, params->key, 0);
@@ -236,9 +265,50 @@ static void take_layer(struct spec_decode *d, const struct spec_node *node,
     model->layer_count++;
 }
 
+/* What stands beside a block: {name: ..., residual: [...]}. The layer that adds has its place in
+ * the list behind the block, and its name at once: no layer of the block may take it. */
+static void open_block(struct spec_decode *d, const struct spec_node *node)
+{
+    const struct spec_node *params = NULL;
+    const struct spec_choice *choice =
+        spec_take_word(d, node, SPEC_LAYER_KINDS, "layer", "name", &params);
+    if (choice != NULL && (params->kind != SPEC_NODE_LIST || params->count == 0)) {
+        size_t mark = spec_decode_enter(d, "residual", 0);
+        spec_decode_wrong(d, params, "must be a list of layers, such as [{dense: 64}, relu]");
+        spec_decode_leave(d, mark);
+    }
+}
+
+static void take_step(struct spec_decode *d, const struct spec_layer_walk *walk,
+                      enum spec_layer_step step, uint32_t firsts[SPEC_RESIDUAL_DEPTH_MAX + 2],
+                      struct spec_model *model)
+{
+    size_t mark = spec_layer_walk_enter(walk, d);
+    if (step == SPEC_STEP_DEEP) {
+        spec_decode_wrong(d, walk->node, "blocks of residual layers are at most %u deep",
+                          SPEC_RESIDUAL_DEPTH_MAX);
+    } else if (step == SPEC_STEP_OPEN) {
+        firsts[walk->depth] = model->layer_count;
+        open_block(d, walk->node);
+    } else if (model->layer_count == SPEC_LAYERS_MAX) {
+        spec_decode_wrong(d, walk->node, "has more than %u layers before it", SPEC_LAYERS_MAX);
+    } else if (step == SPEC_STEP_LAYER) {
+        take_layer(d, walk->node, model);
+    } else {
+        struct spec_layer *layer = &model->layers[model->layer_count];
+        layer_defaults(layer, SPEC_RESIDUAL);
+        layer->from = firsts[walk->depth + 1];
+        take_name(d, walk->node, model, layer);
+        model->layer_count++;
+    }
+    spec_decode_leave(d, mark);
+}
+
 static void take_layers(struct spec_decode *d, const struct spec_node *node, void *base)
 {
     struct spec_model *model = base;
+    uint32_t firsts[SPEC_RESIDUAL_DEPTH_MAX + 2] = {0};
+    struct spec_layer_walk walk;
     if (node->kind != SPEC_NODE_LIST || node->count == 0) {
         spec_decode_wrong(d, node, "must be a list of layers, such as [flatten, {dense: 10}]");
         return;
@@ -248,11 +318,10 @@ static void take_layers(struct spec_decode *d, const struct spec_node *node, voi
                           SPEC_LAYERS_MAX);
         return;
     }
-    for (const struct spec_node *n = spec_tree_first(d->tree, node); n != NULL;
-         n = spec_tree_next(d->tree, n)) {
-        size_t mark = spec_decode_enter(d, NULL, model->layer_count);
-        take_layer(d, n, model);
-        spec_decode_leave(d, mark);
+    spec_layer_walk_init(&walk, d->tree, node);
+    for (enum spec_layer_step step = spec_layer_walk_next(&walk); step != SPEC_STEP_END;
+         step = spec_layer_walk_next(&walk)) {
+        take_step(d, &walk, step, firsts, model);
     }
 }
 

@@ -22,7 +22,12 @@ enum spec_layer_kind {
     SPEC_DROPOUT,
     SPEC_FLATTEN,
     SPEC_DENSE,
-    SPEC_ADD
+    SPEC_ADD,
+    SPEC_EMBEDDING,
+    SPEC_POSITIONS,
+    SPEC_LAYERNORM,
+    SPEC_ATTENTION,
+    SPEC_RESIDUAL
 };
 
 #define SPEC_PADDING_SAME UINT32_MAX /* output side = input side / stride, rounded up */
@@ -30,15 +35,19 @@ enum spec_layer_kind {
 struct spec_layer {
     enum spec_layer_kind kind;
     char name[SH_NAME_MAX + 1]; /* empty: unnamed */
-    uint32_t units;             /* dense: units; conv2d: filters */
+    uint32_t units;             /* dense: units; conv2d: filters; embedding: width */
+    uint32_t vocab;             /* embedding */
+    uint32_t heads;             /* attention */
+    bool causal;                /* attention */
     uint32_t kernel;            /* conv2d, pools: square window */
     uint32_t stride;
     uint32_t padding; /* pixels on every side, or SPEC_PADDING_SAME */
-    bool bias;        /* conv2d, dense */
+    bool bias;        /* conv2d, dense, attention */
     double rate;      /* dropout */
     double momentum;  /* batchnorm: weight of the new batch in the running statistics */
-    double epsilon;   /* batchnorm */
-    uint32_t from;    /* add: index of the earlier layer whose output is added */
+    double epsilon;   /* batchnorm, layernorm */
+    uint32_t from;    /* add: index of the earlier layer whose output is added; residual: index of
+                         the first layer of its block, whose input is added to the block's output */
 };
 
 struct spec_model {

@@ -3,6 +3,7 @@
 
 #include "base/host/host.h"
 #include "spec/json.h"
+#include "spec/reading.h"
 #include "spec/schema.h"
 
 #include <float.h>
@@ -101,12 +102,14 @@ enum sh_err spec_meta_encode(const struct spec_meta *meta, char *text, size_t si
         put_json(&out, names_json(meta->features, meta->feature_count), SPEC_JSON_PRINT)};
     pairs[2] = (struct spec_meta_pair){"shoal.format", put_text(&out, FORMAT)};
     pairs[3] = (struct spec_meta_pair){
+        "shoal.input", put_json(&out, spec_reading_json(&meta->reading), SPEC_JSON_PRINT)};
+    pairs[4] = (struct spec_meta_pair){
         "shoal.loss", put_text(&out, spec_choice_name(SPEC_LOSSES, (int)meta->loss))};
-    pairs[4] = (struct spec_meta_pair){"shoal.model", put_model(&out, &meta->model)};
-    pairs[5] = (struct spec_meta_pair){"shoal.normalize", put_json(&out, normalize, FLOAT_PRINT)};
-    pairs[6] = (struct spec_meta_pair){"shoal.reproducible",
+    pairs[5] = (struct spec_meta_pair){"shoal.model", put_model(&out, &meta->model)};
+    pairs[6] = (struct spec_meta_pair){"shoal.normalize", put_json(&out, normalize, FLOAT_PRINT)};
+    pairs[7] = (struct spec_meta_pair){"shoal.reproducible",
                                        put_text(&out, meta->reproducible ? "true" : "false")};
-    pairs[7] = (struct spec_meta_pair){"shoal.spec", put_text(&out, hex)};
+    pairs[8] = (struct spec_meta_pair){"shoal.spec", put_text(&out, hex)};
     return out.full ? SH_ERR_LIMIT : SH_OK;
 }
 
@@ -187,6 +190,9 @@ static bool take(const char *key, const char *value, struct spec_meta *meta)
     if (strcmp(key, "shoal.model") == 0) {
         return take_model(value, &meta->model);
     }
+    if (strcmp(key, "shoal.input") == 0) {
+        return spec_reading_parse(value, strlen(value), &meta->reading);
+    }
     if (strcmp(key, "shoal.loss") == 0) {
         const struct spec_choice *loss = spec_choice_find(SPEC_LOSSES, value);
         meta->loss = loss != NULL ? (enum spec_loss)loss->value : 0;
@@ -212,9 +218,9 @@ static bool take(const char *key, const char *value, struct spec_meta *meta)
 enum sh_err spec_meta_decode(const struct spec_meta_pair *pairs, size_t count,
                              struct spec_meta *meta, const char **wrong)
 {
-    static const char *const KEYS[] = {"shoal.model",    "shoal.loss",    "shoal.reproducible",
-                                       "shoal.spec",     "shoal.classes", "shoal.features",
-                                       "shoal.normalize"};
+    static const char *const KEYS[] = {"shoal.model",        "shoal.input",    "shoal.loss",
+                                       "shoal.reproducible", "shoal.spec",     "shoal.classes",
+                                       "shoal.features",     "shoal.normalize"};
     memset(meta, 0, sizeof *meta);
     *wrong = "shoal.format";
     const char *format = find(pairs, count, *wrong);

@@ -8,7 +8,8 @@
  *   shoal.classes       ["0","1",...]            names in output order; [] for a regression
  *   shoal.features      ["age","height",...]     names of the input columns; [] for images
  *   shoal.format        "1"
- *   shoal.loss          "cross_entropy" | "mse"
+ *   shoal.input         {"audio":{...}}          how a sample is read that is neither a picture nor
+ * a row: as in data of a job file; {} for those shoal.loss          "cross_entropy" | "mse"
  *   shoal.model         the model section (spec_model_canonical)
  *   shoal.normalize     {"mean":[...],"scale":s,"std":[...]}: input = (raw * scale - mean) / std;
  * one value for all, one a channel, or one a column shoal.reproducible  "true" | "false" shoal.spec
@@ -19,11 +20,12 @@
 
 #include "spec/spec.h"
 
-#define SPEC_META_PAIRS     8u
+#define SPEC_META_PAIRS     9u
 #define SPEC_META_BYTES_MAX 262144u /* of all values together */
 
 struct spec_meta {
     struct spec_model model;
+    struct spec_reading reading;
     enum spec_loss loss;
     bool reproducible;
     uint8_t spec[SH_DIGEST_BYTES];

@@ -17,6 +17,8 @@ extern const struct spec_choice SPEC_COMBINES[];
 extern const struct spec_choice SPEC_LAYER_KINDS[];
 extern const struct spec_choice SPEC_LOSSES[];
 extern const struct spec_choice SPEC_NORMALIZES[];
+extern const struct spec_choice SPEC_AUDIO_LABELS[];
+extern const struct spec_choice SPEC_TOKENS[];
 extern const struct spec_choice SPEC_ARITHMETICS[];
 extern const struct spec_choice SPEC_OPTIMIZERS[];
 extern const struct spec_choice SPEC_SCHEDULES[];
@@ -33,6 +35,9 @@ const struct spec_choice *spec_choice_find(const struct spec_choice *choices, co
 void spec_take_model(struct spec_decode *d, const struct spec_node *node, void *base);
 void spec_take_data(struct spec_decode *d, const struct spec_node *node, void *base);
 void spec_take_train(struct spec_decode *d, const struct spec_node *node, void *base);
+/* The sections audio and text of data; base is a struct spec_reading. */
+void spec_take_audio(struct spec_decode *d, const struct spec_node *node, void *base);
+void spec_take_text(struct spec_decode *d, const struct spec_node *node, void *base);
 
 /* A map of one key, or a bare word: {sgd: {...}} or sgd. Finds the word among choices; *params is
  * the value, or NULL for a bare word. Keys named in `extra` may stand beside it. */

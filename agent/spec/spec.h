@@ -14,6 +14,7 @@
 #include "base/limits.h"
 #include "spec/model_form.h"
 #include "spec/models.h"
+#include "spec/reading_form.h"
 #include "spec/rl_form.h"
 #include "spec/sweep_form.h"
 
@@ -80,6 +81,7 @@ struct spec_data {
     double validation_fraction;  /* [0, 0.5] */
     char label[SH_NAME_MAX + 1]; /* CSV column; empty: the last one */
     enum spec_normalize normalize;
+    struct spec_reading reading;
 };
 
 enum spec_optimizer_kind { SPEC_SGD = 1, SPEC_ADAMW };

@@ -234,7 +234,7 @@ static bool equip(struct hand *h)
     const struct train_material *m = h->crew->config.m;
     size_t n = m->call;
     h->x = calloc(n * m->train.features, sizeof *h->x);
-    h->labels = calloc(n, sizeof *h->labels);
+    h->labels = calloc(n * m->places, sizeof *h->labels);
     h->targets = calloc(n, sizeof *h->targets);
     h->index = calloc(n, sizeof *h->index);
     return h->x != NULL && h->labels != NULL && h->targets != NULL && h->index != NULL &&

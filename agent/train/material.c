@@ -68,6 +68,10 @@ static enum sh_err build(struct train_material *m, char *why)
         m->optim_state += kn_optim_state_count(&m->outer, m->params);
         m->local_vector = m->vector + (local->reset ? 0 : m->inner_state);
     }
+    m->places = kn_model_places(m->model);
+    if ((uint64_t)m->batch * m->places > KN_ROWS_MAX) {
+        return refuse(why, "train.batch: with the model's places more than 16777216 labels a step");
+    }
     struct kn_shape output = kn_model_output_shape(m->model);
     if (m->job->train.loss == SPEC_MSE && kn_shape_count(&output) != 1) {
         return refuse(why, "model.layers: the last layer must have 1 output: the data has one "
@@ -373,6 +377,10 @@ enum sh_err train_material_meta(const struct train_material *m, struct spec_meta
 {
     memset(meta, 0, sizeof *meta);
     meta->model = m->job->model;
+    meta->reading = m->job->data.reading;
+    if (m->train.rate > 0) {
+        meta->reading.audio.rate = m->train.rate;
+    }
     meta->loss = m->job->train.loss;
     meta->reproducible = m->job->reproducible && m->job->arithmetic == SPEC_ARITHMETIC_SAME;
     memcpy(meta->spec, m->spec_digest, sizeof meta->spec);

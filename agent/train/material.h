@@ -38,6 +38,7 @@ struct train_material {
     uint32_t batch;       /* B */
     uint32_t microbatch;  /* B / V */
     uint32_t call;        /* samples of one call of the graph at most */
+    uint32_t places;      /* labels a sample: 1, or those of a text's window */
     size_t params;        /* elements */
     size_t buffers;       /* elements */
     size_t inner_state;   /* elements: the optimiser's */

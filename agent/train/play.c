@@ -51,7 +51,8 @@ static void tell_step(struct train_session *x, const struct train_round *round, 
     uint64_t step = round->step + round->steps;
     train_scribe_point(x->scribe, METRIC_LOSS, step, t->step_loss / m->batch);
     if (m->job->train.loss == SPEC_CROSS_ENTROPY) {
-        train_scribe_point(x->scribe, METRIC_ACCURACY, step, t->step_correct / m->batch);
+        train_scribe_point(x->scribe, METRIC_ACCURACY, step,
+                           t->step_correct / ((double)m->batch * m->places));
     }
     train_scribe_point(x->scribe, METRIC_EPOCH, step,
                        (double)step / (double)m->course.steps_an_epoch);

@@ -135,6 +135,7 @@ static enum sh_err take_evaluation(struct train_state *state, const struct train
 {
     uint64_t total = train_material_count(state->m, round->kind);
     uint64_t correct = (uint64_t)vector[1] + (uint64_t)(vector[2] * CORRECT_BASE);
+    uint64_t labels = total * state->m->places;
     double loss = (double)vector[0] / (double)total;
     if (isfinite(loss) == 0) {
         (void)snprintf(
@@ -146,11 +147,11 @@ static enum sh_err take_evaluation(struct train_state *state, const struct train
     if (round->kind == TRAIN_TEST) {
         t->test_loss = loss;
         t->test_correct = correct;
-        t->test_total = total;
+        t->test_total = labels;
     } else {
         t->val_loss = loss;
         t->val_correct = correct;
-        t->val_total = total;
+        t->val_total = labels;
     }
     return SH_OK;
 }

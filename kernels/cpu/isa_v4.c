@@ -17,4 +17,6 @@
 #include "kernels/cpu/pool.inc.c"
 #include "kernels/cpu/norm.inc.c"
 #include "kernels/cpu/point.inc.c"
+#include "kernels/cpu/sequence.inc.c"
+#include "kernels/cpu/attention.inc.c"
 #include "kernels/cpu/table.inc.c"

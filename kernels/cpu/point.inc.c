@@ -117,36 +117,47 @@ static void softmax_lanes(struct lane_softmax *s, const float *x, uint32_t class
     }
 }
 
+/* One block at one place: labels of its lanes lie `places` apart. */
+static void xent_block(struct kn_loss_sum *sum, float *dx, const float *x, const int32_t *labels,
+                       size_t lanes, uint32_t places, uint32_t classes)
+{
+    struct lane_softmax s;
+    softmax_lanes(&s, x, classes);
+    for (size_t l = 0; l < lanes; l++) {
+        const int32_t label = labels[l * places];
+        KN_CHECK(label >= 0);
+        KN_CHECK((uint32_t)label < classes);
+        const float at = x[(size_t)label * KN_LANES + l];
+        sum->loss += (double)(kn_log(s.sum[l]) - (at - s.largest[l])) / places;
+        sum->correct += s.best[l] == (uint32_t)label ? 1 : 0;
+    }
+    if (dx == NULL) {
+        return;
+    }
+    const float part = 1.0f / (float)places;
+    for (size_t c = 0; c < classes; c++) {
+        for (size_t l = 0; l < KN_LANES; l++) {
+            const float p = kn_exp(x[c * KN_LANES + l] - s.largest[l]) / s.sum[l];
+            dx[c * KN_LANES + l] = l < lanes ? p * part : 0.0f;
+        }
+    }
+    for (size_t l = 0; l < lanes; l++) {
+        dx[(size_t)labels[l * places] * KN_LANES + l] -= part;
+    }
+}
+
 static void cpu_cross_entropy(struct kn_loss_sum *sum, void *dx, const void *x,
-                              const int32_t *labels, uint32_t n, uint32_t classes, void *scratch)
+                              const int32_t *labels, uint32_t n, uint32_t places, uint32_t classes,
+                              void *scratch)
 {
     (void)scratch;
     *sum = (struct kn_loss_sum){.loss = 0.0, .correct = 0};
     for (size_t first = 0; first < n; first += KN_LANES) {
-        const float *in = (const float *)x + first * classes;
         const size_t lanes = n - first < KN_LANES ? n - first : KN_LANES;
-        struct lane_softmax s;
-        softmax_lanes(&s, in, classes);
-        for (size_t l = 0; l < lanes; l++) {
-            const int32_t label = labels[first + l];
-            KN_CHECK(label >= 0);
-            KN_CHECK((uint32_t)label < classes);
-            const float at = in[(size_t)label * KN_LANES + l];
-            sum->loss += (double)(kn_log(s.sum[l]) - (at - s.largest[l]));
-            sum->correct += s.best[l] == (uint32_t)label ? 1 : 0;
-        }
-        if (dx == NULL) {
-            continue;
-        }
-        float *out = (float *)dx + first * classes;
-        for (size_t c = 0; c < classes; c++) {
-            for (size_t l = 0; l < KN_LANES; l++) {
-                const float p = kn_exp(in[c * KN_LANES + l] - s.largest[l]) / s.sum[l];
-                out[c * KN_LANES + l] = l < lanes ? p : 0.0f;
-            }
-        }
-        for (size_t l = 0; l < lanes; l++) {
-            out[(size_t)labels[first + l] * KN_LANES + l] -= 1.0f;
+        for (uint32_t place = 0; place < places; place++) {
+            const size_t at = (first * places + (size_t)place * KN_LANES) * classes;
+            xent_block(sum, dx != NULL ? (float *)dx + at : NULL, (const float *)x + at,
+                       labels + first * places + place, lanes, places, classes);
         }
     }
 }

@@ -95,6 +95,7 @@ struct loss_args {
     const float *targets;
     size_t n;
     uint32_t count;
+    uint32_t places; /* cross-entropy: n is the number of all of them, count that of classes */
 };
 
 /* The first largest of a sample's outputs, its number, and the sum of e^(x - largest). */
@@ -126,7 +127,7 @@ KN_CELL struct kn_grid_sum xent_part(size_t group, uint32_t thread, const struct
         const float *x = a->x + i * a->count;
         const struct row_softmax s = softmax_row(x, a->count);
         const uint32_t label = (uint32_t)a->labels[i];
-        part.a += (double)(kn_log(s.sum) - (x[label] - s.largest));
+        part.a += (double)(kn_log(s.sum) - (x[label] - s.largest)) / a->places;
         part.b += s.best == label ? 1.0 : 0.0;
     }
     return part;
@@ -145,11 +146,12 @@ KN_CELL void softmax_at(size_t i, const struct loss_args *a)
     const float *x = a->x + i * a->count;
     float *to = a->to + i * a->count;
     const struct row_softmax s = softmax_row(x, a->count);
+    const float part = 1.0f / (float)a->places;
     for (uint32_t c = 0; c < a->count; c++) {
-        to[c] = kn_exp(x[c] - s.largest) / s.sum;
+        to[c] = kn_exp(x[c] - s.largest) / s.sum * part;
     }
     if (a->labels != NULL) {
-        to[a->labels[i]] -= 1.0f;
+        to[a->labels[i]] -= part;
     }
 }
 KN_EACH(softmax_at, struct loss_args)
@@ -195,23 +197,28 @@ static struct loss_args loss_args_of(void *to, const void *x, uint32_t n, uint32
     a.x = (const float *)x;
     a.n = n;
     a.count = count;
+    a.places = 1;
     return a;
 }
 
 static void grid_cross_entropy(struct kn_loss_sum *sum, void *dx, const void *x,
-                               const int32_t *labels, uint32_t n, uint32_t classes, void *scratch)
+                               const int32_t *labels, uint32_t n, uint32_t places, uint32_t classes,
+                               void *scratch)
 {
-    for (uint32_t i = 0; i < n; i++) {
+    const size_t rows = (size_t)n * places;
+    for (size_t i = 0; i < rows; i++) {
         KN_CHECK(labels[i] >= 0);
         KN_CHECK((uint32_t)labels[i] < classes);
     }
     struct loss_args a = loss_args_of(dx, x, n, classes, scratch);
     void *given = (unsigned char *)scratch + KN_ALIGN;
-    grid_put(given, labels, n * sizeof *labels);
+    grid_put(given, labels, rows * sizeof *labels);
     a.labels = (const int32_t *)given;
+    a.n = rows;
+    a.places = places;
     xent_run(1, &a);
     if (dx != NULL) {
-        softmax_at_run(n, &a);
+        softmax_at_run(rows, &a);
     }
     memset(sum, 0, sizeof *sum);
     grid_get(sum, scratch, sizeof *sum);

@@ -52,6 +52,7 @@ enum kn_err kn_dataset_prepare(struct kn_dataset *set, enum kn_sample kind, cons
     set->count = count;
     set->features = (uint32_t)features;
     set->kind = kind;
+    set->places = 1;
     set->scale = kind == KN_SAMPLE_U8 ? 1.0f / 255.0f : 1.0f;
     set->mean = calloc(shape[0], sizeof *set->mean);
     set->deviation = calloc(shape[0], sizeof *set->deviation);
@@ -108,6 +109,29 @@ enum kn_err kn_dataset_class_add(struct kn_dataset *set, const char *name, struc
     set->class_name[set->class_count] = copy;
     set->class_count++;
     return KN_OK;
+}
+
+enum kn_err kn_dataset_class_find(struct kn_dataset *set, const char *class_name, const char *name,
+                                  const struct kn_open *options, int32_t *class,
+                                  struct kn_diag *diag)
+{
+    for (uint32_t k = set->class_count; k > 0; k--) {
+        if (strcmp(set->class_name[k - 1], class_name) == 0) {
+            *class = (int32_t)k - 1;
+            return KN_OK;
+        }
+    }
+    struct kn_quote quote = kn_quote_make(class_name, strlen(class_name));
+    if (options->classes != NULL) {
+        return kn_fail(diag, KN_ERR_CORRUPT, "%s: \"%s\" is none of the %u classes of the model",
+                       kn_path_tail(name), quote.text, options->class_count);
+    }
+    if (options->class_count > 0 && set->class_count == options->class_count) {
+        return kn_fail(diag, KN_ERR_CORRUPT, "%s: \"%s\" is one class more than the %u outputs",
+                       kn_path_tail(name), quote.text, options->class_count);
+    }
+    *class = (int32_t)set->class_count;
+    return kn_dataset_class_add(set, class_name, diag);
 }
 
 enum kn_err kn_dataset_classes(struct kn_dataset *set, const struct kn_open *options,
@@ -190,7 +214,7 @@ static void measure_numbers(struct kn_dataset *set, const uint32_t *index, uint3
 void kn_dataset_measure(struct kn_dataset *set, const uint32_t *index, uint32_t n)
 {
     KN_CHECK(n > 0);
-    for (uint32_t c = 0; c < set->shape[0]; c++) {
+    for (uint32_t c = 0; c < set->shape[0] && set->kind != KN_SAMPLE_TOKEN; c++) {
         if (set->kind == KN_SAMPLE_U8) {
             measure_bytes(set, index, n, c);
         } else {
@@ -239,6 +263,24 @@ static void gather_channel(const struct kn_dataset *set, size_t from, size_t are
     }
 }
 
+int32_t kn_dataset_truth(const struct kn_dataset *set, uint32_t index)
+{
+    KN_CHECK(index < set->count);
+    KN_CHECK(set->label != NULL);
+    return set->label[set->kind == KN_SAMPLE_TOKEN ? ((size_t)index + 1) * set->features : index];
+}
+
+static void gather_tokens(const struct kn_dataset *set, uint32_t index, float *x, int32_t *label)
+{
+    const int32_t *token = set->label + (size_t)index * set->features;
+    for (uint32_t i = 0; i < set->features; i++) {
+        x[i] = (float)token[i];
+    }
+    if (label != NULL) {
+        memcpy(label, token + 1, set->features * sizeof *label);
+    }
+}
+
 void kn_dataset_gather(const struct kn_dataset *set, const uint32_t *index, uint32_t n, float *x,
                        int32_t *label, float *target)
 {
@@ -247,6 +289,11 @@ void kn_dataset_gather(const struct kn_dataset *set, const uint32_t *index, uint
     size_t area = set->features / set->shape[0];
     for (uint32_t s = 0; s < n; s++) {
         KN_CHECK(index[s] < set->count);
+        if (set->kind == KN_SAMPLE_TOKEN) {
+            gather_tokens(set, index[s], x + (size_t)s * set->features,
+                          label != NULL ? label + (size_t)s * set->places : NULL);
+            continue;
+        }
         size_t from = (size_t)index[s] * set->features;
         for (uint32_t c = 0; c < set->shape[0]; c++) {
             gather_channel(set, from + c * area, area, c, x + (size_t)s * set->features + c * area);

@@ -18,6 +18,12 @@ KN_MUST_USE enum kn_err kn_dataset_shape_verify(const uint32_t shape[3],
 /* Appends a class name (copied). LIMIT, MEMORY. */
 KN_MUST_USE enum kn_err kn_dataset_class_add(struct kn_dataset *set, const char *name,
                                              struct kn_diag *diag);
+/* The number of the class of that name: among the set's, else a new one. CORRUPT: the options name
+ * the classes and it is none of them, or have no room for one more; `name` is of the file. LIMIT,
+ * MEMORY. Cost O(classes). */
+KN_MUST_USE enum kn_err kn_dataset_class_find(struct kn_dataset *set, const char *class_name,
+                                              const char *name, const struct kn_open *options,
+                                              int32_t *class, struct kn_diag *diag);
 /* Class names from the options: options->classes, or "0", "1", ... up to class_count. */
 KN_MUST_USE enum kn_err kn_dataset_classes(struct kn_dataset *set, const struct kn_open *options,
                                            uint32_t class_count, struct kn_diag *diag);

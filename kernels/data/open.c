@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "kernels/data/digits.h"
 #include "kernels/data/dataset_internal.h"
+#include "kernels/data/recordings.h"
 #include "kernels/data/source.h"
 
 #include <string.h>
@@ -74,6 +75,16 @@ enum kn_err kn_dataset_open(struct kn_dataset *set, const char *path, const stru
     struct kn_open unlabelled = *options;
     *set = (struct kn_dataset){0};
     enum kn_err err = kn_source_find(&s, path, options, diag);
+    if (err == KN_OK && options->text != NULL) {
+        err = s.kind == KN_SOURCE_CSV
+                  ? KN_OK
+                  : kn_fail(diag, KN_ERR_NOT_FOUND, "%s: no file of text", kn_path_tail(path));
+    }
+    if (err == KN_OK && options->audio != NULL && s.kind != KN_SOURCE_RECORDING &&
+        s.kind != KN_SOURCE_RECORDINGS) {
+        err = kn_fail(diag, KN_ERR_NOT_FOUND, "%s: no .wav recording, nor a folder of them",
+                      kn_path_tail(path));
+    }
     if (err != KN_OK) {
         return err;
     }
@@ -85,7 +96,8 @@ enum kn_err kn_dataset_open(struct kn_dataset *set, const char *path, const stru
         err = idx_open(set, &s, options, diag);
         break;
     case KN_SOURCE_CSV:
-        err = file_decode(set, s.file, options, diag, kn_csv_decode);
+        err = file_decode(set, s.file, options, diag,
+                          options->text != NULL ? kn_text_decode : kn_csv_decode);
         break;
     case KN_SOURCE_PICTURE:
         unlabelled.unlabelled = true;
@@ -93,10 +105,16 @@ enum kn_err kn_dataset_open(struct kn_dataset *set, const char *path, const stru
         err = picture_add(&folder, "", s.file);
         break;
     case KN_SOURCE_FOLDER:
-        err = kn_folder_walk(s.file, picture_add, &folder, diag);
+        err = kn_folder_walk(s.file, KN_WALK_PICTURES, picture_add, &folder, diag);
         break;
     case KN_SOURCE_PICTURES:
-        err = kn_class_walk(s.file, "", picture_add, &folder, diag);
+        err = kn_class_walk(s.file, KN_WALK_PICTURES, "", picture_add, &folder, diag);
+        break;
+    case KN_SOURCE_RECORDING:
+        err = file_decode(set, s.file, options, diag, kn_recording_decode);
+        break;
+    case KN_SOURCE_RECORDINGS:
+        err = kn_recordings_open(set, s.file, options, diag);
         break;
     }
     if (err != KN_OK) {
@@ -128,10 +146,13 @@ enum kn_err kn_dataset_files(const char *path, const struct kn_open *options,
         return err;
     }
     if (s.kind == KN_SOURCE_FOLDER) {
-        return kn_folder_walk(s.file, list_one, &listing, diag);
+        return kn_folder_walk(s.file, KN_WALK_PICTURES, list_one, &listing, diag);
+    }
+    if (s.kind == KN_SOURCE_RECORDINGS) {
+        return kn_recordings_walk(s.file, list_one, &listing, diag);
     }
     if (s.kind == KN_SOURCE_PICTURES) {
-        return kn_class_walk(s.file, "", list_one, &listing, diag);
+        return kn_class_walk(s.file, KN_WALK_PICTURES, "", list_one, &listing, diag);
     }
     err = each(context, s.file);
     if (err == KN_OK && s.labels[0] != '\0') {

@@ -5,29 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The class of a folder's name: among the options' names, else the set's last one or a new one. */
-static enum kn_err class_find(struct kn_dataset *set, const char *class_name, const char *name,
-                              const struct kn_open *options, int32_t *class, struct kn_diag *diag)
-{
-    for (uint32_t k = set->class_count; k > 0; k--) {
-        if (strcmp(set->class_name[k - 1], class_name) == 0) {
-            *class = (int32_t)k - 1;
-            return KN_OK;
-        }
-    }
-    struct kn_quote quote = kn_quote_make(class_name, strlen(class_name));
-    if (options->classes != NULL) {
-        return kn_fail(diag, KN_ERR_CORRUPT, "%s: \"%s\" is none of the %u classes of the model",
-                       kn_path_tail(name), quote.text, options->class_count);
-    }
-    if (options->class_count > 0 && set->class_count == options->class_count) {
-        return kn_fail(diag, KN_ERR_CORRUPT, "%s: \"%s\" is one class more than the %u outputs",
-                       kn_path_tail(name), quote.text, options->class_count);
-    }
-    *class = (int32_t)set->class_count;
-    return kn_dataset_class_add(set, class_name, diag);
-}
-
 /* Room for one sample more; doubles where the count is a power of two. */
 static enum kn_err grow(struct kn_dataset *set, bool labelled, const char *name,
                         struct kn_diag *diag)
@@ -95,7 +72,7 @@ static enum kn_err add(struct kn_dataset *set, const char *class_name, const str
     }
     int32_t class = 0;
     if (set->label != NULL) {
-        err = class_find(set, class_name, name, options, &class, diag);
+        err = kn_dataset_class_find(set, class_name, name, options, &class, diag);
     }
     if (err != KN_OK) {
         return err;

@@ -3,6 +3,7 @@
 #include "kernels/data/dataset_internal.h"
 #include "kernels/data/gunzip.h"
 #include "kernels/data/image.h"
+#include "kernels/data/wav.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -106,6 +107,16 @@ static bool picture_name(const char *name)
     return ends(name, ".png") || ends(name, ".jpg") || ends(name, ".jpeg") || ends(name, ".pgm");
 }
 
+static bool recording_name(const char *name)
+{
+    return ends(name, ".wav");
+}
+
+static bool is_wanted(const char *name, enum kn_walk what)
+{
+    return what == KN_WALK_PICTURES ? picture_name(name) : recording_name(name);
+}
+
 static bool join(char out[KN_SOURCE_PATH_BYTES], const char *folder, const char *name)
 {
     int n = snprintf(out, KN_SOURCE_PATH_BYTES, "%s/%s", folder, name);
@@ -131,8 +142,22 @@ static bool mnist_find(char out[KN_SOURCE_PATH_BYTES], const char *folder, enum 
     return false;
 }
 
-/* Whether a folder holds a folder that holds a picture. */
-static bool has_classes(const char *folder)
+static bool has_files(const char *folder, enum kn_walk what)
+{
+    DIR *dir = opendir(folder);
+    bool found = false;
+    if (dir == NULL) {
+        return false;
+    }
+    for (const struct dirent *e = readdir(dir); e != NULL && !found; e = readdir(dir)) {
+        found = e->d_name[0] != '.' && is_wanted(e->d_name, what);
+    }
+    (void)closedir(dir);
+    return found;
+}
+
+/* Whether a folder holds a folder that holds such a file. */
+static bool has_classes(const char *folder, enum kn_walk what)
 {
     DIR *dir = opendir(folder);
     bool found = false;
@@ -141,31 +166,7 @@ static bool has_classes(const char *folder)
     }
     for (const struct dirent *e = readdir(dir); e != NULL && !found; e = readdir(dir)) {
         char path[KN_SOURCE_PATH_BYTES];
-        DIR *class = NULL;
-        if (e->d_name[0] != '.' && join(path, folder, e->d_name)) {
-            class = opendir(path);
-        }
-        if (class == NULL) {
-            continue;
-        }
-        for (const struct dirent *f = readdir(class); f != NULL && !found; f = readdir(class)) {
-            found = picture_name(f->d_name);
-        }
-        (void)closedir(class);
-    }
-    (void)closedir(dir);
-    return found;
-}
-
-static bool has_pictures(const char *folder)
-{
-    DIR *dir = opendir(folder);
-    bool found = false;
-    if (dir == NULL) {
-        return false;
-    }
-    for (const struct dirent *e = readdir(dir); e != NULL && !found; e = readdir(dir)) {
-        found = e->d_name[0] != '.' && picture_name(e->d_name);
+        found = e->d_name[0] != '.' && join(path, folder, e->d_name) && has_files(path, what);
     }
     (void)closedir(dir);
     return found;
@@ -186,18 +187,22 @@ static enum kn_err folder_find(struct kn_source *s, const char *path, const stru
                        kn_path_tail(path), s->part == KN_PART_TRAIN ? "train" : "t10k",
                        images ? "labels-idx1" : "images-idx3");
     }
-    if (has_classes(path)) {
+    (void)snprintf(s->file, sizeof s->file, "%s", path);
+    if (has_classes(path, KN_WALK_PICTURES)) {
         s->kind = KN_SOURCE_FOLDER;
-        (void)snprintf(s->file, sizeof s->file, "%s", path);
         return KN_OK;
     }
-    if (options->unlabelled && has_pictures(path)) {
+    if (options->unlabelled && has_files(path, KN_WALK_PICTURES)) {
         s->kind = KN_SOURCE_PICTURES;
-        (void)snprintf(s->file, sizeof s->file, "%s", path);
+        return KN_OK;
+    }
+    if (has_files(path, KN_WALK_RECORDINGS) || has_classes(path, KN_WALK_RECORDINGS)) {
+        s->kind = KN_SOURCE_RECORDINGS;
         return KN_OK;
     }
     return kn_fail(diag, KN_ERR_NOT_FOUND,
-                   "%s: expected " MNIST_FILES ", or one folder of pictures per class",
+                   "%s: expected " MNIST_FILES
+                   ", one folder of pictures per class, or .wav recordings",
                    kn_path_tail(path));
 }
 
@@ -232,9 +237,11 @@ static enum kn_err file_find(struct kn_source *s, const char *path, const struct
                (head.size >= 4 && head.bytes[0] == 0 && head.bytes[1] == 0) ||
                strstr(path, "-ubyte") != NULL;
     bool picture = kn_image_known(head.bytes, head.size);
+    bool recording = kn_wav_known(head.bytes, head.size) || recording_name(path);
     kn_file_close(&head);
     (void)snprintf(s->file, sizeof s->file, "%s", path);
     s->kind = picture ? KN_SOURCE_PICTURE : (idx ? KN_SOURCE_IDX : KN_SOURCE_CSV);
+    s->kind = recording ? KN_SOURCE_RECORDING : s->kind;
     if (s->kind != KN_SOURCE_IDX || options->unlabelled) {
         return KN_OK;
     }
@@ -296,48 +303,76 @@ static void list_free(struct dirent **list, int count)
     free((void *)list);
 }
 
-enum kn_err kn_class_walk(const char *folder, const char *class_name,
-                          enum kn_err (*each)(void *context, const char *class_name,
-                                              const char *file),
-                          void *context, struct kn_diag *diag)
+/* Entries of a folder in byte order of their names; list_free. */
+static enum kn_err list_read(const char *folder, struct dirent ***list, int *count,
+                             struct kn_diag *diag)
+{
+    *list = NULL;
+    *count = scandir(folder, list, visible, in_byte_order);
+    return *count < 0 ? open_fail(folder, diag) : KN_OK;
+}
+
+enum kn_err kn_class_walk(const char *folder, enum kn_walk what, const char *class_name,
+                          kn_walk_each each, void *context, struct kn_diag *diag)
 {
     struct dirent **list = NULL;
-    int count = scandir(folder, &list, visible, in_byte_order);
-    if (count < 0) {
-        return open_fail(folder, diag);
+    int count = 0;
+    enum kn_err err = list_read(folder, &list, &count, diag);
+    if (err != KN_OK) {
+        return err;
     }
-    enum kn_err err = KN_OK;
-    uint32_t pictures = 0;
+    uint32_t files = 0;
     for (int i = 0; i < count && err == KN_OK; i++) {
         char path[KN_SOURCE_PATH_BYTES];
-        if (picture_name(list[i]->d_name) && join(path, folder, list[i]->d_name)) {
+        if (is_wanted(list[i]->d_name, what) && join(path, folder, list[i]->d_name)) {
             err = each(context, class_name, path);
-            pictures++;
+            files++;
         }
     }
     list_free(list, count);
-    if (err == KN_OK && pictures == 0) {
-        err = kn_fail(diag, KN_ERR_NOT_FOUND, "%s: a class without a .png, .jpg, .jpeg or .pgm",
-                      kn_path_tail(folder));
+    if (err == KN_OK && files == 0) {
+        err = kn_fail(diag, KN_ERR_NOT_FOUND, "%s: a class without a %s", kn_path_tail(folder),
+                      what == KN_WALK_PICTURES ? ".png, .jpg, .jpeg or .pgm" : ".wav");
     }
     return err;
 }
 
-enum kn_err kn_folder_walk(const char *folder,
-                           enum kn_err (*each)(void *context, const char *class_name,
-                                               const char *file),
-                           void *context, struct kn_diag *diag)
+enum kn_err kn_folder_walk(const char *folder, enum kn_walk what, kn_walk_each each, void *context,
+                           struct kn_diag *diag)
 {
     struct dirent **list = NULL;
-    int count = scandir(folder, &list, visible, in_byte_order);
-    if (count < 0) {
-        return open_fail(folder, diag);
+    int count = 0;
+    enum kn_err err = list_read(folder, &list, &count, diag);
+    if (err != KN_OK) {
+        return err;
     }
-    enum kn_err err = KN_OK;
     for (int i = 0; i < count && err == KN_OK; i++) {
         char path[KN_SOURCE_PATH_BYTES];
         if (join(path, folder, list[i]->d_name) && is_folder(path)) {
-            err = kn_class_walk(path, list[i]->d_name, each, context, diag);
+            err = kn_class_walk(path, what, list[i]->d_name, each, context, diag);
+        }
+    }
+    list_free(list, count);
+    return err;
+}
+
+enum kn_err kn_recordings_walk(const char *folder, kn_walk_each each, void *context,
+                               struct kn_diag *diag)
+{
+    struct dirent **list = NULL;
+    int count = 0;
+    enum kn_err err = KN_OK;
+    if (has_files(folder, KN_WALK_RECORDINGS)) {
+        err = kn_class_walk(folder, KN_WALK_RECORDINGS, "", each, context, diag);
+    }
+    err = err == KN_OK ? list_read(folder, &list, &count, diag) : err;
+    if (err != KN_OK) {
+        return err;
+    }
+    for (int i = 0; i < count && err == KN_OK; i++) {
+        char path[KN_SOURCE_PATH_BYTES];
+        if (join(path, folder, list[i]->d_name) && has_files(path, KN_WALK_RECORDINGS)) {
+            err = kn_class_walk(path, KN_WALK_RECORDINGS, list[i]->d_name, each, context, diag);
         }
     }
     list_free(list, count);

@@ -9,12 +9,14 @@
 enum { KN_SOURCE_PATH_BYTES = 4096 };
 
 enum kn_source_kind {
-    KN_SOURCE_DIGITS,  /* builtin */
-    KN_SOURCE_IDX,     /* file: images; labels: beside it, or "" */
-    KN_SOURCE_CSV,     /* file */
-    KN_SOURCE_PICTURE, /* file */
-    KN_SOURCE_FOLDER,  /* file: a folder of one folder of pictures per class */
-    KN_SOURCE_PICTURES /* file: a folder of pictures */
+    KN_SOURCE_DIGITS,    /* builtin */
+    KN_SOURCE_IDX,       /* file: images; labels: beside it, or "" */
+    KN_SOURCE_CSV,       /* file; a text where the options say so */
+    KN_SOURCE_PICTURE,   /* file */
+    KN_SOURCE_FOLDER,    /* file: a folder of one folder of pictures per class */
+    KN_SOURCE_PICTURES,  /* file: a folder of pictures */
+    KN_SOURCE_RECORDING, /* file */
+    KN_SOURCE_RECORDINGS /* file: a folder of recordings, of folders of them, or of both */
 };
 
 struct kn_source {
@@ -38,15 +40,20 @@ struct kn_file {
 KN_MUST_USE enum kn_err kn_file_read(struct kn_file *file, const char *path, struct kn_diag *diag);
 void kn_file_close(struct kn_file *file);
 
-/* Calls `each` with every picture of a folder, in byte order of their names; NOT_FOUND: none. */
-KN_MUST_USE enum kn_err kn_class_walk(const char *folder, const char *class_name,
-                                      enum kn_err (*each)(void *context, const char *class_name,
-                                                          const char *file),
-                                      void *context, struct kn_diag *diag);
-/* Calls `each` with every picture of a folder of classes: classes and names in byte order. */
-KN_MUST_USE enum kn_err kn_folder_walk(const char *folder,
-                                       enum kn_err (*each)(void *context, const char *class_name,
-                                                           const char *file),
+/* What a walk looks for, by the ending of names. */
+enum kn_walk { KN_WALK_PICTURES, KN_WALK_RECORDINGS };
+
+typedef enum kn_err (*kn_walk_each)(void *context, const char *class_name, const char *file);
+
+/* Calls `each` with every such file of a folder, in byte order of their names. NOT_FOUND: none. */
+KN_MUST_USE enum kn_err kn_class_walk(const char *folder, enum kn_walk what, const char *class_name,
+                                      kn_walk_each each, void *context, struct kn_diag *diag);
+/* Calls `each` with every such file of a folder of classes: classes and names in byte order. */
+KN_MUST_USE enum kn_err kn_folder_walk(const char *folder, enum kn_walk what, kn_walk_each each,
                                        void *context, struct kn_diag *diag);
+/* Every recording below a KN_SOURCE_RECORDINGS: the folder's own with the class name "", then those
+ * of its folders that hold any, with the name of the folder. */
+KN_MUST_USE enum kn_err kn_recordings_walk(const char *folder, kn_walk_each each, void *context,
+                                           struct kn_diag *diag);
 
 #endif

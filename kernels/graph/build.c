@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "kernels/graph/model.h"
+#include "kernels/graph/build.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,26 +9,31 @@ static const struct {
     const char *kind;
     const char *prefix; /* of a name made up here */
 } ops[KN_OP_COUNT] = {
-    [KN_OP_INPUT] = {"input", "input"},       [KN_OP_DENSE] = {"dense", "dense"},
-    [KN_OP_CONV2D] = {"conv2d", "conv"},      [KN_OP_MAXPOOL] = {"maxpool", "maxpool"},
-    [KN_OP_AVGPOOL] = {"avgpool", "avgpool"}, [KN_OP_RELU] = {"relu", "relu"},
-    [KN_OP_GELU] = {"gelu", "gelu"},          [KN_OP_BATCHNORM] = {"batchnorm", "bn"},
-    [KN_OP_DROPOUT] = {"dropout", "dropout"}, [KN_OP_ADD] = {"add", "add"},
+    [KN_OP_INPUT] = {"input", "input"},
+    [KN_OP_DENSE] = {"dense", "dense"},
+    [KN_OP_CONV2D] = {"conv2d", "conv"},
+    [KN_OP_MAXPOOL] = {"maxpool", "maxpool"},
+    [KN_OP_AVGPOOL] = {"avgpool", "avgpool"},
+    [KN_OP_RELU] = {"relu", "relu"},
+    [KN_OP_GELU] = {"gelu", "gelu"},
+    [KN_OP_BATCHNORM] = {"batchnorm", "bn"},
+    [KN_OP_DROPOUT] = {"dropout", "dropout"},
+    [KN_OP_ADD] = {"add", "add"},
     [KN_OP_FLATTEN] = {"flatten", "flatten"},
+    [KN_OP_EMBEDDING] = {"embedding", "embedding"},
+    [KN_OP_POSITIONS] = {"positions", "positions"},
+    [KN_OP_LAYERNORM] = {"layernorm", "ln"},
+    [KN_OP_ATTENTION] = {"attention", "attention"},
 };
 
-#define SHAPE_TEXT_BYTES 40u
-
-struct shape_text {
-    char text[SHAPE_TEXT_BYTES];
-};
-
-static struct shape_text shape_text(const struct kn_shape *s)
+struct kn_shape_text kn_shape_text(const struct kn_shape *s)
 {
-    struct shape_text t;
+    struct kn_shape_text t;
     int length;
     if (s->rank == 1) {
         length = snprintf(t.text, sizeof t.text, "[%u]", s->dim[0]);
+    } else if (s->rank == 2) {
+        length = snprintf(t.text, sizeof t.text, "[%u places of %u]", s->dim[0], s->dim[1]);
     } else {
         length = snprintf(t.text, sizeof t.text, "[%u, %u, %u]", s->dim[0], s->dim[1], s->dim[2]);
     }
@@ -105,8 +110,8 @@ static void name_made(const struct kn_model *m, struct kn_node *node)
 }
 
 /* Fills in what every node has: operation, name, source. */
-static enum kn_err node_start(const struct kn_model *m, struct kn_node *node, enum kn_op op,
-                              uint32_t from, const char *name, struct kn_diag *diag)
+enum kn_err kn_node_start(const struct kn_model *m, struct kn_node *node, enum kn_op op,
+                          uint32_t from, const char *name, struct kn_diag *diag)
 {
     KN_CHECK(!m->sealed);
     *node = (struct kn_node){.op = op, .in = {from, 0}, .in_count = op == KN_OP_INPUT ? 0 : 1};
@@ -138,8 +143,8 @@ static void tensor_add(struct kn_tensor_info *t, const char *layer, const char *
 }
 
 /* weight, and bias when wanted, of node as it will be numbered. */
-static enum kn_err node_params(struct kn_model *m, struct kn_node *node, uint32_t rank,
-                               const uint32_t dim[4], bool bias, struct kn_diag *diag)
+enum kn_err kn_node_params(struct kn_model *m, struct kn_node *node, uint32_t rank,
+                           const uint32_t dim[4], bool bias, struct kn_diag *diag)
 {
     size_t count = 1;
     for (uint32_t i = 0; i < rank; i++) {
@@ -162,7 +167,7 @@ static enum kn_err node_params(struct kn_model *m, struct kn_node *node, uint32_
     return KN_OK;
 }
 
-static uint32_t node_commit(struct kn_model *m, const struct kn_node *node)
+uint32_t kn_node_commit(struct kn_model *m, const struct kn_node *node)
 {
     for (uint32_t i = 0; i < node->in_count; i++) {
         m->nodes[node->in[i]].readers++;
@@ -195,7 +200,7 @@ enum kn_err kn_model_input(struct kn_model *m, const struct kn_shape *shape, uin
 {
     KN_CHECK(m->node_count == 0);
     struct kn_node made;
-    enum kn_err err = node_start(m, &made, KN_OP_INPUT, 0, "input", diag);
+    enum kn_err err = kn_node_start(m, &made, KN_OP_INPUT, 0, "input", diag);
     if (err == KN_OK) {
         err = shape_verify(shape, diag);
     }
@@ -206,7 +211,7 @@ enum kn_err kn_model_input(struct kn_model *m, const struct kn_shape *shape, uin
     if (shape->rank == 3) {
         made.shape = *shape;
     }
-    *node = node_commit(m, &made);
+    *node = kn_node_commit(m, &made);
     return KN_OK;
 }
 
@@ -214,29 +219,33 @@ enum kn_err kn_model_dense(struct kn_model *m, uint32_t from, const char *name, 
                            bool no_bias, uint32_t *node, struct kn_diag *diag)
 {
     struct kn_node made;
-    enum kn_err err = node_start(m, &made, KN_OP_DENSE, from, name, diag);
+    enum kn_err err = kn_node_start(m, &made, KN_OP_DENSE, from, name, diag);
     if (err != KN_OK) {
         return err;
     }
-    if (made.shape.rank != 1) {
+    if (made.shape.rank == 3) {
         return kn_fail(diag, KN_ERR_INVALID,
                        "layer \"%s\": dense expects a flat input, got %s from \"%s\"; put flatten "
                        "before it",
-                       made.name, shape_text(&made.shape).text, m->nodes[from].name);
+                       made.name, kn_shape_text(&made.shape).text, m->nodes[from].name);
     }
     if (units < 1 || units > KN_DIM_MAX) {
         return kn_fail(diag, KN_ERR_LIMIT, "layer \"%s\": %u units, expected 1 to %u", made.name,
                        units, KN_DIM_MAX);
     }
-    const uint32_t in = made.shape.dim[0];
+    const uint32_t in = kn_shape_width(&made.shape);
     const uint32_t dim[4] = {units, in, 1, 1};
-    made.macs = (uint64_t)units * in;
-    made.shape.dim[0] = units;
-    err = node_params(m, &made, 2, dim, !no_bias, diag);
+    made.macs = (uint64_t)units * in * kn_shape_places(&made.shape);
+    made.shape.dim[made.shape.rank - 1] = units;
+    err = kn_node_output_verify(&made, diag);
     if (err != KN_OK) {
         return err;
     }
-    *node = node_commit(m, &made);
+    err = kn_node_params(m, &made, 2, dim, !no_bias, diag);
+    if (err != KN_OK) {
+        return err;
+    }
+    *node = kn_node_commit(m, &made);
     return KN_OK;
 }
 
@@ -271,7 +280,7 @@ static enum kn_err window_infer(const struct kn_node *node, const char *from,
     if (node->shape.rank != 3) {
         return kn_fail(diag, KN_ERR_INVALID,
                        "layer \"%s\": %s expects [channels, height, width], got %s from \"%s\"",
-                       node->name, kn_op_kind(node->op), shape_text(&node->shape).text, from);
+                       node->name, kn_op_kind(node->op), kn_shape_text(&node->shape).text, from);
     }
     for (uint32_t i = 0; i < 2; i++) {
         if (spec->kernel[i] < 1 || spec->kernel[i] > KN_DIM_MAX || spec->stride[i] > KN_DIM_MAX) {
@@ -301,20 +310,20 @@ static enum kn_err window_infer(const struct kn_node *node, const char *from,
     if (win->out_h == 0 || win->out_w == 0) {
         return kn_fail(diag, KN_ERR_INVALID,
                        "layer \"%s\": kernel %ux%u is larger than its padded input %s from \"%s\"",
-                       node->name, win->kernel_h, win->kernel_w, shape_text(&node->shape).text,
+                       node->name, win->kernel_h, win->kernel_w, kn_shape_text(&node->shape).text,
                        from);
     }
     return KN_OK;
 }
 
 /* Padding can make an output larger than its input, layer after layer. */
-static enum kn_err output_verify(const struct kn_node *node, struct kn_diag *diag)
+enum kn_err kn_node_output_verify(const struct kn_node *node, struct kn_diag *diag)
 {
     const struct kn_shape *s = &node->shape;
     if (s->dim[1] > KN_DIM_MAX || s->dim[2] > KN_DIM_MAX || kn_shape_count(s) > KN_VALUES_MAX) {
         return kn_fail(diag, KN_ERR_LIMIT,
                        "layer \"%s\": output %s, expected at most %u a dimension and %u values",
-                       node->name, shape_text(s).text, KN_DIM_MAX, KN_VALUES_MAX);
+                       node->name, kn_shape_text(s).text, KN_DIM_MAX, KN_VALUES_MAX);
     }
     return KN_OK;
 }
@@ -323,7 +332,7 @@ enum kn_err kn_model_conv2d(struct kn_model *m, uint32_t from, const char *name,
                             const struct kn_conv2d *conv, uint32_t *node, struct kn_diag *diag)
 {
     struct kn_node made;
-    enum kn_err err = node_start(m, &made, KN_OP_CONV2D, from, name, diag);
+    enum kn_err err = kn_node_start(m, &made, KN_OP_CONV2D, from, name, diag);
     if (err != KN_OK) {
         return err;
     }
@@ -347,15 +356,15 @@ enum kn_err kn_model_conv2d(struct kn_model *m, uint32_t from, const char *name,
     made.macs = (uint64_t)win->out_h * win->out_w * conv->filters * made.conv.in_c * win->kernel_h *
                 win->kernel_w;
     made.shape = (struct kn_shape){.rank = 3, .dim = {conv->filters, win->out_h, win->out_w}};
-    err = output_verify(&made, diag);
+    err = kn_node_output_verify(&made, diag);
     if (err != KN_OK) {
         return err;
     }
-    err = node_params(m, &made, 4, dim, !conv->no_bias, diag);
+    err = kn_node_params(m, &made, 4, dim, !conv->no_bias, diag);
     if (err != KN_OK) {
         return err;
     }
-    *node = node_commit(m, &made);
+    *node = kn_node_commit(m, &made);
     return KN_OK;
 }
 
@@ -363,7 +372,7 @@ static enum kn_err pool_add(struct kn_model *m, enum kn_op op, uint32_t from, co
                             const struct kn_pool2d *pool, uint32_t *node, struct kn_diag *diag)
 {
     struct kn_node made;
-    enum kn_err err = node_start(m, &made, op, from, name, diag);
+    enum kn_err err = kn_node_start(m, &made, op, from, name, diag);
     if (err != KN_OK) {
         return err;
     }
@@ -385,11 +394,11 @@ static enum kn_err pool_add(struct kn_model *m, enum kn_op op, uint32_t from, co
     made.pool.channels = made.shape.dim[0];
     made.shape.dim[1] = win->out_h;
     made.shape.dim[2] = win->out_w;
-    err = output_verify(&made, diag);
+    err = kn_node_output_verify(&made, diag);
     if (err != KN_OK) {
         return err;
     }
-    *node = node_commit(m, &made);
+    *node = kn_node_commit(m, &made);
     return KN_OK;
 }
 
@@ -410,11 +419,11 @@ static enum kn_err plain_add(struct kn_model *m, enum kn_op op, uint32_t from, c
                              uint32_t *node, struct kn_diag *diag)
 {
     struct kn_node made;
-    const enum kn_err err = node_start(m, &made, op, from, name, diag);
+    const enum kn_err err = kn_node_start(m, &made, op, from, name, diag);
     if (err != KN_OK) {
         return err;
     }
-    *node = node_commit(m, &made);
+    *node = kn_node_commit(m, &made);
     return KN_OK;
 }
 
@@ -434,7 +443,7 @@ enum kn_err kn_model_batchnorm(struct kn_model *m, uint32_t from, const char *na
                                float momentum, uint32_t *node, struct kn_diag *diag)
 {
     struct kn_node made;
-    enum kn_err err = node_start(m, &made, KN_OP_BATCHNORM, from, name, diag);
+    enum kn_err err = kn_node_start(m, &made, KN_OP_BATCHNORM, from, name, diag);
     if (err != KN_OK) {
         return err;
     }
@@ -447,10 +456,17 @@ enum kn_err kn_model_batchnorm(struct kn_model *m, uint32_t from, const char *na
                        "layer \"%s\": momentum %g, expected above 0 and at most 1", made.name,
                        (double)momentum);
     }
+    if (made.shape.rank == 2) {
+        return kn_fail(
+            diag, KN_ERR_INVALID,
+            "layer \"%s\": batchnorm expects images or a flat input, got %s from \"%s\"; "
+            "layernorm takes sequences",
+            made.name, kn_shape_text(&made.shape).text, m->nodes[from].name);
+    }
     made.eps = eps;
     made.momentum = momentum;
     const uint32_t dim[4] = {made.shape.dim[0], 1, 1, 1};
-    err = node_params(m, &made, 1, dim, true, diag);
+    err = kn_node_params(m, &made, 1, dim, true, diag);
     if (err != KN_OK) {
         return err;
     }
@@ -459,7 +475,7 @@ enum kn_err kn_model_batchnorm(struct kn_model *m, uint32_t from, const char *na
                &m->buffer_count);
     tensor_add(&m->buffers[m->buffer_tensors++], made.name, "running_var", 1, dim,
                &m->buffer_count);
-    *node = node_commit(m, &made);
+    *node = kn_node_commit(m, &made);
     return KN_OK;
 }
 
@@ -467,7 +483,7 @@ enum kn_err kn_model_dropout(struct kn_model *m, uint32_t from, const char *name
                              uint32_t *node, struct kn_diag *diag)
 {
     struct kn_node made;
-    const enum kn_err err = node_start(m, &made, KN_OP_DROPOUT, from, name, diag);
+    const enum kn_err err = kn_node_start(m, &made, KN_OP_DROPOUT, from, name, diag);
     if (err != KN_OK) {
         return err;
     }
@@ -477,7 +493,7 @@ enum kn_err kn_model_dropout(struct kn_model *m, uint32_t from, const char *name
                        (double)rate);
     }
     made.rate = rate;
-    *node = node_commit(m, &made);
+    *node = kn_node_commit(m, &made);
     return KN_OK;
 }
 
@@ -485,7 +501,7 @@ enum kn_err kn_model_add(struct kn_model *m, uint32_t a, uint32_t b, const char 
                          uint32_t *node, struct kn_diag *diag)
 {
     struct kn_node made;
-    const enum kn_err err = node_start(m, &made, KN_OP_ADD, a, name, diag);
+    const enum kn_err err = kn_node_start(m, &made, KN_OP_ADD, a, name, diag);
     if (err != KN_OK) {
         return err;
     }
@@ -495,12 +511,12 @@ enum kn_err kn_model_add(struct kn_model *m, uint32_t a, uint32_t b, const char 
         return kn_fail(diag, KN_ERR_INVALID,
                        "layer \"%s\": add expects equal shapes, got %s from \"%s\" and %s from "
                        "\"%s\"",
-                       made.name, shape_text(&made.shape).text, m->nodes[a].name,
-                       shape_text(other).text, m->nodes[b].name);
+                       made.name, kn_shape_text(&made.shape).text, m->nodes[a].name,
+                       kn_shape_text(other).text, m->nodes[b].name);
     }
     made.in[1] = b;
     made.in_count = 2;
-    *node = node_commit(m, &made);
+    *node = kn_node_commit(m, &made);
     return KN_OK;
 }
 
@@ -508,14 +524,14 @@ enum kn_err kn_model_flatten(struct kn_model *m, uint32_t from, const char *name
                              struct kn_diag *diag)
 {
     struct kn_node made;
-    const enum kn_err err = node_start(m, &made, KN_OP_FLATTEN, from, name, diag);
+    const enum kn_err err = kn_node_start(m, &made, KN_OP_FLATTEN, from, name, diag);
     if (err != KN_OK) {
         return err;
     }
     const size_t count = kn_shape_count(&made.shape);
     KN_CHECK(count <= KN_VALUES_MAX);
     made.shape = (struct kn_shape){.rank = 1, .dim = {(uint32_t)count, 1, 1}};
-    *node = node_commit(m, &made);
+    *node = kn_node_commit(m, &made);
     return KN_OK;
 }
 
@@ -526,13 +542,13 @@ enum kn_err kn_model_seal(struct kn_model *m, uint32_t node, enum kn_loss loss,
     KN_CHECK(node < m->node_count);
     KN_CHECK(loss == KN_LOSS_CROSS_ENTROPY || loss == KN_LOSS_MSE);
     const struct kn_node *out = &m->nodes[node];
-    if (out->shape.rank != 1) {
+    if (out->shape.rank == 3 || (out->shape.rank == 2 && loss == KN_LOSS_MSE)) {
         return kn_fail(diag, KN_ERR_INVALID,
                        "the last layer \"%s\" gives %s, expected [classes]; put flatten before the "
                        "end",
-                       out->name, shape_text(&out->shape).text);
+                       out->name, kn_shape_text(&out->shape).text);
     }
-    if (loss == KN_LOSS_CROSS_ENTROPY && out->shape.dim[0] < 2) {
+    if (loss == KN_LOSS_CROSS_ENTROPY && kn_shape_width(&out->shape) < 2) {
         return kn_fail(
             diag, KN_ERR_INVALID,
             "the last layer \"%s\" gives 1 value, cross-entropy expects at least 2 classes",

@@ -13,7 +13,7 @@
  *   [P, P + S)        batch statistics: per batch normalisation channels means, channels means of
  *                     squares; S = 2 * channels over all of them
  *   [P + S]           loss, summed over the samples
- *   [P + S + 1]       samples whose largest output is the label
+ *   [P + S + 1]       samples (places of a sequence) whose largest output is the label
  * Elements have the size of the op table: float for kn_ops_cpu(), double for kn_ops_ref(). Samples
  * are row-major float [n][c][h][w] with either. All of these are the host's memory whatever the
  * table: where tensors lie elsewhere (struct kn_memory), a workspace brings them there and back. */
@@ -34,9 +34,11 @@
 #define KN_PARAMS_MAX      (1u << 30) /* of one model, elements */
 #define KN_VALUES_MAX      (1u << 30) /* of one layer's output, one sample */
 #define KN_SAMPLES_MAX     65536u     /* of one call of a step, evaluation or prediction */
+#define KN_ROWS_MAX        16777216u  /* n * places of a call: a float counts them exactly */
 #define KN_WINDOW_TAPS_MAX 255u       /* kernel_h * kernel_w of a pooling window */
 
-/* rank 3: [c][h][w]; rank 1: [features]; unused dimensions are 1. */
+/* rank 3: [c][h][w]; rank 2, a sequence: [place][width]; rank 1: [features]; unused dimensions are
+ * 1. */
 struct kn_shape {
     uint32_t rank;
     uint32_t dim[3];
@@ -65,8 +67,14 @@ struct kn_pool2d {
     uint32_t pad[4]; /* each below the kernel */
 };
 
+struct kn_attention {
+    uint32_t heads; /* divides the width */
+    bool causal;    /* a place sees itself and what is before it */
+    bool no_bias;
+};
+
 enum kn_loss {
-    KN_LOSS_CROSS_ENTROPY = 0, /* of softmax; labels */
+    KN_LOSS_CROSS_ENTROPY = 0, /* of softmax; labels; of a sequence the mean over its places */
     KN_LOSS_MSE = 1            /* targets */
 };
 
@@ -111,8 +119,23 @@ KN_MUST_USE enum kn_err kn_model_add(struct kn_model *m, uint32_t a, uint32_t b,
                                      uint32_t *node, struct kn_diag *diag);
 KN_MUST_USE enum kn_err kn_model_flatten(struct kn_model *m, uint32_t from, const char *name,
                                          uint32_t *node, struct kn_diag *diag);
-/* Ends building: the output is `node` (rank 1; at least 2 classes for cross-entropy), no node may
- * be left unread. No layer can be added afterwards. */
+/* Rows of a table by number: [places] of whole numbers below vocab become [places][width]. Reads
+ * the input; a number out of range is INVALID when it is computed with. */
+KN_MUST_USE enum kn_err kn_model_embedding(struct kn_model *m, uint32_t from, const char *name,
+                                           uint32_t vocab, uint32_t width, uint32_t *node,
+                                           struct kn_diag *diag);
+/* Adds what it learns for each place of a sequence. */
+KN_MUST_USE enum kn_err kn_model_positions(struct kn_model *m, uint32_t from, const char *name,
+                                           uint32_t *node, struct kn_diag *diag);
+/* Over each place of a sequence, or all of a flat input. eps > 0 (torch's default is 1e-5). */
+KN_MUST_USE enum kn_err kn_model_layernorm(struct kn_model *m, uint32_t from, const char *name,
+                                           float eps, uint32_t *node, struct kn_diag *diag);
+/* Three nodes: NAME.in (dense: queries, keys, values), NAME, NAME.out (dense), which *node is. */
+KN_MUST_USE enum kn_err kn_model_attention(struct kn_model *m, uint32_t from, const char *name,
+                                           const struct kn_attention *attention, uint32_t *node,
+                                           struct kn_diag *diag);
+/* Ends building: the output is `node` (rank 1, or a sequence with a class at each place; at least 2
+ * classes for cross-entropy), no node may be left unread. No layer can be added afterwards. */
 KN_MUST_USE enum kn_err kn_model_seal(struct kn_model *m, uint32_t node, enum kn_loss loss,
                                       struct kn_diag *diag);
 
@@ -136,6 +159,8 @@ struct kn_layer_info {
 
 struct kn_shape kn_model_input_shape(const struct kn_model *m);
 struct kn_shape kn_model_output_shape(const struct kn_model *m);
+uint32_t kn_model_places(const struct kn_model *m); /* labels a sample: 1, or a sequence's places */
+uint32_t kn_model_outputs(const struct kn_model *m);    /* classes, or numbers, of one place */
 size_t kn_model_param_count(const struct kn_model *m);  /* P */
 size_t kn_model_buffer_count(const struct kn_model *m); /* also S: two per channel */
 size_t kn_model_vector_count(const struct kn_model *m); /* P + S + 2 */
@@ -148,7 +173,8 @@ const struct kn_tensor_info *kn_model_buffer(const struct kn_model *m, uint32_t 
 void kn_model_layer(const struct kn_model *m, uint32_t index, struct kn_layer_info *out);
 
 /* Weights of dense and convolution uniform in +-sqrt(6 / fan_in) (He et al. 2015), biases 0, gamma
- * 1, beta 0, running mean 0, running variance 1. A function of model and seed alone. */
+ * 1, beta 0, running mean 0, running variance 1; embeddings and positions uniform in +-0.05. A
+ * function of model and seed alone. */
 void kn_model_init(const struct kn_model *m, uint64_t seed, float *params, float *buffers);
 
 /* --- Computing. ------------------------------------------------------------------------------- */
@@ -168,7 +194,7 @@ void kn_work_close(struct kn_work *w);
 struct kn_batch {
     uint32_t n;            /* 1 .. n_max */
     const float *x;        /* [n][c][h][w] */
-    const int32_t *labels; /* [n], for cross-entropy; outside [0, classes) is INVALID */
+    const int32_t *labels; /* [n][places], for cross-entropy; outside [0, classes) is INVALID */
     const float *targets;  /* [n][outputs], for mse */
 };
 
@@ -196,8 +222,8 @@ KN_MUST_USE enum kn_err kn_model_eval(struct kn_work *w, const void *params, con
                                       const struct kn_batch *batch, double *loss_sum,
                                       uint64_t *correct, struct kn_diag *diag);
 
-/* Outputs [n][outputs] row-major, on any n >= 1: probabilities (softmax) for cross-entropy, values
- * for mse. NOT_FINITE when one is not finite, as kn_model_step. */
+/* Outputs [n][places][outputs] row-major, on any n >= 1: probabilities (softmax) for cross-entropy,
+ * values for mse. NOT_FINITE when one is not finite, as kn_model_step. */
 KN_MUST_USE enum kn_err kn_model_predict(struct kn_work *w, const void *params, const void *buffers,
                                          const float *x, uint32_t n, float *y,
                                          struct kn_diag *diag);

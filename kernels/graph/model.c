@@ -9,6 +9,7 @@
 
 /* Purpose of the initialisation's random numbers: no training step has this number. */
 #define INIT_STREAM 0x696E6974FFFFFFFFu
+#define TABLE_BOUND 0.05f /* of what is learnt for each number and place */
 
 struct kn_shape kn_model_input_shape(const struct kn_model *m)
 {
@@ -20,6 +21,18 @@ struct kn_shape kn_model_output_shape(const struct kn_model *m)
 {
     KN_CHECK(m->sealed);
     return m->nodes[m->output].shape;
+}
+
+uint32_t kn_model_places(const struct kn_model *m)
+{
+    const struct kn_shape output = kn_model_output_shape(m);
+    return kn_shape_places(&output);
+}
+
+uint32_t kn_model_outputs(const struct kn_model *m)
+{
+    const struct kn_shape output = kn_model_output_shape(m);
+    return kn_shape_width(&output);
 }
 
 size_t kn_model_param_count(const struct kn_model *m)
@@ -84,11 +97,10 @@ static void fill(float *at, size_t count, float value)
     }
 }
 
-static void init_uniform(float *at, const struct kn_tensor_info *t, uint64_t seed, uint32_t index)
+static void init_uniform(float *at, const struct kn_tensor_info *t, float bound, uint64_t seed,
+                         uint32_t index)
 {
     const struct kn_stream stream = kn_stream_make(seed, INIT_STREAM, 0, index);
-    const size_t fan_in = t->count / t->dim[0];
-    const float bound = (float)sqrt(6.0 / (double)fan_in);
     for (size_t i = 0; i < t->count; i++) {
         const float unit = kn_unit_float(kn_stream_u32(stream, 0, (uint32_t)i));
         at[i] = (2.0f * unit - 1.0f) * bound;
@@ -104,12 +116,18 @@ void kn_model_init(const struct kn_model *m, uint64_t seed, float *params, float
             continue;
         }
         const struct kn_tensor_info *weight = &m->params[node->param];
-        if (node->op == KN_OP_BATCHNORM) {
+        const size_t fan_in = weight->count / weight->dim[0];
+        const bool table = node->op == KN_OP_EMBEDDING || node->op == KN_OP_POSITIONS;
+        if (node->op == KN_OP_BATCHNORM || node->op == KN_OP_LAYERNORM) {
             fill(params + weight->offset, weight->count, 1.0f);
+        } else {
+            init_uniform(params + weight->offset, weight,
+                         table ? TABLE_BOUND : (float)sqrt(6.0 / (double)fan_in), seed,
+                         node->param);
+        }
+        if (node->op == KN_OP_BATCHNORM) {
             fill(buffers + m->buffers[node->buffer].offset, weight->count, 0.0f);
             fill(buffers + m->buffers[node->buffer + 1].offset, weight->count, 1.0f);
-        } else {
-            init_uniform(params + weight->offset, weight, seed, node->param);
         }
         if (node->param_count == 2) {
             fill(params + weight[1].offset, weight[1].count, 0.0f);

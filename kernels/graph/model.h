@@ -18,7 +18,11 @@ enum kn_op {
     KN_OP_DROPOUT = 8,
     KN_OP_ADD = 9,
     KN_OP_FLATTEN = 10,
-    KN_OP_COUNT = 11
+    KN_OP_EMBEDDING = 11,
+    KN_OP_POSITIONS = 12,
+    KN_OP_LAYERNORM = 13,
+    KN_OP_ATTENTION = 14, /* of queries, keys and values that a dense node makes */
+    KN_OP_COUNT = 15
 };
 
 struct kn_node {
@@ -30,6 +34,8 @@ struct kn_node {
     char name[KN_NAME_BYTES];
     struct kn_conv_shape conv;
     struct kn_pool_shape pool;
+    struct kn_embed_shape embed;
+    struct kn_attention_shape attention;
     float eps;
     float momentum;
     float rate;
@@ -57,6 +63,19 @@ struct kn_model {
 
 /* "conv2d", "maxpool", ... */
 const char *kn_op_kind(enum kn_op op);
+
+/* Places of a sequence; 1 for what is none. */
+static inline uint32_t kn_shape_places(const struct kn_shape *shape)
+{
+    return shape->rank == 2 ? shape->dim[0] : 1;
+}
+
+/* Values at each place, or all of a flat shape. */
+static inline uint32_t kn_shape_width(const struct kn_shape *shape)
+{
+    return shape->rank == 2 ? shape->dim[1] : shape->dim[0];
+}
+
 /* 2 when the node has a bias or beta, else 1; the offsets of its tensors in the flat vector. */
 static inline size_t kn_node_weight(const struct kn_model *m, const struct kn_node *node)
 {

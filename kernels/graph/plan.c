@@ -78,7 +78,8 @@ static bool reads_output(enum kn_op op)
 
 static bool reads_input(enum kn_op op)
 {
-    return op == KN_OP_DENSE || op == KN_OP_CONV2D || op == KN_OP_GELU || op == KN_OP_BATCHNORM;
+    return op == KN_OP_DENSE || op == KN_OP_CONV2D || op == KN_OP_GELU || op == KN_OP_BATCHNORM ||
+           op == KN_OP_LAYERNORM || op == KN_OP_EMBEDDING || op == KN_OP_ATTENTION;
 }
 
 /* Whether nothing but task i ever needs the value of its source again. */
@@ -105,19 +106,55 @@ static bool runs_in_place(const struct kn_plan *plan, uint32_t task, bool train)
     case KN_OP_RELU:
     case KN_OP_DROPOUT:
     case KN_OP_ADD:
+    case KN_OP_POSITIONS:
         return may_overwrite(plan, t->src[0], train);
     case KN_OP_GELU:
     case KN_OP_BATCHNORM:
+    case KN_OP_LAYERNORM:
         return !train && may_overwrite(plan, t->src[0], train);
     case KN_OP_INPUT:
     case KN_OP_DENSE:
     case KN_OP_CONV2D:
     case KN_OP_MAXPOOL:
     case KN_OP_AVGPOOL:
+    case KN_OP_EMBEDDING:
+    case KN_OP_ATTENTION:
     case KN_OP_COUNT:
         return false;
     }
     return false;
+}
+
+/* Bytes of what forward keeps for backward beside values. */
+static size_t extra_bytes(const struct planner *p, const struct kn_task *t)
+{
+    const struct kn_attention_shape *a = &t->node->attention;
+    switch (t->node->op) {
+    case KN_OP_MAXPOOL:
+    case KN_OP_DROPOUT:
+        return kn_layout_count(p->ops, p->n_max, t->count);
+    case KN_OP_BATCHNORM:
+        return 2u * t->node->shape.dim[0] * (size_t)p->ops->elem_size;
+    case KN_OP_LAYERNORM:
+        return 2u * kn_layout_count(p->ops, p->n_max, kn_shape_places(&t->node->shape)) *
+               p->ops->elem_size;
+    case KN_OP_ATTENTION:
+        return kn_layout_count(p->ops, p->n_max, (size_t)a->heads * a->places * a->places) *
+               p->ops->elem_size;
+    case KN_OP_INPUT:
+    case KN_OP_DENSE:
+    case KN_OP_CONV2D:
+    case KN_OP_AVGPOOL:
+    case KN_OP_RELU:
+    case KN_OP_GELU:
+    case KN_OP_ADD:
+    case KN_OP_FLATTEN:
+    case KN_OP_EMBEDDING:
+    case KN_OP_POSITIONS:
+    case KN_OP_COUNT:
+        break;
+    }
+    return 0;
 }
 
 static void values_plan(struct planner *p)
@@ -141,12 +178,9 @@ static void values_plan(struct planner *p)
         if (p->train && reads_output(t->node->op)) {
             slot_live(plan, t->value, time_backward(plan, i));
         }
-        const uint32_t end = p->train ? time_backward(plan, i) : i;
-        if (p->train && (t->node->op == KN_OP_MAXPOOL || t->node->op == KN_OP_DROPOUT)) {
-            t->extra = slot_add(plan, elements, i, end);
-        } else if (p->train && t->node->op == KN_OP_BATCHNORM) {
-            t->extra =
-                slot_add(plan, 2u * t->node->shape.dim[0] * (size_t)p->ops->elem_size, i, end);
+        const size_t extra = p->train ? extra_bytes(p, t) : 0;
+        if (extra > 0) {
+            t->extra = slot_add(plan, extra, i, time_backward(plan, i));
         }
     }
     slot_live(plan, plan->tasks[plan->count - 1].value, plan->count);
@@ -162,6 +196,8 @@ static bool gradient_in_place(const struct kn_plan *plan, uint32_t task)
     case KN_OP_DROPOUT:
     case KN_OP_GELU:
     case KN_OP_BATCHNORM:
+    case KN_OP_POSITIONS:
+    case KN_OP_LAYERNORM:
         return plan->tasks[t->src[0]].readers == 1;
     case KN_OP_INPUT:
     case KN_OP_DENSE:
@@ -169,6 +205,8 @@ static bool gradient_in_place(const struct kn_plan *plan, uint32_t task)
     case KN_OP_MAXPOOL:
     case KN_OP_AVGPOOL:
     case KN_OP_ADD:
+    case KN_OP_EMBEDDING:
+    case KN_OP_ATTENTION:
     case KN_OP_COUNT:
         return false;
     }
@@ -227,18 +265,33 @@ static void gradients_plan(struct planner *p)
     }
 }
 
+static size_t task_scratch(const struct planner *p, const struct kn_task *t)
+{
+    const struct kn_node *node = t->node;
+    const uint32_t rows =
+        (uint32_t)kn_layout_count(p->ops, p->n_max, kn_shape_places(&node->shape));
+    switch ((uint32_t)node->op) {
+    case KN_OP_DENSE: {
+        const size_t in = p->plan->tasks[t->src[0]].count / kn_shape_places(&node->shape);
+        return p->ops->dense_scratch(node->shape.rank == 2 ? rows : p->n_max, (uint32_t)in,
+                                     kn_shape_width(&node->shape));
+    }
+    case KN_OP_CONV2D:
+        return p->ops->conv_scratch(&node->conv, p->n_max);
+    case KN_OP_LAYERNORM:
+        return p->ops->layernorm_scratch(rows, kn_shape_width(&node->shape));
+    case KN_OP_ATTENTION:
+        return p->ops->attention_scratch(&node->attention, p->n_max);
+    default:
+        return 0;
+    }
+}
+
 static void scratch_plan(struct planner *p)
 {
     size_t most = 0;
     for (uint32_t i = 0; i < p->plan->count; i++) {
-        const struct kn_node *node = p->plan->tasks[i].node;
-        size_t bytes = 0;
-        if (node->op == KN_OP_DENSE) {
-            const size_t in = p->plan->tasks[p->plan->tasks[i].src[0]].count;
-            bytes = p->ops->dense_scratch(p->n_max, (uint32_t)in, node->shape.dim[0]);
-        } else if (node->op == KN_OP_CONV2D) {
-            bytes = p->ops->conv_scratch(&node->conv, p->n_max);
-        }
+        const size_t bytes = task_scratch(p, &p->plan->tasks[i]);
         most = bytes > most ? bytes : most;
     }
     const size_t outputs = p->plan->tasks[p->plan->count - 1].count;

@@ -150,6 +150,19 @@ static struct kn_bn_shape bn_shape(const struct kn_node *node)
                                 .eps = (double)node->eps};
 }
 
+/* Samples that an operation on rows takes: a sequence's places are rows of their own. */
+static uint32_t rows_of(const struct pass *p, const struct kn_node *node)
+{
+    const uint32_t places = kn_shape_places(&node->shape);
+    return node->shape.rank == 2 ? (uint32_t)kn_layout_count(p->w->ops, p->n, places) : p->n;
+}
+
+/* Values of such a row in the node's source. */
+static uint32_t row_width(const struct kn_task *source, const struct kn_node *node)
+{
+    return (uint32_t)(source->count / kn_shape_places(&node->shape));
+}
+
 static void forward_bn(const struct pass *p, const struct kn_task *t, void *y, const void *x)
 {
     const struct kn_work *w = p->w;
@@ -196,8 +209,8 @@ static void forward_task(const struct pass *p, uint32_t task)
     case KN_OP_COUNT:
         break;
     case KN_OP_DENSE:
-        ops->dense(y, x, weight_at(p, node), bias_at(p, node), p->n, (uint32_t)source->count,
-                   node->shape.dim[0], scratch);
+        ops->dense(y, x, weight_at(p, node), bias_at(p, node), rows_of(p, node),
+                   row_width(source, node), kn_shape_width(&node->shape), scratch);
         break;
     case KN_OP_CONV2D:
         ops->conv(y, x, weight_at(p, node), bias_at(p, node), &node->conv, p->n, scratch);
@@ -222,6 +235,19 @@ static void forward_task(const struct pass *p, uint32_t task)
         break;
     case KN_OP_ADD:
         ops->add(y, x, slot_at(w, w->plan.tasks[t->src[1]].value), p->n, t->count);
+        break;
+    case KN_OP_EMBEDDING:
+        ops->embed(y, x, weight_at(p, node), &node->embed, p->n);
+        break;
+    case KN_OP_POSITIONS:
+        ops->shift(y, x, weight_at(p, node), p->n, t->count);
+        break;
+    case KN_OP_LAYERNORM:
+        ops->layernorm(y, slot_at(w, t->extra), x, weight_at(p, node), bias_at(p, node),
+                       (double)node->eps, rows_of(p, node), kn_shape_width(&node->shape));
+        break;
+    case KN_OP_ATTENTION:
+        ops->attention(y, slot_at(w, t->extra), x, &node->attention, p->n, scratch);
         break;
     }
 }
@@ -304,21 +330,46 @@ static enum kn_err diagnose(struct pass *p, const float *x, struct kn_diag *diag
     return kn_fail(diag, KN_ERR_NOT_FINITE, "the loss is not finite");
 }
 
+/* What an embedding reads must be rows of its table. */
+static enum kn_err numbers_verify(const struct kn_work *w, const float *x, uint32_t n,
+                                  struct kn_diag *diag)
+{
+    const size_t count = w->plan.tasks[0].count;
+    for (uint32_t k = 1; k < w->model->node_count; k++) {
+        const struct kn_node *node = &w->model->nodes[k];
+        for (size_t i = 0; node->op == KN_OP_EMBEDDING && i < n * count; i++) {
+            if (!(x[i] >= 0.0f && x[i] < (float)node->embed.vocab) || x[i] > floorf(x[i])) {
+                return kn_fail(diag, KN_ERR_INVALID,
+                               "sample %zu, place %zu: %g, layer \"%s\" takes whole numbers from 0 "
+                               "to %u",
+                               i / count, i % count, (double)x[i], node->name,
+                               node->embed.vocab - 1);
+            }
+        }
+    }
+    return KN_OK;
+}
+
 static enum kn_err batch_verify(const struct kn_work *w, const struct kn_batch *b,
                                 struct kn_diag *diag)
 {
     KN_CHECK(b->n >= 1);
     KN_CHECK(b->x != NULL);
-    const size_t outputs = w->plan.tasks[w->plan.count - 1].count;
+    const uint32_t outputs = kn_model_outputs(w->model);
+    const uint32_t places = kn_model_places(w->model);
+    const enum kn_err err = numbers_verify(w, b->x, b->n, diag);
+    if (err != KN_OK) {
+        return err;
+    }
     if (w->model->loss == KN_LOSS_MSE) {
         KN_CHECK(b->targets != NULL);
         return KN_OK;
     }
     KN_CHECK(b->labels != NULL);
-    for (uint32_t i = 0; i < b->n; i++) {
-        if (b->labels[i] < 0 || (size_t)b->labels[i] >= outputs) {
-            return kn_fail(diag, KN_ERR_INVALID, "sample %u: label %d, expected 0 to %zu", i,
-                           b->labels[i], outputs - 1);
+    for (size_t i = 0; i < (size_t)b->n * places; i++) {
+        if (b->labels[i] < 0 || (uint32_t)b->labels[i] >= outputs) {
+            return kn_fail(diag, KN_ERR_INVALID, "sample %zu: label %d, expected 0 to %u",
+                           i / places, b->labels[i], outputs - 1);
         }
     }
     return KN_OK;
@@ -334,7 +385,8 @@ static struct kn_loss_sum loss_of(const struct pass *p, const struct kn_batch *b
     if (w->model->loss == KN_LOSS_MSE) {
         w->ops->mse(&sum, dx, x, b->targets, p->n, (uint32_t)last->count, scratch);
     } else {
-        w->ops->cross_entropy(&sum, dx, x, b->labels, p->n, (uint32_t)last->count, scratch);
+        w->ops->cross_entropy(&sum, dx, x, b->labels, p->n, kn_model_places(w->model),
+                              kn_model_outputs(w->model), scratch);
     }
     return sum;
 }
@@ -364,7 +416,8 @@ static void backward_task(const struct pass *p, const struct kn_task *t, void *d
     switch (node->op) {
     case KN_OP_DENSE:
         ops->dense_grad(dx, grad_weight(p, node), grad_bias(p, node), dy, x, weight_at(p, node),
-                        p->n, (uint32_t)source->count, node->shape.dim[0], scratch);
+                        rows_of(p, node), row_width(source, node), kn_shape_width(&node->shape),
+                        scratch);
         break;
     case KN_OP_CONV2D:
         ops->conv_grad(dx, grad_weight(p, node), grad_bias(p, node), dy, x, weight_at(p, node),
@@ -393,6 +446,23 @@ static void backward_task(const struct pass *p, const struct kn_task *t, void *d
         if (dx != dy) {
             values_copy(ops, dx, dy, kn_layout_count(ops, p->n, t->count));
         }
+        break;
+    case KN_OP_EMBEDDING:
+        ops->embed_grad(grad_weight(p, node), dy, x, &node->embed, p->n);
+        break;
+    case KN_OP_POSITIONS:
+        ops->shift_grad(grad_weight(p, node), dy, p->n, t->count);
+        if (dx != NULL && dx != dy) {
+            values_copy(ops, dx, dy, kn_layout_count(ops, p->n, t->count));
+        }
+        break;
+    case KN_OP_LAYERNORM:
+        ops->layernorm_grad(dx, grad_weight(p, node), grad_bias(p, node), dy, x, weight_at(p, node),
+                            slot_at(w, t->extra), rows_of(p, node), kn_shape_width(&node->shape),
+                            scratch);
+        break;
+    case KN_OP_ATTENTION:
+        ops->attention_grad(dx, dy, x, slot_at(w, t->extra), &node->attention, p->n, scratch);
         break;
     case KN_OP_INPUT:
     case KN_OP_ADD:
@@ -517,6 +587,7 @@ enum kn_err kn_model_eval(struct kn_work *w, const void *params, const void *buf
                      .buffers = bring(w, w->buffers_at, buffers, w->model->buffer_count)};
     const size_t inputs = w->plan.tasks[0].count;
     const size_t outputs = w->plan.tasks[w->plan.count - 1].count;
+    const size_t places = kn_model_places(w->model);
     *loss_sum = 0.0;
     *correct = 0;
     const uint32_t most = piece_most(w);
@@ -525,7 +596,7 @@ enum kn_err kn_model_eval(struct kn_work *w, const void *params, const void *buf
         struct kn_batch piece = *batch;
         piece.n = left < most ? left : most;
         piece.x = batch->x + at * inputs;
-        piece.labels = batch->labels == NULL ? NULL : batch->labels + at;
+        piece.labels = batch->labels == NULL ? NULL : batch->labels + at * places;
         piece.targets = batch->targets == NULL ? NULL : batch->targets + at * outputs;
         p.n = piece.n;
         forward(&p, piece.x, false);
@@ -547,6 +618,10 @@ enum kn_err kn_model_predict(struct kn_work *w, const void *params, const void *
                              const float *x, uint32_t n, float *y, struct kn_diag *diag)
 {
     KN_CHECK(n >= 1);
+    const enum kn_err good = numbers_verify(w, x, n, diag);
+    if (good != KN_OK) {
+        return good;
+    }
     kn_fp_enter();
     const struct kn_task *last = &w->plan.tasks[w->plan.count - 1];
     const uint32_t most = piece_most(w);
@@ -561,7 +636,7 @@ enum kn_err kn_model_predict(struct kn_work *w, const void *params, const void *
         forward(&p, piece, false);
         void *values = slot_at(w, last->value);
         if (w->model->loss == KN_LOSS_CROSS_ENTROPY) {
-            w->ops->softmax(values, values, p.n, (uint32_t)last->count);
+            w->ops->softmax(values, values, rows_of(&p, last->node), kn_model_outputs(w->model));
         }
         w->ops->store(out, values, p.n, last->count);
         const enum kn_err err = settle(w->ops, diag);

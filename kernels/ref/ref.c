@@ -4,6 +4,7 @@
  * other tables are compared with and what finite differences are compared with. */
 #include "kernels/kn.h"
 #include "kernels/math.h"
+#include "kernels/ref/sequence.h"
 #include "kernels/window.h"
 
 #include <math.h>
@@ -448,25 +449,26 @@ static uint32_t ref_softmax_sum(double *sum, const double *x, uint32_t classes)
 }
 
 static void ref_cross_entropy(struct kn_loss_sum *sum, void *dx, const void *x,
-                              const int32_t *labels, uint32_t n, uint32_t classes, void *scratch)
+                              const int32_t *labels, uint32_t n, uint32_t places, uint32_t classes,
+                              void *scratch)
 {
     (void)scratch;
     *sum = (struct kn_loss_sum){.loss = 0.0, .correct = 0};
-    for (uint32_t i = 0; i < n; i++) {
-        const double *in = (const double *)x + (size_t)i * classes;
+    for (size_t i = 0; i < (size_t)n * places; i++) {
+        const double *in = (const double *)x + i * classes;
         KN_CHECK(labels[i] >= 0);
         KN_CHECK((uint32_t)labels[i] < classes);
         const uint32_t label = (uint32_t)labels[i];
         double total;
         const uint32_t best = ref_softmax_sum(&total, in, classes);
         const double largest = in[best];
-        sum->loss += kn_log64(total) - (in[label] - largest);
+        sum->loss += (kn_log64(total) - (in[label] - largest)) / places;
         sum->correct += best == label ? 1 : 0;
         if (dx != NULL) {
-            double *out = (double *)dx + (size_t)i * classes;
+            double *out = (double *)dx + i * classes;
             for (uint32_t c = 0; c < classes; c++) {
                 const double p = kn_exp64(in[c] - largest) / total;
-                out[c] = c == label ? p - 1.0 : p;
+                out[c] = (c == label ? p - 1.0 : p) / places;
             }
         }
     }
@@ -534,6 +536,16 @@ const struct kn_ops *kn_ops_ref(void)
         .bn_eval = ref_bn_eval,
         .dropout = ref_dropout,
         .dropout_grad = ref_dropout_grad,
+        .layernorm = kn_ref_layernorm,
+        .layernorm_scratch = kn_ref_layernorm_scratch,
+        .layernorm_grad = kn_ref_layernorm_grad,
+        .embed = kn_ref_embed,
+        .embed_grad = kn_ref_embed_grad,
+        .shift = kn_ref_shift,
+        .shift_grad = kn_ref_shift_grad,
+        .attention_scratch = kn_ref_attention_scratch,
+        .attention = kn_ref_attention,
+        .attention_grad = kn_ref_attention_grad,
         .loss_scratch = ref_loss_scratch,
         .cross_entropy = ref_cross_entropy,
         .mse = ref_mse,

@@ -20,7 +20,8 @@ CODE = {"sm_80", "sm_90", "sm_100", "compute_100"}
 PTX_OF = "compute_90"
 # The cells whose text says fmaf.
 FUSED = {"dense_at", "dense_dx_at", "dense_dw_at", "conv_at", "conv_dx_at", "conv_dw", "bn_at",
-         "bn_eval_at"}
+         "bn_eval_at", "layernorm_at", "attend_probs_at", "attend_mix_at", "attend_dv_at",
+         "attend_ds_at", "attend_dq_at", "attend_dk_at"}
 # libstdc++ for the guards in nvcc's launch stubs; the program needs it anyway (RocksDB).
 NEEDED = {"libc.so.6", "libm.so.6", "libgcc_s.so.1", "libstdc++.so.6", "ld-linux-x86-64.so.2",
           "libdl.so.2", "librt.so.1", "libpthread.so.0"}

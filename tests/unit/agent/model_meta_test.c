@@ -17,6 +17,12 @@ static void make_meta(void)
     static struct spec_errors errors;
     memset(&meta, 0, sizeof meta);
     EXPECT(spec_model_parse(MODEL, strlen(MODEL), &meta.model, &errors) == SH_OK);
+    meta.reading.audio = (struct spec_audio){.mels = 40,
+                                             .frames = 64,
+                                             .window_ms = 25,
+                                             .hop_ms = 10,
+                                             .rate = 8000,
+                                             .label = SPEC_AUDIO_LABEL_FOLDER};
     meta.loss = SPEC_CROSS_ENTROPY;
     meta.reproducible = true;
     memset(meta.spec, 0xa5, sizeof meta.spec);
@@ -41,6 +47,7 @@ TEST(metadata_is_read_back_bit_for_bit)
     EXPECT_MEM(back.std, meta.std, sizeof meta.std);
     EXPECT_MEM(&back.scale, &meta.scale, sizeof meta.scale);
     EXPECT_MEM(back.spec, meta.spec, sizeof meta.spec);
+    EXPECT_MEM(&back.reading, &meta.reading, sizeof meta.reading);
     EXPECT_EQ(back.class_count, 3);
     EXPECT_STR(back.classes[1], "\"one\"");
     EXPECT_STR(back.classes[2], "zwei \xc3\xa4");
@@ -55,10 +62,13 @@ TEST(equal_metadata_has_equal_text_with_sorted_keys)
         EXPECT(strcmp(pairs[i - 1].key, pairs[i].key) < 0);
     }
     EXPECT_STR(pairs[0].value, "[\"zero\",\"\\\"one\\\"\",\"zwei \xc3\xa4\"]");
-    EXPECT_STR(pairs[3].value, "cross_entropy");
-    EXPECT_STR(pairs[4].value, "{\"input\":[1,28,28],\"layers\":[{\"flatten\":{}},{\"dense\":{"
+    EXPECT_STR(pairs[3].value,
+               "{\"audio\":{\"frames\":64,\"hop\":10,\"label\":\"folder\",\"mels\":40,"
+               "\"rate\":8000,\"window\":25}}");
+    EXPECT_STR(pairs[4].value, "cross_entropy");
+    EXPECT_STR(pairs[5].value, "{\"input\":[1,28,28],\"layers\":[{\"flatten\":{}},{\"dense\":{"
                                "\"bias\":true,\"units\":3}}]}");
-    EXPECT_STR(pairs[5].value, "{\"mean\":[0.130659997],\"scale\":0.00392156886,"
+    EXPECT_STR(pairs[6].value, "{\"mean\":[0.130659997],\"scale\":0.00392156886,"
                                "\"std\":[0.308108002]}");
 }
 
@@ -77,6 +87,10 @@ static const struct {
     {"shoal.format", "2", SH_ERR_VERSION},
     {"shoal.model", "{\"input\":[1]}", SH_ERR_CORRUPT},
     {"shoal.model", NULL, SH_ERR_CORRUPT},
+    {"shoal.input", NULL, SH_ERR_CORRUPT},
+    {"shoal.input", "[]", SH_ERR_CORRUPT},
+    {"shoal.input", "{\"audio\":{\"mels\":0}}", SH_ERR_CORRUPT},
+    {"shoal.input", "{\"smell\":{}}", SH_ERR_CORRUPT},
     {"shoal.loss", "huber", SH_ERR_CORRUPT},
     {"shoal.reproducible", "yes", SH_ERR_CORRUPT},
     {"shoal.spec", "a5", SH_ERR_CORRUPT},

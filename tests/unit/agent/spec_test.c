@@ -281,9 +281,10 @@ static const struct {
      "job.yaml:9:10: model.input: must be [1, 28, 28], the shape of builtin:digits"},
     {"    - relu\n", "    - rellu\n",
      "job.yaml:12:7: model.layers[1]: rellu: unknown layer; did you mean relu?"},
-    {"    - relu\n", "    - attention: 4\n",
-     "job.yaml:12:7: model.layers[1]: attention: unknown layer; there are: conv2d, maxpool, "
-     "avgpool, relu, gelu, batchnorm, dropout, flatten, dense, add"},
+    {"    - relu\n", "    - wormhole: 4\n",
+     "job.yaml:12:7: model.layers[1]: wormhole: unknown layer; there are: conv2d, maxpool, "
+     "avgpool, relu, gelu, batchnorm, dropout, flatten, dense, add, embedding, positions, "
+     "layernorm, attention, residual"},
     {"    - relu\n", "    - relu: 3\n",
      "job.yaml:12:13: model.layers[1].relu: 3: takes no parameters: write it as a bare word"},
     {"    - relu\n", "    - dropout: 1\n",
@@ -503,9 +504,9 @@ TEST(the_layer_table_adds_up)
     EXPECT(table.bytes_rank > 0);
 }
 
-static const char *const EXAMPLES[] = {"digits.yaml", "mnist.yaml", "iris-csv.yaml",
-                                       "noop.yaml",   "sweep.yaml", "hyperband.yaml",
-                                       "rl.yaml",     "script.yaml"};
+static const char *const EXAMPLES[] = {
+    "digits.yaml",    "mnist.yaml", "iris-csv.yaml", "noop.yaml",          "sweep.yaml",
+    "hyperband.yaml", "rl.yaml",    "script.yaml",   "spoken-digits.yaml", "shakespeare.yaml"};
 
 TEST_ROWS(every_example_is_a_valid_job_file, EXAMPLES)
 {
@@ -537,5 +538,5 @@ TEST(every_whole_job_in_the_documentation_is_valid)
         at = end + 1;
         jobs++;
     }
-    EXPECT_EQ(jobs, 8);
+    EXPECT_EQ(jobs, 10);
 }

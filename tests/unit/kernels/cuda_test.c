@@ -94,7 +94,7 @@ TEST(a_module_of_another_version_is_refused)
     struct kn_cuda_device device;
     EXPECT(open(KN_OPS_VERSION + 1, &ops, &device, &diag) == KN_ERR_UNSUPPORTED);
     EXPECT(ops == NULL);
-    EXPECT_STR(diag.text, "the CUDA module is of version 2, the program of version 3");
+    EXPECT_STR(diag.text, "the CUDA module is of version 3, the program of version 4");
     EXPECT(dlclose(module) == 0);
 }
 
@@ -121,7 +121,8 @@ static struct outcome outcome_of(const struct kn_model *m, const struct kn_ops *
                                  const struct data *d)
 {
     const struct kn_shape out = kn_model_output_shape(m);
-    struct outcome o = {.count = kn_model_vector_count(m), .predicted = SAMPLES * out.dim[0]};
+    struct outcome o = {.count = kn_model_vector_count(m),
+                        .predicted = SAMPLES * kn_shape_count(&out)};
     float *buffers;
     float *params = init_params(m, &buffers);
     const struct kn_batch batch = {
@@ -185,9 +186,8 @@ static void expect_reference(const struct outcome *got, const struct kn_model *m
     EXPECT_NEAR((double)got->step[got->count - 1], step[got->count - 1], 0);
 }
 
-TEST_ROWS(a_model_runs_on_memory_that_only_the_table_touches, losses)
+static void run_on_the_grid(const struct kn_model *m)
 {
-    const struct kn_model *m = wild_model(losses[tst_row]);
     const struct data d = data_of(m, SAMPLES);
     const struct outcome up = outcome_of(m, grid_ops(), &d);
     EXPECT_EQ(grid_regions(), 0);
@@ -195,6 +195,16 @@ TEST_ROWS(a_model_runs_on_memory_that_only_the_table_touches, losses)
     const struct outcome down = outcome_of(m, grid_ops(), &d);
     expect_equal(&up, &down);
     expect_reference(&up, m, &d);
+}
+
+TEST_ROWS(a_model_runs_on_memory_that_only_the_table_touches, losses)
+{
+    run_on_the_grid(wild_model(losses[tst_row]));
+}
+
+TEST(a_transformer_runs_on_memory_that_only_the_table_touches)
+{
+    run_on_the_grid(text_model(7));
 }
 
 TEST(values_that_are_not_finite_are_named_from_the_table_s_memory)
@@ -276,8 +286,8 @@ TEST(a_workspace_counts_what_it_takes_of_the_table_s_memory)
 TEST_LONG(a_model_on_a_cuda_device_agrees_with_the_reference_and_to_the_bit_with_its_cells, 300)
 {
     const struct kn_ops *device = device_ops();
-    const struct kn_model *models[] = {wild_model(losses[0]), wild_model(losses[1]),
-                                       digits_model()};
+    const struct kn_model *models[] = {wild_model(losses[0]), wild_model(losses[1]), digits_model(),
+                                       text_model(7)};
     for (size_t i = 0; i < sizeof models / sizeof models[0]; i++) {
         const struct data d = data_of(models[i], SAMPLES);
         const struct outcome got = outcome_of(models[i], device, &d);

@@ -167,11 +167,13 @@ static const struct kn_memory grid_memory = {
     .settle = grid_settle,
 };
 
+#include "kernels/cuda/attention.inc.c"
 #include "kernels/cuda/conv.inc.c"
 #include "kernels/cuda/dense.inc.c"
 #include "kernels/cuda/norm.inc.c"
 #include "kernels/cuda/point.inc.c"
 #include "kernels/cuda/pool.inc.c"
+#include "kernels/cuda/sequence.inc.c"
 #include "kernels/cuda/table.inc.c"
 
 const struct kn_ops *grid_ops(void)

@@ -9,6 +9,8 @@
 #include "kept.h"
 #include "tst.h"
 
+#include <string.h>
+
 static struct kn_diag diag;
 
 #define OK(call)                                                                                   \
@@ -91,6 +93,39 @@ static inline struct kn_model *wild_model(enum kn_loss loss)
     return m;
 }
 
+#define TEXT_VOCAB 11u
+
+/* Two blocks of a transformer as they are usually built, on `places` numbers. */
+static inline struct kn_model *text_model(uint32_t places)
+{
+    struct kn_model *m;
+    uint32_t at;
+    uint32_t back;
+    const struct kn_attention heads = {.heads = 2, .causal = true};
+    OK(kn_model_open(&m));
+    kept(m);
+    OK(kn_model_input(m, &(struct kn_shape){1, {places, 1, 1}}, &at, &diag));
+    OK(kn_model_embedding(m, at, NULL, TEXT_VOCAB, 10, &at, &diag));
+    OK(kn_model_positions(m, at, NULL, &at, &diag));
+    for (uint32_t block = 0; block < 2; block++) {
+        back = at;
+        OK(kn_model_layernorm(m, at, NULL, 1e-5f, &at, &diag));
+        OK(kn_model_attention(m, at, NULL, &heads, &at, &diag));
+        OK(kn_model_dropout(m, at, NULL, 0.1f, &at, &diag));
+        OK(kn_model_add(m, at, back, NULL, &at, &diag));
+        back = at;
+        OK(kn_model_layernorm(m, at, NULL, 1e-5f, &at, &diag));
+        OK(kn_model_dense(m, at, NULL, 23, false, &at, &diag));
+        OK(kn_model_gelu(m, at, NULL, &at, &diag));
+        OK(kn_model_dense(m, at, NULL, 10, false, &at, &diag));
+        OK(kn_model_add(m, at, back, NULL, &at, &diag));
+    }
+    OK(kn_model_layernorm(m, at, NULL, 1e-5f, &at, &diag));
+    OK(kn_model_dense(m, at, NULL, TEXT_VOCAB, true, &at, &diag));
+    OK(kn_model_seal(m, at, KN_LOSS_CROSS_ENTROPY, &diag));
+    return m;
+}
+
 struct data {
     float *x;
     float *targets;
@@ -100,20 +135,24 @@ struct data {
 static inline struct data data_of(const struct kn_model *m, uint32_t n)
 {
     const struct kn_shape in = kn_model_input_shape(m);
-    const struct kn_shape out = kn_model_output_shape(m);
     const size_t inputs = kn_shape_count(&in);
-    const uint32_t outputs = out.dim[0];
+    const uint32_t outputs = kn_model_outputs(m);
+    const size_t labels = (size_t)n * kn_model_places(m);
     struct data d = {.x = kept_bytes(n * inputs * sizeof(float)),
                      .targets = kept_bytes((size_t)n * outputs * sizeof(float)),
-                     .labels = kept_bytes(n * sizeof(int32_t))};
+                     .labels = kept_bytes(labels * sizeof(int32_t))};
     const struct kn_stream s = kn_stream_make(tst_seed(), 1, 2, 3);
+    struct kn_layer_info first;
+    kn_model_layer(m, 0, &first);
+    const bool numbers = strcmp(first.kind, "embedding") == 0;
     for (size_t i = 0; i < n * inputs; i++) {
-        d.x[i] = 2 * kn_unit_float(kn_stream_u32(s, 0, (uint32_t)i)) - 1;
+        const float unit = kn_unit_float(kn_stream_u32(s, 0, (uint32_t)i));
+        d.x[i] = numbers ? (float)(uint32_t)(unit * TEXT_VOCAB) : 2 * unit - 1;
     }
     for (size_t i = 0; i < (size_t)n * outputs; i++) {
         d.targets[i] = kn_unit_float(kn_stream_u32(s, 1, (uint32_t)i));
     }
-    for (uint32_t i = 0; i < n; i++) {
+    for (uint32_t i = 0; i < labels; i++) {
         d.labels[i] = (int32_t)(kn_stream_u32(s, 2, i) % outputs);
     }
     return d;

@@ -44,7 +44,23 @@ static double dot(const double *a, const double *b, size_t count)
 
 /* --- One description for all operations. ------------------------------------------------------ */
 
-enum what { DENSE, CONV, MAXPOOL, AVGPOOL, RELU, GELU, BN, DROPOUT, XENT, MSE, ADD };
+enum what {
+    DENSE,
+    CONV,
+    MAXPOOL,
+    AVGPOOL,
+    RELU,
+    GELU,
+    BN,
+    DROPOUT,
+    XENT, /* h places */
+    MSE,
+    ADD,
+    NORM,  /* layer normalisation of n rows of c */
+    EMBED, /* c places, out wide, sh numbers */
+    SHIFT,
+    ATTEND, /* c places, h heads, w deep; out: causal */
+};
 
 static const struct shape {
     enum what op;
@@ -102,6 +118,22 @@ static const struct shape {
     {MSE, 3, 4, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
     {MSE, 19, 5, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
     {ADD, 19, 5, 2, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {XENT, 3, 5, 4, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {XENT, 18, 7, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {NORM, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {NORM, 5, 7, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {NORM, 33, 64, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {NORM, 48, 9, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {EMBED, 1, 1, 1, 1, 1, 0, 0, 2, 0, 0, 0, 0, 0},
+    {EMBED, 5, 7, 1, 1, 3, 0, 0, 11, 0, 0, 0, 0, 0},
+    {EMBED, 18, 4, 1, 1, 17, 0, 0, 5, 0, 0, 0, 0, 0},
+    {SHIFT, 1, 3, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {SHIFT, 35, 6, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {ATTEND, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+    {ATTEND, 2, 5, 2, 3, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+    {ATTEND, 3, 4, 1, 9, 0, 0, 0, 0, 0, 0, 0, 0, 0},
+    {ATTEND, 17, 19, 3, 8, 1, 0, 0, 0, 0, 0, 0, 0, 0},
+    {ATTEND, 5, 9, 2, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0},
 };
 
 struct run {
@@ -110,6 +142,8 @@ struct run {
     struct kn_conv_shape conv;
     struct kn_pool_shape pool;
     struct kn_bn_shape bn;
+    struct kn_embed_shape embed;
+    struct kn_attention_shape attention;
     struct kn_dropout_key key;
     size_t in, out, params, biases; /* per sample; parameters */
     double *x, *w, *b, *dy;         /* row-major, double: what both tables are given */
@@ -121,6 +155,25 @@ static uint32_t extent(uint32_t in, uint32_t before, uint32_t after, uint32_t ke
                        uint32_t stride)
 {
     return (in + before + after - kernel) / stride + 1;
+}
+
+/* What the operations on sequences take and give. */
+static void run_sequence_of(struct run *r, const struct shape *s)
+{
+    if (s->op == NORM) {
+        r->params = s->c;
+        r->biases = s->c;
+    } else if (s->op == EMBED) {
+        r->embed = (struct kn_embed_shape){.places = s->c, .vocab = s->sh, .width = s->out};
+        r->params = (size_t)s->sh * s->out;
+        r->out = (size_t)s->c * s->out;
+    } else if (s->op == SHIFT) {
+        r->params = s->c;
+    } else if (s->op == ATTEND) {
+        r->attention = (struct kn_attention_shape){
+            .places = s->c, .heads = s->h, .depth = s->w, .causal = s->out != 0};
+        r->in = 3 * (size_t)s->c * s->h * s->w;
+    }
 }
 
 static struct run run_of(const struct shape *s)
@@ -156,14 +209,18 @@ static struct run run_of(const struct shape *s)
     } else if (s->op == XENT || s->op == MSE) {
         r.out = 1;
     }
+    run_sequence_of(&r, s);
     r.x = values(s->n * r.in, 1, -1, 1);
-    r.w = values(r.params, 2, s->op == BN ? 0.5 : -1, 1);
+    r.w = values(r.params, 2, s->op == BN || s->op == NORM ? 0.5 : -1, 1);
     r.b = values(r.biases, 3, -1, 1);
     r.dy = values(s->n * r.out, 4, -1, 1);
-    r.labels = kept_bytes(s->n * sizeof *r.labels);
+    for (size_t i = 0; s->op == EMBED && i < s->n * r.in; i++) {
+        r.x[i] = floor((r.x[i] + 1) / 2 * s->sh * 0.999);
+    }
+    r.labels = kept_bytes(s->n * (size_t)s->h * sizeof *r.labels);
     r.targets = kept_bytes(s->n * r.in * sizeof *r.targets);
     const double *targets = values(s->n * r.in, 5, -1, 1);
-    for (uint32_t i = 0; i < s->n; i++) {
+    for (uint32_t i = 0; i < s->n * s->h; i++) {
         r.labels[i] = (int32_t)(i * 7 % s->c);
     }
     for (size_t i = 0; i < s->n * r.in; i++) {
@@ -293,7 +350,63 @@ static void run_windows(const struct run *r, const void *x, const void *w, const
     case XENT:
     case MSE:
     case ADD:
+    case NORM:
+    case EMBED:
+    case SHIFT:
+    case ATTEND:
         EXPECT(false);
+    }
+}
+
+/* Tensors of one operation in the table's memory. */
+struct tensors {
+    void *x, *w, *b, *dy, *y, *dx, *dw, *db;
+};
+
+static void run_points(const struct run *r, const struct tensors *t)
+{
+    const struct kn_ops *ops = r->ops;
+    const uint32_t n = r->s->n;
+    if (r->s->op == RELU) {
+        ops->relu(t->y, t->x, n, r->in);
+        ops->relu_grad(t->dx, t->dy, t->y, n, r->in);
+    } else if (r->s->op == GELU) {
+        ops->gelu(t->y, t->x, n, r->in);
+        ops->gelu_grad(t->dx, t->dy, t->x, n, r->in);
+    } else {
+        ops->add(t->y, t->x, t->dy, n, r->in);
+        ops->add(t->dx, t->dy, t->dy, n, r->in);
+    }
+}
+
+static void run_sequences(const struct run *r, const struct tensors *t)
+{
+    const struct kn_ops *ops = r->ops;
+    const uint32_t n = r->s->n;
+    const uint32_t c = r->s->c;
+    const size_t probs = (size_t)r->s->h * c * c;
+    void *saved = poison(ops, n, r->s->op == ATTEND ? probs : 2);
+    void *scratch;
+    if (r->s->op == NORM) {
+        scratch = poison_bytes(ops, ops->layernorm_scratch(n, c));
+        ops->layernorm(t->y, saved, t->x, t->w, t->b, 1e-3, n, c);
+        ops->layernorm_grad(t->dx, t->dw, t->db, t->dy, t->x, t->w, saved, n, c, scratch);
+    } else if (r->s->op == EMBED) {
+        ops->embed(t->y, t->x, t->w, &r->embed, n);
+        ops->embed_grad(t->dw, t->dy, t->x, &r->embed, n);
+    } else if (r->s->op == SHIFT) {
+        ops->shift(t->y, t->x, t->w, n, r->in);
+        ops->shift_grad(t->dw, t->dy, n, r->in);
+    } else {
+        const size_t bytes = ops->attention_scratch(&r->attention, n);
+        scratch = poison_bytes(ops, bytes);
+        ops->attention(t->y, NULL, t->x, &r->attention, n, scratch);
+        const double *alone = decode(ops, t->y, n, r->out);
+        scratch = poison_bytes(ops, bytes);
+        ops->attention(t->y, saved, t->x, &r->attention, n, scratch);
+        EXPECT_MEM(alone, decode(ops, t->y, n, r->out), n * r->out * sizeof *alone);
+        scratch = poison_bytes(ops, bytes);
+        ops->attention_grad(t->dx, t->dy, t->x, saved, &r->attention, n, scratch);
     }
 }
 
@@ -306,14 +419,18 @@ static struct result run_op(const struct run *r)
     void *w = encode_flat(ops, r->w, r->params);
     void *b = encode_flat(ops, r->b, r->biases);
     void *y = poison(ops, n, r->out);
-    void *dx = poison(ops, n, r->in);
+    /* Neither has a derivative of its own: numbers none, a shift the one it is given. */
+    void *dx = r->s->op == EMBED   ? encode(ops, zeros(n * r->in), n, r->in)
+               : r->s->op == SHIFT ? encode(ops, r->dy, n, r->in)
+                                   : poison(ops, n, r->in);
     void *dw = encode_flat(ops, r->w, r->params);
     void *db = encode_flat(ops, r->b, r->biases);
     double *none = zeros(4 * (size_t)r->s->c);
     void *stats = encode_flat(ops, none, 2 * (size_t)r->s->c);
     void *saved = encode_flat(ops, none, 2 * (size_t)r->s->c);
     uint8_t *keep = poison_bytes(ops, kn_layout_count(ops, n, r->in));
-    void *scratch = poison_bytes(ops, ops->loss_scratch(n, r->s->c));
+    void *scratch = poison_bytes(ops, ops->loss_scratch(n, r->s->c * r->s->h));
+    const struct tensors tensors = {x, w, b, dy, y, dx, dw, db};
     struct kn_loss_sum sum = {0, 0};
     switch (r->s->op) {
     case DENSE:
@@ -323,12 +440,9 @@ static struct result run_op(const struct run *r)
         run_windows(r, x, w, b, dy, y, dx, dw, db);
         break;
     case RELU:
-        ops->relu(y, x, n, r->in);
-        ops->relu_grad(dx, dy, y, n, r->in);
-        break;
     case GELU:
-        ops->gelu(y, x, n, r->in);
-        ops->gelu_grad(dx, dy, x, n, r->in);
+    case ADD:
+        run_points(r, &tensors);
         break;
     case BN:
         ops->bn(y, stats, saved, x, w, b, &r->bn, n);
@@ -339,14 +453,16 @@ static struct result run_op(const struct run *r)
         ops->dropout_grad(dx, dy, keep, 0.3, n, r->in);
         break;
     case XENT:
-        ops->cross_entropy(&sum, dx, x, r->labels, n, r->s->c, scratch);
+        ops->cross_entropy(&sum, dx, x, r->labels, n, r->s->h, r->s->c, scratch);
         break;
     case MSE:
         ops->mse(&sum, dx, x, r->targets, n, r->s->c, scratch);
         break;
-    case ADD:
-        ops->add(y, x, dy, n, r->in);
-        ops->add(dx, dy, dy, n, r->in);
+    case NORM:
+    case EMBED:
+    case SHIFT:
+    case ATTEND:
+        run_sequences(r, &tensors);
         break;
     }
     struct result result = {.dx = decode(ops, dx, n, r->in),
@@ -406,7 +522,9 @@ TEST_ROWS(derivatives_of_the_reference_match_central_differences, shapes)
     struct run r = run_of(s);
     r.ops = kn_ops_ref();
     const struct result result = run_op(&r);
-    EXPECT(worst_difference(&r, r.x, result.dx, s->n * r.in) < 1e-6);
+    if (s->op != EMBED) { /* numbers of rows: nothing is between them */
+        EXPECT(worst_difference(&r, r.x, result.dx, s->n * r.in) < 1e-6);
+    }
     EXPECT(worst_difference(&r, r.w, result.dw, r.params) < 1e-6);
     EXPECT(worst_difference(&r, r.b, result.db, r.biases) < 1e-6);
 }
@@ -567,7 +685,7 @@ TEST(equal_logits_count_as_the_first_class)
     for (size_t i = 0; i < TABLES; i++) {
         void *x = encode(tables[i], logits, 2, 2);
         struct kn_loss_sum sum;
-        tables[i]->cross_entropy(&sum, NULL, x, (const int32_t[]){0, 0}, 2, 2,
+        tables[i]->cross_entropy(&sum, NULL, x, (const int32_t[]){0, 0}, 2, 1, 2,
                                  poison_bytes(tables[i], tables[i]->loss_scratch(2, 2)));
         EXPECT_EQ(sum.correct, 2);
         EXPECT_NEAR(sum.loss, 2 * log(2), 1e-6);
@@ -649,7 +767,7 @@ TEST_DIES(a_label_out_of_range_is_a_bug_of_the_caller, "(uint32_t)label < classe
     const struct kn_ops *ops = kn_ops_cpu();
     void *x = encode(ops, (const double[]){1, 2}, 1, 2);
     struct kn_loss_sum sum;
-    ops->cross_entropy(&sum, NULL, x, (const int32_t[]){2}, 1, 2, NULL);
+    ops->cross_entropy(&sum, NULL, x, (const int32_t[]){2}, 1, 1, 2, NULL);
 }
 
 TEST_DIES(a_label_out_of_range_is_refused_before_a_device_sees_it, "(uint32_t)labels[i] < classes")
@@ -657,6 +775,6 @@ TEST_DIES(a_label_out_of_range_is_refused_before_a_device_sees_it, "(uint32_t)la
     const struct kn_ops *ops = grid_ops();
     void *x = encode(ops, (const double[]){1, 2}, 1, 2);
     struct kn_loss_sum sum;
-    ops->cross_entropy(&sum, NULL, x, (const int32_t[]){2}, 1, 2,
+    ops->cross_entropy(&sum, NULL, x, (const int32_t[]){2}, 1, 1, 2,
                        poison_bytes(ops, ops->loss_scratch(1, 2)));
 }
