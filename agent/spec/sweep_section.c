@@ -510,6 +510,13 @@ void spec_check_sweep(struct spec_decode *d, struct spec_job *job, bool thorough
         spec_note(d->errors, replicas->at, "replicas", replicas->text,
                   "not possible with a sweep, whose units are its combinations or draws");
     }
+    if (job->start.set) {
+        const struct spec_node *start = spec_tree_member(d->tree, root, "start");
+        spec_note(
+            d->errors, start->at, "start", NULL,
+            "not possible with a sweep: a checkpoint has the state of one set of values; each "
+            "unit begins from its own");
+    }
     check_keys(d, sweep);
     check_ranges(d, sweep);
     check_resource(d, job);

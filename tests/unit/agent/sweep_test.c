@@ -250,6 +250,12 @@ static const struct {
     {TRAIN, "sweep: {method: gird, parameters: {train.seed: [1]}}\n",
      "job.yaml:7:17: sweep.method: gird: must be one of: grid, random, hyperband"},
     {TRAIN, "sweep: {parameters: {train.seed: [1]}}\n", "job.yaml:7:8: sweep.method: is missing"},
+    {TRAIN,
+     "start: {job: 3, step: 10, checkpoint: "
+     "0011223344556677889900112233445566778899001122334455667788990011}\n"
+     "sweep: {method: grid, parameters: {train.seed: [1]}}\n",
+     "job.yaml:7:8: start: not possible with a sweep: a checkpoint has the state of one set of "
+     "values; each unit begins from its own"},
     {TRAIN, "sweep: {method: grid}\n", "job.yaml:7:8: sweep.parameters: is missing"},
     {TRAIN, "sweep: {method: grid, parameters: {train.sed: [1]}}\n",
      "job.yaml:7:47: sweep.parameters.train.sed: this job has no such value; shoal validate --json "
