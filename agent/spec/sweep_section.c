@@ -430,7 +430,7 @@ static void try_value(struct trial *t, uint32_t parameter, const char *value)
     char message[SPEC_MESSAGE_BYTES];
     memset(t->values, 0, sizeof t->values);
     (void)snprintf(t->values[parameter], sizeof t->values[0], "%s", value);
-    if (spec_sweep_with(t->job, t->values, 0, &t->derived, &t->errors) == SH_OK) {
+    if (spec_sweep_with(t->job, t->values, 0, NULL, &t->derived, &t->errors) == SH_OK) {
         return;
     }
     const struct spec_error *e = &t->errors.at[0];
@@ -461,7 +461,7 @@ static void try_parameter(struct trial *t, uint32_t parameter)
 static bool try_unit(struct trial *t, uint32_t unit, uint32_t origin)
 {
     char message[SPEC_MESSAGE_BYTES];
-    enum sh_err err = spec_sweep_derive(t->job, unit, origin, &t->derived, &t->errors);
+    enum sh_err err = spec_sweep_derive(t->job, unit, origin, NULL, &t->derived, &t->errors);
     if (err == SH_OK) {
         return true;
     }

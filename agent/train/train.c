@@ -257,6 +257,8 @@ static enum sh_err derive(const struct sh_table *table, const struct jobs_job *j
                                           .size = strlen(derived->params)};
         memcpy(config->spec_digest, derived->digest, sizeof config->spec_digest);
         (void)snprintf(config->metric, sizeof config->metric, "%s", sweep_form(sweep)->metric);
+        config->before = sweep_before(sweep, unit);
+        config->goes_on = config->before != UINT32_MAX;
     }
     sweep_close(sweep);
     return err;
