@@ -603,3 +603,11 @@ enum sh_err service_dataset_path(struct service *s, const char *name, char *path
     }
     return err;
 }
+
+enum sh_err service_scratch(struct service *s, char *path, size_t size)
+{
+    char cache[DIR_PATH_MAX + 1];
+    dir_entry(s->dir, "cache", cache);
+    int n = snprintf(path, size, "%s/%016llx", cache, (unsigned long long)sh_random_u64());
+    return n > 0 && (size_t)n < size ? SH_OK : SH_ERR_LIMIT;
+}

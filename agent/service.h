@@ -246,6 +246,9 @@ struct service_backup {
 SH_MUST_USE enum sh_err service_backup(struct service *s, const char *dir,
                                        struct service_backup *out, char *why, size_t size);
 
+/* A path, never given before, that folders for files in passing may begin with; whoever makes them
+ * removes them, and those of an earlier run go when the agent starts. LIMIT. */
+SH_MUST_USE enum sh_err service_scratch(struct service *s, char *path, size_t size);
 /* Path of a data set that this agent has declared; NOT_FOUND. */
 SH_MUST_USE enum sh_err service_dataset_path(struct service *s, const char *name, char *path,
                                              size_t size);

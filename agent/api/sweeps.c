@@ -30,6 +30,13 @@ static json_t *unit_json(const struct sweep *sweep, uint32_t number, struct spec
                               json_is_null(json_object_get(out, "values"))
                                   ? json_null()
                                   : spec_json_hex(derived->digest, sizeof derived->digest));
+    if (sweep_before(sweep, number) != UINT32_MAX) {
+        const struct spec_start *start = sweep_start(sweep, number);
+        (void)json_object_set_new(
+            out, "goes_on_from",
+            json_pack("{s:i, s:o}", "unit", (int)sweep_before(sweep, number), "step",
+                      start->set ? json_integer((json_int_t)start->step) : json_null()));
+    }
     if (u->committed) {
         (void)json_object_set_new(out, "score",
                                   u->outcome.scored ? json_real(u->outcome.score) : json_null());

@@ -75,6 +75,7 @@ json_t *api_garbage_json(const struct service_garbage *garbage);
 
 json_t *api_line_json(const struct service_log_line *line);
 
+#define API_SCRATCH_BYTES    4096u
 #define API_FETCH_TIMEOUT_US UINT64_C(60000000) /* for a blob to come from another agent */
 /* Makes a blob local and tells its size; false with the reply made, about this field and value. */
 bool api_fetch_blob(const struct api_request *request, struct api_reply *reply, const char *field,

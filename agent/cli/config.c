@@ -55,12 +55,10 @@ int cli_run_config_get(struct cli *c)
     return answer != NULL ? print(c, answer, c->arg_count > 0 ? c->args[0] : NULL) : status;
 }
 
-/* Takes value. */
-static int change(struct cli *c, json_t *value)
+/* PUT of these; takes the body. */
+static int change(struct cli *c, json_t *body)
 {
     int status = CLI_OK;
-    json_t *body = json_object();
-    (void)json_object_set_new(body, c->args[0], value);
     char *text = json_dumps(body, JSON_COMPACT | JSON_REAL_PRECISION(15));
     json_decref(body);
     if (text == NULL) {
@@ -76,17 +74,41 @@ static int change(struct cli *c, json_t *value)
     return answer != NULL ? print(c, answer, NULL) : status;
 }
 
+/* KEY=NUMBER into the body; false with the error printed. */
+static bool take_setting(struct cli *c, const char *word, json_t *body)
+{
+    const char *equals = strchr(word, '=');
+    json_t *value = equals != NULL ? json_loads(equals + 1, JSON_DECODE_ANY, NULL) : NULL;
+    bool good = json_is_number(value) && equals != word;
+    char *key = good ? strndup(word, (size_t)(equals - word)) : NULL;
+    if (!good) {
+        (void)cli_fail(c, CLI_USAGE, "USAGE", "%s: must be KEY=NUMBER, such as reserve=0.34", word);
+    } else if (key == NULL) {
+        (void)cli_fail(c, CLI_INTERNAL, "NO_MEMORY", "out of memory");
+    } else {
+        (void)json_object_set(body, key, value);
+    }
+    bool taken = key != NULL;
+    free(key);
+    json_decref(value);
+    return taken;
+}
+
 int cli_run_config_set(struct cli *c)
 {
-    json_t *value = json_loads(c->args[1], JSON_DECODE_ANY, NULL);
-    if (!json_is_number(value)) {
-        json_decref(value);
-        return cli_fail(c, CLI_USAGE, "USAGE", "%s: %s: must be a number", c->args[0], c->args[1]);
+    json_t *body = json_object();
+    for (size_t i = 0; i < c->arg_count; i++) {
+        if (!take_setting(c, c->args[i], body)) {
+            json_decref(body);
+            return CLI_USAGE;
+        }
     }
-    return change(c, value);
+    return change(c, body);
 }
 
 int cli_run_config_unset(struct cli *c)
 {
-    return change(c, json_null());
+    json_t *body = json_object();
+    (void)json_object_set_new(body, c->args[0], json_null());
+    return change(c, body);
 }

@@ -3,6 +3,7 @@
  * stop, pause, resume, set, checkpoints. */
 #include "cli/context.h"
 #include "cli/format.h"
+#include "cli/save.h"
 #include "cli/table.h"
 
 #include <stdlib.h>
@@ -137,10 +138,50 @@ static void put_holders(struct cli_table *t, const json_t *holders)
     cli_table_put(t, text);
 }
 
+/* One of them as a file. */
+static int get_checkpoint(struct cli *c, uint64_t step)
+{
+    uint64_t unit = 0;
+    int status = CLI_OK;
+    const char *output = cli_value(c, "--output");
+    char rest[96];
+    char name[SH_NAME_MAX + 64];
+    if (!cli_number(c, "--unit", 0, UINT32_MAX, 0, &unit)) {
+        return CLI_USAGE;
+    }
+    json_t *job = cli_get(c, "/jobs/", c->args[0], "", &status);
+    if (job == NULL) {
+        return status;
+    }
+    const char *kind = cli_text(job, "kind");
+    bool trains = strcmp(kind, "train") == 0 || strcmp(kind, "fine-tune") == 0;
+    bool model = trains && !cli_flag(c, "--kept");
+    (void)snprintf(name, sizeof name, "%s-%llu-step-%llu%s", cli_text(job, "name"),
+                   (unsigned long long)unit, (unsigned long long)step, model ? ".safetensors" : "");
+    (void)snprintf(rest, sizeof rest, "/checkpoints/%llu?unit=%llu%s", (unsigned long long)step,
+                   (unsigned long long)unit, model ? "&as=model" : "");
+    json_decref(job);
+    char *path = cli_path(c, "/jobs/", c->args[0], rest);
+    if (path == NULL) {
+        return cli_fail(c, CLI_INTERNAL, "NO_MEMORY", "out of memory");
+    }
+    const struct cli_save save = {.path = path, .name = output != NULL ? output : name};
+    status = cli_save(c, &save);
+    free(path);
+    return status;
+}
+
 int cli_run_checkpoints(struct cli *c)
 {
     static const char *const NAMES[] = {">UNIT", ">STEP", "DIGEST", "HOLDERS", NULL};
     int status = CLI_OK;
+    uint64_t step = 0;
+    if (!cli_number(c, "--get", 0, UINT64_MAX >> 12, UINT64_MAX, &step)) {
+        return CLI_USAGE;
+    }
+    if (step != UINT64_MAX) {
+        return get_checkpoint(c, step);
+    }
     json_t *all = cli_get(c, "/jobs/", c->args[0], "/checkpoints", &status);
     if (all == NULL || c->json) {
         return all == NULL ? status : cli_print_json(c, all);

@@ -49,6 +49,12 @@ static const struct cli_option RESUME[] = {
     {"--epochs", 0, "N", "training that has ended: up to so many in all"},
     {"--from", 0, "STEP", "from this checkpoint, not the newest"},
 };
+static const struct cli_option CHECKPOINTS[] = {
+    {"--get", 0, "STEP", "fetch this one: of training as a model, else as it is kept"},
+    {"--unit", 0, "N", "of this unit (0)"},
+    {"--kept", 0, NULL, "as it is kept, also of training"},
+    {"--output", 'o', "FILE", "where to put it (NAME-UNIT-step-STEP); - is standard output"},
+};
 static const struct cli_option PS[] = {
     {"--state", 0, "STATE", "only these: waiting, running, pausing, paused, stopping, ..."},
     {"--owner", 0, "NAME", "only jobs of this owner"},
@@ -156,8 +162,8 @@ const struct cli_verb CLI_VERBS[] = {
      OPTIONS(RESUME), 1, 1, true, cli_run_resume},
     {"set", "JOB KEY=NUMBER...", "change replicas or priority of a job", NO_OPTIONS, 2, 3, true,
      cli_run_set},
-    {"checkpoints", "JOB", "what a job can go on from, newest first", NO_OPTIONS, 1, 1, true,
-     cli_run_checkpoints},
+    {"checkpoints", "JOB", "what a job can go on from, newest first", OPTIONS(CHECKPOINTS), 1, 1,
+     true, cli_run_checkpoints},
     {"rm", "JOB", "forget a job that has ended; its models stay", NO_OPTIONS, 1, 1, true,
      cli_run_rm},
     {"nodes", "", "agents and what they have", NO_OPTIONS, 0, 0, true, cli_run_nodes},
@@ -202,8 +208,8 @@ const struct cli_verb CLI_VERBS[] = {
      0, false, cli_run_config_show},
     {"config get", "[KEY]", "settings of the cluster that are set", NO_OPTIONS, 0, 1, true,
      cli_run_config_get},
-    {"config set", "KEY VALUE", "set one for all agents: reserve, keep-results, quota.OWNER",
-     NO_OPTIONS, 2, 2, true, cli_run_config_set},
+    {"config set", "KEY=NUMBER...", "set some for all agents: reserve, keep-results, quota.OWNER",
+     NO_OPTIONS, 1, 16, true, cli_run_config_set},
     {"config unset", "KEY", "give one its default again", NO_OPTIONS, 1, 1, true,
      cli_run_config_unset},
     {"version", "", "the version of this program", NO_OPTIONS, 0, 0, false, cli_run_version},

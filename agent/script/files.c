@@ -77,6 +77,7 @@ static enum sh_err unpack_package(struct script_unit *x, char why[static SCRIPT_
 
 /* ---- checkpoints ---- */
 
+/* Its own, else, in a later rung of a sweep, that of the unit it goes on from. */
 static enum sh_err newest_checkpoint(struct script_unit *x, struct jobs_checkpoint *out)
 {
     struct service_view *view;
@@ -85,7 +86,12 @@ static enum sh_err newest_checkpoint(struct script_unit *x, struct jobs_checkpoi
     if (err != SH_OK) {
         return err;
     }
-    err = jobs_checkpoint_list(service_view_table(view), x->w.config.unit, out, 1, &count);
+    struct wire_unit unit = x->w.config.unit;
+    err = jobs_checkpoint_list(service_view_table(view), unit, out, 1, &count);
+    if (err == SH_OK && count == 0 && x->w.config.goes_on) {
+        unit.unit = x->w.config.before;
+        err = jobs_checkpoint_list(service_view_table(view), unit, out, 1, &count);
+    }
     service_view_close(view);
     return err == SH_OK && count == 0 ? SH_ERR_NOT_FOUND : err;
 }

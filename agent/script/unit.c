@@ -406,6 +406,20 @@ static bool run_commands(struct script_unit *x, bool resumes)
     return true;
 }
 
+/* A checkpoint that the commands announced at their very end, for whoever goes on from there. */
+static void leave_checkpoint(struct script_unit *x)
+{
+    struct train_last last = {.fence = x->w.at.placement.fence};
+    if (x->index > 0 || !script_say_checkpoint(x->say)) {
+        return;
+    }
+    last.bytes = read_checkpoint(x, &last.size);
+    last.step = x->step;
+    if (last.bytes != NULL) {
+        train_clerk_last(x->w.clerk, &last);
+    }
+}
+
 static void conclude(struct script_unit *x)
 {
     const struct exec_result *r = &x->result;
@@ -418,6 +432,7 @@ static void conclude(struct script_unit *x)
         return;
     }
     if (r->cause == EXEC_OK) {
+        leave_checkpoint(x);
         if (script_finish_together(x) && x->index == 0) {
             commit(x, false);
         }

@@ -489,7 +489,7 @@ static void put_fine_tune(json_t *out, const struct spec_use *use)
     }
 }
 
-static void put_start(json_t *out, const struct spec_start *start)
+void spec_start_put(json_t *out, const struct spec_start *start)
 {
     if (start->set) {
         (void)json_object_set_new(
@@ -530,7 +530,7 @@ json_t *spec_job_json(const struct spec_job *job)
         (void)json_object_set_new(out, "model", model_json(&job->model));
     }
     (void)json_object_set_new(out, "train", train_json(&job->train));
-    put_start(out, &job->start);
+    spec_start_put(out, &job->start);
     (void)json_object_set_new(out, "checkpoint",
                               json_pack("{s:i, s:i}", "every_steps",
                                         (int)job->checkpoint_every_steps, "keep",

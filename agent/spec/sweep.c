@@ -310,6 +310,27 @@ static bool set_value(const struct spec_job *job, json_t *root, json_t *params, 
     return set == 0;
 }
 
+uint32_t spec_sweep_before(const struct spec_sweep *sweep, const uint32_t *origins, uint32_t unit)
+{
+    struct spec_stage stages[SPEC_STAGES_MAX];
+    uint32_t count = spec_sweep_stages(sweep, stages);
+    uint32_t s = 0;
+    while (s < count && unit - stages[s].first >= stages[s].count) {
+        s++;
+    }
+    SH_CHECK_CMP(s, <, count);
+    if (!stages[s].after || origins[unit] == SPEC_ORIGIN_NONE) {
+        return UINT32_MAX;
+    }
+    const struct spec_stage *before = &stages[s - 1];
+    for (uint32_t i = 0; i < before->count; i++) {
+        if (origins[before->first + i] == origins[unit]) {
+            return before->first + i;
+        }
+    }
+    return UINT32_MAX;
+}
+
 static uint32_t resource_of(const struct spec_sweep *sweep, uint32_t unit)
 {
     struct spec_stage stages[SPEC_STAGES_MAX];
@@ -324,7 +345,8 @@ static uint32_t resource_of(const struct spec_sweep *sweep, uint32_t unit)
 
 /* Values in the order of parameters, an empty one for what the job has; resource 0: likewise. */
 static enum sh_err write_derived(const struct spec_job *job, char (*values)[SPEC_SCALAR_MAX + 1],
-                                 uint32_t resource, struct spec_derived *out)
+                                 uint32_t resource, const struct spec_start *start,
+                                 struct spec_derived *out)
 {
     const struct spec_sweep *sweep = &job->sweep;
     char number[16];
@@ -339,6 +361,9 @@ static enum sh_err write_derived(const struct spec_job *job, char (*values)[SPEC
     if (good && resource > 0) {
         (void)snprintf(number, sizeof number, "%u", resource);
         good = set_value(job, root, params, sweep->resource, number);
+    }
+    if (good && start != NULL) {
+        spec_start_put(root, start);
     }
     if (good && job->kind == SPEC_EXEC) { /* what the script is told of them: SHOAL_UNITS */
         (void)json_object_set_new(root, "replicas", json_integer(job->units));
@@ -368,20 +393,22 @@ static enum sh_err settle(struct spec_derived *out, struct spec_errors *errors)
 }
 
 enum sh_err spec_sweep_with(const struct spec_job *job, char (*values)[SPEC_SCALAR_MAX + 1],
-                            uint32_t resource, struct spec_derived *out, struct spec_errors *errors)
+                            uint32_t resource, const struct spec_start *start,
+                            struct spec_derived *out, struct spec_errors *errors)
 {
     errors->count = 0;
-    enum sh_err err = write_derived(job, values, resource, out);
+    enum sh_err err = write_derived(job, values, resource, start, out);
     return err != SH_OK ? err : settle(out, errors);
 }
 
 enum sh_err spec_sweep_derive(const struct spec_job *job, uint32_t unit, uint32_t origin,
-                              struct spec_derived *out, struct spec_errors *errors)
+                              const struct spec_start *start, struct spec_derived *out,
+                              struct spec_errors *errors)
 {
     char values[SPEC_PARAMETERS_MAX][SPEC_SCALAR_MAX + 1];
     SH_CHECK_CMP(origin, !=, SPEC_ORIGIN_NONE);
     for (uint32_t i = 0; i < job->sweep.parameter_count; i++) {
         spec_sweep_value(&job->sweep, origin, i, values[i]);
     }
-    return spec_sweep_with(job, values, resource_of(&job->sweep, unit), out, errors);
+    return spec_sweep_with(job, values, resource_of(&job->sweep, unit), start, out, errors);
 }

@@ -48,6 +48,9 @@ uint32_t spec_sweep_units(const struct spec_sweep *sweep);
  * many stages from the first have ended as a whole, by stage. units elements each. */
 void spec_sweep_origins(const struct spec_sweep *sweep, const struct spec_score *scores,
                         const bool ended[static SPEC_STAGES_MAX], uint32_t *origins);
+/* The unit of the rung before that a unit goes on from, which has the same values and less of the
+ * resource; UINT32_MAX: it is of a first rung, or origins do not settle it. */
+uint32_t spec_sweep_before(const struct spec_sweep *sweep, const uint32_t *origins, uint32_t unit);
 /* The unit with the best score, ties to the lower number; UINT32_MAX: none has one. */
 uint32_t spec_sweep_best(const struct spec_sweep *sweep, const struct spec_score *scores,
                          uint32_t count);
@@ -65,11 +68,12 @@ struct spec_derived {
     char params[SPEC_PARAMS_MAX]; /* {"train.seed":1,...}, sorted, with the resource */
 };
 
-/* origin is that of the unit. INVALID where the schema refuses the result, with errors; LIMIT,
+/* origin is that of the unit; start: the checkpoint that its training goes on from, NULL: none.
+ * INVALID where the schema refuses the result, with errors; LIMIT,
  * NO_MEMORY. */
 SH_MUST_USE enum sh_err spec_sweep_derive(const struct spec_job *job, uint32_t unit,
-                                          uint32_t origin, struct spec_derived *out,
-                                          struct spec_errors *errors);
+                                          uint32_t origin, const struct spec_start *start,
+                                          struct spec_derived *out, struct spec_errors *errors);
 
 /* As spec_parse, of bytes that passed it before (a replicated job): the units of a sweep are not
  * derived one by one to see whether the schema takes them. */

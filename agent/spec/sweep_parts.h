@@ -10,6 +10,7 @@
 
 /* canonical.c; given. */
 json_t *spec_job_json(const struct spec_job *job);
+void spec_start_put(json_t *out, const struct spec_start *start);
 
 /* sweep_section.c. base is a struct spec_job. */
 void spec_take_sweep(struct spec_decode *d, const struct spec_node *node, void *base);
@@ -21,10 +22,11 @@ void spec_check_sweep(struct spec_decode *d, struct spec_job *job, bool thorough
 /* sweep.c. The job has such a value. */
 bool spec_sweep_path_exists(const struct spec_job *job, const char *path);
 /* As spec_sweep_derive with these values, one a parameter; an empty one, and resource 0, leave what
- * the job has. */
+ * the job has; start NULL: none. */
 SH_MUST_USE enum sh_err spec_sweep_with(const struct spec_job *job,
                                         char (*values)[SPEC_SCALAR_MAX + 1], uint32_t resource,
-                                        struct spec_derived *out, struct spec_errors *errors);
+                                        const struct spec_start *start, struct spec_derived *out,
+                                        struct spec_errors *errors);
 
 /* Letters, digits and '_', the first no digit, none of shoal's own (exec.c). */
 bool spec_is_variable(const char *name);

@@ -430,7 +430,7 @@ static void try_value(struct trial *t, uint32_t parameter, const char *value)
     char message[SPEC_MESSAGE_BYTES];
     memset(t->values, 0, sizeof t->values);
     (void)snprintf(t->values[parameter], sizeof t->values[0], "%s", value);
-    if (spec_sweep_with(t->job, t->values, 0, &t->derived, &t->errors) == SH_OK) {
+    if (spec_sweep_with(t->job, t->values, 0, NULL, &t->derived, &t->errors) == SH_OK) {
         return;
     }
     const struct spec_error *e = &t->errors.at[0];
@@ -461,7 +461,7 @@ static void try_parameter(struct trial *t, uint32_t parameter)
 static bool try_unit(struct trial *t, uint32_t unit, uint32_t origin)
 {
     char message[SPEC_MESSAGE_BYTES];
-    enum sh_err err = spec_sweep_derive(t->job, unit, origin, &t->derived, &t->errors);
+    enum sh_err err = spec_sweep_derive(t->job, unit, origin, NULL, &t->derived, &t->errors);
     if (err == SH_OK) {
         return true;
     }
@@ -509,6 +509,13 @@ void spec_check_sweep(struct spec_decode *d, struct spec_job *job, bool thorough
     if (replicas != NULL) {
         spec_note(d->errors, replicas->at, "replicas", replicas->text,
                   "not possible with a sweep, whose units are its combinations or draws");
+    }
+    if (job->start.set) {
+        const struct spec_node *start = spec_tree_member(d->tree, root, "start");
+        spec_note(
+            d->errors, start->at, "start", NULL,
+            "not possible with a sweep: a checkpoint has the state of one set of values; each "
+            "unit begins from its own");
     }
     check_keys(d, sweep);
     check_ranges(d, sweep);

@@ -11,6 +11,8 @@ struct sweep {
     struct jobs_unit *units;
     struct spec_score *scores;
     uint32_t *origins;
+    uint32_t *before;          /* unit that each goes on from, UINT32_MAX: none */
+    struct spec_start *starts; /* where its training begins */
 };
 
 static enum sh_err read_job(struct sweep *s, const struct sh_table *t, uint64_t id)
@@ -25,6 +27,26 @@ static enum sh_err read_job(struct sweep *s, const struct sh_table *t, uint64_t 
         err = err == SH_ERR_INVALID ? SH_ERR_CORRUPT : err;
     }
     free(errors);
+    return err;
+}
+
+/* What training of a later rung goes on from: the newest checkpoint of the unit that did best
+ * before, which is final now. Where none is kept it begins anew. */
+static enum sh_err read_start(struct sweep *s, const struct sh_table *t, uint64_t job,
+                              uint32_t unit)
+{
+    struct jobs_checkpoint newest;
+    uint32_t count = 0;
+    uint32_t before = spec_sweep_before(&s->job->sweep, s->origins, unit);
+    s->before[unit] = before != UINT32_MAX && s->units[before].committed ? before : UINT32_MAX;
+    if (s->before[unit] == UINT32_MAX || s->job->kind != SPEC_TRAIN) {
+        return SH_OK;
+    }
+    enum sh_err err = jobs_checkpoint_list(t, s->units[before].id, &newest, 1, &count);
+    if (err == SH_OK && count > 0) {
+        s->starts[unit] = (struct spec_start){.set = true, .job = job, .step = newest.step};
+        memcpy(s->starts[unit].checkpoint, newest.manifest, SH_DIGEST_BYTES);
+    }
     return err;
 }
 
@@ -46,7 +68,10 @@ static enum sh_err read_units(struct sweep *s, const struct sh_table *t, const s
         ended[i] = jobs_stage_open(t, job, i) == 0;
     }
     spec_sweep_origins(&s->job->sweep, s->scores, ended, s->origins);
-    return SH_OK;
+    for (uint32_t i = 0; i < count && err == SH_OK; i++) {
+        err = read_start(s, t, job->id, i);
+    }
+    return err;
 }
 
 enum sh_err sweep_open(struct sweep **out, const struct sh_table *t, const struct jobs_job *job)
@@ -68,7 +93,10 @@ enum sh_err sweep_open(struct sweep **out, const struct sh_table *t, const struc
         s->units = calloc(s->count, sizeof *s->units);
         s->scores = calloc(s->count, sizeof *s->scores);
         s->origins = calloc(s->count, sizeof *s->origins);
-        bool room = s->units != NULL && s->scores != NULL && s->origins != NULL;
+        s->before = calloc(s->count, sizeof *s->before);
+        s->starts = calloc(s->count, sizeof *s->starts);
+        bool room = s->units != NULL && s->scores != NULL && s->origins != NULL &&
+                    s->before != NULL && s->starts != NULL;
         err = room ? read_units(s, t, job) : SH_ERR_NO_MEMORY;
     }
     if (err != SH_OK) {
@@ -86,6 +114,8 @@ void sweep_close(struct sweep *sweep)
         free(sweep->units);
         free(sweep->scores);
         free(sweep->origins);
+        free(sweep->before);
+        free(sweep->starts);
         free(sweep);
     }
 }
@@ -106,16 +136,29 @@ uint32_t sweep_best(const struct sweep *sweep)
     return spec_sweep_best(&sweep->job->sweep, sweep->scores, sweep->count);
 }
 
+uint32_t sweep_before(const struct sweep *sweep, uint32_t unit)
+{
+    SH_CHECK_CMP(unit, <, sweep->count);
+    return sweep->before[unit];
+}
+
+const struct spec_start *sweep_start(const struct sweep *sweep, uint32_t unit)
+{
+    SH_CHECK_CMP(unit, <, sweep->count);
+    return &sweep->starts[unit];
+}
+
 enum sh_err sweep_derive(const struct sweep *sweep, uint32_t unit, struct spec_derived *out)
 {
     SH_CHECK_CMP(unit, <, sweep->count);
     if (sweep->origins[unit] == SPEC_ORIGIN_NONE) {
         return SH_ERR_STALE;
     }
+    const struct spec_start *start = &sweep->starts[unit];
     struct spec_errors *errors = malloc(sizeof *errors);
-    enum sh_err err = errors != NULL
-                          ? spec_sweep_derive(sweep->job, unit, sweep->origins[unit], out, errors)
-                          : SH_ERR_NO_MEMORY;
+    enum sh_err err = errors != NULL ? spec_sweep_derive(sweep->job, unit, sweep->origins[unit],
+                                                         start->set ? start : NULL, out, errors)
+                                     : SH_ERR_NO_MEMORY;
     free(errors);
     return err == SH_ERR_INVALID ? SH_ERR_CORRUPT : err;
 }

@@ -20,6 +20,10 @@ const struct spec_sweep *sweep_form(const struct sweep *sweep);
 const struct jobs_unit *sweep_unit(const struct sweep *sweep, uint32_t unit);
 /* The unit with the best score; UINT32_MAX: none has one yet. */
 uint32_t sweep_best(const struct sweep *sweep);
+/* The unit that one goes on from, and the checkpoint of it that training does; UINT32_MAX and not
+ * set: it begins anew. */
+uint32_t sweep_before(const struct sweep *sweep, uint32_t unit);
+const struct spec_start *sweep_start(const struct sweep *sweep, uint32_t unit);
 /* What a unit is given. STALE: units that it waits for have not ended. CORRUPT, NO_MEMORY. */
 SH_MUST_USE enum sh_err sweep_derive(const struct sweep *sweep, uint32_t unit,
                                      struct spec_derived *out);

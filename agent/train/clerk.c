@@ -265,15 +265,6 @@ static void *run(void *arg)
             bring_last(c, &last, serial);
             free(last.bytes);
             SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
-        } else if (c->result_waits) {
-            struct train_result result = c->result;
-            uint64_t serial = c->serial;
-            c->result_waits = false;
-            SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
-            bring_result(c, &result, serial);
-            free(result.file);
-            free(result.outputs);
-            SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
         } else if (c->checkpoint.bytes != NULL) {
             struct checkpoint checkpoint = c->checkpoint;
             c->checkpoint.bytes = NULL;
@@ -284,6 +275,15 @@ static void *run(void *arg)
             free(checkpoint.bytes);
             SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
             c->checkpoint_busy = false;
+        } else if (c->result_waits) {
+            struct train_result result = c->result;
+            uint64_t serial = c->serial;
+            c->result_waits = false;
+            SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+            bring_result(c, &result, serial);
+            free(result.file);
+            free(result.outputs);
+            SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
         } else {
             train_clock_wait(&c->changed, &c->lock, UINT64_MAX);
         }

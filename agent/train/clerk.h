@@ -53,7 +53,8 @@ SH_MUST_USE enum sh_err train_clerk_open(struct train_clerk **out, struct servic
 void train_clerk_close(struct train_clerk *clerk);
 
 /* Stores and announces a checkpoint. Takes bytes (free). False: the one before is still under way;
- * bytes stay the caller's. A checkpoint that cannot be stored is logged and forgotten. */
+ * bytes stay the caller's. A checkpoint that cannot be stored is logged and forgotten. A result
+ * that comes meanwhile waits for it. */
 bool train_clerk_checkpoint(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
                             uint8_t *bytes, size_t size);
 /* Stores and announces the last checkpoint of a gang, before any result and instead of one that

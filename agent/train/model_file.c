@@ -186,3 +186,22 @@ enum sh_err train_state_file(const struct train_state *state, uint8_t **bytes, s
     *size = out.size;
     return err;
 }
+
+enum sh_err train_state_model_of(const struct train_material_source *source, struct sh_span bytes,
+                                 uint8_t **file, size_t *size, char *why)
+{
+    struct train_material *m = NULL;
+    struct train_state state = {0};
+    bool final = false;
+    *file = NULL;
+    why[0] = '\0';
+    enum sh_err err = train_material_open(&m, source, why, &final);
+    err = err != SH_OK ? err : train_state_open(&state, m);
+    if (err == SH_OK) {
+        err = train_state_decode(&state, NULL, false, bytes);
+        err = err != SH_OK ? err : train_state_file(&state, file, size, why);
+        train_state_close(&state);
+    }
+    train_material_close(m);
+    return err;
+}

@@ -29,7 +29,9 @@ struct train_part_config {
     uint8_t spec_digest[SH_DIGEST_BYTES]; /* of the job */
     uint32_t units;                       /* of the job */
     /* Of a sweep: spec and digest are the unit's own. */
-    struct sh_span params;        /* its values as JSON; copied; empty: it is no sweep */
+    struct sh_span params; /* its values as JSON; copied; empty: it is no sweep */
+    bool goes_on;          /* with what the unit `before` of the same job left */
+    uint32_t before;
     char metric[SH_NAME_MAX + 1]; /* by which it is compared with others; "": likewise */
     void (*ended)(void *ctx);     /* on the part's thread, once it is about to return */
     void *ctx;

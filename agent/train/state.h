@@ -55,6 +55,12 @@ SH_MUST_USE enum sh_err train_state_digest(const struct train_state *state,
 SH_MUST_USE enum sh_err train_state_file(const struct train_state *state, uint8_t **bytes,
                                          size_t *size, char *why);
 
+/* The same of a state as bytes, as below, of the job that source names; also what
+ * train_material_open answers. */
+SH_MUST_USE enum sh_err train_state_model_of(const struct train_material_source *source,
+                                             struct sh_span state, uint8_t **bytes, size_t *size,
+                                             char *why);
+
 /* ---- as bytes: checkpoints, and what members send each other ----
  *
  *    0 u32 magic "SHC1"        4 u32 version (1)      8 u8[32] spec digest

@@ -10,6 +10,7 @@
 
 #include "base/host/host.h"
 #include "jobs/view.h"
+#include "spec/fileset.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -17,6 +18,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #define EVENTS_LOOKED_AT 16u /* of a job's history, for the reason of a placement */
 
@@ -255,6 +257,8 @@ static enum sh_err derive(const struct sh_table *table, const struct jobs_job *j
                                           .size = strlen(derived->params)};
         memcpy(config->spec_digest, derived->digest, sizeof config->spec_digest);
         (void)snprintf(config->metric, sizeof config->metric, "%s", sweep_form(sweep)->metric);
+        config->before = sweep_before(sweep, unit);
+        config->goes_on = config->before != UINT32_MAX;
     }
     sweep_close(sweep);
     return err;
@@ -482,7 +486,9 @@ enum sh_err train_open(struct train **out, const struct train_config *config)
         train_close(t);
         return err;
     }
-    if (mkdir(t->cache, 0700) != 0 && errno != EEXIST) {
+    /* What an earlier run left is of no use to anybody. */
+    bool gone = access(t->cache, F_OK) != 0 || spec_fileset_remove(t->cache);
+    if (!gone || mkdir(t->cache, 0700) != 0) {
         err = sh_err_from_errno(errno);
         train_close(t);
         return err;

@@ -733,6 +733,15 @@ enum sh_err service_backup(struct service *s, const char *dir, struct service_ba
     return SH_OK;
 }
 
+enum sh_err service_scratch(struct service *s, char *path, size_t size)
+{
+    const char *folder = getenv("TMPDIR");
+    (void)s;
+    int n = snprintf(path, size, "%s/%016llx", folder != NULL ? folder : "/tmp",
+                     (unsigned long long)sh_random_u64());
+    return n > 0 && (size_t)n < size ? SH_OK : SH_ERR_LIMIT;
+}
+
 enum sh_err service_dataset_path(struct service *s, const char *name, char *path, size_t size)
 {
     struct jobs_dataset_holder holder;

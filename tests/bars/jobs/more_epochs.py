@@ -70,6 +70,17 @@ def main(mesh):
     version = follower.job(new)["unit_list"][0]["model_version"]
     require(version == 3, f"version {version} of the model")
 
+    model = mesh.path("step.safetensors")
+    mesh.must(["checkpoints", old, "--get", part["steps"], "-o", model, "--peer", follower.api])
+    with open(model, "rb") as file:
+        require(file.read() == follower.get("/models/digits:2/file").body,
+                "the last checkpoint as a model is not the model")
+    kept = mesh.path("step.kept")
+    mesh.must(["checkpoints", old, "--get", part["steps"], "--kept", "-o", kept, "--peer",
+               follower.api])
+    with open(kept, "rb") as file:
+        require(file.read(4) == b"SHC1", "not as it is kept")
+
     early = follower.read(f"/jobs/{old}/checkpoints")["checkpoints"][-1]["step"]
     again = resume(mesh, follower, old, "--epochs", ALL, "--from", early)
     same("from an earlier step", outcome(follower, again, END_S), whole)

@@ -147,7 +147,7 @@ def reserve(mesh, follower, other):
 
 
 def quota(mesh, follower, other):
-    mesh.must(["config", "set", "quota.alice", "1", "--peer", other.api])
+    mesh.must(["config", "set", "quota.alice=1", "--peer", other.api])
     gate = Gate(mesh, "quota")
     job = submit_for(follower, script("of-alice", gate.command, 4), "alice")
     bobs = submit_for(follower, script("of-bob", gate.command, 2), "bob")

@@ -131,6 +131,42 @@ def check_rungs(seen):
             require(unit["values"] == want, f"unit {unit['unit']}: {unit['values']}, not {want}")
 
 
+def check_steps(follower, job, seen):
+    """A unit of a later rung goes on from the end of the one whose values it has, and computes the
+    steps behind that alone. Epochs that were computed, and what they would be anew."""
+    units = seen["units"]
+    steps_an_epoch = min(u["steps"] for u in units if u.get("steps"))
+    spent = anew = continued = 0
+    for unit in units:
+        anew += unit["values"]["train.epochs"]
+        spent += unit["values"]["train.epochs"]
+        origin = unit.get("goes_on_from")
+        later = any(s["after"] and s["first"] <= unit["unit"] < s["first"] + s["units"]
+                    for s in seen["stages"])
+        if unit["state"] != "completed":
+            continue
+        require((origin is not None) == later, f"unit {unit['unit']}: {origin}")
+        if not later:
+            continue
+        before = units[origin["unit"]]
+        require(before["values"][LR] == unit["values"][LR], f"{unit} goes on from {before}")
+        require(origin["step"] == before["steps"], f"{origin}, but the end is {before['steps']}")
+        name = f"{unit['unit']}/loss"
+        points = follower.read(f"/jobs/{job}/metrics?name={name}&limit=5000")["series"][name]
+        require(points[0][0] == origin["step"] + 1, f"{name} begins with step {points[0][0]}")
+        spent -= origin["step"] // steps_an_epoch
+        continued += 1
+    require(continued >= 3, f"{continued} units went on from another")
+    longest = max((u for u in units if u.get("goes_on_from") and u["state"] == "completed"),
+                  key=lambda u: u["goes_on_from"]["step"])
+    alone = training("alone-again", epochs=longest["values"]["train.epochs"])
+    alone["train"]["optimizer"]["sgd"]["lr"] = longest["values"][LR]
+    row = finished(follower, follower.submit(alone)["id"], END_S)
+    require(row["unit_list"][0]["outcome"]["model_digest"] == longest["model_digest"],
+            "going on gives other bytes than training in one run")
+    return spent, anew
+
+
 def hyperband(follower):
     rates = {LR: {"log_uniform": [1e-4, 1e3]}}  # the largest diverge
     spec = training("band", {"method": "hyperband", "max_resource": 9, "seed": 3, "parameters": rates})
@@ -143,9 +179,30 @@ def hyperband(follower):
     require([s["units"] for s in seen["stages"]] == [9, 3, 1, 5, 1, 3], f"stages {seen['stages']}")
     check_rungs(seen)
     failed = [u["unit"] for u in seen["units"] if u["state"] == "failed"]
-    spent = sum(u["values"]["train.epochs"] for u in seen["units"])
+    spent, anew = check_steps(follower, job, seen)
     found = min(u["score"] for u in seen["units"] if u.get("score") is not None)
-    return why[0], failed, spent, found
+    return why[0], failed, spent, anew, found
+
+
+def scripts_go_on(follower):
+    """A script in a later rung gets the checkpoint that the one before it left at its end."""
+    run_line = ("had=0; [ -n \"$SHOAL_RESUME_FROM\" ] && had=$(cat \"$SHOAL_RESUME_FROM/rounds\"); "
+                "echo \"from $had to $ROUNDS\"; echo $ROUNDS > \"$SHOAL_CHECKPOINT_DIR/rounds\"; "
+                "echo \"SHOAL {\\\"step\\\": $ROUNDS, \\\"cost\\\": $WIDTH, \\\"checkpoint\\\": \\\"rounds\\\"}\"")
+    sweep = {"method": "hyperband", "max_resource": 4, "eta": 2, "resource": "ROUNDS",
+             "metric": "cost", "parameters": {"WIDTH": {"int": [1, 1000]}}}
+    spec = dict(script("rounds", sweep), run=[run_line], env={"ROUNDS": "1"})
+    del spec["outputs"]
+    job = follower.submit(spec)["id"]
+    finished(follower, job, END_S)
+    seen = sweep_of(follower, job)
+    lines = follower.read(f"/jobs/{job}/logs?limit=1000")["lines"]
+    said = {line["unit"]: line["text"] for line in lines if line["text"].startswith("from ")}
+    for unit in seen["units"]:
+        before = unit.get("goes_on_from", {}).get("unit")
+        had = seen["units"][before]["values"]["ROUNDS"] if before is not None else 0
+        want = f"from {had} to {unit['values']['ROUNDS']}"
+        require(said[unit["unit"]] == want, f"unit {unit['unit']}: {said[unit['unit']]}, not {want}")
 
 
 def random_search(follower, trials):
@@ -167,15 +224,17 @@ def body():
         _, seen = grid(agents, leader, follower)
         same_as_alone(follower, seen)
         random(mesh, follower)
-        _, failed, spent, found = hyperband(follower)
+        _, failed, spent, anew, found = hyperband(follower)
+        scripts_go_on(follower)
         configurations = 9 + 5 + 3
         full = configurations * 9
         beside = random_search(follower, configurations)
         require(failed, "no configuration diverged: the bar does not show what becomes of one")
-        require(spent < full, f"{spent} epochs of {full}")
+        require(spent < anew < full, f"{spent} epochs of {anew} of {full}")
         require(found <= 1.1 * beside, f"Hyperband found {found}, random search {beside}")
         print(f"grid: 6 units, 6 models, one killed agent; hyperband: {configurations} configurations in "
-              f"{spent} epochs instead of {full} ({full / spent:.1f} times less), {len(failed)} units "
+              f"{spent} epochs instead of {full} ({full / spent:.1f} times less), {anew - spent} of "
+              f"{anew} saved by going on from the rung before, {len(failed)} units "
               f"failed; best val_loss {found:.4f}, random search in {full} epochs {beside:.4f}")
 
 

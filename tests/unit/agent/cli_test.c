@@ -687,18 +687,18 @@ TEST(labels_and_policy_come_from_flags_or_the_file)
 TEST(settings_of_the_cluster_are_set_read_and_unset)
 {
     start();
-    RUN("config set reserve 0.34", CLI_OK);
-    RUN("config set quota.ada 3", CLI_OK);
+    RUN("config set reserve=0.34", CLI_OK);
+    RUN("config set quota.ada=3", CLI_OK);
     EXPECT(strstr(out, "quota.ada  3\n") != NULL && strstr(out, "reserve    0.34\n") != NULL);
     RUN("config get reserve", CLI_OK);
     EXPECT_STR(out, "0.34\n");
     RUN("config unset reserve", CLI_OK);
     RUN("config get reserve", CLI_OK);
     EXPECT_STR(out, "not set\n");
-    RUN("config set reserve much", CLI_USAGE);
-    RUN("config set reserve 2", CLI_INVALID);
+    RUN("config set reserve=much", CLI_USAGE);
+    RUN("config set reserve=2", CLI_INVALID);
     EXPECT(strstr(err, "reserve: 2: must be a number from 0 to 1") != NULL);
-    RUN("config set colour 2", CLI_INVALID);
+    RUN("config set colour=2", CLI_INVALID);
     RUN("node drain alpha", CLI_OK);
     RUN("nodes", CLI_OK);
     EXPECT(strstr(out, "alive, draining") != NULL);

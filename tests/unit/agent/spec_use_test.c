@@ -155,9 +155,9 @@ static const struct {
 } WRONG[] = {
     {HEAD("evaluate") "data: {test: builtin:digits}\n", "job:1:1: model: is missing"},
     {HEAD("evaluate") "model: [a, b]\n",
-     "job:4:8: model: a list: must be a model of the registry: NAME or NAME:VERSION"},
+     "job:4:8: model: a list: must be a model of the registry: " SPEC_MODEL_REF_FORMS},
     {HEAD("evaluate") "model: a:0\n",
-     "job:4:8: model: a:0: must be a model of the registry: NAME or NAME:VERSION"},
+     "job:4:8: model: a:0: must be a model of the registry: " SPEC_MODEL_REF_FORMS},
     {HEAD("evaluate") "model: a\ndata: {test: builtin:digits, train: builtin:digits}\n",
      "job:5:30: data: train: unknown key; there are: test, label"},
     {HEAD("predict") "model: a\n", "job:1:1: input: is missing"},

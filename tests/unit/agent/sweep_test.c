@@ -65,7 +65,7 @@ static const char *canonical(void)
 
 static const char *params_of(uint32_t unit, uint32_t origin)
 {
-    EXPECT_EQ(spec_sweep_derive(&job, unit, origin, &derived, &errors), SH_OK);
+    EXPECT_EQ(spec_sweep_derive(&job, unit, origin, NULL, &derived, &errors), SH_OK);
     return derived.params;
 }
 
@@ -230,6 +230,9 @@ TEST(the_best_go_on_failures_rank_last_and_ties_go_to_the_lower_number)
     ended[1] = true;
     spec_sweep_origins(&job.sweep, scores, ended, origins);
     EXPECT_EQ(origins[6], 2);
+    EXPECT_EQ(spec_sweep_before(&job.sweep, origins, 0), UINT32_MAX);
+    EXPECT_EQ(spec_sweep_before(&job.sweep, origins, 4), 1);
+    EXPECT_EQ(spec_sweep_before(&job.sweep, origins, 6), 5); /* which has the values of unit 2 */
     EXPECT_EQ(spec_sweep_best(&job.sweep, scores, 6), 1);
     job.sweep.goal = SPEC_GOAL_MAX;
     spec_sweep_origins(&job.sweep, scores, ended, origins);
@@ -250,6 +253,12 @@ static const struct {
     {TRAIN, "sweep: {method: gird, parameters: {train.seed: [1]}}\n",
      "job.yaml:7:17: sweep.method: gird: must be one of: grid, random, hyperband"},
     {TRAIN, "sweep: {parameters: {train.seed: [1]}}\n", "job.yaml:7:8: sweep.method: is missing"},
+    {TRAIN,
+     "start: {job: 3, step: 10, checkpoint: "
+     "0011223344556677889900112233445566778899001122334455667788990011}\n"
+     "sweep: {method: grid, parameters: {train.seed: [1]}}\n",
+     "job.yaml:7:8: start: not possible with a sweep: a checkpoint has the state of one set of "
+     "values; each unit begins from its own"},
     {TRAIN, "sweep: {method: grid}\n", "job.yaml:7:8: sweep.parameters: is missing"},
     {TRAIN, "sweep: {method: grid, parameters: {train.sed: [1]}}\n",
      "job.yaml:7:47: sweep.parameters.train.sed: this job has no such value; shoal validate --json "
