@@ -124,7 +124,9 @@ uint32_t waits_begin(struct waits *w, const struct place_unit *units, uint32_t u
             continue;
         }
         if (has_gang(units, unit_count, u->unit.job)) {
-            *find(w, last) = (struct waiting){.job = last, .since_us = now_us, .seen_us = now_us};
+            struct waiting *entry = find(w, last);
+            SH_CHECK(entry != NULL); /* it is due */
+            *entry = (struct waiting){.job = last, .since_us = now_us, .seen_us = now_us};
         } else if (w->asked_count < WAITS_ASKED_MAX) {
             w->asked[w->asked_count++] = i;
             asked[count++] = u->unit;

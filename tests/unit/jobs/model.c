@@ -451,6 +451,7 @@ static bool resize(struct model *m, const struct jobs_resize *c)
         if (waits != NULL) {
             waits->state = JOBS_STOPPED;
         } else {
+            EXPECT(runs != NULL);
             runs->state = JOBS_STOPPING;
             runs->yields = false;
         }
