@@ -14,6 +14,7 @@
 #include "planner.h"
 #include "records.h"
 #include "rl/unit.h"
+#include "rounds/unit.h"
 #include "script/unit.h"
 #include "stores.h"
 #include "train/train.h"
@@ -401,6 +402,7 @@ static enum sh_err open_runners(struct service *s, char text[static SCRIPT_OPEN_
     err = err != SH_OK ? err : scripts_open(&s->scripts, &scripts, text);
     s->self.sandbox = err == SH_OK ? scripts_sandbox(s->scripts) : WIRE_SANDBOX_OFF;
     err = err != SH_OK ? err : answer_open(&s->answer, s);
+    err = err != SH_OK ? err : rounds_open(&s->rounds, s, s->self.cpus);
     struct train_config train = {.s = s, .bulk = s->bulk, .threads = s->self.cpus, .cache = cache};
     if (err == SH_OK) {
         calls_on(s->calls, SERVICE_CALL_SCRIPT, scripts_answer, s->scripts);
@@ -408,6 +410,8 @@ static enum sh_err open_runners(struct service *s, char text[static SCRIPT_OPEN_
         train.answer = answer_runner(s->answer);
         s->rl = rl_runner(s);
         train.rl = &s->rl;
+        calls_on(s->calls, SERVICE_CALL_ROUNDS, rounds_answer, s->rounds);
+        train.rounds = rounds_runner(s->rounds);
         err = train_open(&s->train, &train);
     }
     return err;
@@ -656,6 +660,7 @@ static void close_all(struct service *s)
     housekeeping_close(s->housekeeping);
     vitals_close(s->vitals);
     answer_close(s->answer);
+    rounds_close(s->rounds);
     planner_close(s->planner);
     bulk_close(s->bulk);
     disk_close(s->disk);

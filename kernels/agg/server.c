@@ -4,7 +4,6 @@
 #include "kernels/kn.h"
 
 #include <math.h>
-#include <string.h>
 
 struct kn_server kn_server_default(enum kn_server_kind kind)
 {
@@ -57,20 +56,19 @@ static float second(const struct kn_server *s, float v, float d)
     return v > square ? v - step : v < square ? v + step : v;
 }
 
-void kn_server_update(const struct kn_server *s, float *params, const float *delta, float *state,
-                      size_t count)
+void kn_server_update(const struct kn_server *s, float *params, const float *delta, float *m,
+                      float *v, size_t count)
 {
     kn_fp_enter();
     for (size_t i = 0; i < count; i++) {
         float change = delta[i];
         if (s->kind == KN_SERVER_AVGM) {
-            state[i] = s->beta1 * state[i] + change;
-            change = state[i];
+            m[i] = s->beta1 * m[i] + change;
+            change = m[i];
         } else if (s->kind != KN_SERVER_AVG) {
-            float *v = &state[count + i];
-            state[i] = s->beta1 * state[i] + (1.0f - s->beta1) * change;
-            *v = second(s, *v, change);
-            change = state[i] / (sqrtf(*v) + s->tau);
+            m[i] = s->beta1 * m[i] + (1.0f - s->beta1) * change;
+            v[i] = second(s, v[i], change);
+            change = m[i] / (sqrtf(v[i]) + s->tau);
         }
         params[i] += s->lr * change;
     }

@@ -39,8 +39,9 @@ struct kn_server kn_server_default(enum kn_server_kind kind);
 size_t kn_server_state_count(const struct kn_server *s, size_t count);
 /* The state before the first round. */
 void kn_server_begin(const struct kn_server *s, float *state, size_t count);
-/* One round: delta is the mean change of the clients. */
-void kn_server_update(const struct kn_server *s, float *params, const float *delta, float *state,
-                      size_t count);
+/* One round over a vector or a stretch of it: delta is the mean change of the clients, m and v are
+ * where these parts of the state lie (NULL where the kind has none). */
+void kn_server_update(const struct kn_server *s, float *params, const float *delta, float *m,
+                      float *v, size_t count);
 
 #endif

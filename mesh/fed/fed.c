@@ -404,6 +404,11 @@ bool fed_is_open(const struct fed *f)
     return f->phase == FED_PHASE_OPEN;
 }
 
+bool fed_is_evaluating(const struct fed *f)
+{
+    return f->evaluating;
+}
+
 bool fed_has_ended(const struct fed *f)
 {
     return f->phase == FED_PHASE_ENDED;

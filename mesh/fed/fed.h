@@ -202,6 +202,7 @@ void fed_check(const struct fed *f);
 
 /* Of the running round, or, between CLOSE and COMMITTED, of the one that closed. */
 bool fed_is_open(const struct fed *f);
+bool fed_is_evaluating(const struct fed *f);
 bool fed_has_ended(const struct fed *f);
 uint64_t fed_round(const struct fed *f);
 uint64_t fed_opened_us(const struct fed *f);

@@ -25,7 +25,7 @@ static float round_of(float model, const float *answers, const uint64_t *samples
     }
     kn_fixed_divide(&sum, sum.weight, &mean);
     struct kn_server s = kn_server_default(KN_SERVER_AVG);
-    kn_server_update(&s, &model, &mean, NULL, 1);
+    kn_server_update(&s, &model, &mean, NULL, NULL, 1);
     return model;
 }
 
@@ -186,7 +186,7 @@ TEST_ROWS(server_optimisers_follow_the_paper, SERVERS)
     EXPECT(kn_server_state_count(&s, 2) <= 4);
     kn_server_begin(&s, state, 2);
     for (size_t i = 0; i < 3; i++) {
-        kn_server_update(&s, x, deltas[i], state, 2);
+        kn_server_update(&s, x, deltas[i], state, state + 2, 2);
     }
     EXPECT_NEAR((double)x[0], SERVERS[tst_row].x[0], 2e-6);
     EXPECT_NEAR((double)x[1], SERVERS[tst_row].x[1], 2e-6);
