@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * rounds. */
+#include "cli/context.h"
+#include "cli/format.h"
+#include "cli/table.h"
+
+#include "spec/federated_form.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MODEL_TIMEOUT_S 600u
+#define CELL_BYTES      512u
+
+/* "b lost, c failed (no data)": who was asked and whose update does not count. */
+static void name_missing(const json_t *members, char out[static CELL_BYTES])
+{
+    size_t used = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < json_array_size(members) && used < CELL_BYTES; i++) {
+        const json_t *member = json_array_get(members, i);
+        const char *part = cli_text(member, "part");
+        const char *why = json_string_value(json_object_get(member, "why"));
+        if (strcmp(part, "delivered") != 0) {
+            int n = snprintf(out + used, CELL_BYTES - used, "%s%s %s%s%s%s", used > 0 ? ", " : "",
+                             cli_text(member, "agent"), part, why != NULL ? " (" : "",
+                             why != NULL ? why : "", why != NULL ? ")" : "");
+            used += n > 0 ? (size_t)n : 0;
+        }
+    }
+}
+
+static void put_number(struct cli_table *t, double value)
+{
+    char text[CLI_FORMAT_BYTES];
+    cli_format_number(value, text);
+    cli_table_put(t, text);
+}
+
+static void put_correct(struct cli_table *t, const json_t *record, const char *correct,
+                        const char *total)
+{
+    double of = (double)cli_integer(record, total);
+    put_number(t, of > 0 ? (double)cli_integer(record, correct) / of : (double)NAN);
+}
+
+static void put_record(struct cli_table *t, const json_t *record)
+{
+    char text[CELL_BYTES];
+    (void)snprintf(text, sizeof text, "%lld", cli_integer(record, "round"));
+    cli_table_put(t, text);
+    cli_table_put(t, cli_text(record, "outcome"));
+    (void)snprintf(text, sizeof text, "%lld/%lld", cli_integer(record, "updates"),
+                   cli_integer(record, "cohort"));
+    cli_table_put(t, text);
+    (void)snprintf(text, sizeof text, "%lld", cli_integer(record, "samples"));
+    cli_table_put(t, text);
+    (void)snprintf(text, sizeof text, "%lld", cli_integer(record, "ms"));
+    cli_table_put(t, text);
+    put_number(t, cli_real(record, "train_loss"));
+    put_number(t, cli_real(record, "val_loss"));
+    put_correct(t, record, "val_correct", "val_total");
+    (void)snprintf(text, sizeof text, "%.12s", cli_text(record, "model"));
+    cli_table_put(t, text);
+    name_missing(json_object_get(record, "members"), text);
+    cli_table_put(t, text);
+}
+
+static void print_rounds(struct cli *c, const json_t *answer)
+{
+    static const char *const NAMES[] = {">ROUND", "OUTCOME",   ">UPDATES", ">SAMPLES",
+                                        ">MS",    ">LOSS",     ">VAL",     ">ACCURACY",
+                                        "MODEL",  "NOT ADDED", NULL};
+    const json_t *rounds = json_object_get(answer, "rounds");
+    const json_t *evaluation = json_object_get(answer, "evaluation");
+    struct cli_table t;
+    (void)fprintf(c->out, "job %lld %s is %s; VAL and ACCURACY are of the model before the round\n",
+                  cli_integer(answer, "job"), cli_text(answer, "name"), cli_text(answer, "state"));
+    cli_table_init(&t, NAMES);
+    for (size_t i = 0; i < json_array_size(rounds); i++) {
+        put_record(&t, json_array_get(rounds, i));
+    }
+    if (json_is_object(evaluation)) {
+        put_record(&t, evaluation);
+    }
+    cli_table_print(&t, c->out);
+}
+
+static int save(struct cli *c, const struct cli_answer *answer, const char *path)
+{
+    char part[PATH_MAX];
+    int n = snprintf(part, sizeof part, "%s.part", path);
+    FILE *file = n > 0 && n < (int)sizeof part ? fopen(part, "wbe") : NULL;
+    bool good = file != NULL && fwrite(answer->body, 1, answer->size, file) == answer->size;
+    good = file != NULL && fclose(file) == 0 && good;
+    good = good && rename(part, path) == 0;
+    if (!good) {
+        return cli_fail(c, CLI_INTERNAL, "IO", "%s: %s", path, strerror(errno));
+    }
+    if (c->json) {
+        return cli_print_json(
+            c, json_pack("{s:s, s:I}", "file", path, "bytes", (json_int_t)answer->size));
+    }
+    (void)fprintf(c->out, "%s\n", path);
+    return CLI_OK;
+}
+
+static int get_model(struct cli *c, uint64_t round)
+{
+    char suffix[48];
+    char name[SH_NAME_MAX + 48];
+    const char *output = cli_value(c, "--output");
+    int status = CLI_OK;
+    json_t *job = cli_get(c, "/jobs/", c->args[0], "", &status);
+    if (job == NULL) {
+        return status;
+    }
+    (void)snprintf(name, sizeof name, "%s-round-%llu.safetensors", cli_text(job, "name"),
+                   (unsigned long long)round);
+    json_decref(job);
+    (void)snprintf(suffix, sizeof suffix, "/rounds/%llu/model", (unsigned long long)round);
+    char *path = cli_path(c, "/jobs/", c->args[0], suffix);
+    if (path == NULL) {
+        return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
+    }
+    struct cli_answer answer;
+    struct cli_call call = {.method = "GET", .path = path, .timeout_s = MODEL_TIMEOUT_S};
+    cli_http_call(c->http, &call, &answer);
+    free(path);
+    if (answer.status != 200) {
+        return cli_fail_answer(c, &answer);
+    }
+    status = save(c, &answer, output != NULL ? output : name);
+    free(answer.body);
+    return status;
+}
+
+int cli_run_rounds(struct cli *c)
+{
+    uint64_t round = 0;
+    int status = CLI_OK;
+    if (!cli_number(c, "--model", 0, SPEC_FEDERATED_ROUNDS_MAX, 0, &round)) {
+        return CLI_USAGE;
+    }
+    if (cli_value(c, "--model") != NULL) {
+        return get_model(c, round);
+    }
+    json_t *answer = cli_get(c, "/jobs/", c->args[0], "/rounds", &status);
+    if (answer == NULL) {
+        return status;
+    }
+    if (c->json) {
+        return cli_print_json(c, answer);
+    }
+    print_rounds(c, answer);
+    json_decref(answer);
+    return CLI_OK;
+}
