@@ -3,19 +3,17 @@
  * rounds. */
 #include "cli/context.h"
 #include "cli/format.h"
+#include "cli/save.h"
 #include "cli/table.h"
 
 #include "spec/federated_form.h"
 
-#include <errno.h>
-#include <limits.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MODEL_TIMEOUT_S 600u
-#define CELL_BYTES      512u
+#define CELL_BYTES 512u
 
 /* "b lost, c failed (no data)": who was asked and whose update does not count. */
 static void name_missing(const json_t *members, char out[static CELL_BYTES])
@@ -91,25 +89,6 @@ static void print_rounds(struct cli *c, const json_t *answer)
     cli_table_print(&t, c->out);
 }
 
-static int save(struct cli *c, const struct cli_answer *answer, const char *path)
-{
-    char part[PATH_MAX];
-    int n = snprintf(part, sizeof part, "%s.part", path);
-    FILE *file = n > 0 && n < (int)sizeof part ? fopen(part, "wbe") : NULL;
-    bool good = file != NULL && fwrite(answer->body, 1, answer->size, file) == answer->size;
-    good = file != NULL && fclose(file) == 0 && good;
-    good = good && rename(part, path) == 0;
-    if (!good) {
-        return cli_fail(c, CLI_INTERNAL, "IO", "%s: %s", path, strerror(errno));
-    }
-    if (c->json) {
-        return cli_print_json(
-            c, json_pack("{s:s, s:I}", "file", path, "bytes", (json_int_t)answer->size));
-    }
-    (void)fprintf(c->out, "%s\n", path);
-    return CLI_OK;
-}
-
 static int get_model(struct cli *c, uint64_t round)
 {
     char suffix[48];
@@ -128,15 +107,9 @@ static int get_model(struct cli *c, uint64_t round)
     if (path == NULL) {
         return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
     }
-    struct cli_answer answer;
-    struct cli_call call = {.method = "GET", .path = path, .timeout_s = MODEL_TIMEOUT_S};
-    cli_http_call(c->http, &call, &answer);
+    struct cli_save save = {.path = path, .name = output != NULL ? output : name};
+    status = cli_save(c, &save);
     free(path);
-    if (answer.status != 200) {
-        return cli_fail_answer(c, &answer);
-    }
-    status = save(c, &answer, output != NULL ? output : name);
-    free(answer.body);
     return status;
 }
 

@@ -54,14 +54,14 @@ static uint32_t take_slot(struct rounds_lead *x, const uint8_t *node, const char
             return i;
         }
     }
-    train_scribe_line(x->config.scribe, "%s is left out: more than %u agents have been members",
-                      name, ROUNDS_SLOTS_MAX);
+    train_scribe_line(x->w->scribe, "%s is left out: more than %u agents have been members", name,
+                      ROUNDS_SLOTS_MAX);
     return NOBODY;
 }
 
 void rounds_follow_members(struct rounds_lead *x)
 {
-    const struct wire_placement *p = &x->at->placement;
+    const struct wire_placement *p = &x->w->at.placement;
     for (uint32_t i = 0; i < ROUNDS_SLOTS_MAX; i++) {
         struct rounds_slot *s = &x->slots[i];
         uint32_t at = wire_member_find(p->members, p->member_count, s->node);
@@ -72,7 +72,7 @@ void rounds_follow_members(struct rounds_lead *x)
     }
     for (uint32_t i = 0; i < p->member_count; i++) {
         uint32_t slot = find_slot(x, p->members[i].node);
-        slot = slot != NOBODY ? slot : take_slot(x, p->members[i].node, x->at->names[i]);
+        slot = slot != NOBODY ? slot : take_slot(x, p->members[i].node, x->w->at.names[i]);
         if (slot != NOBODY && !x->slots[slot].present) {
             set_there(x, slot);
         }
@@ -104,7 +104,7 @@ static void not_reached(struct rounds_lead *x, uint32_t slot, enum sh_err err)
     uint64_t now = sh_now_us();
     s->ask_us = now + ROUNDS_AGAIN_US;
     if (err == SH_ERR_UNREACHABLE) {
-        train_scribe_lost(x->config.scribe, x->at->placement.fence, s->node);
+        train_scribe_lost(x->w->scribe, x->w->at.placement.fence, s->node);
     }
     bool asked = fed_part(x->fed, slot) == FED_PART_ASKED;
     if (asked && now >= s->first_us + ROUNDS_GIVE_UP_US) {
@@ -120,16 +120,16 @@ static void ask(struct rounds_lead *x, uint32_t slot)
     uint8_t reply[ROUNDS_MESSAGE_BYTES];
     size_t size = 0;
     struct rounds_report report;
-    struct rounds_invite invite = {.unit = x->config.part->unit,
-                                   .generation = x->at->placement.fence.index,
+    struct rounds_invite invite = {.unit = x->w->config.unit,
+                                   .generation = x->w->at.placement.fence.index,
                                    .round = fed_round(x->fed),
                                    .evaluates = fed_is_evaluating(x->fed)};
     memcpy(invite.state, x->digest, sizeof invite.state);
-    memcpy(invite.leader, x->config.me, sizeof invite.leader);
+    memcpy(invite.leader, x->w->me, sizeof invite.leader);
     struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
     rounds_invite_encode(&invite, &w);
     SH_CHECK(!w.full);
-    enum sh_err err = service_call(x->config.s, s->node, SERVICE_CALL_ROUNDS, bytes, w.used, reply,
+    enum sh_err err = service_call(x->w->s, s->node, SERVICE_CALL_ROUNDS, bytes, w.used, reply,
                                    sizeof reply, &size, ROUNDS_ASK_US);
     if (err == SH_OK) {
         err = rounds_report_decode((struct sh_span){.at = reply, .size = size}, &report);
@@ -156,7 +156,7 @@ uint64_t rounds_ask_due(struct rounds_lead *x)
         if (!s->used || !is_at_work(fed_part(x->fed, i))) {
             continue;
         }
-        if (s->ask_us <= sh_now_us() && !x->config.interrupted(x->config.ctx)) {
+        if (s->ask_us <= sh_now_us() && !train_worker_is_interrupted(x->w)) {
             ask(x, i);
         }
         if (is_at_work(fed_part(x->fed, i))) {
@@ -176,7 +176,7 @@ enum sh_err rounds_read_update(struct rounds_lead *x, const struct rounds_taken 
     size_t bad = 0;
     size_t floats = x->model.floats;
     size_t most = rounds_update_size(floats, variates != NULL);
-    enum sh_err err = train_blob_read(x->config.s, t->blob, most, ROUNDS_FETCH_US, &bytes, &size);
+    enum sh_err err = train_blob_read(x->w->s, t->blob, most, ROUNDS_FETCH_US, &bytes, &size);
     if (err == SH_OK) {
         struct sh_span span = {.at = bytes, .size = size};
         err = rounds_update_decode(span, t->round, change, variates, floats);
@@ -232,7 +232,7 @@ static void fail(struct rounds_lead *x, uint32_t slot, uint64_t round, const cha
     struct fed_event e = {.kind = FED_EV_FAILED, .member = slot, .round = round};
     struct rounds_slot *s = &x->slots[slot];
     (void)snprintf(s->why, sizeof s->why, "%.*s", (int)ROUNDS_TEXT_MAX, why);
-    train_scribe_line(x->config.scribe, "round %llu goes on without %s: %.150s",
+    train_scribe_line(x->w->scribe, "round %llu goes on without %s: %.150s",
                       (unsigned long long)round + 1, s->name, s->why);
     (void)rounds_step(x, &e);
 }
@@ -245,7 +245,7 @@ static void take_delivery(struct rounds_lead *x, uint32_t slot, const struct rou
     if (!late && r->evaluated != fed_is_evaluating(x->fed)) {
         return; /* not what was asked for */
     }
-    if (r->round == s->delivered || (late && x->config.job->federated.algorithm != SPEC_FEDBUFF)) {
+    if (r->round == s->delivered || (late && x->w->job->federated.algorithm != SPEC_FEDBUFF)) {
         return; /* again, or too late: the member was told */
     }
     uint32_t place = take_place(x);

@@ -37,7 +37,7 @@ static uint32_t weigh(const struct spec_federated *fed, const struct rounds_figu
 
 static void list_entries(struct rounds_lead *x, struct entries *list)
 {
-    const struct spec_federated *fed = &x->config.job->federated;
+    const struct spec_federated *fed = &x->w->job->federated;
     struct fed_entry entry;
     *list = (struct entries){.x = x};
     for (uint32_t i = 0; i < ROUNDS_SLOTS_MAX; i++) {
@@ -84,7 +84,7 @@ static bool all_finite(const float *x, size_t count)
 static enum sh_err combine(struct rounds_lead *x, struct entries *list, float *params,
                            float *change, float *variates)
 {
-    const struct spec_federated *fed = &x->config.job->federated;
+    const struct spec_federated *fed = &x->w->job->federated;
     size_t floats = x->model.floats;
     struct rounds_updates updates = {
         .count = list->count, .weights = list->weights, .load = load_entry, .ctx = list};
@@ -128,15 +128,15 @@ static enum sh_err change_model(struct rounds_lead *x, struct entries *list)
 
 static void measure(struct rounds_lead *x, const struct entries *list)
 {
-    const struct spec_federated *fed = &x->config.job->federated;
+    const struct spec_federated *fed = &x->w->job->federated;
     struct rounds_measures *m = &x->measures;
     rounds_measures_begin(m);
     for (uint32_t i = 0; i < list->count; i++) {
         struct rounds_figures f = x->taken[list->place[i]].figures;
         /* Where all have the same test data, this agent's figures are those of all. */
-        bool own = memcmp(x->slots[x->taken[list->place[i]].slot].node, x->config.me,
-                          SH_NODE_ID_BYTES) == 0;
-        if (x->config.job->data.test.kind != SPEC_SOURCE_DATASET && !own) {
+        bool own =
+            memcmp(x->slots[x->taken[list->place[i]].slot].node, x->w->me, SH_NODE_ID_BYTES) == 0;
+        if (x->w->job->data.test.kind != SPEC_SOURCE_DATASET && !own) {
             f.test_loss = 0;
             f.test_correct = 0;
             f.test_total = 0;
@@ -144,7 +144,7 @@ static void measure(struct rounds_lead *x, const struct entries *list)
         rounds_measures_add(m, &f);
     }
     rounds_measures_end(m);
-    bool loss = fed->has_target ? fed->target_loss : x->config.job->train.loss == SPEC_MSE;
+    bool loss = fed->has_target ? fed->target_loss : x->w->job->train.loss == SPEC_MSE;
     x->scored = m->val_total > 0 && isfinite(m->val_loss) != 0;
     x->score = loss ? -m->val_loss : (double)m->val_correct / (double)m->val_total;
 }
@@ -223,8 +223,8 @@ static void tell(struct rounds_lead *x, const struct entries *list)
     char missing[LINE_NAMES];
     const struct rounds_measures *m = &x->measures;
     uint64_t round = fed_round(x->fed);
-    struct train_scribe *scribe = x->config.scribe;
-    bool classes = x->config.job->train.loss == SPEC_CROSS_ENTROPY;
+    struct train_scribe *scribe = x->w->scribe;
+    bool classes = x->w->job->train.loss == SPEC_CROSS_ENTROPY;
     name_missing(x, missing, sizeof missing);
     train_scribe_line(scribe, "round %llu %s: %u of %u updates%s", (unsigned long long)round + 1,
                       fed_outcome_name(x->close.outcome), list->count, fed_cohort(x->fed), missing);
@@ -250,7 +250,7 @@ static void tell(struct rounds_lead *x, const struct entries *list)
     }
     train_scribe_point(scribe, METRIC_AGENTS, round + 1, list->count);
     train_scribe_point(scribe, METRIC_EPOCH, round + 1,
-                       (double)(round + 1) * x->config.job->federated.local_epochs);
+                       (double)(round + 1) * x->w->job->federated.local_epochs);
 }
 
 /* ---- the end of a round ---- */
@@ -282,7 +282,8 @@ static bool make_pending(struct rounds_lead *x)
     if (err == SH_OK) {
         tell(x, list);
     } else {
-        rounds_fail(x, err, err == SH_ERR_DIVERGED, why[0] != '\0' ? why : sh_err_text(err));
+        train_worker_fail(x->w, err, err == SH_ERR_DIVERGED, false,
+                          why[0] != '\0' ? why : sh_err_text(err));
     }
     free(list);
     return err == SH_OK;

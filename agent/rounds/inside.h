@@ -9,8 +9,6 @@
 #include "rounds/record.h"
 #include "rounds/state.h"
 
-#include <pthread.h>
-
 struct rounds_slot { /* one agent that is or was a member */
     bool used;
     bool present;
@@ -34,11 +32,11 @@ struct rounds_taken { /* an update that the core knows by its place here */
 };
 
 struct rounds_lead {
-    struct rounds_lead_config config;
-    /* Of the thread that leads. */
+    struct train_worker *w;
+    struct rounds_member *member; /* this agent's own */
+    /* Of the worker's thread. */
     void *memory; /* of the core */
     struct fed *fed;
-    const struct train_assignment *at; /* in force */
     bool loaded;
     bool started;
     uint8_t digest[SH_DIGEST_BYTES]; /* blob of the newest committed state */
@@ -64,9 +62,7 @@ struct rounds_lead {
     bool ended;
     enum fed_end end;
 
-    pthread_mutex_t lock; /* what follows */
-    pthread_cond_t changed;
-    bool leads;
+    bool leads;     /* this and what follows with the worker's lock */
     uint64_t round; /* that reports are taken of, and later ones */
     uint32_t mail_count;
     struct rounds_report mail[ROUNDS_MAIL_MAX];
@@ -86,7 +82,6 @@ uint8_t *rounds_make_state(const struct rounds_lead *x, const struct fed_resume 
 /* Until it is committed; false: interrupted, superseded, or it cannot be. */
 bool rounds_commit_state(struct rounds_lead *x, const uint8_t *bytes, size_t size, uint64_t step,
                          uint8_t digest[static SH_DIGEST_BYTES]);
-void rounds_fail(struct rounds_lead *x, enum sh_err reason, bool final, const char *text);
 
 /* ask.c. Members of the placement in force come and go. */
 void rounds_follow_members(struct rounds_lead *x);

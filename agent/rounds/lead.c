@@ -13,16 +13,6 @@
 
 #define PPM 1000000.0
 
-static void lock(struct rounds_lead *x)
-{
-    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
-}
-
-static void unlock(struct rounds_lead *x)
-{
-    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
-}
-
 /* ---- the core ---- */
 
 static bool measures(const struct spec_job *job)
@@ -71,9 +61,9 @@ static void carry_out(struct rounds_lead *x, const struct fed_action *a)
             x->slots[i].has_figures = false;
             x->slots[i].why[0] = '\0';
         }
-        lock(x);
+        train_worker_lock(x->w);
         x->round = a->round;
-        unlock(x);
+        train_worker_unlock(x->w);
         break;
     case FED_DO_INVITE:
         rounds_invited(x, a->member);
@@ -109,14 +99,14 @@ enum fed_verdict rounds_step(struct rounds_lead *x, const struct fed_event *even
 static bool take_mail(struct rounds_lead *x)
 {
     struct rounds_report report;
-    lock(x);
+    train_worker_lock(x->w);
     bool some = x->mail_count > 0;
     if (some) {
         report = x->mail[0];
         x->mail_count--;
         memmove(&x->mail[0], &x->mail[1], x->mail_count * sizeof x->mail[0]);
     }
-    unlock(x);
+    train_worker_unlock(x->w);
     if (some) {
         rounds_take_report(x, &report);
     }
@@ -125,11 +115,11 @@ static bool take_mail(struct rounds_lead *x)
 
 static void rest(struct rounds_lead *x, uint64_t until_us)
 {
-    lock(x);
-    if (x->mail_count == 0 && !x->config.interrupted(x->config.ctx)) {
-        train_clock_wait(&x->changed, &x->lock, until_us);
+    train_worker_lock(x->w);
+    if (x->mail_count == 0 && !train_worker_has_news(x->w)) {
+        train_clock_wait(&x->w->changed, &x->w->lock, until_us);
     }
-    unlock(x);
+    train_worker_unlock(x->w);
 }
 
 /* Everything but closing a round: asks, hears, keeps the time. */
@@ -151,7 +141,7 @@ static void turn(struct rounds_lead *x)
 static bool start(struct rounds_lead *x)
 {
     struct sh_arena arena;
-    struct fed_config config = config_of(x->config.job);
+    struct fed_config config = config_of(x->w->job);
     if (!x->loaded && !rounds_load(x)) {
         return false;
     }
@@ -176,10 +166,10 @@ static bool start(struct rounds_lead *x)
 /* Reports are taken from now on, or not any more. */
 static void set_leading(struct rounds_lead *x, bool leads)
 {
-    lock(x);
+    train_worker_lock(x->w);
     x->leads = leads;
     x->mail_count = leads ? x->mail_count : 0;
-    unlock(x);
+    train_worker_unlock(x->w);
 }
 
 static enum rounds_turn fail_starved(struct rounds_lead *x)
@@ -188,20 +178,19 @@ static enum rounds_turn fail_starved(struct rounds_lead *x)
     (void)snprintf(
         text, sizeof text,
         "%u rounds in a row had fewer than %u updates; shoal rounds says who was missing",
-        x->config.job->federated.skips, x->config.job->federated.least);
-    rounds_fail(x, SH_ERR_TIMEOUT, true, text);
+        x->w->job->federated.skips, x->w->job->federated.least);
+    train_worker_fail(x->w, SH_ERR_TIMEOUT, true, false, text);
     return ROUNDS_FAILED;
 }
 
-enum rounds_turn rounds_lead_run(struct rounds_lead *x, const struct train_assignment *at)
+enum rounds_turn rounds_lead_run(struct rounds_lead *x)
 {
-    x->at = at;
     if (!start(x)) {
-        return x->config.interrupted(x->config.ctx) ? ROUNDS_INTERRUPTED : ROUNDS_FAILED;
+        return train_worker_is_interrupted(x->w) ? ROUNDS_INTERRUPTED : ROUNDS_FAILED;
     }
     set_leading(x, true);
     bool good = true;
-    while (good && !x->ended && !x->config.interrupted(x->config.ctx)) {
+    while (good && !x->ended && !train_worker_is_interrupted(x->w)) {
         if (x->closing) {
             good = rounds_close_round(x);
         } else {
@@ -227,7 +216,7 @@ enum rounds_turn rounds_lead_run(struct rounds_lead *x, const struct train_assig
 static void fill_outcome(const struct rounds_lead *x, struct jobs_outcome *o)
 {
     const struct rounds_measures *m = &x->measures;
-    bool classes = x->config.job->train.loss == SPEC_CROSS_ENTROPY;
+    bool classes = x->w->job->train.loss == SPEC_CROSS_ENTROPY;
     o->steps = x->resume.round;
     o->metrics = (struct jobs_metrics){.train_loss = x->train_loss, .val_loss = m->val_loss};
     if (classes) {
@@ -239,11 +228,9 @@ static void fill_outcome(const struct rounds_lead *x, struct jobs_outcome *o)
     memcpy(o->state, x->digest, sizeof o->state);
 }
 
-bool rounds_lead_result(struct rounds_lead *x, const struct train_assignment *at, bool partial,
-                        struct train_result *result)
+bool rounds_lead_result(struct rounds_lead *x, bool partial, struct train_result *result)
 {
-    x->at = at;
-    *result = (struct train_result){.fence = at->placement.fence, .partial = partial};
+    *result = (struct train_result){.fence = x->w->at.placement.fence, .partial = partial};
     if (!x->loaded && !rounds_load(x)) {
         return false;
     }
@@ -251,7 +238,7 @@ bool rounds_lead_result(struct rounds_lead *x, const struct train_assignment *at
     enum sh_err err = rounds_model_digest(&x->model, result->outcome.model);
     result->file = err == SH_OK ? malloc(x->model.size) : NULL;
     if (result->file == NULL) {
-        rounds_fail(x, SH_ERR_NO_MEMORY, false, "no memory for this model");
+        train_worker_fail(x->w, SH_ERR_NO_MEMORY, false, true, "no memory for this model");
         return false;
     }
     memcpy(result->file, x->model.bytes, x->model.size);
@@ -264,16 +251,16 @@ bool rounds_lead_result(struct rounds_lead *x, const struct train_assignment *at
 enum rounds_heard rounds_lead_hear(struct rounds_lead *x, const struct rounds_report *report)
 {
     enum rounds_heard heard = ROUNDS_NOT_HERE;
-    bool late_counts = x->config.job->federated.late_max > 0;
-    lock(x);
+    bool late_counts = x->w->job->federated.late_max > 0;
+    train_worker_lock(x->w);
     if (x->leads && report->round < x->round && !late_counts) {
         heard = ROUNDS_STALE;
     } else if (x->leads && x->mail_count < ROUNDS_MAIL_MAX) {
         x->mail[x->mail_count++] = *report;
         heard = ROUNDS_HEARD;
-        SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+        train_worker_signal(x->w);
     }
-    unlock(x);
+    train_worker_unlock(x->w);
     return heard;
 }
 
@@ -285,21 +272,16 @@ void rounds_lead_leave(struct rounds_lead *x)
     x->ended = false;
 }
 
-void rounds_lead_wake(struct rounds_lead *x)
-{
-    lock(x);
-    SH_CHECK(pthread_cond_signal(&x->changed) == 0);
-    unlock(x);
-}
-
-enum sh_err rounds_lead_open(struct rounds_lead **out, const struct rounds_lead_config *config)
+enum sh_err rounds_lead_open(struct rounds_lead **out, struct train_worker *w,
+                             struct rounds_member *member)
 {
     struct rounds_lead *x = calloc(1, sizeof *x);
     *out = NULL;
     if (x == NULL) {
         return SH_ERR_NO_MEMORY;
     }
-    x->config = *config;
+    x->w = w;
+    x->member = member;
     x->train_loss = (double)NAN;
     x->measures.val_loss = (double)NAN;
     x->memory = aligned_alloc(64, (fed_bytes(ROUNDS_SLOTS_MAX) + 63) / 64 * 64);
@@ -307,8 +289,6 @@ enum sh_err rounds_lead_open(struct rounds_lead **out, const struct rounds_lead_
         free(x);
         return SH_ERR_NO_MEMORY;
     }
-    SH_CHECK(pthread_mutex_init(&x->lock, NULL) == 0);
-    train_clock_cond(&x->changed);
     *out = x;
     return SH_OK;
 }
@@ -319,8 +299,6 @@ void rounds_lead_close(struct rounds_lead *x)
         return;
     }
     rounds_unload(x);
-    SH_CHECK(pthread_cond_destroy(&x->changed) == 0);
-    SH_CHECK(pthread_mutex_destroy(&x->lock) == 0);
     free(x->memory);
     free(x);
 }

@@ -9,9 +9,7 @@
 #define ROUNDS_LEAD_H
 
 #include "rounds/member.h"
-#include "spec/spec.h"
-#include "train/clerk.h"
-#include "train/runner.h"
+#include "train/worker.h"
 
 #define ROUNDS_SLOTS_MAX  256u               /* agents that were ever members, of one leader */
 #define ROUNDS_MAIL_MAX   256u               /* reports that wait to be looked at */
@@ -24,43 +22,28 @@
 
 struct rounds_lead;
 
-struct rounds_lead_config {
-    struct service *s;
-    const struct train_part_config *part; /* borrowed */
-    const struct spec_job *job;           /* borrowed */
-    struct train_scribe *scribe;          /* borrowed */
-    struct train_clerk *clerk;            /* borrowed */
-    struct rounds_member *member;         /* borrowed: this agent's own */
-    uint8_t me[SH_NODE_ID_BYTES];
-    /* True: something else is to be done first (a placement, the end). Any thread. */
-    bool (*interrupted)(void *ctx);
-    void *ctx;
-};
-
 enum rounds_turn {
     ROUNDS_INTERRUPTED,
     ROUNDS_DONE,  /* all rounds are over: rounds_lead_result */
     ROUNDS_FAILED /* the clerk was told */
 };
 
-/* NO_MEMORY. */
-SH_MUST_USE enum sh_err rounds_lead_open(struct rounds_lead **out,
-                                         const struct rounds_lead_config *config);
+/* Of the worker w, whose thread calls everything here but rounds_lead_hear; member is this agent's
+ * own; both are borrowed. NO_MEMORY. */
+SH_MUST_USE enum sh_err rounds_lead_open(struct rounds_lead **out, struct train_worker *w,
+                                         struct rounds_member *member);
 void rounds_lead_close(struct rounds_lead *lead);
 
-/* Goes on with the rounds as the first member of this placement, until something interrupts. */
-enum rounds_turn rounds_lead_run(struct rounds_lead *lead, const struct train_assignment *at);
+/* Goes on with the rounds as the first member of w->at, until train_worker_is_interrupted. */
+enum rounds_turn rounds_lead_run(struct rounds_lead *lead);
 /* The newest committed model, as the result of the unit; loads it where it was not yet. False:
  * there is none, and the clerk was told. */
-bool rounds_lead_result(struct rounds_lead *lead, const struct train_assignment *at, bool partial,
-                        struct train_result *result);
+bool rounds_lead_result(struct rounds_lead *lead, bool partial, struct train_result *result);
 
 /* Another member leads now: nothing that is not committed is kept. */
 void rounds_lead_leave(struct rounds_lead *lead);
 
 /* A member's report. Any thread, never blocks. */
 enum rounds_heard rounds_lead_hear(struct rounds_lead *lead, const struct rounds_report *report);
-/* Wakes rounds_lead_run: `interrupted` may have changed. Any thread. */
-void rounds_lead_wake(struct rounds_lead *lead);
 
 #endif

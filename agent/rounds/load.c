@@ -2,8 +2,6 @@
 #include "rounds/combine.h"
 #include "rounds/inside.h"
 
-#include "journal.h"
-
 #include "base/host/host.h"
 #include "jobs/view.h"
 #include "train/blob.h"
@@ -15,16 +13,6 @@
 
 #define STATE_BYTES_MAX (UINT64_C(16) << 30)
 #define COMMIT_TRIES    100u /* of storing a state before the unit fails */
-
-void rounds_fail(struct rounds_lead *x, enum sh_err reason, bool final, const char *text)
-{
-    struct train_result result = {
-        .fence = x->at->placement.fence, .failed = true, .reason = reason, .final = final};
-    (void)snprintf(result.text, sizeof result.text, "%.*s", (int)JOBS_TEXT_MAX, text);
-    memcpy(result.node, x->config.me, sizeof result.node);
-    journal_warn("job %llu: %s", (unsigned long long)x->config.part->unit.job, text);
-    train_clerk_result(x->config.clerk, &result);
-}
 
 void rounds_unload(struct rounds_lead *x)
 {
@@ -55,7 +43,7 @@ static float *copy_floats(struct sh_span span)
 enum sh_err rounds_take_state(struct rounds_lead *x, struct sh_span bytes, char *why)
 {
     struct rounds_state state;
-    const struct spec_federated *fed = &x->config.job->federated;
+    const struct spec_federated *fed = &x->w->job->federated;
     enum sh_err err = rounds_state_decode(bytes, &state);
     uint8_t *file = err == SH_OK ? malloc(state.file.size + 1) : NULL;
     if (err != SH_OK || file == NULL) {
@@ -69,7 +57,7 @@ enum sh_err rounds_take_state(struct rounds_lead *x, struct sh_span bytes, char 
     }
     x->server_count = rounds_server_count(fed, &x->model);
     bool controls = fed->algorithm == SPEC_SCAFFOLD;
-    bool fits = memcmp(state.spec, x->config.part->spec_digest, sizeof state.spec) == 0 &&
+    bool fits = memcmp(state.spec, x->w->config.spec_digest, sizeof state.spec) == 0 &&
                 state.server.size == x->server_count * sizeof(float) &&
                 state.controls.size == (controls ? x->model.floats * sizeof(float) : 0) &&
                 state.at.round <= fed->rounds;
@@ -94,7 +82,7 @@ uint8_t *rounds_make_state(const struct rounds_lead *x, const struct fed_resume 
         .file = {.at = x->model.bytes, .size = x->model.size},
         .server = {.at = (const uint8_t *)x->server, .size = x->server_count * sizeof(float)},
         .records = {.at = (const uint8_t *)x->records, .size = x->records_size}};
-    memcpy(state.spec, x->config.part->spec_digest, sizeof state.spec);
+    memcpy(state.spec, x->w->config.spec_digest, sizeof state.spec);
     if (x->controls != NULL) {
         state.controls = (struct sh_span){.at = (const uint8_t *)x->controls,
                                           .size = x->model.floats * sizeof(float)};
@@ -111,9 +99,9 @@ uint8_t *rounds_make_state(const struct rounds_lead *x, const struct fed_resume 
 
 static void wait_a_moment(struct rounds_lead *x)
 {
-    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
-    train_clock_wait(&x->changed, &x->lock, sh_now_us() + ROUNDS_COMMIT_US);
-    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
+    train_worker_lock(x->w);
+    train_clock_wait(&x->w->changed, &x->w->lock, sh_now_us() + ROUNDS_COMMIT_US);
+    train_worker_unlock(x->w);
 }
 
 bool rounds_commit_state(struct rounds_lead *x, const uint8_t *bytes, size_t size, uint64_t step,
@@ -121,11 +109,11 @@ bool rounds_commit_state(struct rounds_lead *x, const uint8_t *bytes, size_t siz
 {
     enum sh_err err = SH_ERR_NO_MEMORY;
     for (uint32_t tries = 0; tries < COMMIT_TRIES; tries++) {
-        err = train_clerk_keep(x->config.clerk, x->at->placement.fence, step, bytes, size, digest);
+        err = train_clerk_keep(x->w->clerk, x->w->at.placement.fence, step, bytes, size, digest);
         if (err == SH_OK) {
             return true;
         }
-        if (err == SH_ERR_STALE || x->config.interrupted(x->config.ctx)) {
+        if (err == SH_ERR_STALE || train_worker_is_interrupted(x->w)) {
             return false;
         }
         wait_a_moment(x);
@@ -133,7 +121,7 @@ bool rounds_commit_state(struct rounds_lead *x, const uint8_t *bytes, size_t siz
     char text[ROUNDS_WHY_BYTES];
     (void)snprintf(text, sizeof text, "round %llu cannot be committed: %s",
                    (unsigned long long)step, sh_err_text(err));
-    rounds_fail(x, err, false, text);
+    train_worker_fail(x->w, err, false, true, text);
     return false;
 }
 
@@ -143,10 +131,10 @@ static uint32_t list_checkpoints(struct rounds_lead *x, struct jobs_checkpoint *
 {
     struct service_view *view;
     uint32_t count = 0;
-    if (service_view_open(x->config.s, &view) != SH_OK) {
+    if (service_view_open(x->w->s, &view) != SH_OK) {
         return 0;
     }
-    enum sh_err err = jobs_checkpoint_list(service_view_table(view), x->config.part->unit, list,
+    enum sh_err err = jobs_checkpoint_list(service_view_table(view), x->w->config.unit, list,
                                            JOBS_KEEP_MAX, &count);
     service_view_close(view);
     return err == SH_OK ? count : 0;
@@ -158,33 +146,33 @@ static bool load_checkpoint(struct rounds_lead *x, const struct jobs_checkpoint 
     size_t size = 0;
     char why[ROUNDS_WHY_BYTES] = "";
     enum sh_err err =
-        train_blob_read(x->config.s, c->manifest, STATE_BYTES_MAX, ROUNDS_STATE_US, &bytes, &size);
+        train_blob_read(x->w->s, c->manifest, STATE_BYTES_MAX, ROUNDS_STATE_US, &bytes, &size);
     if (err == SH_OK) {
         struct sh_span span = {.at = bytes, .size = size};
         err = rounds_take_state(x, span, why);
     }
     free(bytes);
     if (err != SH_OK) {
-        train_scribe_line(x->config.scribe, "cannot use the state after round %llu: %.150s",
+        train_scribe_line(x->w->scribe, "cannot use the state after round %llu: %.150s",
                           (unsigned long long)c->step, why[0] != '\0' ? why : sh_err_text(err));
         return false;
     }
     memcpy(x->digest, c->manifest, sizeof x->digest);
-    train_scribe_line(x->config.scribe, "goes on after round %llu", (unsigned long long)c->step);
+    train_scribe_line(x->w->scribe, "goes on after round %llu", (unsigned long long)c->step);
     return true;
 }
 
 /* The model of the first round, which the own trainer makes. */
 static bool begin(struct rounds_lead *x)
 {
-    const struct spec_federated *fed = &x->config.job->federated;
+    const struct spec_federated *fed = &x->w->job->federated;
     uint8_t *file = NULL;
     size_t file_size = 0;
     char why[ROUNDS_WHY_BYTES] = "";
-    enum sh_err err = rounds_member_begin(x->config.member, &file, &file_size, why);
+    enum sh_err err = rounds_member_begin(x->member, &file, &file_size, why);
     err = err != SH_OK ? err : rounds_model_open(&x->model, file, file_size, why, sizeof why);
     if (err != SH_OK) {
-        rounds_fail(x, err, false, why[0] != '\0' ? why : sh_err_text(err));
+        train_worker_fail(x->w, err, false, true, why[0] != '\0' ? why : sh_err_text(err));
         return false;
     }
     size_t floats = x->model.floats;
@@ -202,7 +190,7 @@ static bool begin(struct rounds_lead *x)
         bytes = rounds_make_state(x, &x->resume, &size);
     }
     if (bytes == NULL) {
-        rounds_fail(x, SH_ERR_NO_MEMORY, false, "no memory for this model");
+        train_worker_fail(x->w, SH_ERR_NO_MEMORY, false, true, "no memory for this model");
     }
     good = bytes != NULL && rounds_commit_state(x, bytes, size, 0, x->digest);
     free(bytes);

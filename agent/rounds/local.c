@@ -414,8 +414,11 @@ static enum sh_err train(struct local *l, struct rounds_task *task, float *rates
     for (uint64_t epoch = first; err == SH_OK && epoch < first + epochs; epoch++) {
         loss = 0;
         for (uint64_t i = 0; err == SH_OK && i < steps; i++) {
-            struct train_round round = {
-                .kind = TRAIN_STEP, .step = epoch * steps + i, .epoch = epoch, .in_epoch = i};
+            struct train_round round = {.kind = TRAIN_STEP,
+                                        .step = epoch * steps + i,
+                                        .epoch = epoch,
+                                        .in_epoch = i,
+                                        .steps = 1};
             err = take_step(l, task, &round, done, &loss, why);
             *rates += train_material_rate(m, round.step);
             done++;

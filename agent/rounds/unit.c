@@ -6,8 +6,7 @@
 
 #include "base/host/host.h"
 #include "jobs/view.h"
-#include "spec/sweep.h"
-#include "train/clock.h"
+#include "train/worker.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -15,27 +14,10 @@
 #include <string.h>
 
 struct rounds_unit {
+    struct train_worker w; /* first */
     struct rounds *rounds;
-    struct train_part_config config;
-    char *spec;
-    uint8_t me[SH_NODE_ID_BYTES];
-    char name[SH_NAME_MAX + 1];
-    pthread_t thread;
-
-    /* Of the unit's thread, but that others call what is any thread's. */
-    struct spec_job *job;
-    struct train_scribe *scribe;
-    struct train_clerk *clerk;
-    struct rounds_member *member;
+    struct rounds_member *member; /* NULL: not ready; set once */
     struct rounds_lead *lead;
-    struct train_assignment at; /* in force */
-
-    pthread_mutex_t lock;
-    pthread_cond_t changed;
-    struct train_assignment next; /* the newest */
-    bool leaving;
-    bool failed;
-    bool ended;
 };
 
 struct rounds {
@@ -46,41 +28,20 @@ struct rounds {
     struct rounds_unit *units[ROUNDS_UNITS_MAX];
 };
 
-static void lock(struct rounds_unit *x)
+static struct rounds_unit *unit_of(struct train_worker *w)
 {
-    SH_CHECK(pthread_mutex_lock(&x->lock) == 0);
-}
-
-static void unlock(struct rounds_unit *x)
-{
-    SH_CHECK(pthread_mutex_unlock(&x->lock) == 0);
-}
-
-/* With the lock. */
-static bool has_news(const struct rounds_unit *x)
-{
-    return x->leaving || x->next.stopping != x->at.stopping || x->next.yielding != x->at.yielding ||
-           !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
-}
-
-static bool is_interrupted(void *ctx)
-{
-    struct rounds_unit *x = ctx;
-    lock(x);
-    bool interrupted = has_news(x);
-    unlock(x);
-    return interrupted;
+    return (struct rounds_unit *)(void *)w;
 }
 
 /* The member cannot reach its leader: a hint for the coordinator. */
 static void on_lost(void *ctx, uint64_t generation, const uint8_t leader[static SH_NODE_ID_BYTES])
 {
     struct rounds_unit *x = ctx;
-    lock(x);
-    struct wire_fence fence = x->next.placement.fence;
-    unlock(x);
+    train_worker_lock(&x->w);
+    struct wire_fence fence = x->w.next.placement.fence;
+    train_worker_unlock(&x->w);
     if (fence.index == generation) {
-        train_scribe_lost(x->scribe, fence, leader);
+        train_scribe_lost(x->w.scribe, fence, leader);
     }
 }
 
@@ -89,100 +50,42 @@ static void on_lost(void *ctx, uint64_t generation, const uint8_t leader[static 
 static void finish(struct rounds_unit *x, bool partial)
 {
     struct train_result result;
-    if (rounds_lead_result(x->lead, &x->at, partial, &result)) {
-        train_clerk_result(x->clerk, &result);
+    if (rounds_lead_result(x->lead, partial, &result)) {
+        train_worker_finish(&x->w, &result);
     }
 }
 
-static void follow(struct rounds_unit *x)
+static void follow(struct train_worker *w, bool anew)
 {
-    bool first = memcmp(x->at.placement.members[0].node, x->me, SH_NODE_ID_BYTES) == 0;
-    train_scribe_lead(x->scribe, first);
+    struct rounds_unit *x = unit_of(w);
+    bool first = memcmp(w->at.placement.members[0].node, w->me, SH_NODE_ID_BYTES) == 0;
+    (void)anew;
+    train_scribe_lead(w->scribe, first);
     if (!first) {
         rounds_lead_leave(x->lead);
-    } else if (x->at.stopping) {
+    } else if (w->at.stopping) {
         finish(x, true);
-    } else if (x->at.yielding) {
+    } else if (w->at.yielding) {
         /* What is committed is all that there is to keep. */
-        struct train_last last = {.fence = x->at.placement.fence, .yields = true};
-        train_clerk_last(x->clerk, &last);
-    } else if (rounds_lead_run(x->lead, &x->at) == ROUNDS_DONE) {
+        struct train_last last = {.fence = w->at.placement.fence, .yields = true};
+        train_clerk_last(w->clerk, &last);
+    } else if (rounds_lead_run(x->lead) == ROUNDS_DONE) {
         finish(x, false);
     }
 }
 
-/* Waits for a placement that is not in force; false: it is to leave. */
-static bool take_assignment(struct rounds_unit *x)
-{
-    lock(x);
-    while (!has_news(x)) {
-        train_clock_wait(&x->changed, &x->lock, UINT64_MAX);
-    }
-    bool anew = !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
-    x->at = x->next;
-    bool go_on = !x->leaving;
-    unlock(x);
-    if (anew && go_on) {
-        train_clerk_drop(x->clerk);
-    }
-    return go_on;
-}
-
-static void *run(void *arg)
-{
-    struct rounds_unit *x = arg;
-    sh_thread_name("lead-%llu", (unsigned long long)x->config.unit.job);
-    while (take_assignment(x)) {
-        follow(x);
-    }
-    lock(x);
-    x->ended = true;
-    unlock(x);
-    x->config.ended(x->config.ctx);
-    return NULL;
-}
-
 /* ---- life ---- */
 
-static void release(struct rounds_unit *x, bool ended)
+static enum sh_err open_member(struct rounds_unit *x, struct rounds_member **out)
 {
-    rounds_member_close(x->member, ended);
-    rounds_lead_close(x->lead);
-    train_clerk_close(x->clerk);
-    train_scribe_close(x->scribe);
-    SH_CHECK(pthread_cond_destroy(&x->changed) == 0);
-    SH_CHECK(pthread_mutex_destroy(&x->lock) == 0);
-    free(x->job);
-    free(x->spec);
-    free(x);
-}
-
-static enum sh_err parse(struct rounds_unit *x)
-{
-    struct spec_errors *errors = calloc(1, sizeof *errors);
-    x->job = calloc(1, sizeof *x->job);
-    x->spec = malloc(x->config.spec.size + 1);
-    if (errors == NULL || x->job == NULL || x->spec == NULL) {
-        free(errors);
-        return SH_ERR_NO_MEMORY;
-    }
-    memcpy(x->spec, x->config.spec.at, x->config.spec.size);
-    x->config.spec.at = (const uint8_t *)x->spec;
-    enum sh_err err = spec_parse_again(x->spec, x->config.spec.size, x->job, errors);
-    free(errors);
-    return err;
-}
-
-static enum sh_err open_member(struct rounds_unit *x)
-{
-    struct service *s = x->rounds->s;
+    struct service *s = x->w.s;
     struct rounds_local_config local = {
-        .s = s, .part = &x->config, .name = x->name, .threads = x->rounds->threads};
+        .s = s, .part = &x->w.config, .name = x->w.node, .threads = x->rounds->threads};
     struct rounds_member_config member = {
-        .s = s, .unit = x->config.unit, .scribe = x->scribe, .lost = on_lost, .ctx = x};
+        .s = s, .unit = x->w.config.unit, .scribe = x->w.scribe, .lost = on_lost, .ctx = x};
     enum sh_err err = rounds_local_open(&member.trainer, &local);
     if (err == SH_OK) {
-        err = rounds_member_open(&x->member, &member);
+        err = rounds_member_open(out, &member);
         if (err != SH_OK) {
             member.trainer.close(member.trainer.ctx);
         }
@@ -190,30 +93,12 @@ static enum sh_err open_member(struct rounds_unit *x)
     return err;
 }
 
-static enum sh_err equip(struct rounds_unit *x)
-{
-    struct service *s = x->rounds->s;
-    enum sh_err err = parse(x);
-    err = err != SH_OK ? err : train_scribe_open(&x->scribe, s, x->config.unit);
-    err = err != SH_OK ? err : train_clerk_open(&x->clerk, s, x->scribe, x->config.unit);
-    err = err != SH_OK ? err : open_member(x);
-    struct rounds_lead_config lead = {.s = s,
-                                      .part = &x->config,
-                                      .job = x->job,
-                                      .scribe = x->scribe,
-                                      .clerk = x->clerk,
-                                      .member = x->member,
-                                      .interrupted = is_interrupted,
-                                      .ctx = x};
-    memcpy(lead.me, x->me, sizeof lead.me);
-    return err != SH_OK ? err : rounds_lead_open(&x->lead, &lead);
-}
-
-/* False: no room. */
-static bool enter(struct rounds *r, struct rounds_unit *x)
+/* From now on the unit answers. False: no room. */
+static bool enter(struct rounds *r, struct rounds_unit *x, struct rounds_member *member)
 {
     bool entered = false;
     SH_CHECK(pthread_mutex_lock(&r->lock) == 0);
+    x->member = member;
     for (size_t i = 0; i < ROUNDS_UNITS_MAX && !entered; i++) {
         if (r->units[i] == NULL) {
             r->units[i] = x;
@@ -233,111 +118,64 @@ static void take_out(struct rounds *r, const struct rounds_unit *x)
     SH_CHECK(pthread_mutex_unlock(&r->lock) == 0);
 }
 
-static enum sh_err unit_open(void *ctx, struct train_part **out,
-                             const struct train_part_config *config,
-                             const struct train_assignment *first)
+static enum sh_err prepare(struct train_worker *w, char *why, size_t size)
 {
-    struct rounds_unit *x = calloc(1, sizeof *x);
-    struct service_status status;
-    *out = NULL;
-    if (x == NULL) {
-        return SH_ERR_NO_MEMORY;
-    }
-    x->rounds = ctx;
-    x->config = *config;
-    x->next = *first;
-    service_status(x->rounds->s, &status);
-    memcpy(x->me, status.node_id, sizeof x->me);
-    (void)snprintf(x->name, sizeof x->name, "%s", status.name);
-    SH_CHECK(pthread_mutex_init(&x->lock, NULL) == 0);
-    train_clock_cond(&x->changed);
-    enum sh_err err = equip(x);
-    if (err == SH_OK && !enter(x->rounds, x)) {
+    struct rounds_unit *x = unit_of(w);
+    struct rounds_member *member = NULL;
+    enum sh_err err = open_member(x, &member);
+    err = err != SH_OK ? err : rounds_lead_open(&x->lead, w, member);
+    if (err == SH_OK && !enter(x->rounds, x, member)) {
         err = SH_ERR_FULL;
-    }
-    if (err == SH_OK && pthread_create(&x->thread, NULL, run, x) != 0) {
-        take_out(x->rounds, x);
-        err = SH_ERR_NO_MEMORY;
+    } else if (err != SH_OK) {
+        x->member = member; /* for release */
     }
     if (err != SH_OK) {
-        release(x, false);
-        return err;
+        (void)snprintf(why, size, "the rounds cannot begin here: %s", sh_err_text(err));
     }
-    *out = (struct train_part *)(void *)x;
-    return SH_OK;
-}
-
-static struct rounds_unit *unit_of(struct train_part *part)
-{
-    return (struct rounds_unit *)(void *)part;
-}
-
-static void wake(struct rounds_unit *x)
-{
-    SH_CHECK(pthread_cond_signal(&x->changed) == 0);
-    rounds_lead_wake(x->lead);
-}
-
-static void unit_assign(struct train_part *part, const struct train_assignment *assignment)
-{
-    struct rounds_unit *x = unit_of(part);
-    lock(x);
-    if (wire_fence_cmp(assignment->placement.fence, x->next.placement.fence) >= 0) {
-        x->next = *assignment;
-    }
-    unlock(x);
-    wake(x);
-}
-
-static void unit_leave(struct train_part *part)
-{
-    struct rounds_unit *x = unit_of(part);
-    lock(x);
-    x->leaving = true;
-    unlock(x);
-    wake(x);
-}
-
-static bool unit_has_ended(struct train_part *part)
-{
-    struct rounds_unit *x = unit_of(part);
-    lock(x);
-    bool ended = x->ended;
-    unlock(x);
-    return ended;
-}
-
-static bool unit_has_failed(struct train_part *part)
-{
-    struct rounds_unit *x = unit_of(part);
-    lock(x);
-    bool failed = x->failed;
-    unlock(x);
-    return failed;
+    return err;
 }
 
 /* The unit will not run again anywhere. */
-static bool is_over(const struct rounds_unit *x)
+static bool is_over(const struct train_worker *w)
 {
     struct service_view *view;
     struct jobs_unit unit;
-    if (service_view_open(x->rounds->s, &view) != SH_OK) {
+    if (service_view_open(w->s, &view) != SH_OK) {
         return false;
     }
-    enum sh_err err = jobs_unit_get(service_view_table(view), x->config.unit, &unit);
+    enum sh_err err = jobs_unit_get(service_view_table(view), w->config.unit, &unit);
     service_view_close(view);
     bool open = err == SH_OK && (unit.state == JOBS_WAITING || unit.state == JOBS_RUNNING ||
                                  unit.state == JOBS_STOPPING);
     return (err == SH_OK && !open) || err == SH_ERR_NOT_FOUND;
 }
 
-static void unit_close(struct train_part *part)
+static void release(struct train_worker *w)
 {
-    struct rounds_unit *x = unit_of(part);
-    unit_leave(part);
-    SH_CHECK(pthread_join(x->thread, NULL) == 0);
+    struct rounds_unit *x = unit_of(w);
     take_out(x->rounds, x);
-    release(x, is_over(x));
+    rounds_member_close(x->member, is_over(w));
+    rounds_lead_close(x->lead);
+    train_worker_fini(w);
+    free(x);
+}
+
+static const struct train_duty DUTY = {
+    .name = "lead", .prepare = prepare, .follow = follow, .release = release};
+
+static enum sh_err unit_open(void *ctx, struct train_part **out,
+                             const struct train_part_config *config,
+                             const struct train_assignment *first)
+{
+    struct rounds *rounds = ctx;
+    struct rounds_unit *x = calloc(1, sizeof *x);
+    *out = NULL;
+    if (x == NULL) {
+        return SH_ERR_NO_MEMORY;
+    }
+    enum sh_err err = train_worker_init(&x->w, rounds->s, &DUTY, config, first);
+    x->rounds = rounds;
+    return train_worker_start(&x->w, err, out);
 }
 
 /* ---- calls ---- */
@@ -345,7 +183,7 @@ static void unit_close(struct train_part *part)
 static struct rounds_unit *find(struct rounds *r, struct wire_unit unit)
 {
     for (size_t i = 0; i < ROUNDS_UNITS_MAX; i++) {
-        if (r->units[i] != NULL && wire_unit_equal(r->units[i]->config.unit, unit)) {
+        if (r->units[i] != NULL && wire_unit_equal(r->units[i]->w.config.unit, unit)) {
             return r->units[i];
         }
     }
@@ -402,13 +240,7 @@ enum sh_err rounds_open(struct rounds **out, struct service *s, uint32_t threads
     r->s = s;
     r->threads = threads > 0 ? threads : 1;
     SH_CHECK(pthread_mutex_init(&r->lock, NULL) == 0);
-    r->runner = (struct train_runner){.ctx = r,
-                                      .open = unit_open,
-                                      .assign = unit_assign,
-                                      .leave = unit_leave,
-                                      .has_ended = unit_has_ended,
-                                      .has_failed = unit_has_failed,
-                                      .close = unit_close};
+    r->runner = train_worker_runner(r, unit_open);
     return SH_OK;
 }
 

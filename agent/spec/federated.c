@@ -366,6 +366,10 @@ static void check_train(struct spec_decode *d, struct spec_job *job)
         wrong(d, "train", "epochs", text);
     }
     job->train.epochs = (uint32_t)epochs;
+    if (job->train.local.steps > 0) {
+        wrong(d, "train", "local",
+              "is not possible with the section federated: its members train apart anyway");
+    }
     if (job->start.set) {
         wrong(d, "start", NULL, "is not possible with the section federated");
     }

@@ -11,8 +11,8 @@
 
 #include "base/rng.h"
 #include "kernels/agg/client.h"
+#include "spec/json.h"
 
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
