@@ -134,7 +134,6 @@ void api_get_why(const struct api_request *request, struct api_reply *reply);
 void api_get_metrics(const struct api_request *request, struct api_reply *reply);
 void api_get_sweep(const struct api_request *request, struct api_reply *reply);
 void api_get_rounds(const struct api_request *request, struct api_reply *reply);
-void api_get_round_model(const struct api_request *request, struct api_reply *reply);
 void api_get_result(const struct api_request *request, struct api_reply *reply);
 void api_get_bundle(const struct api_request *request, struct api_reply *reply);
 void api_get_checkpoint(const struct api_request *request, struct api_reply *reply);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
- * Federated rounds: what came of each, and the model after each, from the states that the rounds
- * left as checkpoints (rounds/state.h). */
+ * Federated rounds: what came of each, from the newest of the states that they left as checkpoints
+ * (rounds/state.h). The model after each is a checkpoint's (api/checkpoint.c). */
 #include "api/view.h"
 
 #include "rounds/state.h"
@@ -10,14 +10,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The job that is asked about and one of its states: the newest, or the one after `round` rounds.
- * False with the reply made. */
+/* The job that is asked about and its newest state; *known: it has one. False with the reply made.
+ */
 static bool find_state(const struct api_request *request, struct api_reply *reply,
-                       const uint64_t *round, struct jobs_job *job, struct jobs_checkpoint *out,
-                       bool *known)
+                       struct jobs_job *job, struct jobs_checkpoint *out, bool *known)
 {
     struct service_view *view = NULL;
-    struct jobs_checkpoint kept[JOBS_KEEP_MAX];
     uint32_t count = 0;
     if (!api_open_view(request, reply, &view)) {
         return false;
@@ -25,7 +23,7 @@ static bool find_state(const struct api_request *request, struct api_reply *repl
     const struct sh_table *t = service_view_table(view);
     bool found = api_find_job(request, reply, t, job);
     struct wire_unit unit = {.job = job->id};
-    enum sh_err err = found ? jobs_checkpoint_list(t, unit, kept, JOBS_KEEP_MAX, &count) : SH_OK;
+    enum sh_err err = found ? jobs_checkpoint_list(t, unit, out, 1, &count) : SH_OK;
     service_view_close(view);
     if (!found) {
         return false;
@@ -39,11 +37,7 @@ static bool find_state(const struct api_request *request, struct api_reply *repl
         api_reply_err(reply, err);
         return false;
     }
-    *known = false;
-    for (uint32_t i = 0; i < count && !*known; i++) {
-        *known = round == NULL || kept[i].step == *round;
-        *out = kept[i];
-    }
+    *known = count > 0;
     return true;
 }
 
@@ -97,7 +91,7 @@ void api_get_rounds(const struct api_request *request, struct api_reply *reply)
     struct rounds_state state = {.records = {.size = 0}};
     bool known = false;
     uint8_t *bytes = NULL;
-    if (!find_state(request, reply, NULL, &job, &newest, &known)) {
+    if (!find_state(request, reply, &job, &newest, &known)) {
         return;
     }
     if (known) {
@@ -111,37 +105,4 @@ void api_get_rounds(const struct api_request *request, struct api_reply *reply)
     put_records(out, state.records);
     free(bytes);
     api_reply_json(reply, 200, out);
-}
-
-void api_get_round_model(const struct api_request *request, struct api_reply *reply)
-{
-    struct jobs_job job = {.id = 0};
-    struct jobs_checkpoint checkpoint;
-    struct rounds_state state;
-    const char *text = request->params[1];
-    uint64_t round = 0;
-    bool known = false;
-    if (!api_number(text, SPEC_FEDERATED_ROUNDS_MAX, &round)) {
-        api_reply_error(reply, SH_ERR_INVALID, "round", text,
-                        "must be a number of rounds: 0 is the model before the first");
-        return;
-    }
-    if (!find_state(request, reply, &round, &job, &checkpoint, &known)) {
-        return;
-    }
-    if (!known) {
-        api_reply_error(reply, SH_ERR_NOT_FOUND, "round", text,
-                        "the model after that round is not there, or is not kept any more "
-                        "(checkpoint.keep)");
-        return;
-    }
-    uint8_t *bytes = read_state(request, reply, &checkpoint, &state);
-    if (bytes == NULL) {
-        return;
-    }
-    size_t size = state.file.size;
-    memmove(bytes, state.file.at, size);
-    api_reply_text(reply, "application/octet-stream", (char *)bytes, size);
-    (void)snprintf(reply->file_name, sizeof reply->file_name, "%s-round-%llu.safetensors", job.name,
-                   (unsigned long long)round);
 }

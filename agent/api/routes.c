@@ -45,8 +45,6 @@ const struct api_route API_ROUTES[] = {
      false},
     {"GET", "/jobs/{job}/rounds", "federated rounds: who took part, weights, measures",
      api_get_rounds, 0, false},
-    {"GET", "/jobs/{job}/rounds/{round}/model", "model.safetensors after so many rounds",
-     api_get_round_model, 0, false},
     {"GET", "/jobs/{job}/sweep", "units of a sweep: values and scores", api_get_sweep, 0, false},
     {"GET", "/jobs/{job}/result", "what an evaluation, a prediction or an ensemble came to",
      api_get_result, 0, false},

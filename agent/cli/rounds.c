@@ -3,10 +3,7 @@
  * rounds. */
 #include "cli/context.h"
 #include "cli/format.h"
-#include "cli/save.h"
 #include "cli/table.h"
-
-#include "spec/federated_form.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -89,40 +86,9 @@ static void print_rounds(struct cli *c, const json_t *answer)
     cli_table_print(&t, c->out);
 }
 
-static int get_model(struct cli *c, uint64_t round)
-{
-    char suffix[48];
-    char name[SH_NAME_MAX + 48];
-    const char *output = cli_value(c, "--output");
-    int status = CLI_OK;
-    json_t *job = cli_get(c, "/jobs/", c->args[0], "", &status);
-    if (job == NULL) {
-        return status;
-    }
-    (void)snprintf(name, sizeof name, "%s-round-%llu.safetensors", cli_text(job, "name"),
-                   (unsigned long long)round);
-    json_decref(job);
-    (void)snprintf(suffix, sizeof suffix, "/rounds/%llu/model", (unsigned long long)round);
-    char *path = cli_path(c, "/jobs/", c->args[0], suffix);
-    if (path == NULL) {
-        return cli_fail(c, CLI_USAGE, "USAGE", "%s: too long", c->args[0]);
-    }
-    struct cli_save save = {.path = path, .name = output != NULL ? output : name};
-    status = cli_save(c, &save);
-    free(path);
-    return status;
-}
-
 int cli_run_rounds(struct cli *c)
 {
-    uint64_t round = 0;
     int status = CLI_OK;
-    if (!cli_number(c, "--model", 0, SPEC_FEDERATED_ROUNDS_MAX, 0, &round)) {
-        return CLI_USAGE;
-    }
-    if (cli_value(c, "--model") != NULL) {
-        return get_model(c, round);
-    }
     json_t *answer = cli_get(c, "/jobs/", c->args[0], "/rounds", &status);
     if (answer == NULL) {
         return status;

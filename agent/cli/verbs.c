@@ -86,10 +86,6 @@ static const struct cli_option EVALUATE[] = {
 static const struct cli_option SWEEP[] = {
     {"--top", 0, "N", "only the N best, the best first"},
 };
-static const struct cli_option ROUNDS[] = {
-    {"--model", 0, "N", "fetch the model after N rounds instead; 0: before the first"},
-    {"--output", 'o', "FILE", "where to put it (NAME-round-N.safetensors)"},
-};
 static const struct cli_option BUNDLE[] = {
     {"--output", 'o', "FILE", "where to put it (NAME-ID.tar)"},
 };
@@ -154,7 +150,7 @@ const struct cli_verb CLI_VERBS[] = {
     {"sweep", "JOB", "units of a sweep: their values and scores", OPTIONS(SWEEP), 1, 1, true,
      cli_run_sweep},
     {"rounds", "JOB", "federated rounds: who took part, who did not and why, and measures",
-     OPTIONS(ROUNDS), 1, 1, true, cli_run_rounds},
+     NO_OPTIONS, 1, 1, true, cli_run_rounds},
     {"result", "JOB", "what an evaluation, a prediction or an ensemble came to", NO_OPTIONS, 1, 1,
      true, cli_run_result},
     {"replay", "JOB EPISODE", "play an episode of a job of kind rl again", OPTIONS(REPLAY), 2, 2,

@@ -233,7 +233,9 @@ static void release(struct local *l)
 
 static bool control_path(const struct local *l, char path[static TRAIN_PATH_MAX])
 {
-    int n = snprintf(path, TRAIN_PATH_MAX, "%s" CONTROL_SUFFIX, l->config.part->cache);
+    const struct wire_unit *unit = &l->config.part->unit;
+    int n = snprintf(path, TRAIN_PATH_MAX, "%s/%llu-%u" CONTROL_SUFFIX, l->config.folder,
+                     (unsigned long long)unit->job, unit->unit);
     return n > 0 && n < (int)TRAIN_PATH_MAX;
 }
 

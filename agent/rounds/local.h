@@ -18,6 +18,7 @@ struct rounds_local_config {
     const struct train_part_config *part; /* borrowed, with its spec */
     const char *name;                     /* of this agent; copied */
     uint32_t threads;
+    const char *folder; /* for what has to outlive this agent's life; borrowed */
 };
 
 /* NO_MEMORY. */

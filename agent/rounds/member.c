@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rounds/member.h"
 
+#include "journal.h"
 #include "rounds/state.h"
 #include "rounds/update.h"
 
@@ -177,14 +178,23 @@ static enum sh_err keep(struct rounds_member *m, const struct workpiece *p, uint
     return err;
 }
 
-/* With the trainer's lock. */
+/* With the trainer's lock. What is wrong with the data may quote them, so it is told on this
+ * machine only. */
 static enum sh_err make_ready(struct rounds_member *m, char *why)
 {
+    char own[ROUNDS_WHY_BYTES] = "";
     if (m->ready) {
         return SH_OK;
     }
-    enum sh_err err = m->config.trainer.prepare(m->config.trainer.ctx, why);
+    enum sh_err err = m->config.trainer.prepare(m->config.trainer.ctx, own);
     m->ready = err == SH_OK;
+    if (err != SH_OK) {
+        journal_warn("job %llu: %s", (unsigned long long)m->config.unit.job,
+                     own[0] != '\0' ? own : sh_err_text(err));
+        (void)snprintf(why, ROUNDS_WHY_BYTES,
+                       "its part of the data set cannot be used (%s); its own journal says why",
+                       sh_err_name(err));
+    }
     return err;
 }
 

@@ -8,10 +8,12 @@
 #include "jobs/view.h"
 #include "train/worker.h"
 
+#include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 struct rounds_unit {
     struct train_worker w; /* first */
@@ -23,6 +25,7 @@ struct rounds_unit {
 struct rounds {
     struct service *s;
     uint32_t threads;
+    char folder[TRAIN_PATH_MAX];
     struct train_runner runner;
     pthread_mutex_t lock; /* held while a unit answers: it is not closed meanwhile */
     struct rounds_unit *units[ROUNDS_UNITS_MAX];
@@ -79,8 +82,11 @@ static void follow(struct train_worker *w, bool anew)
 static enum sh_err open_member(struct rounds_unit *x, struct rounds_member **out)
 {
     struct service *s = x->w.s;
-    struct rounds_local_config local = {
-        .s = s, .part = &x->w.config, .name = x->w.node, .threads = x->rounds->threads};
+    struct rounds_local_config local = {.s = s,
+                                        .part = &x->w.config,
+                                        .name = x->w.node,
+                                        .threads = x->rounds->threads,
+                                        .folder = x->rounds->folder};
     struct rounds_member_config member = {
         .s = s, .unit = x->w.config.unit, .scribe = x->w.scribe, .lost = on_lost, .ctx = x};
     enum sh_err err = rounds_local_open(&member.trainer, &local);
@@ -230,13 +236,20 @@ enum sh_err rounds_answer(void *ctx, struct sh_span request, uint8_t *reply, siz
 
 /* ---- what units share ---- */
 
-enum sh_err rounds_open(struct rounds **out, struct service *s, uint32_t threads)
+enum sh_err rounds_open(struct rounds **out, struct service *s, uint32_t threads,
+                        const char *folder)
 {
     struct rounds *r = calloc(1, sizeof *r);
-    *out = r;
+    *out = NULL;
     if (r == NULL) {
         return SH_ERR_NO_MEMORY;
     }
+    int n = snprintf(r->folder, sizeof r->folder, "%s", folder);
+    if (n < 0 || n >= (int)sizeof r->folder || (mkdir(folder, 0700) != 0 && errno != EEXIST)) {
+        free(r);
+        return SH_ERR_IO;
+    }
+    *out = r;
     r->s = s;
     r->threads = threads > 0 ? threads : 1;
     SH_CHECK(pthread_mutex_init(&r->lock, NULL) == 0);

@@ -12,7 +12,10 @@
 
 struct rounds; /* what the units of one agent share */
 
-SH_MUST_USE enum sh_err rounds_open(struct rounds **out, struct service *s, uint32_t threads);
+/* folder, copied, is made where it is absent: what has to outlive this agent's life. NO_MEMORY, IO.
+ */
+SH_MUST_USE enum sh_err rounds_open(struct rounds **out, struct service *s, uint32_t threads,
+                                    const char *folder);
 void rounds_close(struct rounds *rounds); /* after the last part was closed */
 /* Runs units; borrowed from rounds. */
 const struct train_runner *rounds_runner(const struct rounds *rounds);

@@ -36,7 +36,7 @@ def exact(mesh, agents, follower):
     digests = set()
     for count in range(ROUNDS + 1):
         path = mesh.path(f"round-{count}.safetensors")
-        mesh.must(["rounds", job_id, "--model", count, "-o", path, "--peer", follower.api])
+        mesh.must(["checkpoints", job_id, "--get", count, "-o", path, "--peer", follower.api])
         with open(path, "rb") as file:
             digests.add(hashlib.sha256(file.read()).digest())
     require(len(digests) == ROUNDS + 1, "two rounds have the same model")
