@@ -6,6 +6,7 @@
 #include <string.h>
 
 static const double SCALE = (double)(UINT64_C(1) << KN_FIXED_BITS);
+static const float LIMIT = (float)KN_FIXED_LIMIT;
 
 void kn_fixed_begin(struct kn_fixed_sum *sum, kn_fixed *memory, size_t size)
 {
@@ -16,7 +17,7 @@ void kn_fixed_begin(struct kn_fixed_sum *sum, kn_fixed *memory, size_t size)
 bool kn_fixed_verify(const float *x, size_t size, size_t *bad)
 {
     for (size_t i = 0; i < size; i++) {
-        bool within = x[i] >= -KN_FIXED_LIMIT && x[i] <= KN_FIXED_LIMIT; /* false for a NaN */
+        bool within = x[i] >= -LIMIT && x[i] <= LIMIT; /* false for a NaN */
         if (!within) {
             *bad = i;
             return false;

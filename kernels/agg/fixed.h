@@ -16,7 +16,7 @@
 #include <stdint.h>
 
 #define KN_FIXED_BITS       40
-#define KN_FIXED_LIMIT      4194304.0f /* 2^22 */
+#define KN_FIXED_LIMIT      4194304 /* 2^22 */
 #define KN_FIXED_WEIGHT_MAX UINT32_MAX
 #define KN_FIXED_TERMS_MAX  65536u
 

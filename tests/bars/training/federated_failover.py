@@ -66,7 +66,7 @@ def trained(algorithm, disturb):
         agents = mesh.three(NAMES[:3])
         agents.append(mesh.add(NAMES[3], join=agents[:1]).start())
         declare(mesh, agents)
-        job_id = submit(mesh, agents[0], job(ROUNDS, local_epochs=60, min=len(agents), deadline=60,
+        job_id = submit(mesh, agents[0], job(ROUNDS, local_epochs=150, min=len(agents), deadline=60,
                                              **ALGORITHMS[algorithm]))
         disturb(agents, job_id)
         row = finished(agents[0], job_id, 180)

@@ -122,14 +122,14 @@ TEST(the_largest_terms_and_weights_do_not_overflow)
     kn_fixed memory[2];
     struct kn_fixed_sum sum;
     float mean[2];
-    const float x[2] = {KN_FIXED_LIMIT, -KN_FIXED_LIMIT};
+    const float x[2] = {(float)KN_FIXED_LIMIT, -(float)KN_FIXED_LIMIT};
     kn_fixed_begin(&sum, memory, 2);
     for (uint32_t i = 0; i < KN_FIXED_TERMS_MAX; i++) {
         kn_fixed_add(&sum, x, KN_FIXED_WEIGHT_MAX);
     }
     kn_fixed_divide(&sum, sum.weight, mean);
     EXPECT_NEAR((double)mean[0], (double)KN_FIXED_LIMIT, 0);
-    EXPECT_NEAR((double)mean[1], (double)-KN_FIXED_LIMIT, 0);
+    EXPECT_NEAR((double)mean[1], -(double)KN_FIXED_LIMIT, 0);
 }
 
 TEST_DIES(more_terms_than_are_argued_for_are_a_bug, "KN_FIXED_TERMS_MAX")
@@ -146,7 +146,7 @@ TEST_DIES(more_terms_than_are_argued_for_are_a_bug, "KN_FIXED_TERMS_MAX")
 TEST(what_is_not_finite_or_too_large_is_found)
 {
     static const float bad[] = {NAN, INFINITY, -INFINITY, 4194305.0f, -5e6f};
-    float x[3] = {1, KN_FIXED_LIMIT, -KN_FIXED_LIMIT};
+    float x[3] = {1, (float)KN_FIXED_LIMIT, -(float)KN_FIXED_LIMIT};
     size_t at = 0;
     EXPECT(kn_fixed_verify(x, 3, &at));
     for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {
