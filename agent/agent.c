@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent.h"
 
-#include "answer/unit.h"
 #include "api/api.h"
 #include "bulk.h"
 #include "cli/exit.h"
@@ -13,8 +12,8 @@
 #include "parts.h"
 #include "planner.h"
 #include "records.h"
-#include "rl/unit.h"
 #include "script/unit.h"
+#include "runners.h"
 #include "stores.h"
 #include "train/train.h"
 #include "vitals.h"
@@ -381,38 +380,6 @@ static bool tables_are_quiet(void *ctx)
     return apply_await_held(s->apply);
 }
 
-/* What runs units. */
-static enum sh_err open_runners(struct service *s, char text[static SCRIPT_OPEN_WHY + 1])
-{
-    char cache[DIR_PATH_MAX + 1];
-    char work[DIR_PATH_MAX + 1];
-    char why[DIR_TEXT_BYTES] = "";
-    dir_entry(s->dir, "cache", cache);
-    dir_entry(s->dir, "work", work);
-    s->self.run_as = s->options->allow_commands ? s->options->run_as : 0;
-    enum sh_err err = s->self.run_as > 0 ? dir_let_pass(s->dir, why) : SH_OK;
-    (void)snprintf(text, SCRIPT_OPEN_WHY + 1, "%.1000s", why);
-    struct scripts_config scripts = {.s = s,
-                                     .allowed = s->options->allow_commands,
-                                     .work = work,
-                                     .run_as = s->self.run_as,
-                                     .gpus = s->self.gpus,
-                                     .visible = getenv("CUDA_VISIBLE_DEVICES")};
-    err = err != SH_OK ? err : scripts_open(&s->scripts, &scripts, text);
-    s->self.sandbox = err == SH_OK ? scripts_sandbox(s->scripts) : WIRE_SANDBOX_OFF;
-    err = err != SH_OK ? err : answer_open(&s->answer, s);
-    struct train_config train = {.s = s, .bulk = s->bulk, .threads = s->self.cpus, .cache = cache};
-    if (err == SH_OK) {
-        calls_on(s->calls, SERVICE_CALL_SCRIPT, scripts_answer, s->scripts);
-        train.exec = scripts_runner(s->scripts);
-        train.answer = answer_runner(s->answer);
-        s->rl = rl_runner(s);
-        train.rl = &s->rl;
-        err = train_open(&s->train, &train);
-    }
-    return err;
-}
-
 static enum sh_err open_parts(struct service *s, const struct gossip_options *gossip,
                               struct reason *why)
 {
@@ -446,7 +413,7 @@ static enum sh_err open_parts(struct service *s, const struct gossip_options *go
     err = err != SH_OK ? err : planner_open(&s->planner, s);
     err = err != SH_OK ? err : housekeeping_open(&s->housekeeping, s);
     err = err != SH_OK ? err : vitals_open(&s->vitals, s);
-    err = err != SH_OK ? err : open_runners(s, text);
+    err = err != SH_OK ? err : runners_open(s, text);
     s->applied_index = s->applied.index;
     apply.proposals = s->proposals;
     err = err != SH_OK ? err : apply_open(&s->apply, &apply);
@@ -651,11 +618,9 @@ static void close_all(struct service *s)
     stop_threads(s);
     loop_close(s->loop);
     apply_close(s->apply);
-    train_close(s->train);
-    scripts_close(s->scripts);
+    runners_close(s);
     housekeeping_close(s->housekeeping);
     vitals_close(s->vitals);
-    answer_close(s->answer);
     planner_close(s->planner);
     bulk_close(s->bulk);
     disk_close(s->disk);

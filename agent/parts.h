@@ -32,6 +32,7 @@ struct loop;
 struct planner;
 struct records;
 struct answer;
+struct rounds;
 struct scripts;
 struct train;
 struct vitals;
@@ -67,6 +68,7 @@ struct service {
     struct vitals *vitals; /* read and woken by any thread */
     struct scripts *scripts;
     struct answer *answer;
+    struct rounds *rounds;
     struct train_runner rl; /* of units of kind rl */
     struct train *train;
     struct api *api;

@@ -115,6 +115,7 @@ enum service_call_kind {
     SERVICE_CALL_LOST = 7,     /* agent/planner */
     SERVICE_CALL_SNAPSHOT = 8, /* agent/snapshots */
     SERVICE_CALL_SCRIPT = 9,   /* agent/script */
+    SERVICE_CALL_ROUNDS = 10,  /* agent/rounds */
     SERVICE_CALL_COLLECT = 11, /* agent/housekeeping */
     SERVICE_CALL_BROWSE = 12,  /* agent/api */
     SERVICE_CALL_KIND_COUNT = 16

@@ -276,7 +276,11 @@ static enum sh_err browse(struct service *s, struct browse *b, const char *name,
     b->files = json_array();
     b->classes = json_object();
     b->samples = json_array();
-    if (err == SH_OK && set.unit.job != 0) {
+    if (err == SH_OK && set.local) {
+        (void)snprintf(why, WHY_BYTES,
+                       "the data set is local: what is in it stays with each agent");
+        err = SH_ERR_DENIED;
+    } else if (err == SH_OK && set.unit.job != 0) {
         err = walk_blob(b, s, set.digest);
     } else if (err == SH_OK) {
         err = service_dataset_path(s, name, path, sizeof path);

@@ -3,6 +3,7 @@
  * One checkpoint: as it is kept, or, of training, as the model that it would be. */
 #include "api/view.h"
 
+#include "rounds/state.h"
 #include "sweep/sweep.h"
 #include "train/state.h"
 
@@ -122,6 +123,28 @@ static void reply_model(const struct api_request *request, struct api_reply *rep
     }
 }
 
+/* After a round: the state holds the model as a file (rounds/state.h). */
+static void reply_round(const struct api_request *request, struct api_reply *reply,
+                        const struct jobs_checkpoint *checkpoint)
+{
+    struct rounds_state state;
+    uint64_t size = 0;
+    uint8_t *bytes =
+        api_read_blob(request, reply, "step", request->params[1], checkpoint->manifest, &size);
+    if (bytes == NULL) {
+        return;
+    }
+    struct sh_span span = {.at = bytes, .size = (size_t)size};
+    enum sh_err err = rounds_state_decode(span, &state);
+    if (err != SH_OK) {
+        free(bytes);
+        api_reply_err(reply, err);
+        return;
+    }
+    memmove(bytes, state.file.at, state.file.size);
+    api_reply_text(reply, "application/octet-stream", (char *)bytes, state.file.size);
+}
+
 static void reply_kept(const struct api_request *request, struct api_reply *reply,
                        const struct jobs_checkpoint *checkpoint)
 {
@@ -177,13 +200,15 @@ void api_get_checkpoint(const struct api_request *request, struct api_reply *rep
         !look_up(request, reply, &wish, &job, &checkpoint, &spec, digest)) {
         return;
     }
-    if (spec != NULL) {
+    if (wish.as_model && job.federated) {
+        reply_round(request, reply, &checkpoint);
+    } else if (spec != NULL) {
         reply_model(request, reply, spec, digest, &checkpoint);
     } else {
         reply_kept(request, reply, &checkpoint);
     }
     (void)snprintf(reply->file_name, sizeof reply->file_name, "%s-%u-step-%llu%s", job.name,
                    wish.unit.unit, (unsigned long long)wish.step,
-                   spec != NULL ? ".safetensors" : "");
+                   wish.as_model ? ".safetensors" : "");
     free(spec);
 }

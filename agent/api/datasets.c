@@ -129,8 +129,8 @@ static enum sh_err scan_set(struct service *service, const char *path,
     return err == KN_OK ? SH_OK : SH_ERR_INVALID;
 }
 
-static enum sh_err declare(struct service *s, const char *name, const char *path, char *why,
-                           size_t why_size)
+static enum sh_err declare(struct service *s, const char *name, const char *path, bool local,
+                           char *why, size_t why_size)
 {
     struct service_status st;
     struct jobs_cmd *cmd = calloc(1, sizeof *cmd);
@@ -144,6 +144,7 @@ static enum sh_err declare(struct service *s, const char *name, const char *path
         (void)snprintf(add->name, sizeof add->name, "%s", name);
         (void)snprintf(add->path, sizeof add->path, "%s", path);
         memcpy(add->node, st.node_id, sizeof add->node);
+        add->local = local;
         err = scan_set(s, path, add->digest, add->summary, sizeof add->summary, why, why_size);
     }
     struct sh_writer w = sh_writer_over(bytes, JOBS_CMD_BYTES_MAX);
@@ -153,7 +154,10 @@ static enum sh_err declare(struct service *s, const char *name, const char *path
     if (err == SH_OK) {
         err = service_propose(s, bytes, w.used, API_WRITE_TIMEOUT_US, result);
         if (err == SH_ERR_EXISTS) {
-            (void)snprintf(why, why_size, "another agent holds other contents under the name %s",
+            (void)snprintf(why, why_size,
+                           local ? "%s is a data set already, and not one of which each agent "
+                                   "holds its own part"
+                                 : "another agent holds other contents under the name %s",
                            name);
         }
     }
@@ -163,7 +167,7 @@ static enum sh_err declare(struct service *s, const char *name, const char *path
     return err;
 }
 
-/* request: str name, str path. reply: u32 error, str why. */
+/* request: str name, str path, bool local. reply: u32 error, str why. */
 enum sh_err api_dataset_call(void *ctx, struct sh_span request, uint8_t *reply, size_t capacity,
                              size_t *reply_size)
 {
@@ -174,9 +178,10 @@ enum sh_err api_dataset_call(void *ctx, struct sh_span request, uint8_t *reply, 
     struct sh_reader r = sh_reader_over(request.at, request.size);
     sh_get_str(&r, name, sizeof name);
     sh_get_str(&r, path, sizeof path);
+    bool local = sh_get_bool(&r);
     enum sh_err err = sh_reader_end(&r);
     if (err == SH_OK) {
-        err = declare(s, name, path, why, sizeof why);
+        err = declare(s, name, path, local, why, sizeof why);
     }
     struct sh_writer w = sh_writer_over(reply, capacity);
     sh_put_u32(&w, (uint32_t)err);
@@ -217,7 +222,7 @@ static void reply_dataset(const struct api_request *request, struct api_reply *r
                           const char *name);
 
 static void add_dataset(const struct api_request *request, struct api_reply *reply,
-                        const char *name, const char *path, const char *node)
+                        const char *name, const char *path, const char *node, bool local)
 {
     uint8_t id[SH_NODE_ID_BYTES];
     uint8_t question[2 * TEXT_BYTES];
@@ -231,6 +236,7 @@ static void add_dataset(const struct api_request *request, struct api_reply *rep
     struct sh_writer w = sh_writer_over(question, sizeof question);
     sh_put_str(&w, name);
     sh_put_str(&w, path);
+    sh_put_u8(&w, local);
     err = w.full ? SH_ERR_LIMIT
                  : service_call(request->service, id, SERVICE_CALL_DATASET, question, w.used,
                                 answer, sizeof answer, &answer_size, ADD_TIMEOUT_US);
@@ -254,14 +260,17 @@ void api_post_dataset(const struct api_request *request, struct api_reply *reply
     const char *name = json_string_value(json_object_get(body, "name"));
     const char *path = json_string_value(json_object_get(body, "path"));
     const char *node = json_string_value(json_object_get(body, "node"));
+    const json_t *local = json_object_get(body, "local");
     if (name == NULL || !wire_name_ok(name)) {
         api_reply_error(reply, SH_ERR_INVALID, "name", name != NULL ? name : "",
                         "must be a name: up to %u letters, digits, '.', '_' and '-'", SH_NAME_MAX);
     } else if (path == NULL || path[0] != '/' || strlen(path) > JOBS_PATH_MAX) {
         api_reply_error(reply, SH_ERR_INVALID, "path", path != NULL ? path : "",
                         "must be an absolute path on that agent's machine");
+    } else if (local != NULL && !json_is_boolean(local)) {
+        api_reply_error(reply, SH_ERR_INVALID, "local", "", "must be true or false");
     } else {
-        add_dataset(request, reply, name, path, node);
+        add_dataset(request, reply, name, path, node, json_is_true(local));
     }
     json_decref(body);
 }
@@ -276,6 +285,12 @@ static json_t *dataset_json(const struct sh_table *t, const struct jobs_dataset 
         for (uint32_t i = 0; i < count; i++) {
             json_t *holder = api_node_ref(t, page[i].node);
             (void)json_object_set_new(holder, "path", json_string(page[i].path));
+            if (set->local) {
+                json_t *part = json_loads(page[i].summary, JSON_REJECT_DUPLICATES, NULL);
+                (void)json_object_set_new(holder, "summary", part != NULL ? part : json_null());
+                (void)json_object_set_new(holder, "digest",
+                                          spec_json_hex(page[i].digest, sizeof page[i].digest));
+            }
             (void)json_array_append_new(holders, holder);
         }
     }
@@ -284,10 +299,11 @@ static json_t *dataset_json(const struct sh_table *t, const struct jobs_dataset 
         (void)json_array_append_new(holders, api_node_ref(t, set->blob_holders[i]));
     }
     json_t *summary = json_loads(set->summary, JSON_REJECT_DUPLICATES, NULL);
-    json_t *out = json_pack("{s:s, s:o, s:I, s:o, s:o}", "name", set->name, "digest",
-                            spec_json_hex(set->digest, sizeof set->digest), "created_us",
-                            (json_int_t)set->created_us, "summary",
-                            summary != NULL ? summary : json_null(), "holders", holders);
+    json_t *out =
+        json_pack("{s:s, s:o, s:I, s:o, s:b, s:o}", "name", set->name, "digest",
+                  set->local ? json_null() : spec_json_hex(set->digest, sizeof set->digest),
+                  "created_us", (json_int_t)set->created_us, "summary",
+                  summary != NULL ? summary : json_null(), "local", set->local, "holders", holders);
     if (set->unit.job != 0) {
         (void)json_object_set_new(out, "job", json_integer((json_int_t)set->unit.job));
     }

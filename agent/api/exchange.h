@@ -133,6 +133,7 @@ void api_get_checkpoints(const struct api_request *request, struct api_reply *re
 void api_get_why(const struct api_request *request, struct api_reply *reply);
 void api_get_metrics(const struct api_request *request, struct api_reply *reply);
 void api_get_sweep(const struct api_request *request, struct api_reply *reply);
+void api_get_rounds(const struct api_request *request, struct api_reply *reply);
 void api_get_result(const struct api_request *request, struct api_reply *reply);
 void api_get_bundle(const struct api_request *request, struct api_reply *reply);
 void api_get_checkpoint(const struct api_request *request, struct api_reply *reply);

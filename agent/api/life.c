@@ -353,7 +353,11 @@ void api_resume_job(const struct api_request *request, struct api_reply *reply)
         return;
     }
     bool other = wish.has_epochs || wish.has_step;
-    if (jobs_state_final(job.state)) {
+    if (jobs_state_final(job.state) && job.federated) {
+        api_reply_error(reply, SH_ERR_CONFLICT, "job", request->params[0],
+                        "federated rounds that have ended do not go on: submit a job of kind "
+                        "fine-tune from its model");
+    } else if (jobs_state_final(job.state)) {
         go_on(request, reply, &wish, &job);
     } else if (other) {
         api_reply_error(reply, SH_ERR_CONFLICT, "job", request->params[0],

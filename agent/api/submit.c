@@ -108,10 +108,11 @@ static bool fetch_files(const struct api_request *request, struct api_reply *rep
 /* False with the reply made where a data source cannot be used by any agent. */
 static bool check_source(const struct api_request *request, struct api_reply *reply,
                          const struct sh_table *t, const char *field,
-                         const struct spec_source *source)
+                         const struct spec_source *source, bool federated)
 {
     struct jobs_dataset *set = NULL;
     enum sh_err err = SH_OK;
+    bool local = false;
     switch (source->kind) {
     case SPEC_SOURCE_NONE:
     case SPEC_SOURCE_BUILTIN:
@@ -125,6 +126,7 @@ static bool check_source(const struct api_request *request, struct api_reply *re
     case SPEC_SOURCE_DATASET:
         set = malloc(sizeof *set);
         err = set == NULL ? SH_ERR_NO_MEMORY : jobs_dataset_get(t, source->name, set);
+        local = err == SH_OK && set->local;
         free(set);
         if (err == SH_ERR_NOT_FOUND) {
             api_reply_error(reply, err, field, source->name,
@@ -132,8 +134,12 @@ static bool check_source(const struct api_request *request, struct api_reply *re
                             "that there are");
         } else if (err != SH_OK) {
             api_reply_err(reply, err);
+        } else if (local && !federated) {
+            api_reply_error(reply, SH_ERR_INVALID, field, source->name,
+                            "is local: each agent has a part of its own, which stays there; a job "
+                            "with a section federated: can train on it");
         }
-        return err == SH_OK;
+        return err == SH_OK && (federated || !local);
     }
     SH_UNREACHABLE();
 }
@@ -174,7 +180,7 @@ static bool check_sources(const struct api_request *request, struct api_reply *r
     }
     for (size_t i = 0; good && i < SH_COUNT(SOURCE_FIELDS); i++) {
         good = check_source(request, reply, service_view_table(view), SOURCE_FIELDS[i],
-                            source_of(job, i));
+                            source_of(job, i), job->federated.on);
     }
     service_view_close(view);
     return good;
@@ -238,10 +244,11 @@ static bool trains(const struct spec_job *job)
     return job->kind == SPEC_TRAIN || job->kind == SPEC_FINE_TUNE;
 }
 
-/* A script runs once on each member, whatever its share of the ranks. */
+/* A script runs once on each member, whatever its share of the ranks, and so does what a member of
+ * federated rounds trains. */
 static uint32_t ranks_of(const struct spec_job *job)
 {
-    return trains(job) ? job->train.ranks : job->agents_max;
+    return trains(job) && !job->federated.on ? job->train.ranks : job->agents_max;
 }
 
 static struct wire_need need_of(const struct spec_job *job, const struct api_resolution *found)
@@ -298,6 +305,7 @@ static void fill_command(struct submission *s, const char *key, const char *owne
     submit->about = s->found.about;
     submit->deadline_us = (uint64_t)job->use.deadline_s * 1000000;
     memcpy(submit->dataset, job->dataset, sizeof submit->dataset);
+    submit->federated = job->federated.on;
     submit->reproducible = job->reproducible;
     submit->priority = (uint8_t)job->priority;
     submit->retries = (uint8_t)job->retries;

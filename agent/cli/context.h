@@ -124,6 +124,7 @@ int cli_run_logs(struct cli *c);
 int cli_run_bundle(struct cli *c);
 int cli_run_outputs(struct cli *c);
 int cli_run_sweep(struct cli *c);
+int cli_run_rounds(struct cli *c);
 int cli_run_result(struct cli *c);
 int cli_run_replay(struct cli *c);
 int cli_run_evaluate(struct cli *c);

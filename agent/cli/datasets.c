@@ -18,16 +18,18 @@ static void print_sets(struct cli *c, const json_t *list)
     cli_table_init(&t, NAMES);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *set = json_array_get(list, i);
-        const json_t *summary = json_object_get(set, "summary");
+        bool local = json_is_true(json_object_get(set, "local"));
         const json_t *holders = json_object_get(set, "holders");
         char files[24];
         char size[CLI_FORMAT_BYTES];
         char digest[17];
-        (void)snprintf(files, sizeof files, "%lld", cli_integer(summary, "files"));
-        cli_format_bytes((uint64_t)cli_integer(summary, "bytes"), size);
-        (void)snprintf(digest, sizeof digest, "%.16s", cli_text(set, "digest"));
         for (size_t k = 0; k < json_array_size(holders); k++) {
             const json_t *holder = json_array_get(holders, k);
+            const json_t *own = local ? holder : set; /* of a local set each part is told of */
+            const json_t *summary = json_object_get(own, "summary");
+            (void)snprintf(files, sizeof files, "%lld", cli_integer(summary, "files"));
+            cli_format_bytes((uint64_t)cli_integer(summary, "bytes"), size);
+            (void)snprintf(digest, sizeof digest, "%.16s", cli_text(own, "digest"));
             cli_table_put(&t, cli_text(set, "name"));
             cli_table_put(&t, files);
             cli_table_put(&t, size);
@@ -66,6 +68,9 @@ int cli_run_dataset_add(struct cli *c)
     json_t *body = json_pack("{s:s, s:s}", "name", c->args[0], "path", path);
     if (node != NULL) {
         (void)json_object_set_new(body, "node", json_string(node));
+    }
+    if (cli_flag(c, "--local")) {
+        (void)json_object_set_new(body, "local", json_true());
     }
     char *text = body != NULL ? json_dumps(body, SPEC_JSON_PRINT) : NULL;
     json_decref(body);

@@ -95,6 +95,10 @@ static const struct cli_option METRICS[] = {
 };
 static const struct cli_option DATASET_ADD[] = {
     {"--node", 0, "NODE", "the agent whose files these are (the one that is asked)"},
+    {"--local", 0, NULL, "each agent holds a part of its own, which never leaves it"},
+};
+static const struct cli_option DATASET_NODE[] = {
+    {"--node", 0, "NODE", "the agent whose files these are (the one that is asked)"},
 };
 static const struct cli_option DATASET_FILES[] = {
     {"--node", 0, "NODE", "of this agent"},
@@ -145,6 +149,8 @@ const struct cli_verb CLI_VERBS[] = {
      cli_run_outputs},
     {"sweep", "JOB", "units of a sweep: their values and scores", OPTIONS(SWEEP), 1, 1, true,
      cli_run_sweep},
+    {"rounds", "JOB", "federated rounds: who took part, who did not and why, and measures",
+     NO_OPTIONS, 1, 1, true, cli_run_rounds},
     {"result", "JOB", "what an evaluation, a prediction or an ensemble came to", NO_OPTIONS, 1, 1,
      true, cli_run_result},
     {"replay", "JOB EPISODE", "play an episode of a job of kind rl again", OPTIONS(REPLAY), 2, 2,
@@ -181,12 +187,12 @@ const struct cli_verb CLI_VERBS[] = {
      OPTIONS(DATASET_ADD), 2, 2, true, cli_run_dataset_add},
     {"dataset show", "NAME", "one data set and who has it", NO_OPTIONS, 1, 1, true,
      cli_run_dataset_show},
-    {"dataset preview", "NAME", "its kind, classes, first rows or files", OPTIONS(DATASET_ADD), 1,
+    {"dataset preview", "NAME", "its kind, classes, first rows or files", OPTIONS(DATASET_NODE), 1,
      1, true, cli_run_dataset_preview},
     {"dataset files", "NAME", "its files, page by page", OPTIONS(DATASET_FILES), 1, 1, true,
      cli_run_dataset_files},
     {"dataset remove", "NAME", "forget it, or that an agent has it; files stay",
-     OPTIONS(DATASET_ADD), 1, 1, true, cli_run_dataset_remove},
+     OPTIONS(DATASET_NODE), 1, 1, true, cli_run_dataset_remove},
     {"dataset list", "", "data sets and who has them", NO_OPTIONS, 0, 0, true,
      cli_run_dataset_list},
     {"model list", "", "finished models", NO_OPTIONS, 0, 0, true, cli_run_model_list},

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/host/host.h"
+#include "spec/federated_parts.h"
 #include "spec/json.h"
 #include "spec/layer_walk.h"
 #include "spec/models.h"
@@ -531,6 +532,7 @@ json_t *spec_job_json(const struct spec_job *job)
     }
     (void)json_object_set_new(out, "train", train_json(&job->train));
     spec_start_put(out, &job->start);
+    spec_put_federated(out, &job->federated);
     (void)json_object_set_new(out, "checkpoint",
                               json_pack("{s:i, s:i}", "every_steps",
                                         (int)job->checkpoint_every_steps, "keep",

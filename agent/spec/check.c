@@ -102,7 +102,8 @@ static void check_agents(struct spec_decode *d, struct spec_job *job)
     if (!is_clean(d, "resources.agents") || !is_clean(d, "train.ranks")) {
         return;
     }
-    uint32_t ranks = job->train.ranks;
+    /* A member of federated rounds computes all ranks of its own steps. */
+    uint32_t ranks = job->federated.on ? SPEC_AGENTS_MAX : job->train.ranks;
     if (job->agents_max == 0) {
         job->agents_max = ranks < SPEC_AGENTS_MAX ? ranks : SPEC_AGENTS_MAX;
         if (job->agents_max < job->agents_min) {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "base/host/host.h"
+#include "spec/federated_parts.h"
 #include "spec/graph.h"
 #include "spec/rl_parts.h"
 #include "spec/schema.h"
@@ -11,7 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define KEEP_MAX   8.0
 #define DEADLINE_S 1200u
 #define FIELDS_MAX 48u /* of one kind */
 
@@ -54,7 +54,7 @@ static void take_train_section(struct spec_decode *d, const struct spec_node *no
 
 static const struct spec_field CHECKPOINT[] = {
     JOB_U32("every_steps", checkpoint_every_steps, 1, 1e9),
-    JOB_U32("keep", checkpoint_keep, 1, KEEP_MAX)};
+    JOB_U32("keep", checkpoint_keep, 1, SPEC_KEEP_MAX)};
 
 static void take_checkpoint(struct spec_decode *d, const struct spec_node *node, void *base)
 {
@@ -69,7 +69,7 @@ static void take_keep(struct spec_decode *d, const struct spec_node *node, void 
 }
 
 static const struct spec_field EXEC_CHECKPOINT[] = {
-    JOB_U32("keep", checkpoint_keep, 1, KEEP_MAX),
+    JOB_U32("keep", checkpoint_keep, 1, SPEC_KEEP_MAX),
     {.key = "files", .type = SPEC_FIELD_CUSTOM, .take = spec_take_checkpoint_files},
     {.key = "every", .type = SPEC_FIELD_CUSTOM, .take = spec_take_checkpoint_every}};
 
@@ -142,6 +142,7 @@ static const struct spec_field TRAIN_JOB[] = {
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_resources},
     {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_checkpoint},
     {.key = "sweep", .type = SPEC_FIELD_CUSTOM, .take = spec_take_sweep},
+    {.key = "federated", .type = SPEC_FIELD_CUSTOM, .take = spec_take_federated},
     {.key = "arithmetic",
      .type = SPEC_FIELD_CHOICE,
      .offset = offsetof(struct spec_job, arithmetic),
@@ -391,12 +392,14 @@ static void decode(struct spec_decode *d, struct spec_job *job, size_t size, boo
          * asks for both is refused. */
         bool mixes = any != NULL && any->kind == SPEC_NODE_SCALAR && strcmp(any->text, "any") == 0;
         job->reproducible = !mixes;
+        spec_federated_defaults(d, root, job);
     }
     decode_fields(d, root, job);
     if (kind == SPEC_RL) {
         spec_check_rl(d, job);
     }
     spec_check_job(d, job);
+    spec_check_federated(d, job);
     spec_check_sweep(d, job, thorough);
     check_size(d, job, size);
 }

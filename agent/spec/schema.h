@@ -22,6 +22,9 @@ extern const struct spec_choice SPEC_TOKENS[];
 extern const struct spec_choice SPEC_ARITHMETICS[];
 extern const struct spec_choice SPEC_OPTIMIZERS[];
 extern const struct spec_choice SPEC_SCHEDULES[];
+extern const struct spec_choice SPEC_ALGORITHMS[];
+extern const struct spec_choice SPEC_RULES[];
+extern const struct spec_choice SPEC_WEIGHTS[];
 
 /* The name of a value that is in the table. */
 const char *spec_choice_name(const struct spec_choice *choices, int value);

@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "spec/federated_form.h"
 #include "spec/model_form.h"
 #include "spec/models.h"
 #include "spec/reading_form.h"
@@ -31,6 +32,7 @@
 #define SPEC_UNITS_MAX      10000u
 #define SPEC_RESULTS_MAX    1000u /* jobs of a name that keep their results */
 #define SPEC_AGENTS_MAX     32u   /* of one job */
+#define SPEC_KEEP_MAX       64u   /* checkpoints of a unit */
 #define SPEC_BATCH_MAX      1048576u
 #define SPEC_CHANNELS_MAX   1024u /* channels of an image, columns of a table */
 
@@ -233,12 +235,13 @@ struct spec_job {
     enum spec_arithmetic arithmetic;
     bool reproducible;
     uint32_t units; /* noop: units; exec: replicas; with a sweep: its units; ensemble: members */
-    char dataset[SH_NAME_MAX + 1]; /* data_prep: what its outputs become */
-    struct spec_exec exec;         /* exec, data_prep */
-    struct spec_source input;      /* predict, ensemble */
-    struct spec_use use;           /* fine_tune, evaluate, predict, ensemble */
-    struct spec_sweep sweep;       /* train, exec */
-    struct spec_rl rl;             /* rl */
+    char dataset[SH_NAME_MAX + 1];   /* data_prep: what its outputs become */
+    struct spec_exec exec;           /* exec, data_prep */
+    struct spec_source input;        /* predict, ensemble */
+    struct spec_use use;             /* fine_tune, evaluate, predict, ensemble */
+    struct spec_sweep sweep;         /* train, exec */
+    struct spec_rl rl;               /* rl */
+    struct spec_federated federated; /* train, fine_tune, exec */
 };
 
 struct spec_error {

@@ -46,13 +46,18 @@ static bool is_superseded(struct train_clerk *c, uint64_t serial)
     return superseded;
 }
 
-static enum sh_err propose(struct train_clerk *c)
+static enum sh_err propose_from(struct train_clerk *c, struct jobs_cmd *cmd, uint8_t *encoded)
 {
     struct jobs_result result;
-    struct sh_writer w = sh_writer_over(c->encoded, JOBS_CMD_BYTES_MAX);
-    c->cmd->stamp_us = sh_wall_us();
-    enum sh_err err = jobs_cmd_encode(c->cmd, &w);
-    return err != SH_OK ? err : service_propose(c->s, c->encoded, w.used, TRAIN_CMD_US, &result);
+    struct sh_writer w = sh_writer_over(encoded, JOBS_CMD_BYTES_MAX);
+    cmd->stamp_us = sh_wall_us();
+    enum sh_err err = jobs_cmd_encode(cmd, &w);
+    return err != SH_OK ? err : service_propose(c->s, encoded, w.used, TRAIN_CMD_US, &result);
+}
+
+static enum sh_err propose(struct train_clerk *c)
+{
+    return propose_from(c, c->cmd, c->encoded);
 }
 
 /* Nobody can say yet whether it will be applied: worth another try. */
@@ -64,11 +69,13 @@ static bool is_passing(enum sh_err err)
 
 /* ---- checkpoints ---- */
 
-static enum sh_err store_checkpoint(struct train_clerk *c, const struct checkpoint *p)
+/* cmd and encoded are the caller's for the call. */
+static enum sh_err store_checkpoint_from(struct train_clerk *c, const struct checkpoint *p,
+                                         struct jobs_cmd *cmd, uint8_t *encoded)
 {
     uint64_t start = sh_now_us();
-    *c->cmd = (struct jobs_cmd){.type = JOBS_CHECKPOINT};
-    struct jobs_checkpoint_add *add = &c->cmd->u.checkpoint;
+    *cmd = (struct jobs_cmd){.type = JOBS_CHECKPOINT};
+    struct jobs_checkpoint_add *add = &cmd->u.checkpoint;
     add->unit = c->unit;
     add->fence = p->fence;
     add->step = p->step;
@@ -78,7 +85,7 @@ static enum sh_err store_checkpoint(struct train_clerk *c, const struct checkpoi
     if (err == SH_OK) {
         add->holder_count = holders.count;
         memcpy(add->holders, holders.ids, sizeof add->holders);
-        err = propose(c);
+        err = propose_from(c, cmd, encoded);
     }
     unsigned long long step = p->step;
     if (err == SH_OK) {
@@ -88,6 +95,29 @@ static enum sh_err store_checkpoint(struct train_clerk *c, const struct checkpoi
         train_scribe_line(c->scribe, "the checkpoint after step %llu is not kept: %s", step,
                           sh_err_text(err));
     }
+    return err;
+}
+
+static enum sh_err store_checkpoint(struct train_clerk *c, const struct checkpoint *p)
+{
+    return store_checkpoint_from(c, p, c->cmd, c->encoded);
+}
+
+enum sh_err train_clerk_keep(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
+                             const uint8_t *bytes, size_t size,
+                             uint8_t digest[static SH_DIGEST_BYTES])
+{
+    struct jobs_cmd *cmd = malloc(sizeof *cmd);
+    uint8_t *encoded = malloc(JOBS_CMD_BYTES_MAX);
+    enum sh_err err = SH_ERR_NO_MEMORY;
+    if (cmd != NULL && encoded != NULL) {
+        const struct checkpoint p = {
+            .fence = fence, .step = step, .bytes = (uint8_t *)(uintptr_t)bytes, .size = size};
+        err = store_checkpoint_from(clerk, &p, cmd, encoded);
+        memcpy(digest, cmd->u.checkpoint.manifest, SH_DIGEST_BYTES);
+    }
+    free(cmd);
+    free(encoded);
     return err;
 }
 

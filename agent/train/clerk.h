@@ -57,6 +57,12 @@ void train_clerk_close(struct train_clerk *clerk);
  * that comes meanwhile waits for it. */
 bool train_clerk_checkpoint(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
                             uint8_t *bytes, size_t size);
+/* The same on the caller's thread, which waits; bytes are borrowed, digest is that of their blob.
+ * OK only once it is committed; STALE: the fence is; else what storing or proposing answers, and it
+ * may be tried again with the same bytes. */
+SH_MUST_USE enum sh_err train_clerk_keep(struct train_clerk *clerk, struct wire_fence fence,
+                                         uint64_t step, const uint8_t *bytes, size_t size,
+                                         uint8_t digest[static SH_DIGEST_BYTES]);
 /* Stores and announces the last checkpoint of a gang, before any result and instead of one that
  * waits. One that yields is tried until it is kept, or superseded as a result is. */
 void train_clerk_last(struct train_clerk *clerk, const struct train_last *last);

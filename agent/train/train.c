@@ -231,6 +231,9 @@ static void on_ended(void *ctx)
 
 static const struct train_runner *runner_of(const struct train *t, const struct jobs_job *job)
 {
+    if (job->federated) {
+        return t->config.rounds;
+    }
     bool commands = job->kind == WIRE_KIND_EXEC || job->need.sandbox != WIRE_SANDBOX_OFF;
     if (commands) {
         return t->config.exec;

@@ -25,6 +25,7 @@ struct train_config {
     const struct train_runner *exec;   /* of units that run commands; borrowed */
     const struct train_runner *answer; /* of units that ask models; borrowed */
     const struct train_runner *rl;     /* of units of kind rl; borrowed */
+    const struct train_runner *rounds; /* of units of federated rounds; borrowed */
 };
 
 /* Sets the bulk plane's training frames. */

@@ -161,6 +161,7 @@ static void check_dataset(struct jobs_tx *tx, struct sh_span value, struct tally
     struct jobs_dataset *set = &tx->core->dataset;
     SH_CHECK_CMP(jobs_row_get_dataset(value, set), ==, SH_OK);
     SH_CHECK((set->holders > 0) == (set->unit.job == 0));
+    SH_CHECK(SH_IMPLIES(set->local, set->unit.job == 0));
     tally->holders += set->holders;
     tally->sum.datasets++;
 }

@@ -31,7 +31,10 @@ static bool about_ok(const struct jobs_submit *c)
     bool model = about->model[0] == '\0' ? about->version == 0
                                          : wire_name_ok(about->model) && about->version > 0;
     bool makes = c->kind == WIRE_KIND_DATA_PREP;
-    return model && (makes ? wire_name_ok(c->dataset) : c->dataset[0] == '\0');
+    bool trains =
+        c->kind == WIRE_KIND_TRAIN || c->kind == WIRE_KIND_FINE_TUNE || c->kind == WIRE_KIND_EXEC;
+    bool federated = !c->federated || (trains && c->need.dataset[0] != '\0');
+    return model && federated && (makes ? wire_name_ok(c->dataset) : c->dataset[0] == '\0');
 }
 
 static bool submit_ok(const struct jobs_submit *c)
@@ -161,6 +164,7 @@ static void submit_put(struct sh_writer *w, const struct jobs_submit *c)
     jobs_about_put(w, &c->about);
     sh_put_u64(w, c->deadline_us);
     wire_str_put(w, c->dataset);
+    sh_put_u8(w, c->federated);
     jobs_stages_put(w, c->stages, c->stage_count);
 }
 
@@ -188,6 +192,7 @@ static enum sh_err submit_get(struct sh_reader *r, struct jobs_submit *c)
     jobs_about_get(r, &c->about);
     c->deadline_us = sh_get_u64(r);
     wire_str_get(r, c->dataset, sizeof c->dataset);
+    c->federated = sh_get_bool(r);
     c->stage_count = jobs_stages_get(r, c->stages);
     bool known = kind_known(c->kind) && arithmetic_known(c->need.arithmetic);
     return !r->bad && !known ? SH_ERR_VERSION : SH_OK;
@@ -449,6 +454,7 @@ static void dataset_add_put(struct sh_writer *w, const struct jobs_dataset_add *
     sh_put_bytes(w, c->node, SH_NODE_ID_BYTES);
     sh_put_str(w, c->path);
     sh_put_str(w, c->summary);
+    sh_put_u8(w, c->local);
 }
 
 static void dataset_add_get(struct sh_reader *r, struct jobs_dataset_add *c)
@@ -458,6 +464,7 @@ static void dataset_add_get(struct sh_reader *r, struct jobs_dataset_add *c)
     sh_get_bytes(r, c->node, SH_NODE_ID_BYTES);
     sh_get_str(r, c->path, sizeof c->path);
     sh_get_str(r, c->summary, sizeof c->summary);
+    c->local = sh_get_bool(r);
 }
 
 static void config_set_put(struct sh_writer *w, const struct jobs_config_set *c)

@@ -82,11 +82,11 @@ struct jobs_submit {
     uint16_t keep_results;
     uint32_t units; /* 1 to JOBS_UNITS_MAX */
     uint32_t blob_count;
-    uint8_t blobs[JOBS_BLOBS_MAX]
-                 [SH_DIGEST_BYTES]; /* what it uploads; an agent fetches them first */
+    uint8_t blobs[JOBS_BLOBS_MAX][SH_DIGEST_BYTES]; /* what it uploads; fetched first */
     struct jobs_about about;
     uint64_t deadline_us;          /* from now on: what has not ended then is left out; 0: none */
     char dataset[SH_NAME_MAX + 1]; /* DATA_PREP: what its outputs become, else "" */
+    bool federated; /* its members train on what each of them holds of need.dataset */
     /* Of a sweep, ascending from unit 0; none: it is no sweep. A unit of a sweep that fails for
      * good stops no other; the job has failed when none was completed. */
     uint32_t stage_count;
@@ -201,6 +201,7 @@ struct jobs_dataset_add {
     uint8_t node[SH_NODE_ID_BYTES];
     char path[JOBS_PATH_MAX + 1];
     char summary[JOBS_SUMMARY_MAX + 1]; /* text for people and for job checks, JSON */
+    bool local; /* each holder has a part of its own; a name stays what it is */
 };
 
 /* The name is free again once no agent holds the set; at once where a job made the set. */

@@ -16,20 +16,24 @@ enum jobs_code jobs_do_dataset_add(struct jobs_tx *tx, const struct jobs_dataset
     if (!jobs_tx_has(tx, jobs_row_id('n', c->node))) {
         return JOBS_CODE_NODE_UNKNOWN;
     }
-    if (known && (set->unit.job != 0 || memcmp(set->digest, c->digest, SH_DIGEST_BYTES) != 0)) {
+    bool same = c->local || memcmp(set->digest, c->digest, SH_DIGEST_BYTES) == 0;
+    if (known && (set->unit.job != 0 || set->local != c->local || !same)) {
         return JOBS_CODE_DATASET_DIFFERS;
     }
     if (!known && tx->meta.datasets >= JOBS_DATASETS_MAX) {
         return JOBS_CODE_DATASETS_FULL;
     }
-    if (held && strcmp(holder->path, c->path) == 0 && strcmp(set->summary, c->summary) == 0) {
+    if (held && strcmp(holder->path, c->path) == 0 && strcmp(holder->summary, c->summary) == 0 &&
+        memcmp(holder->digest, c->digest, SH_DIGEST_BYTES) == 0) {
         tx->result->duplicate = true;
         return JOBS_CODE_NONE;
     }
     if (!known) {
-        *set = (struct jobs_dataset){.created_us = tx->meta.stamp_us};
+        *set = (struct jobs_dataset){.created_us = tx->meta.stamp_us, .local = c->local};
         memcpy(set->name, c->name, sizeof set->name);
-        memcpy(set->digest, c->digest, sizeof set->digest);
+        if (!c->local) {
+            memcpy(set->digest, c->digest, sizeof set->digest);
+        }
         tx->meta.datasets++;
     }
     set->holders += held ? 0 : 1;
@@ -37,6 +41,8 @@ enum jobs_code jobs_do_dataset_add(struct jobs_tx *tx, const struct jobs_dataset
     *holder = (struct jobs_dataset_holder){.added_us = tx->meta.stamp_us};
     memcpy(holder->node, c->node, sizeof holder->node);
     memcpy(holder->path, c->path, sizeof holder->path);
+    memcpy(holder->digest, c->digest, sizeof holder->digest);
+    memcpy(holder->summary, c->summary, sizeof holder->summary);
     jobs_tx_put(tx, jobs_row_holder(c->name, c->node),
                 jobs_row_put_holder(tx->core->buffer, holder));
     write_dataset(tx, set);

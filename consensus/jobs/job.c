@@ -20,6 +20,7 @@ void jobs_job_begin(const struct jobs_submit *c, uint64_t id, uint64_t stamp_us,
                              .blob_count = c->blob_count,
                              .about = c->about,
                              .deadline_us = c->deadline_us > 0 ? stamp_us + c->deadline_us : 0,
+                             .federated = c->federated,
                              .stage_count = c->stage_count};
     memcpy(job->name, c->name, sizeof job->name);
     memcpy(job->owner, c->owner, sizeof job->owner);

@@ -10,7 +10,7 @@
 #define JOBS_TEXT_MAX    256u  /* bytes of a failure's text */
 #define JOBS_PATH_MAX    511u  /* bytes of a data set's path */
 #define JOBS_SUMMARY_MAX 1023u /* bytes of a data set's summary */
-#define JOBS_KEEP_MAX    8u    /* checkpoints kept per unit */
+#define JOBS_KEEP_MAX    64u   /* checkpoints kept per unit */
 #define JOBS_BLOBS_MAX   16u   /* blobs one job needs before it can start */
 #define JOBS_STAGES_MAX  64u   /* of one sweep */
 #define JOBS_FIGURES_MAX 14u   /* of one evaluation */

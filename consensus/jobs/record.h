@@ -56,6 +56,7 @@ struct jobs_job {
     struct jobs_about about;
     uint64_t deadline_us; /* cluster time; 0: none */
     char dataset[SH_NAME_MAX + 1];
+    bool federated;
     uint32_t stage_count; /* 0: no sweep */
     struct jobs_stage stages[JOBS_STAGES_MAX];
 };
@@ -161,7 +162,8 @@ struct jobs_evaluation {
 
 struct jobs_dataset {
     char name[SH_NAME_MAX + 1];
-    uint8_t digest[SH_DIGEST_BYTES];
+    uint8_t digest[SH_DIGEST_BYTES]; /* zero: it is local */
+    bool local;                      /* each holder has its own part, which stays there */
     uint32_t holders; /* agents that declared it: files of theirs; 0: a job made it */
     uint64_t created_us;
     char summary[JOBS_SUMMARY_MAX + 1]; /* of the newest declaration */
@@ -175,6 +177,8 @@ struct jobs_dataset_holder {
     uint8_t node[SH_NODE_ID_BYTES];
     uint64_t added_us;
     char path[JOBS_PATH_MAX + 1];
+    uint8_t digest[SH_DIGEST_BYTES]; /* of what it holds */
+    char summary[JOBS_SUMMARY_MAX + 1];
 };
 
 struct jobs_session {

@@ -152,6 +152,7 @@ struct sh_span jobs_row_put_job(uint8_t *buffer, const struct jobs_job *row)
     jobs_about_put(&w, &row->about);
     sh_put_u64(&w, row->deadline_us);
     wire_str_put(&w, row->dataset);
+    sh_put_u8(&w, row->federated);
     jobs_stages_put(&w, row->stages, row->stage_count);
     return end(&w);
 }
@@ -176,6 +177,7 @@ static void job_tail_get(struct sh_reader *r, struct jobs_job *row)
     jobs_about_get(r, &row->about);
     row->deadline_us = sh_get_u64(r);
     wire_str_get(r, row->dataset, sizeof row->dataset);
+    row->federated = sh_get_bool(r);
     row->stage_count = jobs_stages_get(r, row->stages);
     r->bad = r->bad || !jobs_stages_ok(row->stages, row->stage_count, row->units);
 }
@@ -421,6 +423,7 @@ struct sh_span jobs_row_put_dataset(uint8_t *buffer, const struct jobs_dataset *
     struct sh_writer w = begin(buffer);
     wire_str_put(&w, row->name);
     sh_put_bytes(&w, row->digest, SH_DIGEST_BYTES);
+    sh_put_u8(&w, row->local);
     sh_put_u32(&w, row->holders);
     sh_put_u64(&w, row->created_us);
     sh_put_str(&w, row->summary);
@@ -435,6 +438,7 @@ enum sh_err jobs_row_get_dataset(struct sh_span value, struct jobs_dataset *row)
     *row = (struct jobs_dataset){.holders = 0};
     wire_str_get(&r, row->name, sizeof row->name);
     sh_get_bytes(&r, row->digest, SH_DIGEST_BYTES);
+    row->local = sh_get_bool(&r);
     row->holders = sh_get_u32(&r);
     row->created_us = sh_get_u64(&r);
     sh_get_str(&r, row->summary, sizeof row->summary);
@@ -449,6 +453,8 @@ struct sh_span jobs_row_put_holder(uint8_t *buffer, const struct jobs_dataset_ho
     sh_put_bytes(&w, row->node, SH_NODE_ID_BYTES);
     sh_put_u64(&w, row->added_us);
     sh_put_str(&w, row->path);
+    sh_put_bytes(&w, row->digest, SH_DIGEST_BYTES);
+    sh_put_str(&w, row->summary);
     return end(&w);
 }
 
@@ -459,6 +465,8 @@ enum sh_err jobs_row_get_holder(struct sh_span value, struct jobs_dataset_holder
     sh_get_bytes(&r, row->node, SH_NODE_ID_BYTES);
     row->added_us = sh_get_u64(&r);
     sh_get_str(&r, row->path, sizeof row->path);
+    sh_get_bytes(&r, row->digest, SH_DIGEST_BYTES);
+    sh_get_str(&r, row->summary, sizeof row->summary);
     return sh_reader_end(&r);
 }
 

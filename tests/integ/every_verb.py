@@ -13,7 +13,7 @@ import sys
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 from mesh import finished, require, run
 
-OK, INTERNAL, USAGE, NOT_FOUND, CONFLICT, UNREACHABLE, INVALID = 0, 1, 2, 3, 4, 6, 8
+OK, INTERNAL, USAGE, NOT_FOUND, CONFLICT, DENIED, UNREACHABLE, INVALID = 0, 1, 2, 3, 4, 5, 6, 8
 SAMPLES = 160
 CONDUCTOR = """<Version><Name>old</Name><TrainingCommands><VersionCommand>
 <FileName>python3</FileName><Arguments>train.py</Arguments></VersionCommand></TrainingCommands>
@@ -151,6 +151,19 @@ def with_an_agent(mesh, verb, agent, data):
     verb("set", USAGE, idle, "replicas")
     verb("checkpoints", OK, str(job))
     verb("checkpoints", NOT_FOUND, "999999")
+    verb("dataset add apart --local", OK, data)
+    verb("dataset preview apart", DENIED)
+    verb("dataset list", OK)
+    rounds = training(data)
+    rounds["data"]["train"] = "dataset:apart"
+    rounds["train"].update(classes=["down", "up"])
+    del rounds["train"]["epochs"]
+    rounds.update(name="rounds", federated={"rounds": 2, "min": 1})
+    verb("submit --wait", OK, mesh.path("rounds.json", json.dumps(rounds)))
+    verb("rounds rounds", OK)
+    verb("rounds rounds --json", OK)
+    verb("checkpoints rounds --get 2 -o", OK, mesh.path("round-2.safetensors"))
+    verb("rounds", NOT_FOUND, str(job))
     verb("stop", OK, idle)
     verb("stop", CONFLICT, str(job))
     script = {"api": "shoal/v1", "kind": "exec", "name": "script", "package": "scripts",

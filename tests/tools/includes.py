@@ -13,6 +13,7 @@ ALLOWED = {
     "mesh/wire": {"base"},
     "mesh/swim": CORES,
     "mesh/round": CORES,
+    "mesh/fed": CORES,
     "mesh/trust": CORES | {"host", "store"},
     "mesh/trust/secagg": CORES | {"host", "trust"},
     "mesh/link": CORES | {"host", "trust"},

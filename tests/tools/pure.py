@@ -16,7 +16,7 @@ PREFIX = {
     "agent": ("agent_", "apply_", "backlog_", "backup_", "blobs_", "bulk_", "calls_", "copies_",
               "demo_", "disk_", "garbage_", "housekeeping_",
               "founding_", "gossip_", "handles_", "held_", "inventory_", "journal_", "loop_", "members_", "nearby_", "outbox_",
-              "planner_", "proposals_", "queue_", "reads_", "reasons_", "records_", "replica_", "restore_", "roster_", "selftest_", "service_",
+              "planner_", "proposals_", "queue_", "reads_", "reasons_", "records_", "replica_", "restore_", "roster_", "runners_", "selftest_", "service_",
               "snapshots_", "stores_", "vitals_", "voters_", "waits_"),
 }
 

@@ -58,6 +58,24 @@ class Examples:
         return finished(self.agent, json.loads(out)["id"], END_S)
 
 
+def declare_parts(mesh, agents):
+    """What docs/examples/federated.yaml trains on: each agent has its own."""
+    for seed, agent in enumerate(agents):
+        chance = random.Random(seed)
+        rows = [(chance.random(), chance.random()) for _ in range(60 + 40 * seed)]
+        text = "x0,x1,kind\n" + "".join(f"{x:.3f},{y:.3f},{'early' if x < y else 'late'}\n"
+                                        for x, y in rows)
+        path = mesh.path(f"flowers-{agent.name}.csv", text)
+        mesh.must(["dataset", "add", "flowers", path, "--local", "--peer", agent.api])
+
+
+def check_federated(agent, job):
+    rounds = agent.read(f"/jobs/{job['id']}/rounds")
+    require(len(rounds["rounds"]) == 20, f"{len(rounds['rounds'])} rounds")
+    final = rounds["evaluation"]
+    require(final["val_correct"] > 0.8 * final["val_total"], f"learnt: {final}")
+
+
 def kinds_of(agent):
     """As an agent lists them when asked for one that is none."""
     answer = agent.call("POST", "/validate", {"api": "shoal/v1", "kind": "none", "name": "n"})
@@ -161,13 +179,14 @@ def check_dataset(agent, job):
 
 CHECKS = {"evaluate.yaml": check_evaluation, "predict.yaml": check_prediction,
           "ensemble.yaml": check_ensemble, "fine-tune.yaml": check_tuned,
-          "data-prep.yaml": check_dataset}
+          "data-prep.yaml": check_dataset, "federated.yaml": check_federated}
 
 
 def main(mesh):
     agents = mesh.three(extra=["--allow-commands"])
     follower = next(a for a in agents if a is not agreed_leader(agents))
     examples = Examples(mesh, follower)
+    declare_parts(mesh, agents)
     names = sorted(os.path.basename(p) for p in glob.glob(os.path.join(EXAMPLES, "*.yaml")))
     missing = kinds_of(follower) - {examples.kind(name) for name in names}
     require(not missing, f"kinds without an example: {missing}")

@@ -31,6 +31,12 @@ GOOD = {
     "grid": dict(TRAIN, sweep={"method": "grid", "parameters": {"train.seed": [1, 2]}}),
     "hyperband": dict(TRAIN, sweep={"method": "hyperband", "max_resource": 9,
                                     "parameters": {"train.seed": {"int": [1, 9]}}}),
+    "federated": dict(TRAIN, data={"train": "dataset:apart"}, federated={
+        "rounds": 3, "select": {"fraction": 0.5}, "algorithm": {"fedadam": {"lr": 0.1}},
+        "continuation": 0.75, "target": {"accuracy": 0.9}, "patience": 4}),
+    "fedbuff": dict(TRAIN, data={"train": "dataset:apart"}, federated={
+        "rounds": 3, "select": {"count": 4}, "algorithm": "fedbuff", "weight": "accuracy",
+        "target": {"loss": 0.1}}),
     "exec": SCRIPT,
     "random": dict({k: v for k, v in SCRIPT.items() if k != "replicas"},
                    sweep={"method": "random", "trials": 3, "parameters": {"LR": {"uniform": [0, 1]}}}),
@@ -56,7 +62,7 @@ OF_MODELS = ("fine-tune", "evaluate", "predict", "ensemble")
 SOURCES = ("data.train", "data.validation", "data.test", "input")
 REQUIRED = {"": ["api", "kind", "name"], "train": ["data", "model", "data.train", "model.input",
                                                    "model.layers"],
-            "exec": ["run"], "grid": ["sweep.method", "sweep.parameters"], "random": ["sweep.trials"],
+            "federated": ["federated.rounds"], "exec": ["run"], "grid": ["sweep.method", "sweep.parameters"], "random": ["sweep.trials"],
             "hyperband": ["sweep.max_resource"], "fine-tune": ["from", "data", "data.train"],
             "evaluate": ["model"], "predict": ["model", "input"],
             "ensemble": ["models", "input"], "data-prep": ["run", "dataset"]}
@@ -190,6 +196,8 @@ def main(mesh):
     agents = mesh.three()
     leader = agreed_leader(agents)
     follower = next(a for a in agents if a is not leader)
+    path = mesh.path("apart.csv", "x,label\n1,a\n2,b\n")
+    mesh.must(["dataset", "add", "apart", path, "--local", "--peer", follower.api])
     examiner = Examiner(follower)
     for kind, part in GOOD.items():
         short = dict({"api": "shoal/v1", "name": "job"}, **part)

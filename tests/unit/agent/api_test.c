@@ -64,7 +64,7 @@ TEST(every_route_of_the_table_answers_json_and_no_other_path_does)
     start();
     json_t *v = call("GET", "/api/v1", NULL, 200);
     size_t count = json_array_size(json_object_get(v, "routes"));
-    EXPECT_EQ(count, 43);
+    EXPECT_EQ(count, 44);
     for (size_t i = 0; i < count; i++) {
         const json_t *route = json_array_get(json_object_get(v, "routes"), i);
         EXPECT(strlen(text_of(route, "summary")) > 5);

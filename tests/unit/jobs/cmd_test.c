@@ -223,6 +223,7 @@ static void fill(enum jobs_cmd_type type)
         memset(c->node, 0x7b, sizeof c->node);
         text(c->path, sizeof c->path, 'p');
         text(c->summary, sizeof c->summary, 's');
+        c->local = true;
     } else if (type == JOBS_DATASET_REMOVE) {
         text(cmd.u.dataset_remove.name, sizeof cmd.u.dataset_remove.name, 'n');
         memset(cmd.u.dataset_remove.node, 0x7b, SH_NODE_ID_BYTES);
@@ -336,7 +337,7 @@ TEST(a_submit_of_a_later_kind_or_with_too_many_blobs_is_told_apart)
     EXPECT_EQ(encoded(&size), SH_OK);
     size_t kind = 26 + 1 + JOBS_KEY_MAX;
     size_t behind =
-        1 + (1 + SH_NAME_MAX) + 4 + (1 + SH_NAME_MAX) + SH_DIGEST_BYTES + 8 + 1 + 1 + 2 * 5;
+        2 + (1 + SH_NAME_MAX) + 4 + (1 + SH_NAME_MAX) + SH_DIGEST_BYTES + 8 + 1 + 1 + 2 * 5;
     size_t blobs = size - behind - 2 * SH_DIGEST_BYTES - 1;
     EXPECT_EQ(bytes[kind], WIRE_KIND_NOOP);
     EXPECT_EQ(bytes[blobs], 2);
@@ -752,7 +753,7 @@ TEST(every_row_of_what_jobs_use_and_leave_comes_back_whole)
     text(node.addr, sizeof node.addr, 'a');
     text(node.api, sizeof node.api, 'b');
     EXPECT_ROW(jobs_node, node, node);
-    struct jobs_dataset set = {.holders = 1, .created_us = 2};
+    struct jobs_dataset set = {.holders = 1, .created_us = 2, .local = true};
     text(set.name, sizeof set.name, 'd');
     memset(set.digest, 0x96, sizeof set.digest);
     text(set.summary, sizeof set.summary, 's');

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "rounds/combine.h"
+
+#include "kernels/agg/fixed.h"
+#include "kernels/agg/server.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Sums of changes by their weights, and of variates, each counting once. */
+struct mean {
+    struct kn_fixed_sum change;
+    struct kn_fixed_sum variates;
+    kn_fixed *memory;
+    float *x;
+    float *v;
+};
+
+static bool mean_open(struct mean *mean, size_t floats, bool variates)
+{
+    size_t sums = variates ? 2 : 1;
+    *mean = (struct mean){.memory = malloc(sums * floats * sizeof(kn_fixed))};
+    mean->x = malloc(floats * sizeof *mean->x);
+    mean->v = variates ? malloc(floats * sizeof *mean->v) : NULL;
+    if (mean->memory == NULL || mean->x == NULL || (variates && mean->v == NULL)) {
+        return false;
+    }
+    kn_fixed_begin(&mean->change, mean->memory, floats);
+    if (variates) {
+        kn_fixed_begin(&mean->variates, mean->memory + floats, floats);
+    }
+    return true;
+}
+
+static void mean_close(struct mean *mean)
+{
+    free(mean->memory);
+    free(mean->x);
+    free(mean->v);
+}
+
+/* The weighted mean. */
+static enum sh_err take_mean(const struct rounds_updates *updates, size_t floats, uint32_t members,
+                             float *out, float *variates)
+{
+    struct mean mean;
+    enum sh_err err = mean_open(&mean, floats, variates != NULL) ? SH_OK : SH_ERR_NO_MEMORY;
+    for (uint32_t i = 0; err == SH_OK && i < updates->count; i++) {
+        err = updates->load(updates->ctx, i, mean.x, mean.v);
+        if (err == SH_OK) {
+            kn_fixed_add(&mean.change, mean.x, updates->weights[i]);
+        }
+        if (err == SH_OK && variates != NULL) {
+            kn_fixed_add(&mean.variates, mean.v, 1);
+        }
+    }
+    if (err == SH_OK) {
+        kn_fixed_divide(&mean.change, mean.change.weight, out);
+    }
+    if (err == SH_OK && variates != NULL) {
+        kn_fixed_divide(&mean.variates, members, variates);
+    }
+    mean_close(&mean);
+    return err;
+}
+
+enum sh_err rounds_combine(const struct spec_federated *fed, const struct rounds_updates *updates,
+                           size_t floats, uint32_t members, float *out, float *variates)
+{
+    switch (fed->rule) {
+    case SPEC_RULE_MEAN:
+        return take_mean(updates, floats, members, out, variates);
+    }
+    SH_UNREACHABLE();
+}
+
+/* ---- the server's optimiser ---- */
+
+static struct kn_server server_of(const struct spec_federated *fed)
+{
+    static const enum kn_server_kind KINDS[] = {
+        [SPEC_FEDAVG] = KN_SERVER_AVG,   [SPEC_FEDAVGM] = KN_SERVER_AVGM,
+        [SPEC_FEDPROX] = KN_SERVER_AVG,  [SPEC_FEDADAGRAD] = KN_SERVER_ADAGRAD,
+        [SPEC_FEDADAM] = KN_SERVER_ADAM, [SPEC_FEDYOGI] = KN_SERVER_YOGI,
+        [SPEC_SCAFFOLD] = KN_SERVER_AVG, [SPEC_FEDBUFF] = KN_SERVER_AVG};
+    struct kn_server s = {.kind = KINDS[fed->algorithm], .lr = (float)fed->lr};
+    s.beta1 = (float)fed->beta1;
+    s.beta2 = (float)fed->beta2;
+    s.tau = (float)fed->tau;
+    return s;
+}
+
+size_t rounds_server_count(const struct spec_federated *fed, const struct rounds_model *model)
+{
+    struct kn_server s = server_of(fed);
+    return kn_server_state_count(&s, model->floats);
+}
+
+void rounds_server_begin(const struct spec_federated *fed, float *state, size_t floats)
+{
+    struct kn_server s = server_of(fed);
+    kn_server_begin(&s, state, floats);
+}
+
+struct applying {
+    struct kn_server server;
+    size_t floats;
+    float *params;
+    const float *change;
+    float *state;
+};
+
+static void apply_stretch(void *ctx, const struct rounds_stretch *stretch)
+{
+    static const struct kn_server PLAIN = {.kind = KN_SERVER_AVG, .lr = 1.0f};
+    struct applying *a = ctx;
+    float *params = a->params + stretch->from;
+    const float *change = a->change + stretch->from;
+    if (stretch->statistics) {
+        kn_server_update(&PLAIN, params, change, NULL, NULL, stretch->count);
+        return;
+    }
+    bool has_m = a->server.kind != KN_SERVER_AVG;
+    bool has_v = has_m && a->server.kind != KN_SERVER_AVGM;
+    float *m = has_m ? a->state + stretch->from : NULL;
+    float *v = has_v ? a->state + a->floats + stretch->from : NULL;
+    kn_server_update(&a->server, params, change, m, v, stretch->count);
+}
+
+void rounds_server_apply(const struct spec_federated *fed, const struct rounds_model *model,
+                         float *params, const float *change, float *state)
+{
+    struct applying a = {.server = server_of(fed),
+                         .floats = model->floats,
+                         .params = params,
+                         .change = change,
+                         .state = state};
+    rounds_model_each(model, apply_stretch, &a);
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "runners.h"
+
+#include "answer/unit.h"
+#include "parts.h"
+#include "rl/unit.h"
+#include "rounds/unit.h"
+#include "train/train.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+enum sh_err runners_open(struct service *s, char text[static SCRIPT_OPEN_WHY + 1])
+{
+    char cache[DIR_PATH_MAX + 1];
+    char work[DIR_PATH_MAX + 1];
+    char rounds[DIR_PATH_MAX + 1];
+    char why[DIR_TEXT_BYTES] = "";
+    dir_entry(s->dir, "cache", cache);
+    dir_entry(s->dir, "work", work);
+    dir_entry(s->dir, "rounds", rounds);
+    s->self.run_as = s->options->allow_commands ? s->options->run_as : 0;
+    enum sh_err err = s->self.run_as > 0 ? dir_let_pass(s->dir, why) : SH_OK;
+    (void)snprintf(text, SCRIPT_OPEN_WHY + 1, "%.1000s", why);
+    struct scripts_config scripts = {.s = s,
+                                     .allowed = s->options->allow_commands,
+                                     .work = work,
+                                     .run_as = s->self.run_as,
+                                     .gpus = s->self.gpus,
+                                     .visible = getenv("CUDA_VISIBLE_DEVICES")};
+    err = err != SH_OK ? err : scripts_open(&s->scripts, &scripts, text);
+    s->self.sandbox = err == SH_OK ? scripts_sandbox(s->scripts) : WIRE_SANDBOX_OFF;
+    err = err != SH_OK ? err : answer_open(&s->answer, s);
+    err = err != SH_OK ? err : rounds_open(&s->rounds, s, s->self.cpus, rounds);
+    struct train_config train = {.s = s, .bulk = s->bulk, .threads = s->self.cpus, .cache = cache};
+    if (err == SH_OK) {
+        calls_on(s->calls, SERVICE_CALL_SCRIPT, scripts_answer, s->scripts);
+        train.exec = scripts_runner(s->scripts);
+        train.answer = answer_runner(s->answer);
+        s->rl = rl_runner(s);
+        train.rl = &s->rl;
+        calls_on(s->calls, SERVICE_CALL_ROUNDS, rounds_answer, s->rounds);
+        train.rounds = rounds_runner(s->rounds);
+        err = train_open(&s->train, &train);
+    }
+    return err;
+}
+
+void runners_close(struct service *s)
+{
+    train_close(s->train);
+    scripts_close(s->scripts);
+    answer_close(s->answer);
+    rounds_close(s->rounds);
+}
