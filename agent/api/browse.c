@@ -52,11 +52,9 @@ static const char *kind_of(const char *name)
     static const struct {
         const char *end;
         const char *kind;
-    } ENDS[] = {{".csv", "csv"},
-                {".png", "pictures"},
-                {".jpg", "pictures"},
-                {".jpeg", "pictures"},
-                {".pgm", "pictures"}};
+    } ENDS[] = {{".csv", "csv"},       {".png", "pictures"}, {".jpg", "pictures"},
+                {".jpeg", "pictures"}, {".pgm", "pictures"}, {".wav", "recordings"},
+                {".txt", "text"}};
     size_t n = strlen(name);
     for (size_t i = 0; i < SH_COUNT(ENDS); i++) {
         size_t end = strlen(ENDS[i].end);

@@ -224,6 +224,10 @@ static void check_text(struct spec_decode *d, const struct spec_job *job, const 
                        "with dense",
                        context);
         wrong_value(d, "model.layers", "", message);
+    } else if (context > 0 && (uint64_t)job->train.batch * context > KN_ROWS_MAX) {
+        (void)snprintf(message, sizeof message, "with %u places a sample it must be at most %u",
+                       context, KN_ROWS_MAX / context);
+        wrong_number(d, "train.batch", job->train.batch, message);
     } else if (context > 0 && job->model.layers[0].vocab != outputs) {
         (void)snprintf(message, sizeof message,
                        "embedding has vocab %u; it must be %u, the outputs of the last layer",

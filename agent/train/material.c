@@ -69,9 +69,6 @@ static enum sh_err build(struct train_material *m, char *why)
         m->local_vector = m->vector + (local->reset ? 0 : m->inner_state);
     }
     m->places = kn_model_places(m->model);
-    if ((uint64_t)m->batch * m->places > KN_ROWS_MAX) {
-        return refuse(why, "train.batch: with the model's places more than 16777216 labels a step");
-    }
     struct kn_shape output = kn_model_output_shape(m->model);
     if (m->job->train.loss == SPEC_MSE && kn_shape_count(&output) != 1) {
         return refuse(why, "model.layers: the last layer must have 1 output: the data has one "

@@ -54,6 +54,28 @@ def mnist_part(images, folder, **train):
                schedule="cosine", epochs=1, **train)
 
 
+def text_job(path, blocks=2, width=64, context=64, epochs=1, **train):
+    """A transformer on the characters of a file, with its steps; a tenth is held out. A rank has 16
+    windows, which fill the kernels' lanes."""
+    with open(path, encoding="utf-8") as file:
+        text = file.read()
+    vocab = len(set(text))
+    windows = (len(text) - 1) // context
+    training = windows - round(windows * 0.1)
+    block = [{"residual": ["layernorm", {"attention": {"heads": 4}}, {"dropout": 0.1}]},
+             {"residual": ["layernorm", {"dense": 4 * width}, "gelu", {"dense": width},
+                           {"dropout": 0.1}]}]
+    layers = [{"embedding": {"vocab": vocab, "width": width}}, "positions", *(block * blocks),
+              "layernorm", {"dense": vocab}]
+    spec = {"api": "shoal/v1", "kind": "train", "name": "text",
+            "data": {"train": path, "validation": 0.1, "text": {"context": context}},
+            "model": {"input": [context], "layers": layers},
+            "train": {"optimizer": {"adamw": {"lr": 0.003}}, "schedule": "cosine", "batch": 256,
+                      "ranks": RANKS, "seed": 1, "epochs": epochs, **train},
+            "checkpoint": {"every_steps": 100, "keep": 2}}
+    return spec, training // spec["train"]["batch"] * epochs
+
+
 def submit(mesh, agent, spec):
     """Through the command line, which uploads what the job names; the id."""
     path = mesh.path(f"{spec['name']}.json", json.dumps(spec))
@@ -81,14 +103,19 @@ def wait_step(agent, job_id, step, seconds):
     until(f"step {step} of job {job_id}", seconds, probe)
 
 
+def generations(agent, job_id):
+    """(step where it begins, who has which ranks) of each, as far as this agent has the job's log."""
+    text = agent.get(f"/jobs/{job_id}/logs?limit=1000&format=text").body.decode()
+    return [(int(step), MEMBER.findall(who)) for step, who in GENERATION.findall(text)]
+
+
 class Work:
     """Who computed how many rank-steps, from the lines in which each generation tells where it
     begins and who has which ranks."""
 
     def __init__(self, agent, job_id, steps):
-        text = agent.get(f"/jobs/{job_id}/logs?limit=1000&format=text").body.decode()
-        rows = [(int(step), MEMBER.findall(who)) for step, who in GENERATION.findall(text)]
-        require(rows, f"{agent.name}: no generation in the log of job {job_id}: {text}")
+        rows = generations(agent, job_id)
+        require(rows, f"{agent.name}: no generation in the log of job {job_id}")
         self.begins = [step for step, _ in rows]
         self.done = {}
         for (step, who), end in zip(rows, self.begins[1:] + [steps]):

@@ -22,7 +22,48 @@ def block(inputs, filters, kernel, norm):
     return layers + [nn.ReLU(), nn.MaxPool2d(2)]
 
 
+PLACES, VOCAB, WIDTH, HEADS = 64, 65, 64, 4
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.qkv, self.out = nn.Linear(WIDTH, 3 * WIDTH), nn.Linear(WIDTH, WIDTH)
+        self.register_buffer("hidden", torch.triu(torch.full((PLACES, PLACES), -torch.inf), 1))
+
+    def forward(self, x):
+        n = x.shape[0]
+        q, k, v = self.qkv(x).reshape(n, PLACES, 3, HEADS, WIDTH // HEADS).permute(2, 0, 3, 1, 4)
+        probs = torch.softmax(q @ k.transpose(2, 3) * (WIDTH / HEADS) ** -0.5 + self.hidden, 3)
+        return self.out((probs @ v).transpose(1, 2).reshape(n, PLACES, WIDTH))
+
+
+class Half(nn.Module):
+    def __init__(self, *layers):
+        super().__init__()
+        self.inner = nn.Sequential(nn.LayerNorm(WIDTH), *layers)
+
+    def forward(self, x):
+        return x + self.inner(x)
+
+
+class Text(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(VOCAB, WIDTH)
+        self.positions = nn.Parameter(torch.zeros(PLACES, WIDTH))
+        halves = [half for _ in range(2) for half in (
+            Half(Attention()),
+            Half(nn.Linear(WIDTH, 4 * WIDTH), nn.GELU(), nn.Linear(4 * WIDTH, WIDTH)))]
+        self.rest = nn.Sequential(*halves, nn.LayerNorm(WIDTH), nn.Linear(WIDTH, VOCAB))
+
+    def forward(self, x):
+        return self.rest(self.embedding(x) + self.positions).transpose(1, 2)
+
+
 def model_of(name):
+    if name == "text":
+        return Text()
     if name == "digits":
         return nn.Sequential(*block(1, 8, 5, False), *block(8, 16, 5, False), nn.Flatten(),
                              nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
@@ -45,6 +86,9 @@ def main():
     model = model_of(name)
     x = torch.rand(size, 1, 28, 28)
     y = torch.randint(0, 10, (size,))
+    if name == "text":
+        x = torch.randint(0, VOCAB, (size, PLACES))
+        y = torch.randint(0, VOCAB, (size, PLACES))
     if "channels_last" in sys.argv[5:]:
         model = model.to(memory_format=torch.channels_last)
         x = x.to(memory_format=torch.channels_last)

@@ -5,7 +5,8 @@
  *   train_rate MODEL BATCH RANKS THREADS SECONDS [ISA]
  *
  * MODEL is digits (the example CNN), bn (a CNN with batch normalisation and dropout), mlp
- * (784-512-512-10) or mlp128. Prints one line ending in samples/s. */
+ * (784-512-512-10), mlp128, or text (the transformer of docs/examples/shakespeare.yaml, without
+ * dropout). Prints one line ending in samples/s. */
 #include "kernels/agg/tree.h"
 #include "kernels/graph/graph.h"
 #include "kernels/philox.h"
@@ -49,8 +50,42 @@ static uint32_t hidden(struct kn_model *m, uint32_t at, uint32_t units)
     return at;
 }
 
+#define TEXT_PLACES 64u
+#define TEXT_VOCAB  65u
+#define TEXT_WIDTH  64u
+
+static struct kn_model *text_model(void)
+{
+    struct kn_model *m;
+    uint32_t at;
+    const struct kn_attention heads = {.heads = 4, .causal = true};
+    must(kn_model_open(&m));
+    must(kn_model_input(m, &(struct kn_shape){1, {TEXT_PLACES, 1, 1}}, &at, &diag));
+    must(kn_model_embedding(m, at, NULL, TEXT_VOCAB, TEXT_WIDTH, &at, &diag));
+    must(kn_model_positions(m, at, NULL, &at, &diag));
+    for (uint32_t half = 0; half < 4; half++) {
+        const uint32_t back = at;
+        must(kn_model_layernorm(m, at, NULL, 1e-5f, &at, &diag));
+        if (half % 2 == 0) {
+            must(kn_model_attention(m, at, NULL, &heads, &at, &diag));
+        } else {
+            must(kn_model_dense(m, at, NULL, 4 * TEXT_WIDTH, false, &at, &diag));
+            must(kn_model_gelu(m, at, NULL, &at, &diag));
+            must(kn_model_dense(m, at, NULL, TEXT_WIDTH, false, &at, &diag));
+        }
+        must(kn_model_add(m, at, back, NULL, &at, &diag));
+    }
+    must(kn_model_layernorm(m, at, NULL, 1e-5f, &at, &diag));
+    must(kn_model_dense(m, at, NULL, TEXT_VOCAB, false, &at, &diag));
+    must(kn_model_seal(m, at, KN_LOSS_CROSS_ENTROPY, &diag));
+    return m;
+}
+
 static struct kn_model *model_of(const char *name)
 {
+    if (strcmp(name, "text") == 0) {
+        return text_model();
+    }
     struct kn_model *m;
     uint32_t at;
     must(kn_model_open(&m));
@@ -108,7 +143,8 @@ static void worker_step(struct worker *w)
     for (uint32_t r = w->subtree.lo; r < w->subtree.lo + (1u << w->subtree.level); r++) {
         const struct kn_batch batch = {.n = micro,
                                        .x = b->x + (size_t)r * micro * kn_shape_count(&in),
-                                       .labels = b->labels + (size_t)r * micro};
+                                       .labels =
+                                           b->labels + (size_t)r * micro * kn_model_places(b->m)};
         const struct kn_step_key key = {.seed = 1, .step = b->step, .rank = r};
         must(kn_model_step(w->work, b->params, &batch, &key, kn_tree_next(&sum), &diag));
         kn_tree_push(&sum);
@@ -167,14 +203,17 @@ static void step_all(struct bench *b, struct worker *workers, const struct kn_op
     b->step++;
 }
 
-static void data_fill(float *x, int32_t *labels, uint32_t batch, size_t inputs)
+static void data_fill(const struct kn_model *m, float *x, int32_t *labels, uint32_t batch)
 {
     const struct kn_stream s = kn_stream_make(1, 2, 3, 4);
-    for (size_t i = 0; i < batch * inputs; i++) {
-        x[i] = kn_unit_float(kn_stream_u32(s, 0, (uint32_t)i));
+    const struct kn_shape in = kn_model_input_shape(m);
+    const bool text = in.rank == 1;
+    for (size_t i = 0; i < batch * kn_shape_count(&in); i++) {
+        const float unit = kn_unit_float(kn_stream_u32(s, 0, (uint32_t)i));
+        x[i] = text ? (float)(uint32_t)(unit * TEXT_VOCAB) : unit;
     }
-    for (uint32_t i = 0; i < batch; i++) {
-        labels[i] = (int32_t)(kn_stream_u32(s, 1, i) % 10);
+    for (uint32_t i = 0; i < batch * kn_model_places(m); i++) {
+        labels[i] = (int32_t)(kn_stream_u32(s, 1, i) % kn_model_outputs(m));
     }
 }
 
@@ -209,7 +248,7 @@ int main(int argc, char **argv)
 {
     if (argc < 6) {
         fprintf(stderr,
-                "usage: train_rate digits|bn|mlp|mlp128 BATCH RANKS THREADS SECONDS [ISA]\n");
+                "usage: train_rate digits|bn|mlp|mlp128|text BATCH RANKS THREADS SECONDS [ISA]\n");
         return 2;
     }
     must(kn_open(&diag));
@@ -225,12 +264,12 @@ int main(int argc, char **argv)
     }
     const struct kn_shape in = kn_model_input_shape(b.m);
     float *x = floats(b.batch * kn_shape_count(&in));
-    int32_t *labels = calloc(b.batch, sizeof *labels);
+    int32_t *labels = calloc((size_t)b.batch * kn_model_places(b.m), sizeof *labels);
     struct worker *workers = calloc(b.threads, sizeof *workers);
     if (labels == NULL || workers == NULL) {
         must(KN_ERR_MEMORY);
     }
-    data_fill(x, labels, b.batch, kn_shape_count(&in));
+    data_fill(b.m, x, labels, b.batch);
     b.x = x;
     b.labels = labels;
     b.params = floats(kn_model_param_count(b.m));

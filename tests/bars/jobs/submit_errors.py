@@ -37,6 +37,13 @@ GOOD = {
     "fedbuff": dict(TRAIN, data={"train": "dataset:apart"}, federated={
         "rounds": 3, "select": {"count": 4}, "algorithm": "fedbuff", "weight": "accuracy",
         "target": {"loss": 0.1}}),
+    "speech": {"kind": "train", "data": {"train": "dataset:speech", "audio": {"rate": 8000}},
+               "model": {"input": [1, 40, 64], "layers": ["flatten", {"dense": 10}]}},
+    "text": {"kind": "train", "data": {"train": "dataset:text", "text": {"context": 8}},
+             "model": {"input": [8], "layers": [
+                 {"embedding": {"vocab": 9, "width": 4}}, "positions",
+                 {"name": "block", "residual": ["layernorm", {"attention": {"heads": 2}}]},
+                 {"dense": 9}]}},
     "exec": SCRIPT,
     "random": dict({k: v for k, v in SCRIPT.items() if k != "replicas"},
                    sweep={"method": "random", "trials": 3, "parameters": {"LR": {"uniform": [0, 1]}}}),
@@ -59,10 +66,12 @@ FREE = ("data.label", "train.classes[", "run[", "predict[", "env.", "abort[", "m
         "outputs[", "checkpoint.files[", "model_file[", "sweep.parameters.", "sweep.resource",
         "sweep.metric")
 OF_MODELS = ("fine-tune", "evaluate", "predict", "ensemble")
+OF_DATASETS = ("speech", "text")
 SOURCES = ("data.train", "data.validation", "data.test", "input")
 REQUIRED = {"": ["api", "kind", "name"], "train": ["data", "model", "data.train", "model.input",
                                                    "model.layers"],
             "federated": ["federated.rounds"], "exec": ["run"], "grid": ["sweep.method", "sweep.parameters"], "random": ["sweep.trials"],
+            "text": ["data.text.context"], "exec": ["run"], "grid": ["sweep.method", "sweep.parameters"], "random": ["sweep.trials"],
             "hyperband": ["sweep.max_resource"], "fine-tune": ["from", "data", "data.train"],
             "evaluate": ["model"], "predict": ["model", "input"],
             "ensemble": ["models", "input"], "data-prep": ["run", "dataset"]}
@@ -154,8 +163,8 @@ class Examiner:
         for path, value in leaves(spec):
             wrong = [{"no-such-key": 1}]
             free = path.startswith(FREE) or (path.startswith("model.") and path.endswith(".name"))
-            # Any text may be a path, and of a model that is not there more is said first.
-            free = free or (kind in OF_MODELS and path in SOURCES)
+            # Any text may be a path, and of a model or data that are not there more is said first.
+            free = free or (kind in OF_MODELS + OF_DATASETS and path in SOURCES)
             number = isinstance(value, (int, float)) and not isinstance(value, bool)
             if number and not free:
                 wrong += [-1, "many"]

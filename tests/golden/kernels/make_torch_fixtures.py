@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Writes what PyTorch computes for two models, for torch_parity.c to follow.
+"""Writes what PyTorch computes for three models, for torch_parity.c to follow.
 
 usage: make_torch_fixtures.py DIRECTORY     (needs python3-torch and numpy)
 
 Weights and batches are integer formulas that torch_parity.c repeats, so only results are stored:
-DIRECTORY/{digits,mixed}.fix = lines "name count", an empty line, then little-endian float32 values.
+DIRECTORY/{digits,mixed,text}.fix = lines "name count", an empty line, then little-endian float32 values.
 """
 
 import sys
@@ -46,6 +46,71 @@ def batch(step, size, shape, classes):
     x += (band[None, :] == labels[:, None]).astype(np.float32) * np.float32(0.5)
     return (torch.from_numpy(x.reshape((size,) + shape)),
             torch.from_numpy(labels.astype(np.int64)))
+
+
+PLACES, VOCAB, WIDTH, HEADS, HIDDEN = 12, 11, 16, 2, 40
+
+
+def tokens(step, size, shape, classes):
+    """Numbers as they come; the label of a place is the number two places before it, turned by one."""
+    del shape
+    first = step * size * PLACES
+    index = np.arange(first, first + size * PLACES).astype(np.uint32)
+    x = (mix(index ^ np.uint32(0x2545F491)) % classes).reshape(size, PLACES)
+    y = np.zeros_like(x)
+    y[:, 2:] = (x[:, :-2] + 1) % classes
+    return torch.from_numpy(x.astype(np.int64)), torch.from_numpy(y.astype(np.int64))
+
+
+class Block(nn.Module):
+    """A block of a transformer with normalisation before each half, causal, without dropout."""
+
+    def __init__(self):
+        super().__init__()
+        self.ln1 = nn.LayerNorm(WIDTH)
+        self.qkv = nn.Linear(WIDTH, 3 * WIDTH)
+        self.out = nn.Linear(WIDTH, WIDTH)
+        self.ln2 = nn.LayerNorm(WIDTH)
+        self.dense1 = nn.Linear(WIDTH, HIDDEN)
+        self.dense2 = nn.Linear(HIDDEN, WIDTH)
+        self.ln1.weight.is_gamma = True
+        self.ln2.weight.is_gamma = True
+
+    def attend(self, x):
+        n = x.shape[0]
+        q, k, v = (part.reshape(n, PLACES, HEADS, WIDTH // HEADS).transpose(1, 2)
+                   for part in self.qkv(x).chunk(3, dim=2))
+        scores = q @ k.transpose(2, 3) / np.sqrt(WIDTH / HEADS)
+        hidden = torch.triu(torch.ones(PLACES, PLACES, dtype=torch.bool), 1)
+        probs = torch.softmax(scores.masked_fill(hidden, -np.inf), 3)
+        return self.out((probs @ v).transpose(1, 2).reshape(n, PLACES, WIDTH))
+
+    def forward(self, x):
+        x = x + self.attend(self.ln1(x))
+        return x + self.dense2(nn.functional.gelu(self.dense1(self.ln2(x))))
+
+
+class Text(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding = nn.Embedding(VOCAB, WIDTH)
+        self.positions = nn.Parameter(torch.zeros(PLACES, WIDTH))
+        self.block1 = Block()
+        self.block2 = Block()
+        self.ln = nn.LayerNorm(WIDTH)
+        self.dense = nn.Linear(WIDTH, VOCAB)
+        self.ln.weight.is_gamma = True
+
+    def parameters(self, recurse=True):
+        """In the order of the layers; torch lists a module's own before those of its parts."""
+        yield self.embedding.weight
+        yield self.positions
+        for part in (self.block1, self.block2, self.ln, self.dense):
+            yield from part.parameters(recurse)
+
+    def forward(self, x):
+        x = self.block2(self.block1(self.embedding(x) + self.positions))
+        return self.dense(self.ln(x)).transpose(1, 2)
 
 
 def fill(model):
@@ -94,7 +159,7 @@ def digits():
         nn.Flatten(), nn.Linear(784, 64), nn.ReLU(), nn.Linear(64, 10))
 
 
-def train(make, shape, classes, size, steps, optimiser):
+def train(make, shape, classes, size, steps, optimiser, batch=batch):
     model = make()
     fill(model)
     optim = optimiser(model.parameters())
@@ -141,6 +206,16 @@ def main():
     _, adamw_loss, _ = train(Mixed, (2, 9, 7), 5, 20, 60, adamw)
     write(f"{sys.argv[1]}/mixed.fix",
           [("gradient", gradient), ("sgd", loss), ("adamw", adamw_loss), ("buffers", buffers),
+           ("probabilities", probabilities)])
+
+    _, sgd_loss, gradient = train(Text, None, VOCAB, 32, 60, sgd, tokens)
+    model, adamw_loss, _ = train(Text, None, VOCAB, 32, 60, adamw, tokens)
+    model.eval()
+    with torch.no_grad():
+        x, _ = tokens(60, 4, None, VOCAB)
+        probabilities = torch.softmax(model(x), 1).transpose(1, 2).numpy().ravel()
+    write(f"{sys.argv[1]}/text.fix",
+          [("gradient", gradient), ("sgd", sgd_loss), ("adamw", adamw_loss),
            ("probabilities", probabilities)])
 
 

@@ -81,11 +81,23 @@ static void batch_fill(float *x, int32_t *labels, uint32_t step, uint32_t size, 
     }
 }
 
+/* Numbers as they come, and for each place the number two places before it, turned by one. */
+static void tokens_fill(float *x, int32_t *labels, uint32_t step, uint32_t size, uint32_t places,
+                        uint32_t classes)
+{
+    for (uint32_t i = 0; i < size * places; i++) {
+        const uint32_t index = step * size * places + i;
+        x[i] = (float)(mix(index ^ 0x2545F491u) % classes);
+        labels[i] = i % places < 2 ? 0 : (int32_t)(((uint32_t)x[i - 2] + 1) % classes);
+    }
+}
+
 static void params_fill(const struct kn_model *m, float *params)
 {
     for (uint32_t i = 0; i < kn_model_param_tensors(m); i++) {
         const struct kn_tensor_info *t = kn_model_param(m, i);
-        const bool gamma = strncmp(t->name, "bn", 2) == 0 && strstr(t->name, ".weight") != NULL;
+        const bool gamma = (t->name[0] == 'b' || t->name[0] == 'l') && t->name[1] == 'n' &&
+                           strstr(t->name, ".weight") != NULL;
         const float bound =
             t->rank > 1 ? (float)(2.0 / sqrt((double)(t->count / t->dim[0]))) : 0.125f;
         for (size_t k = 0; k < t->count; k++) {
@@ -95,7 +107,7 @@ static void params_fill(const struct kn_model *m, float *params)
     }
 }
 
-/* --- The two models. -------------------------------------------------------------------------- */
+/* --- The three models. ------------------------------------------------------------------------ */
 
 static struct kn_model *digits_model(void)
 {
@@ -153,11 +165,46 @@ static struct kn_model *mixed_model(void)
     return m;
 }
 
+#define TEXT_PLACES 12u
+#define TEXT_VOCAB  11u
+#define TEXT_WIDTH  16u
+#define TEXT_HIDDEN 40u
+
+static struct kn_model *text_model(void)
+{
+    struct kn_model *m;
+    uint32_t at;
+    uint32_t back;
+    const struct kn_attention heads = {.heads = 2, .causal = true};
+    must(kn_model_open(&m));
+    must(kn_model_input(m, &(struct kn_shape){1, {TEXT_PLACES, 1, 1}}, &at, &diag));
+    must(kn_model_embedding(m, at, NULL, TEXT_VOCAB, TEXT_WIDTH, &at, &diag));
+    must(kn_model_positions(m, at, NULL, &at, &diag));
+    for (uint32_t block = 0; block < 2; block++) {
+        back = at;
+        must(kn_model_layernorm(m, at, NULL, 1e-5f, &at, &diag));
+        must(kn_model_attention(m, at, NULL, &heads, &at, &diag));
+        must(kn_model_add(m, at, back, NULL, &at, &diag));
+        back = at;
+        must(kn_model_layernorm(m, at, NULL, 1e-5f, &at, &diag));
+        must(kn_model_dense(m, at, NULL, TEXT_HIDDEN, false, &at, &diag));
+        must(kn_model_gelu(m, at, NULL, &at, &diag));
+        must(kn_model_dense(m, at, NULL, TEXT_WIDTH, false, &at, &diag));
+        must(kn_model_add(m, at, back, NULL, &at, &diag));
+    }
+    must(kn_model_layernorm(m, at, NULL, 1e-5f, &at, &diag));
+    must(kn_model_dense(m, at, NULL, TEXT_VOCAB, false, &at, &diag));
+    must(kn_model_seal(m, at, KN_LOSS_CROSS_ENTROPY, &diag));
+    return m;
+}
+
 /* --- Training. -------------------------------------------------------------------------------- */
 
 struct run {
     struct kn_model *m;
     const struct kn_ops *ops;
+    void (*fill)(float *x, int32_t *labels, uint32_t step, uint32_t size, uint32_t inputs,
+                 uint32_t classes);
     uint32_t batch, ranks, steps;
     struct kn_optim optim;
     float *params, *buffers;
@@ -168,13 +215,13 @@ struct run {
 static void run_train(struct run *r)
 {
     const struct kn_shape in = kn_model_input_shape(r->m);
-    const struct kn_shape out = kn_model_output_shape(r->m);
+    const uint32_t places = kn_model_places(r->m);
     const uint32_t inputs = (uint32_t)kn_shape_count(&in);
     const uint32_t micro = r->batch / r->ranks;
     const size_t count = kn_model_vector_count(r->m);
     const size_t p = kn_model_param_count(r->m);
     float *x = memory(r->batch * inputs * sizeof *x);
-    int32_t *labels = memory(r->batch * sizeof *labels);
+    int32_t *labels = memory(r->batch * places * sizeof *labels);
     float *slots[KN_TREE_DEPTH_MAX];
     uint32_t level = 0;
     while (1u << level < r->ranks) {
@@ -192,12 +239,13 @@ static void run_train(struct run *r)
     struct kn_work *w;
     must(kn_work_open(&w, r->m, r->ops, micro, true));
     for (uint32_t step = 0; step < r->steps; step++) {
-        batch_fill(x, labels, step, r->batch, inputs, out.dim[0]);
+        r->fill(x, labels, step, r->batch, inputs, kn_model_outputs(r->m));
         struct kn_tree_sum sum;
         kn_tree_begin(&sum, level, count, slots);
         for (uint32_t rank = 0; rank < r->ranks; rank++) {
-            const struct kn_batch b = {
-                .n = micro, .x = x + rank * micro * inputs, .labels = labels + rank * micro};
+            const struct kn_batch b = {.n = micro,
+                                       .x = x + rank * micro * inputs,
+                                       .labels = labels + rank * micro * places};
             const struct kn_step_key key = {.seed = 0, .step = step, .rank = rank};
             must(kn_model_step(w, r->params, &b, &key, kn_tree_next(&sum), &diag));
             kn_tree_push(&sum);
@@ -331,7 +379,8 @@ static bool digits_follow(const char *directory, const struct kn_ops *ops)
 {
     static struct fixture f;
     fixture_read(&f, directory, "digits.fix");
-    struct run r = {.m = digits_model(), .ops = ops, .batch = 64, .ranks = 4, .steps = 100};
+    struct run r = {
+        .m = digits_model(), .ops = ops, .fill = batch_fill, .batch = 64, .ranks = 4, .steps = 100};
     r.optim = (struct kn_optim){.kind = KN_OPTIM_SGD, .lr = 0.01f, .momentum = 0.9f};
     run_train(&r);
     bool good = compare_gradient("digits", &r, &f);
@@ -347,7 +396,8 @@ static bool mixed_follow(const char *directory, const struct kn_ops *ops)
 {
     static struct fixture f;
     fixture_read(&f, directory, "mixed.fix");
-    struct run r = {.m = mixed_model(), .ops = ops, .batch = 20, .ranks = 1, .steps = 60};
+    struct run r = {
+        .m = mixed_model(), .ops = ops, .fill = batch_fill, .batch = 20, .ranks = 1, .steps = 60};
     r.optim = (struct kn_optim){.kind = KN_OPTIM_SGD,
                                 .lr = 0.02f,
                                 .momentum = 0.8f,
@@ -378,6 +428,35 @@ static bool mixed_follow(const char *directory, const struct kn_ops *ops)
     return good;
 }
 
+static bool text_follow(const char *directory, const struct kn_ops *ops)
+{
+    static struct fixture f;
+    fixture_read(&f, directory, "text.fix");
+    struct run r = {
+        .m = text_model(), .ops = ops, .fill = tokens_fill, .batch = 32, .ranks = 2, .steps = 60};
+    r.optim = (struct kn_optim){.kind = KN_OPTIM_SGD, .lr = 0.01f, .momentum = 0.9f};
+    run_train(&r);
+    bool good = compare_gradient("text", &r, &f);
+    good = compare_losses("text", "sgd", &r, &f) && good;
+    r.optim = kn_optim_default(KN_OPTIM_ADAMW);
+    run_train(&r);
+    good = compare_losses("text", "adamw", &r, &f) && good;
+    float x[4 * TEXT_PLACES];
+    float y[4 * TEXT_PLACES * TEXT_VOCAB];
+    int32_t labels[4 * TEXT_PLACES];
+    struct kn_work *w;
+    tokens_fill(x, labels, 60, 4, TEXT_PLACES, TEXT_VOCAB);
+    must(kn_work_open(&w, r.m, ops, 16, false));
+    must(kn_model_predict(w, r.params, r.buffers, x, 4, y, &diag));
+    kn_work_close(w);
+    const size_t count = sizeof y / sizeof y[0];
+    good = figure("text", "probabilities in evaluation",
+                  apart(y, fixture_get(&f, "probabilities", count), count), LATE_LIMIT) &&
+           good;
+    kn_model_close(r.m);
+    return good;
+}
+
 int main(int argc, char **argv)
 {
     if (argc < 2) {
@@ -393,5 +472,6 @@ int main(int argc, char **argv)
     printf("core %s, %s\n", kn_blas_core(), ops->name);
     const bool digits = digits_follow(argv[1], ops);
     const bool mixed = mixed_follow(argv[1], ops);
-    return digits && mixed ? 0 : 1;
+    const bool text = text_follow(argv[1], ops);
+    return digits && mixed && text ? 0 : 1;
 }
