@@ -14,6 +14,7 @@
 struct checkpoint {
     struct wire_fence fence;
     uint64_t step;
+    uint64_t work_us;
     uint8_t *bytes;
     size_t size;
 };
@@ -77,6 +78,7 @@ static enum sh_err store_checkpoint(struct train_clerk *c, const struct checkpoi
                                        &holders, TRAIN_BLOB_US);
     if (err == SH_OK) {
         add->holder_count = holders.count;
+        add->cost_us = p->work_us + (sh_now_us() - start);
         memcpy(add->holders, holders.ids, sizeof add->holders);
         err = propose(c);
     }
@@ -117,8 +119,11 @@ static void wait_before_next(struct train_clerk *c, uint64_t serial)
  * coordinator ends it when its time is over. CONFLICT: there is one of this step. */
 static void bring_last(struct train_clerk *c, const struct train_last *last, uint64_t serial)
 {
-    const struct checkpoint p = {
-        .fence = last->fence, .step = last->step, .bytes = last->bytes, .size = last->size};
+    const struct checkpoint p = {.fence = last->fence,
+                                 .step = last->step,
+                                 .work_us = last->work_us,
+                                 .bytes = last->bytes,
+                                 .size = last->size};
     enum sh_err err = last->bytes != NULL ? store_checkpoint(c, &p) : SH_OK;
     while (last->yields && is_passing(err) && !is_superseded(c, serial)) {
         wait_before_next(c, serial);
@@ -357,14 +362,14 @@ void train_clerk_close(struct train_clerk *clerk)
 /* ---- calls ---- */
 
 bool train_clerk_checkpoint(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
-                            uint8_t *bytes, size_t size)
+                            uint64_t work_us, uint8_t *bytes, size_t size)
 {
     SH_CHECK(bytes != NULL);
     SH_CHECK(pthread_mutex_lock(&clerk->lock) == 0);
     bool idle = clerk->checkpoint.bytes == NULL && !clerk->checkpoint_busy;
     if (idle) {
-        clerk->checkpoint =
-            (struct checkpoint){.fence = fence, .step = step, .bytes = bytes, .size = size};
+        clerk->checkpoint = (struct checkpoint){
+            .fence = fence, .step = step, .work_us = work_us, .bytes = bytes, .size = size};
         SH_CHECK(pthread_cond_signal(&clerk->changed) == 0);
     }
     SH_CHECK(pthread_mutex_unlock(&clerk->lock) == 0);

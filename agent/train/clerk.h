@@ -41,7 +41,8 @@ struct train_result {
 struct train_last {
     struct wire_fence fence;
     uint64_t step;
-    uint8_t *bytes; /* NULL: there is nothing to keep; taken (free) */
+    uint64_t work_us; /* as of train_clerk_checkpoint */
+    uint8_t *bytes;   /* NULL: there is nothing to keep; taken (free) */
     size_t size;
     bool yields; /* once it is kept, the unit waits again */
 };
@@ -52,11 +53,12 @@ SH_MUST_USE enum sh_err train_clerk_open(struct train_clerk **out, struct servic
 /* Gives up what is not done; blocks while a call of service.h is under way. */
 void train_clerk_close(struct train_clerk *clerk);
 
-/* Stores and announces a checkpoint. Takes bytes (free). False: the one before is still under way;
- * bytes stay the caller's. A checkpoint that cannot be stored is logged and forgotten. A result
- * that comes meanwhile waits for it. */
+/* Stores and announces a checkpoint. work_us: what it took so far, a step and putting the state in
+ * bytes; with what storing takes it says how long a gang needs to give way. Takes bytes (free).
+ * False: the one before is still under way; bytes stay the caller's. A checkpoint that cannot be
+ * stored is logged and forgotten. A result that comes meanwhile waits for it. */
 bool train_clerk_checkpoint(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
-                            uint8_t *bytes, size_t size);
+                            uint64_t work_us, uint8_t *bytes, size_t size);
 /* Stores and announces the last checkpoint of a gang, before any result and instead of one that
  * waits. One that yields is tried until it is kept, or superseded as a result is. */
 void train_clerk_last(struct train_clerk *clerk, const struct train_last *last);

@@ -319,6 +319,7 @@ static void unit_cmd_put(struct sh_writer *w, const struct jobs_cmd *cmd)
         sh_put_u64(w, c->step);
         sh_put_bytes(w, c->manifest, SH_DIGEST_BYTES);
         jobs_holders_put(w, c->holders, c->holder_count);
+        sh_put_u64(w, c->cost_us);
     } else if (cmd->type == JOBS_COMMIT) {
         const struct jobs_commit *c = &cmd->u.commit;
         wire_unit_put(w, c->unit);
@@ -352,6 +353,7 @@ static void unit_cmd_get(struct sh_reader *r, struct jobs_cmd *cmd)
         c->step = sh_get_u64(r);
         sh_get_bytes(r, c->manifest, SH_DIGEST_BYTES);
         c->holder_count = jobs_holders_get(r, c->holders);
+        c->cost_us = sh_get_u64(r);
     } else if (cmd->type == JOBS_COMMIT) {
         struct jobs_commit *c = &cmd->u.commit;
         c->unit = wire_unit_get(r);

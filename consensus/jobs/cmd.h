@@ -132,6 +132,7 @@ struct jobs_checkpoint_add {
     uint8_t manifest[SH_DIGEST_BYTES];
     uint32_t holder_count;
     uint8_t holders[JOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+    uint64_t cost_us; /* measured: a step, and keeping the state; 0: not */
 };
 
 struct jobs_commit {

@@ -75,6 +75,7 @@ struct jobs_checkpoint {
     uint8_t manifest[SH_DIGEST_BYTES];
     uint32_t holder_count;
     uint8_t holders[JOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+    uint64_t cost_us; /* as of CHECKPOINT */
 };
 
 /* A running unit was asked to leave a checkpoint and wait again. */

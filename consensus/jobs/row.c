@@ -264,6 +264,7 @@ struct sh_span jobs_row_put_checkpoint(uint8_t *buffer, const struct jobs_checkp
     sh_put_u64(&w, row->stamp_us);
     sh_put_bytes(&w, row->manifest, SH_DIGEST_BYTES);
     jobs_holders_put(&w, row->holders, row->holder_count);
+    sh_put_u64(&w, row->cost_us);
     return end(&w);
 }
 
@@ -276,6 +277,7 @@ enum sh_err jobs_row_get_checkpoint(struct sh_span value, struct jobs_checkpoint
     row->stamp_us = sh_get_u64(&r);
     sh_get_bytes(&r, row->manifest, SH_DIGEST_BYTES);
     row->holder_count = jobs_holders_get(&r, row->holders);
+    row->cost_us = sh_get_u64(&r);
     return sh_reader_end(&r);
 }
 
