@@ -310,6 +310,8 @@ static bool play(struct rl_unit *x)
         }
         if (sh_now_us() >= x->write_at_us) {
             write_waiting(x);
+            uint64_t part = done < rl->iterations ? done * 1000 / rl->iterations : 999;
+            train_clerk_progress(x->w.clerk, x->w.at.placement.fence, (uint32_t)part);
         }
         go_on = !train_worker_is_interrupted(&x->w);
     }

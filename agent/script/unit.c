@@ -310,6 +310,7 @@ static void attend(struct script_unit *x, struct exec_process *process)
         x->written = false;
         unlock(x);
         script_console_write(x->console);
+        train_clerk_progress(x->w.clerk, x->w.at.placement.fence, script_say_permille(x->say));
         if (!ending.stopped && checkpoint_due(x, &checkpoint_us)) {
             take_checkpoint(x);
         }

@@ -15,6 +15,8 @@
 #define TRAIN_CMD_US     UINT64_C(2000000)  /* for one try of a command */
 #define TRAIN_SETTLE_US  UINT64_C(1000000)  /* for the last lines and points to be with others */
 #define TRAIN_REFUSAL_US UINT64_C(300000)   /* before the next try */
+#define TRAIN_TELL_US    UINT64_C(5000000)  /* between two words of how far the unit is, */
+#define TRAIN_TELL_STEP  10u                /* which are so many thousandths apart at least */
 #define TRAIN_TRIES_MAX  20u                /* of storing a result before the unit fails */
 
 struct train_clerk;
@@ -59,6 +61,8 @@ void train_clerk_close(struct train_clerk *clerk);
  * stored is logged and forgotten. A result that comes meanwhile waits for it. */
 bool train_clerk_checkpoint(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
                             uint64_t work_us, uint8_t *bytes, size_t size);
+/* How far the unit is: told now and then, under the newest fence. permille: below 1000. Cheap. */
+void train_clerk_progress(struct train_clerk *clerk, struct wire_fence fence, uint32_t permille);
 /* Stores and announces the last checkpoint of a gang, before any result and instead of one that
  * waits. One that yields is tried until it is kept, or superseded as a result is. */
 void train_clerk_last(struct train_clerk *clerk, const struct train_last *last);

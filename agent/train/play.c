@@ -253,7 +253,15 @@ static enum train_turn complete_round(struct train_session *x, const struct trai
     uint32_t every = x->m->job->checkpoint_every_steps;
     enum train_round_kind next = train_course_at(&x->m->course, x->state.position).kind;
     bool trained = next == TRAIN_TEST || (next == TRAIN_END && round->kind != TRAIN_TEST);
-    if (!train_is_first(x) || every == 0) {
+    if (!train_is_first(x)) {
+        return TRAIN_GO_ON;
+    }
+    uint64_t length = train_course_length(&x->m->course);
+    if (x->state.position < length) {
+        train_clerk_progress(x->clerk, x->at.placement.fence,
+                             (uint32_t)(x->state.position * 1000 / length));
+    }
+    if (every == 0) {
         return TRAIN_GO_ON;
     }
     if (trained) { /* what a run of more epochs goes on from */

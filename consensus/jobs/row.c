@@ -153,6 +153,8 @@ struct sh_span jobs_row_put_job(uint8_t *buffer, const struct jobs_job *row)
     sh_put_u64(&w, row->deadline_us);
     wire_str_put(&w, row->dataset);
     jobs_stages_put(&w, row->stages, row->stage_count);
+    sh_put_u16(&w, row->progress);
+    sh_put_u32(&w, row->progress_sum);
     return end(&w);
 }
 
@@ -178,6 +180,8 @@ static void job_tail_get(struct sh_reader *r, struct jobs_job *row)
     wire_str_get(r, row->dataset, sizeof row->dataset);
     row->stage_count = jobs_stages_get(r, row->stages);
     r->bad = r->bad || !jobs_stages_ok(row->stages, row->stage_count, row->units);
+    row->progress = sh_get_u16(r);
+    row->progress_sum = sh_get_u32(r);
 }
 
 enum sh_err jobs_row_get_job(struct sh_span value, struct jobs_job *row)
@@ -227,6 +231,7 @@ struct sh_span jobs_row_put_unit(uint8_t *buffer, const struct jobs_unit *row)
     sh_put_u32(&w, row->model_version);
     sh_put_u8(&w, (uint8_t)row->yield.cause);
     sh_put_u64(&w, row->yield.until_us);
+    sh_put_u16(&w, row->progress);
     return end(&w);
 }
 
@@ -251,6 +256,7 @@ enum sh_err jobs_row_get_unit(struct sh_span value, struct jobs_unit *row)
     row->model_version = sh_get_u32(&r);
     row->yield.cause = (enum wire_cause)sh_get_u8(&r);
     row->yield.until_us = sh_get_u64(&r);
+    row->progress = sh_get_u16(&r);
     r.bad = r.bad || row->state >= JOBS_UNIT_STATE_COUNT;
     return sh_reader_end(&r);
 }

@@ -173,11 +173,11 @@ static void fill_of_unit(enum jobs_cmd_type type)
         cmd.u.fail.final = true;
         text(cmd.u.fail.text, sizeof cmd.u.fail.text, 't');
         memset(cmd.u.fail.node, 0x7d, SH_NODE_ID_BYTES);
+    } else if (type == JOBS_PROGRESS) {
+        cmd.u.progress = (struct jobs_progress){.unit = unit, .fence = fence, .permille = 903};
     } else if (type == JOBS_EXPIRE) {
-        cmd.u.expire.unit = unit;
-        cmd.u.expire.fence = fence;
-        cmd.u.expire.cause = WIRE_CAUSE_TOO_FEW_AGENTS;
-        cmd.u.expire.grace_us = 902;
+        cmd.u.expire = (struct jobs_expire){
+            .unit = unit, .fence = fence, .cause = WIRE_CAUSE_TOO_FEW_AGENTS, .grace_us = 902};
     }
 }
 
