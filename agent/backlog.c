@@ -289,14 +289,17 @@ static void describe_near(struct backlog *b, const struct jobs_unit *u, struct p
     }
 }
 
-/* What it loses if it gives way to another. Who was placed anew has been disturbed of late. */
-static void describe_cost(const struct sh_table *table, const struct jobs_unit *u,
-                          struct place_unit *out)
+/* What it loses if it gives way to another. A script that has left no checkpoint may never leave
+ * one; training does when it is asked. Who was placed anew has been disturbed of late. */
+static void describe_cost(const struct sh_table *table, enum wire_kind kind,
+                          const struct jobs_unit *u, struct place_unit *out)
 {
-    struct jobs_checkpoint newest;
+    struct jobs_checkpoint newest = {.stamp_us = 0};
     uint32_t count = 0;
-    if (u->state == JOBS_RUNNING && u->checkpoints > 0 &&
-        jobs_checkpoint_list(table, u->id, &newest, 1, &count) == SH_OK && count == 1) {
+    bool kept = u->state == JOBS_RUNNING && u->checkpoints > 0 &&
+                jobs_checkpoint_list(table, u->id, &newest, 1, &count) == SH_OK && count == 1;
+    bool leaves = kind == WIRE_KIND_TRAIN || kind == WIRE_KIND_FINE_TUNE || kind == WIRE_KIND_RL;
+    if (kept || (u->state == JOBS_RUNNING && leaves)) {
         out->preemptible = true;
         out->checkpoint_us = newest.stamp_us;
         out->preempted_us = u->placements > 1 ? u->placed_us : 0;
@@ -340,7 +343,7 @@ static bool take_page(struct backlog *b, const struct sh_table *table, struct wa
             describe_unit(u, walk, out);
             describe_trouble(b, table, u, out);
             describe_near(b, u, out);
-            describe_cost(table, u, out);
+            describe_cost(table, walk->job.kind, u, out);
             if (!gang) {
                 describe_wait(table, walk, u->id.unit, out);
                 walk->waiting -= out->awaited_open > 0 ? 1 : 0; /* they take no room */

@@ -3,6 +3,7 @@
 
 #include "backlog.h"
 #include "journal.h"
+#include "patience.h"
 #include "loop.h"
 #include "parts.h"
 #include "reasons.h"
@@ -198,14 +199,17 @@ static void describe_place(const struct place_decision *d, struct jobs_place *pl
            d->placement.member_count * sizeof place->members[0]);
 }
 
-static void propose_decision(struct planner *p, const struct place_decision *d)
+static void propose_decision(struct planner *p, const struct sh_table *table, uint64_t now_us,
+                             const struct place_decision *d)
 {
     struct jobs_cmd cmd = {.type = JOBS_EXPIRE};
     if (d->action == PLACE_ACTION_EXPIRE) {
         cmd.u.expire.unit = d->unit;
         cmd.u.expire.fence = d->previous;
         cmd.u.expire.cause = d->cause;
-        cmd.u.expire.grace_us = d->cause == WIRE_CAUSE_PREEMPTED ? PLANNER_YIELD_US : 0;
+        if (d->cause == WIRE_CAUSE_PREEMPTED) {
+            cmd.u.expire.grace_us = patience_of_unit(table, d->unit, now_us);
+        }
     } else {
         cmd.type = JOBS_PLACE;
         describe_place(d, &cmd.u.place);
@@ -214,7 +218,8 @@ static void propose_decision(struct planner *p, const struct place_decision *d)
 }
 
 /* How many of the decisions at d were proposed in one entry: many alike, or the first alone. */
-static uint32_t propose_alike(struct planner *p, const struct place_decision *d, uint32_t count)
+static uint32_t propose_alike(struct planner *p, const struct sh_table *table, uint64_t now_us,
+                              const struct place_decision *d, uint32_t count)
 {
     struct jobs_cmd many = {.type = JOBS_PLACE_MANY};
     struct jobs_place place;
@@ -227,7 +232,7 @@ static uint32_t propose_alike(struct planner *p, const struct place_decision *d,
         taken++;
     }
     if (taken < PLANNER_MANY_MIN) {
-        propose_decision(p, d);
+        propose_decision(p, table, now_us, d);
         return 1;
     }
     propose(p, &many);
@@ -337,7 +342,7 @@ static void plan_places(struct planner *p, const struct sh_table *table)
         backlog_again(p->backlog);
     }
     for (uint32_t i = 0; i < out->decision_count;) {
-        i += propose_alike(p, &out->decisions[i], out->decision_count - i);
+        i += propose_alike(p, table, wall, &out->decisions[i], out->decision_count - i);
     }
     if (units > 0) {
         p->pause_us = PLANNER_PAUSE_US;

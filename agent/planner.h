@@ -20,9 +20,7 @@
 /* An agent that gossip knows nothing of is taken for dead after so long in office. */
 #define PLANNER_REPLACED_US UINT64_C(10000000)
 /* So many units of a job placed in one pass are one entry, and one event of its history. */
-#define PLANNER_MANY_MIN 16u
-/* For a preempted unit to leave a checkpoint. */
-#define PLANNER_YIELD_US    UINT64_C(60000000)
+#define PLANNER_MANY_MIN    16u
 #define PLANNER_REPORTS_MAX 64u
 #define PLANNER_REPORT_US   UINT64_C(5000000) /* a report is believed this long */
 

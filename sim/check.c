@@ -52,6 +52,8 @@ void sim_check_init(struct sim_check *check)
     sim_ledger_init(&check->fences);
     sim_ledger_init(&check->fence_terms);
     sim_ledger_init(&check->commits);
+    sim_ledger_init(&check->paused);
+    sim_ledger_init(&check->progress);
     sim_ledger_init(&check->contents);
     check->committed = calloc(FIRST_PLACES, sizeof *check->committed);
     check->cmd = calloc(1, sizeof *check->cmd);
@@ -71,6 +73,8 @@ void sim_check_fini(struct sim_check *check)
     sim_ledger_fini(&check->fences);
     sim_ledger_fini(&check->fence_terms);
     sim_ledger_fini(&check->commits);
+    sim_ledger_fini(&check->paused);
+    sim_ledger_fini(&check->progress);
     sim_ledger_fini(&check->contents);
     free(check->committed);
     free(check->acked);

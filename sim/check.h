@@ -81,10 +81,13 @@ struct sim_check {
     struct sim_ledger matching; /* (index, term) -> chain */
     struct sim_ledger fences;   /* (job, unit) -> index of the current fence */
     struct sim_ledger fence_terms;
-    struct sim_ledger commits;       /* (job, unit) -> index of the COMMIT */
-    struct sim_ledger contents;      /* 1 + index -> hash of all rows then */
-    struct sim_committed *committed; /* by index */
-    uint64_t last;                   /* highest committed by anyone */
+    struct sim_ledger commits;                /* (job, unit) -> index of the COMMIT */
+    struct sim_ledger paused;                 /* job -> index of the PAUSE that holds; 0: none */
+    struct sim_ledger progress;               /* job -> thousandths told last */
+    uint64_t applied_of[JOBS_CMD_TYPE_COUNT]; /* commands that were accepted, by type */
+    struct sim_ledger contents;               /* 1 + index -> hash of all rows then */
+    struct sim_committed *committed;          /* by index */
+    uint64_t last;                            /* highest committed by anyone */
     uint64_t capacity;
     uint64_t applied; /* highest applied by anyone */
     struct sim_acked *acked;

@@ -2,6 +2,7 @@
 #include "sim/check.h"
 
 #include "base/rng.h"
+#include "jobs/config.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -51,30 +52,113 @@ static void check_once(struct sim_check *check, struct wire_unit unit, struct wi
     check->units++;
 }
 
+/* Of a job that is paused nothing is placed. */
+static void check_place(struct sim_check *check, struct wire_unit unit, struct wire_fence fence)
+{
+    if (*sim_ledger_at(&check->paused, unit.job) != 0) {
+        sim_check_fail(check, "unit %" PRIu64 "/%u of a paused job is placed at %" PRIu64, unit.job,
+                       unit.unit, fence.index);
+    }
+    check_fence(check, unit, fence);
+}
+
+/* How far a job is said to be: never less, but for one that had been whole. */
+static void check_progress(struct sim_check *check, uint64_t job, const struct sh_table *table)
+{
+    if (job == 0 || jobs_job_get(table, job, check->job) != SH_OK) {
+        return;
+    }
+    uint64_t *last = sim_ledger_at(&check->progress, job);
+    uint64_t now = check->job->progress;
+    bool whole = now == JOBS_PROGRESS_WHOLE;
+    bool reopened = *last == JOBS_PROGRESS_WHOLE && now + 1 == JOBS_PROGRESS_WHOLE;
+    if ((now < *last && !reopened) || whole != (check->job->state == JOBS_COMPLETED)) {
+        sim_check_fail(check, "job %" PRIu64 " goes from %" PRIu64 " to %" PRIu64 " thousandths",
+                       job, *last, now);
+    }
+    *last = now;
+}
+
+static void check_resize(struct sim_check *check, const struct jobs_resize *c)
+{
+    const struct jobs_job *job = check->job; /* check_progress has read it */
+    bool enough =
+        job->units_in[JOBS_WAITING] + job->units_in[JOBS_RUNNING] + job->units_in[JOBS_COMPLETED] >=
+        c->units;
+    if (job->id != c->job || job->target != c->units || !enough) {
+        sim_check_fail(check, "job %" PRIu64 " was to have %u units and is to have %u", c->job,
+                       c->units, job->target);
+    }
+}
+
+static void check_setting(struct sim_check *check, const struct jobs_config_set *c,
+                          const struct sh_table *table)
+{
+    for (uint32_t i = 0; i < c->count; i++) {
+        uint64_t value = 0;
+        bool set = jobs_setting_get(table, c->at[i].key, &value) == SH_OK;
+        if (set == c->at[i].unset || (set && value != c->at[i].value)) {
+            sim_check_fail(check, "setting %s is not what it was set to", c->at[i].key);
+        }
+    }
+}
+
+static void check_mark(struct sim_check *check, const struct jobs_node_mark *c,
+                       const struct sh_table *table)
+{
+    struct jobs_node node;
+    bool drains = c->mark == JOBS_MARK_DRAIN;
+    if ((drains || c->mark == JOBS_MARK_UNDRAIN) &&
+        (jobs_node_get(table, c->node, &node) != SH_OK || node.draining != drains)) {
+        sim_check_fail(check, "an agent is %sdrained against its mark", drains ? "not " : "");
+    }
+}
+
+/* What people asked for. */
+static void check_wish(struct sim_check *check, uint64_t index, const struct sh_table *table)
+{
+    const struct jobs_cmd *cmd = check->cmd;
+    if (cmd->type == JOBS_PAUSE) {
+        *sim_ledger_at(&check->paused, cmd->u.pause.job) = index;
+    } else if (cmd->type == JOBS_RESUME) {
+        *sim_ledger_at(&check->paused, cmd->u.resume.job) = 0;
+    } else if (cmd->type == JOBS_RESIZE) {
+        check_resize(check, &cmd->u.resize);
+    } else if (cmd->type == JOBS_CONFIG_SET) {
+        check_setting(check, &cmd->u.config_set, table);
+    } else if (cmd->type == JOBS_NODE_MARK) {
+        check_mark(check, &cmd->u.node_mark, table);
+    }
+}
+
 /* What the first application of an entry may do to the tables. */
 static void check_first(struct sim_check *check, const struct wal_entry *entry,
                         struct sh_span command, const struct jobs_result *result,
                         const struct sh_table *table)
 {
     struct jobs_counts counts;
+    bool accepted = result->err == SH_OK && !result->duplicate;
+    bool reopens = accepted && result->type == JOBS_RESIZE;
     if (jobs_counts_get(table, &counts) != SH_OK || counts.jobs < check->jobs ||
-        counts.jobs_in[JOBS_COMPLETED] < check->completed) {
+        counts.jobs_in[JOBS_COMPLETED] + (reopens ? 1 : 0) < check->completed) {
         sim_check_fail(check, "jobs: entry %" PRIu64 " makes a job disappear", entry->index);
         return;
     }
     check->jobs = counts.jobs;
     check->completed = counts.jobs_in[JOBS_COMPLETED];
-    if (result->err != SH_OK || result->duplicate ||
-        jobs_cmd_decode(command.at, command.size, check->cmd) != SH_OK) {
+    if (!accepted || jobs_cmd_decode(command.at, command.size, check->cmd) != SH_OK) {
         return;
     }
+    check->applied_of[check->cmd->type]++;
+    check_progress(check, result->unit.job, table);
+    check_wish(check, entry->index, table);
     if (check->cmd->type == JOBS_PLACE) {
-        check_fence(check, check->cmd->u.place.unit,
+        check_place(check, check->cmd->u.place.unit,
                     (struct wire_fence){.term = entry->term, .index = entry->index});
     } else if (check->cmd->type == JOBS_PLACE_MANY) {
         const struct jobs_place_many *many = &check->cmd->u.place_many;
         for (uint32_t i = 0; i < many->count; i++) {
-            check_fence(check, (struct wire_unit){.job = many->job, .unit = many->units[i]},
+            check_place(check, (struct wire_unit){.job = many->job, .unit = many->units[i]},
                         (struct wire_fence){.term = entry->term, .index = entry->index});
         }
     } else if (check->cmd->type == JOBS_COMMIT) {

@@ -141,6 +141,10 @@ void sim_planner_pass(struct sim *sim, struct sim_agent *a);
 void sim_planner_report(struct sim *sim, struct sim_agent *a, struct sh_span bytes);
 uint64_t sim_planner_deadline(const struct sim_agent *a);
 
+/* ---- wish.c ---- */
+/* At the end of a pass of the coordinator. */
+void sim_wish_pass(struct sim *sim, struct sim_agent *a, const struct sh_table *table);
+
 /* ---- work.c ---- */
 /* Makes the sessions match the tables where result says that they changed. NULL: the agent has just
  * started and looks at everything. */

@@ -287,7 +287,7 @@ static uint32_t collect_nodes(struct sim *sim, const struct sim_agent *a,
         }
         struct place_node *n = &sim->scratch->place_nodes[count++];
         *n = (struct place_node){.liveness = liveness_of(m.state),
-                                 .draining = node.draining,
+                                 .draining = node.draining || row.draining,
                                  .cpus = node.cpus,
                                  .ram_bytes = node.ram_bytes,
                                  .slots = node.slots,
@@ -446,6 +446,7 @@ void sim_planner_pass(struct sim *sim, struct sim_agent *a)
     plan_roles(sim, a, table, now_us);
     plan_places(sim, a, table, now_us);
     ask_some(sim, a, table);
+    sim_wish_pass(sim, a, table);
     fsm_abort(a->fsm);
 }
 

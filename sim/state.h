@@ -14,7 +14,6 @@
 #include "agent/offers.h"
 #include "base/ring.h"
 #include "base/rng.h"
-#include "jobs/jobs.h"
 #include "jobs/view.h"
 #include "place/place.h"
 #include "raft/raft.h"
@@ -157,7 +156,8 @@ struct sim_planner {
     struct roles_memory roles;
     uint64_t changed_us; /* when a change of voters was proposed last, and on what */
     struct raft_conf changed_from;
-    uint64_t pass_due_us; /* local: a pass at the latest */
+    uint64_t pass_due_us;  /* local: a pass at the latest */
+    uint64_t drained_term; /* in which an agent was drained last */
     uint32_t presence_count;
     struct sim_presence presence[SIM_NODES_MAX];
     struct sim_report reports[SIM_REPORTS_MAX];

@@ -12,10 +12,11 @@
 
 enum { SAY_HELLO = 1, SAY_DONE = 2 };
 
-#define NOOP_US   UINT64_C(20000)   /* mean time of a noop unit */
-#define SAY_US    UINT64_C(200000)  /* between two repetitions of a word nobody answered */
-#define SILENT_US UINT64_C(2000000) /* a member that is silent for so long is reported */
-#define REPORT_US UINT64_C(1000000) /* between two reports */
+#define TELL_STEPS 7u                /* between two words of how far a unit is */
+#define NOOP_US    UINT64_C(20000)   /* mean time of a noop unit */
+#define SAY_US     UINT64_C(200000)  /* between two repetitions of a word nobody answered */
+#define SILENT_US  UINT64_C(2000000) /* a member that is silent for so long is reported */
+#define REPORT_US  UINT64_C(1000000) /* between two reports */
 #define COMMAND_US                                                                                 \
     UINT64_C(2000000) /* deadline of one command; tried again while the fence holds */
 
@@ -147,6 +148,16 @@ static void checkpoint(struct sim *sim, struct sim_agent *a, struct sim_session 
     propose(sim, a, s, cmd);
 }
 
+static void tell_progress(struct sim *sim, struct sim_agent *a, struct sim_session *s)
+{
+    struct jobs_cmd *cmd = &sim->scratch->cmd;
+    *cmd = (struct jobs_cmd){.type = JOBS_PROGRESS};
+    cmd->u.progress.unit = s->unit;
+    cmd->u.progress.fence = s->gang.fence;
+    cmd->u.progress.permille = (uint16_t)(s->step * 1000 / s->steps);
+    propose(sim, a, s, cmd);
+}
+
 /* Of the first member: what there is becomes a checkpoint; then the unit waits again. */
 static void give_way(struct sim *sim, struct sim_agent *a, struct sim_session *s)
 {
@@ -204,6 +215,8 @@ static void advance(struct sim *sim, struct sim_agent *a, struct sim_session *s)
         bool due = s->every > 0 && s->step % s->every == 0 && s->step > s->checkpointed;
         if (s->me == 0 && due && !s->proposing) {
             checkpoint(sim, a, s);
+        } else if (s->me == 0 && s->step % TELL_STEPS == 0 && !s->proposing) {
+            tell_progress(sim, a, s);
         }
         compute(sim, a, s);
     }

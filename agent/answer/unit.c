@@ -92,6 +92,8 @@ static enum sh_err predict_all(struct answer_unit *x, const struct infer *infer,
     }
     for (uint32_t at = 0; err == SH_OK && at < set->count; at += TURN_SAMPLES) {
         uint32_t n = set->count - at < TURN_SAMPLES ? set->count - at : TURN_SAMPLES;
+        train_clerk_progress(x->w.clerk, x->w.at.placement.fence,
+                             (uint32_t)((uint64_t)at * 1000 / set->count));
         err = !train_worker_is_interrupted(&x->w) ? infer_answer(infer, set, at, n, y, &diag)
                                                   : SH_ERR_CANCELLED;
         if (err == SH_OK && member) {
@@ -150,6 +152,8 @@ static enum sh_err answer_all(struct answer_unit *x, const struct infer *infer,
     enum sh_err err = SH_OK;
     for (uint32_t at = 0; err == SH_OK && at < set->count; at += TURN_SAMPLES) {
         uint32_t n = set->count - at < TURN_SAMPLES ? set->count - at : TURN_SAMPLES;
+        train_clerk_progress(x->w.clerk, x->w.at.placement.fence,
+                             (uint32_t)((uint64_t)at * 1000 / set->count));
         err = !train_worker_is_interrupted(&x->w)
                   ? infer_answer(infer, set, at, n, y + (size_t)at * infer_outputs(infer), &diag)
                   : SH_ERR_CANCELLED;

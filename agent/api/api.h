@@ -25,7 +25,6 @@
 #define API_TOKEN_BYTES_MAX   127u
 #define API_IDLE_TIMEOUT_S    30u                /* of a connection without traffic */
 #define API_WRITE_TIMEOUT_US  UINT64_C(15000000) /* of a call that changes the replicated state */
-#define API_YIELD_US          UINT64_C(60000000) /* of a paused unit, to leave a checkpoint */
 #define API_READ_TIMEOUT_US   UINT64_C(5000000)  /* of a linearizable read */
 #define API_STREAM_TIMEOUT_US UINT64_C(1000000)  /* between two comments of an idle event stream */
 #define API_WATCH_AGE_US      UINT64_C(10000000) /* a watch without news of the coordinator ends */

@@ -129,7 +129,8 @@ static bool put_row(struct events *e, const struct sh_table *t)
     if (jobs_job_get(t, e->job, &job) != SH_OK) {
         return true;
     }
-    uint64_t digest = (uint64_t)job.state + 8 * (uint64_t)job.event_next;
+    uint64_t digest =
+        (uint64_t)job.state + 8 * ((uint64_t)job.progress + 1024 * (uint64_t)job.event_next);
     if (!e->sent_row || digest != e->row_digest) {
         e->sent_row = true;
         e->row_digest = digest;

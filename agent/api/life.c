@@ -3,6 +3,7 @@
  * What a person does to a job that was submitted: stop, pause, resume, change. Where its state does
  * not allow that the answer names the state and those that do. */
 #include "api/view.h"
+#include "patience.h"
 
 #include "base/host/host.h"
 
@@ -149,15 +150,6 @@ static json_t *read_file(const struct sh_table *t, uint64_t job)
                : NULL;
 }
 
-/* Between SIGTERM and SIGKILL; 0 of jobs without commands. */
-static uint64_t grace_of(const struct sh_table *t, uint64_t job)
-{
-    json_t *file = read_file(t, job);
-    json_int_t grace = json_integer_value(json_object_get(file, "grace"));
-    json_decref(file);
-    return grace > 0 ? (uint64_t)grace * SECOND_US : 0;
-}
-
 /* Running units that would begin anew. */
 static uint32_t count_without(const struct sh_table *t, const struct jobs_job *job)
 {
@@ -187,7 +179,7 @@ static void pause_job(const struct api_request *request, struct api_reply *reply
     const struct sh_table *t = service_view_table(view);
     bool found = api_find_job(request, reply, t, &job);
     uint32_t without = found ? count_without(t, &job) : 0;
-    uint64_t grace_us = found && !now ? API_YIELD_US + grace_of(t, job.id) : 0;
+    uint64_t grace_us = found && !now ? patience_of_job(t, job.id, sh_wall_us()) : 0;
     service_view_close(view);
     if (!found) {
         return;

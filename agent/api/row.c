@@ -34,6 +34,7 @@ size_t api_job_print(const struct jobs_job *job, const bool *duplicate,
     spec_json_put_str(&w, "kind", api_kind_text(job->kind));
     spec_json_put_str(&w, "name", job->name);
     spec_json_put_str(&w, "owner", job->owner);
+    spec_json_put_int(&w, "percent", job->progress * 100 / (int)JOBS_PROGRESS_WHOLE);
     spec_json_put_int(&w, "priority", job->priority);
     spec_json_put_int(&w, "replicas", job->target);
     spec_json_put_bool(&w, "reproducible", job->reproducible && !job->mixed);

@@ -23,12 +23,13 @@ static void put_progress(struct cli_table *t, const json_t *job)
     char text[3 * CLI_FORMAT_BYTES];
     char loss[CLI_FORMAT_BYTES];
     char accuracy[CLI_FORMAT_BYTES];
+    long long percent = cli_integer(job, "percent");
     if (json_is_object(progress)) {
-        (void)snprintf(text, sizeof text, "epoch %.2f, step %lld", cli_real(progress, "epoch"),
-                       cli_integer(progress, "step"));
+        (void)snprintf(text, sizeof text, "%lld %%, epoch %.2f, step %lld", percent,
+                       cli_real(progress, "epoch"), cli_integer(progress, "step"));
     } else {
-        (void)snprintf(text, sizeof text, "%lld/%lld units", cli_integer(job, "units_completed"),
-                       cli_integer(job, "replicas"));
+        (void)snprintf(text, sizeof text, "%lld %%, %lld/%lld units", percent,
+                       cli_integer(job, "units_completed"), cli_integer(job, "replicas"));
     }
     cli_format_number(cli_real(progress, "loss"), loss);
     cli_format_percent(cli_real(progress, "accuracy"), accuracy);

@@ -14,6 +14,7 @@ void cli_progress_init(struct cli_progress *p, uint32_t epochs)
 {
     memset(p, 0, sizeof *p);
     p->epochs = epochs;
+    p->percent = -1;
     p->epoch = (double)NAN;
     p->loss = (double)NAN;
     p->accuracy = (double)NAN;
@@ -98,6 +99,7 @@ void cli_progress_event(struct cli_progress *p, const char *type, const char *da
         take_metric(p, event);
     } else if (strcmp(type, "state") == 0) {
         (void)snprintf(p->state, sizeof p->state, "%s", cli_text(event, "state"));
+        p->percent = (int)cli_integer(event, "percent");
     }
     json_decref(event);
 }
@@ -132,11 +134,16 @@ void cli_progress_line(const struct cli_progress *p, char out[static CLI_PROGRES
 {
     char text[CLI_FORMAT_BYTES];
     struct line l = {.at = out, .left = CLI_PROGRESS_LINE};
+    char percent[16] = "";
+    if (p->percent >= 0) {
+        (void)snprintf(percent, sizeof percent, "%d %%  ", p->percent);
+    }
     if (isnan(p->loss)) {
-        (void)snprintf(out, CLI_PROGRESS_LINE, "%s", p->state);
+        (void)snprintf(out, CLI_PROGRESS_LINE, "%s%s", percent, p->state);
         return;
     }
-    int n = snprintf(out, l.left, "epoch %.2f/%u", isnan(p->epoch) ? 0 : p->epoch, p->epochs);
+    int n = snprintf(out, l.left, "%sepoch %.2f/%u", percent, isnan(p->epoch) ? 0 : p->epoch,
+                     p->epochs);
     SH_CHECK(n > 0);
     l.at += n;
     l.left -= (size_t)n;

@@ -23,6 +23,7 @@ struct cli_points {
 
 struct cli_progress {
     uint32_t epochs; /* of the job; 0: not known */
+    int percent;     /* of the job, as the cluster tells it; -1: not known */
     uint64_t step;
     double epoch;
     double loss;
@@ -48,8 +49,8 @@ void cli_progress_init(struct cli_progress *p, uint32_t epochs);
 /* One event of GET /jobs/{job}/events: type and JSON. Others than "metric" and "state" do nothing.
  */
 void cli_progress_event(struct cli_progress *p, const char *type, const char *data);
-/* "epoch 3/8  step 120  loss 0.1234  accuracy 95.10 %  41.2k samples/s  3 agents  leader x  ETA
- * 12s" */
+/* "42 %  epoch 3/8  step 120  loss 0.1234  accuracy 95.10 %  41.2k samples/s  3 agents  leader x
+ * ETA 12s" */
 void cli_progress_line(const struct cli_progress *p, char out[static CLI_PROGRESS_LINE]);
 /* Loss and accuracy, training and validation, one above the other. */
 void cli_progress_plots(const struct cli_progress *p, FILE *out, unsigned columns, unsigned rows);

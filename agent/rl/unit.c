@@ -173,9 +173,11 @@ static uint8_t *encode(struct rl_unit *x, size_t *size)
 static void keep_checkpoint(struct rl_unit *x)
 {
     size_t size = 0;
+    uint64_t start = sh_now_us(); /* an iteration takes no time worth the name */
     uint8_t *bytes = encode(x, &size);
-    if (bytes != NULL && !train_clerk_checkpoint(x->w.clerk, x->w.at.placement.fence,
-                                                 kn_rl_iterations(x->trainer), bytes, size)) {
+    if (bytes != NULL &&
+        !train_clerk_checkpoint(x->w.clerk, x->w.at.placement.fence, kn_rl_iterations(x->trainer),
+                                sh_now_us() - start, bytes, size)) {
         free(bytes); /* iterations are short: the one before is still on its way */
     }
 }
@@ -308,6 +310,8 @@ static bool play(struct rl_unit *x)
         }
         if (sh_now_us() >= x->write_at_us) {
             write_waiting(x);
+            uint64_t part = done < rl->iterations ? done * 1000 / rl->iterations : 999;
+            train_clerk_progress(x->w.clerk, x->w.at.placement.fence, (uint32_t)part);
         }
         go_on = !train_worker_is_interrupted(&x->w);
     }

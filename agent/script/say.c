@@ -23,6 +23,7 @@ struct script_say {
     struct exec_facts facts;
     pthread_mutex_t lock; /* what follows */
     uint64_t step;
+    uint32_t permille; /* of the work */
     bool checkpoint;
     const char *metric; /* constant */
     bool scored;
@@ -76,6 +77,7 @@ void script_say_begin(struct script_say *say, bool first, uint64_t step)
     say->count = 0;
     SH_CHECK(pthread_mutex_lock(&say->lock) == 0);
     say->step = step;
+    say->permille = 0;
     say->checkpoint = false;
     say->scored = false;
     SH_CHECK(pthread_mutex_unlock(&say->lock) == 0);
@@ -117,6 +119,10 @@ static void take_fact(struct script_say *say, const struct exec_fact *fact)
         say->scored = true;
         say->score = fact->value;
     }
+    if (fact->kind == EXEC_FACT_PROGRESS && fact->total > 0 && fact->value > 0) {
+        double part = fact->value / fact->total * 1000;
+        say->permille = part < 999 ? (uint32_t)part : 999;
+    }
     say->checkpoint = say->checkpoint || fact->kind == EXEC_FACT_CHECKPOINT;
     SH_CHECK(pthread_mutex_unlock(&say->lock) == 0);
 }
@@ -153,6 +159,14 @@ uint64_t script_say_step(struct script_say *say)
     uint64_t step = say->step;
     SH_CHECK(pthread_mutex_unlock(&say->lock) == 0);
     return step;
+}
+
+uint32_t script_say_permille(struct script_say *say)
+{
+    SH_CHECK(pthread_mutex_lock(&say->lock) == 0);
+    uint32_t permille = say->permille;
+    SH_CHECK(pthread_mutex_unlock(&say->lock) == 0);
+    return permille;
 }
 
 bool script_say_checkpoint(struct script_say *say)

@@ -33,6 +33,7 @@ bool script_say_line(struct script_say *say, enum exec_channel channel, unsigned
 /* Any thread: the newest step that was told, and whether a checkpoint was announced since the last
  * call. */
 uint64_t script_say_step(struct script_say *say);
+uint32_t script_say_permille(struct script_say *say); /* told as progress; below 1000 */
 bool script_say_checkpoint(struct script_say *say);
 /* The newest value of about->metric that is finite; false: there was none. */
 bool script_say_score(struct script_say *say, double *score);

@@ -240,11 +240,13 @@ static uint8_t *read_checkpoint(struct script_unit *x, size_t *size)
 static void take_checkpoint(struct script_unit *x)
 {
     size_t size = 0;
+    uint64_t start = sh_now_us();
     uint8_t *bytes = read_checkpoint(x, &size);
     if (bytes == NULL) {
         return;
     }
-    if (!train_clerk_checkpoint(x->w.clerk, x->w.at.placement.fence, x->step, bytes, size)) {
+    if (!train_clerk_checkpoint(x->w.clerk, x->w.at.placement.fence, x->step, sh_now_us() - start,
+                                bytes, size)) {
         free(bytes);
         memset(x->saved, 0, sizeof x->saved); /* the next one is new again */
     }
@@ -308,6 +310,7 @@ static void attend(struct script_unit *x, struct exec_process *process)
         x->written = false;
         unlock(x);
         script_console_write(x->console);
+        train_clerk_progress(x->w.clerk, x->w.at.placement.fence, script_say_permille(x->say));
         if (!ending.stopped && checkpoint_due(x, &checkpoint_us)) {
             take_checkpoint(x);
         }

@@ -14,6 +14,7 @@
 struct checkpoint {
     struct wire_fence fence;
     uint64_t step;
+    uint64_t work_us;
     uint8_t *bytes;
     size_t size;
 };
@@ -34,6 +35,10 @@ struct train_clerk {
     bool last_waits;
     struct train_result result;
     bool result_waits;
+    struct wire_fence progress_fence;
+    uint32_t progress; /* newest */
+    uint32_t told;     /* of it, the furthest */
+    uint64_t tell_at_us;
     uint64_t serial; /* of the newest result or drop: what is older is given up */
     bool closing;
 };
@@ -84,6 +89,7 @@ static enum sh_err store_checkpoint_from(struct train_clerk *c, const struct che
                                        &holders, TRAIN_BLOB_US);
     if (err == SH_OK) {
         add->holder_count = holders.count;
+        add->cost_us = p->work_us + (sh_now_us() - start);
         memcpy(add->holders, holders.ids, sizeof add->holders);
         err = propose_from(c, cmd, encoded);
     }
@@ -147,8 +153,11 @@ static void wait_before_next(struct train_clerk *c, uint64_t serial)
  * coordinator ends it when its time is over. CONFLICT: there is one of this step. */
 static void bring_last(struct train_clerk *c, const struct train_last *last, uint64_t serial)
 {
-    const struct checkpoint p = {
-        .fence = last->fence, .step = last->step, .bytes = last->bytes, .size = last->size};
+    const struct checkpoint p = {.fence = last->fence,
+                                 .step = last->step,
+                                 .work_us = last->work_us,
+                                 .bytes = last->bytes,
+                                 .size = last->size};
     enum sh_err err = last->bytes != NULL ? store_checkpoint(c, &p) : SH_OK;
     while (last->yields && is_passing(err) && !is_superseded(c, serial)) {
         wait_before_next(c, serial);
@@ -279,6 +288,28 @@ static void bring_result(struct train_clerk *c, struct train_result *r, uint64_t
     }
 }
 
+/* ---- progress ---- */
+
+/* With the lock. */
+static bool has_progress(const struct train_clerk *c)
+{
+    return c->progress >= c->told + TRAIN_TELL_STEP;
+}
+
+/* With the lock, which is let go meanwhile. One that does not come through is followed by another.
+ */
+static void tell_progress(struct train_clerk *c)
+{
+    *c->cmd = (struct jobs_cmd){.type = JOBS_PROGRESS};
+    c->cmd->u.progress = (struct jobs_progress){
+        .unit = c->unit, .fence = c->progress_fence, .permille = (uint16_t)c->progress};
+    c->told = c->progress;
+    c->tell_at_us = sh_now_us() + TRAIN_TELL_US;
+    SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+    SH_MAY_FAIL(propose(c) == SH_OK);
+    SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+}
+
 /* ---- the thread ---- */
 
 static void *run(void *arg)
@@ -314,8 +345,10 @@ static void *run(void *arg)
             free(result.file);
             free(result.outputs);
             SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+        } else if (has_progress(c) && sh_now_us() >= c->tell_at_us) {
+            tell_progress(c);
         } else {
-            train_clock_wait(&c->changed, &c->lock, UINT64_MAX);
+            train_clock_wait(&c->changed, &c->lock, has_progress(c) ? c->tell_at_us : UINT64_MAX);
         }
     }
     SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
@@ -337,6 +370,7 @@ enum sh_err train_clerk_open(struct train_clerk **out, struct service *s,
     c->unit = unit;
     SH_CHECK(pthread_mutex_init(&c->lock, NULL) == 0);
     train_clock_cond(&c->changed);
+    c->tell_at_us = sh_now_us() + TRAIN_TELL_US;
     c->cmd = calloc(1, sizeof *c->cmd);
     c->encoded = malloc(JOBS_CMD_BYTES_MAX);
     if (c->cmd != NULL && c->encoded != NULL) {
@@ -387,18 +421,31 @@ void train_clerk_close(struct train_clerk *clerk)
 /* ---- calls ---- */
 
 bool train_clerk_checkpoint(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
-                            uint8_t *bytes, size_t size)
+                            uint64_t work_us, uint8_t *bytes, size_t size)
 {
     SH_CHECK(bytes != NULL);
     SH_CHECK(pthread_mutex_lock(&clerk->lock) == 0);
     bool idle = clerk->checkpoint.bytes == NULL && !clerk->checkpoint_busy;
     if (idle) {
-        clerk->checkpoint =
-            (struct checkpoint){.fence = fence, .step = step, .bytes = bytes, .size = size};
+        clerk->checkpoint = (struct checkpoint){
+            .fence = fence, .step = step, .work_us = work_us, .bytes = bytes, .size = size};
         SH_CHECK(pthread_cond_signal(&clerk->changed) == 0);
     }
     SH_CHECK(pthread_mutex_unlock(&clerk->lock) == 0);
     return idle;
+}
+
+void train_clerk_progress(struct train_clerk *clerk, struct wire_fence fence, uint32_t permille)
+{
+    SH_CHECK_CMP(permille, <, JOBS_PROGRESS_WHOLE);
+    SH_CHECK(pthread_mutex_lock(&clerk->lock) == 0);
+    bool had = has_progress(clerk);
+    clerk->progress_fence = fence;
+    clerk->progress = permille > clerk->progress ? permille : clerk->progress;
+    if (!had && has_progress(clerk)) {
+        SH_CHECK(pthread_cond_signal(&clerk->changed) == 0);
+    }
+    SH_CHECK(pthread_mutex_unlock(&clerk->lock) == 0);
 }
 
 /* With the lock: what waits is worth nothing any more. */

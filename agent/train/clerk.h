@@ -15,6 +15,8 @@
 #define TRAIN_CMD_US     UINT64_C(2000000)  /* for one try of a command */
 #define TRAIN_SETTLE_US  UINT64_C(1000000)  /* for the last lines and points to be with others */
 #define TRAIN_REFUSAL_US UINT64_C(300000)   /* before the next try */
+#define TRAIN_TELL_US    UINT64_C(5000000)  /* between two words of how far the unit is, */
+#define TRAIN_TELL_STEP  10u                /* which are so many thousandths apart at least */
 #define TRAIN_TRIES_MAX  20u                /* of storing a result before the unit fails */
 
 struct train_clerk;
@@ -41,7 +43,8 @@ struct train_result {
 struct train_last {
     struct wire_fence fence;
     uint64_t step;
-    uint8_t *bytes; /* NULL: there is nothing to keep; taken (free) */
+    uint64_t work_us; /* as of train_clerk_checkpoint */
+    uint8_t *bytes;   /* NULL: there is nothing to keep; taken (free) */
     size_t size;
     bool yields; /* once it is kept, the unit waits again */
 };
@@ -52,17 +55,20 @@ SH_MUST_USE enum sh_err train_clerk_open(struct train_clerk **out, struct servic
 /* Gives up what is not done; blocks while a call of service.h is under way. */
 void train_clerk_close(struct train_clerk *clerk);
 
-/* Stores and announces a checkpoint. Takes bytes (free). False: the one before is still under way;
- * bytes stay the caller's. A checkpoint that cannot be stored is logged and forgotten. A result
- * that comes meanwhile waits for it. */
+/* Stores and announces a checkpoint. work_us: what it took so far, a step and putting the state in
+ * bytes; with what storing takes it says how long a gang needs to give way. Takes bytes (free).
+ * False: the one before is still under way; bytes stay the caller's. A checkpoint that cannot be
+ * stored is logged and forgotten. A result that comes meanwhile waits for it. */
 bool train_clerk_checkpoint(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
-                            uint8_t *bytes, size_t size);
+                            uint64_t work_us, uint8_t *bytes, size_t size);
 /* The same on the caller's thread, which waits; bytes are borrowed, digest is that of their blob.
  * OK only once it is committed; STALE: the fence is; else what storing or proposing answers, and it
  * may be tried again with the same bytes. */
 SH_MUST_USE enum sh_err train_clerk_keep(struct train_clerk *clerk, struct wire_fence fence,
                                          uint64_t step, const uint8_t *bytes, size_t size,
                                          uint8_t digest[static SH_DIGEST_BYTES]);
+/* How far the unit is: told now and then, under the newest fence. permille: below 1000. Cheap. */
+void train_clerk_progress(struct train_clerk *clerk, struct wire_fence fence, uint32_t permille);
 /* Stores and announces the last checkpoint of a gang, before any result and instead of one that
  * waits. One that yields is tried until it is kept, or superseded as a result is. */
 void train_clerk_last(struct train_clerk *clerk, const struct train_last *last);

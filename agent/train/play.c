@@ -90,9 +90,17 @@ void train_tell_last(struct train_session *x)
     }
 }
 
-/* The state as it is, given (free); NULL: no memory, which was told. */
-static uint8_t *encode(struct train_session *x, size_t *size, uint64_t *step)
+/* Of the last steps, on average; 0 before there are two. */
+static uint64_t step_us(const struct train_session *x)
 {
+    uint32_t count = x->pace_count;
+    return count > 1 ? (x->pace_us[count - 1] - x->pace_us[0]) / (count - 1) : 0;
+}
+
+/* The state as it is, given (free); NULL: no memory, which was told. */
+static uint8_t *encode(struct train_session *x, size_t *size, uint64_t *step, uint64_t *work_us)
+{
+    uint64_t start = sh_now_us();
     *size = train_state_size(x->m);
     *step = train_course_at(&x->m->course, x->state.position).step;
     uint8_t *bytes = malloc(*size);
@@ -102,6 +110,7 @@ static uint8_t *encode(struct train_session *x, size_t *size, uint64_t *step)
         return NULL;
     }
     train_state_encode(&x->state, x->at.placement.class, bytes);
+    *work_us = step_us(x) + (sh_now_us() - start);
     return bytes;
 }
 
@@ -109,9 +118,11 @@ void train_leave(struct train_session *x, bool yields)
 {
     size_t size = 0;
     uint64_t step = 0;
-    uint8_t *bytes = x->state.set ? encode(x, &size, &step) : NULL;
+    uint64_t work_us = 0;
+    uint8_t *bytes = x->state.set ? encode(x, &size, &step, &work_us) : NULL;
     struct train_last last = {.fence = x->at.placement.fence,
                               .step = step,
+                              .work_us = work_us,
                               .bytes = bytes,
                               .size = size,
                               .yields = yields};
@@ -124,11 +135,12 @@ static void keep_checkpoint(struct train_session *x)
 {
     size_t size = 0;
     uint64_t step = 0;
-    uint8_t *bytes = encode(x, &size, &step);
+    uint64_t work_us = 0;
+    uint8_t *bytes = encode(x, &size, &step, &work_us);
     if (bytes == NULL) {
         return;
     }
-    if (!train_clerk_checkpoint(x->clerk, x->at.placement.fence, step, bytes, size)) {
+    if (!train_clerk_checkpoint(x->clerk, x->at.placement.fence, step, work_us, bytes, size)) {
         train_scribe_line(x->scribe,
                           "no checkpoint after step %llu: the last one is still on its "
                           "way",
@@ -241,7 +253,15 @@ static enum train_turn complete_round(struct train_session *x, const struct trai
     uint32_t every = x->m->job->checkpoint_every_steps;
     enum train_round_kind next = train_course_at(&x->m->course, x->state.position).kind;
     bool trained = next == TRAIN_TEST || (next == TRAIN_END && round->kind != TRAIN_TEST);
-    if (!train_is_first(x) || every == 0) {
+    if (!train_is_first(x)) {
+        return TRAIN_GO_ON;
+    }
+    uint64_t length = train_course_length(&x->m->course);
+    if (x->state.position < length) {
+        train_clerk_progress(x->clerk, x->at.placement.fence,
+                             (uint32_t)(x->state.position * 1000 / length));
+    }
+    if (every == 0) {
         return TRAIN_GO_ON;
     }
     if (trained) { /* what a run of more epochs goes on from */

@@ -41,6 +41,7 @@ static void check_job(struct jobs_tx *tx, struct tally *tally)
     struct jobs_unit *unit = &tx->core->unit;
     uint32_t in[JOBS_UNIT_STATE_COUNT] = {0};
     uint32_t open = 0;
+    uint64_t progress = 0;
     for (uint32_t i = 0; i < job->units; i++) {
         struct wire_unit id = {.job = job->id, .unit = i};
         SH_CHECK_CMP(jobs_unit_get(tx->table, id, unit), ==, SH_OK);
@@ -58,6 +59,9 @@ static void check_job(struct jobs_tx *tx, struct tally *tally)
         SH_CHECK(SH_IMPLIES(unit->state == JOBS_COMPLETED, unit->committed));
         SH_CHECK(SH_IMPLIES(unit->committed, ended));
         SH_CHECK_CMP(unit->checkpoints, <=, job->checkpoint_keep);
+        SH_CHECK_CMP(unit->progress, <=, JOBS_PROGRESS_WHOLE);
+        SH_CHECK((unit->progress == JOBS_PROGRESS_WHOLE) == (unit->state == JOBS_COMPLETED));
+        progress += unit->progress;
         SH_CHECK(SH_IMPLIES(unit->yield.cause != WIRE_CAUSE_NONE, unit->state == JOBS_RUNNING));
         tally->checkpoints += unit->checkpoints;
     }
@@ -65,6 +69,9 @@ static void check_job(struct jobs_tx *tx, struct tally *tally)
         SH_CHECK_CMP(in[i], ==, job->units_in[i]);
     }
     check_state(job);
+    SH_CHECK_CMP(progress, ==, job->progress_sum);
+    SH_CHECK_CMP(job->progress, <=, JOBS_PROGRESS_WHOLE);
+    SH_CHECK((job->progress == JOBS_PROGRESS_WHOLE) == (job->state == JOBS_COMPLETED));
     bool ended = jobs_state_final(job->state);
     SH_CHECK((open == 0) == ended);
     struct jobs_row_key late = jobs_row_then_u64(jobs_row_u64('T', job->deadline_us), job->id);

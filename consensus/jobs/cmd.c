@@ -100,6 +100,8 @@ static bool body_ok(const struct jobs_cmd *cmd)
     case JOBS_CHECKPOINT:
         return cmd->u.checkpoint.unit.job != 0 &&
                cmd->u.checkpoint.holder_count <= JOBS_HOLDERS_MAX;
+    case JOBS_PROGRESS:
+        return cmd->u.progress.unit.job != 0 && cmd->u.progress.permille < JOBS_PROGRESS_WHOLE;
     case JOBS_COMMIT:
         return cmd->u.commit.unit.job != 0 && cmd->u.commit.holder_count <= JOBS_HOLDERS_MAX;
     case JOBS_FAIL:
@@ -324,6 +326,12 @@ static void unit_cmd_put(struct sh_writer *w, const struct jobs_cmd *cmd)
         sh_put_u64(w, c->step);
         sh_put_bytes(w, c->manifest, SH_DIGEST_BYTES);
         jobs_holders_put(w, c->holders, c->holder_count);
+        sh_put_u64(w, c->cost_us);
+    } else if (cmd->type == JOBS_PROGRESS) {
+        const struct jobs_progress *c = &cmd->u.progress;
+        wire_unit_put(w, c->unit);
+        wire_fence_put(w, c->fence);
+        sh_put_u16(w, c->permille);
     } else if (cmd->type == JOBS_COMMIT) {
         const struct jobs_commit *c = &cmd->u.commit;
         wire_unit_put(w, c->unit);
@@ -357,6 +365,12 @@ static void unit_cmd_get(struct sh_reader *r, struct jobs_cmd *cmd)
         c->step = sh_get_u64(r);
         sh_get_bytes(r, c->manifest, SH_DIGEST_BYTES);
         c->holder_count = jobs_holders_get(r, c->holders);
+        c->cost_us = sh_get_u64(r);
+    } else if (cmd->type == JOBS_PROGRESS) {
+        struct jobs_progress *c = &cmd->u.progress;
+        c->unit = wire_unit_get(r);
+        c->fence = wire_fence_get(r);
+        c->permille = sh_get_u16(r);
     } else if (cmd->type == JOBS_COMMIT) {
         struct jobs_commit *c = &cmd->u.commit;
         c->unit = wire_unit_get(r);
@@ -538,6 +552,7 @@ enum sh_err jobs_cmd_encode(const struct jobs_cmd *cmd, struct sh_writer *w)
         jobs_many_commit_put(w, &cmd->u.commit_many);
         break;
     case JOBS_CHECKPOINT:
+    case JOBS_PROGRESS:
     case JOBS_COMMIT:
     case JOBS_FAIL:
     case JOBS_EXPIRE:
@@ -602,6 +617,7 @@ static enum sh_err body_get(struct sh_reader *r, struct jobs_cmd *cmd)
         jobs_many_commit_get(r, &cmd->u.commit_many);
         break;
     case JOBS_CHECKPOINT:
+    case JOBS_PROGRESS:
     case JOBS_COMMIT:
     case JOBS_FAIL:
     case JOBS_EXPIRE:

@@ -7,17 +7,12 @@
 #ifndef SH_JOBS_CMD_H
 #define SH_JOBS_CMD_H
 
-#include "jobs/part.h"
+#include "jobs/submit.h"
 
-#define JOBS_KEY_MAX       127u   /* characters of an idempotency key */
-#define JOBS_UNITS_MAX     10000u /* units of one job */
-#define JOBS_RETRIES_MAX   100u
-#define JOBS_PRIORITY_MAX  100u
 #define JOBS_SESSION_SLOTS 1024u              /* commands of one session under way */
 #define JOBS_SETTINGS_MAX  16u                /* settings that one CONFIG_SET changes */
 #define JOBS_SETTING_MAX   (SH_NAME_MAX + 8u) /* characters of the key of a setting */
 #define JOBS_MANY_MAX      512u               /* units of one PLACE_MANY or COMMIT_MANY */
-#define JOBS_RESULTS_MAX   1000u              /* jobs of one name that keep their results */
 #define JOBS_CMD_BYTES_MAX (SH_SPEC_BYTES_MAX + 4096u)
 
 enum jobs_cmd_type {
@@ -44,7 +39,8 @@ enum jobs_cmd_type {
     JOBS_PLACE_MANY = 21,
     JOBS_COMMIT_MANY = 22,
     JOBS_DEADLINE = 23,
-    JOBS_CMD_TYPE_COUNT = 24
+    JOBS_PROGRESS = 24,
+    JOBS_CMD_TYPE_COUNT = 25
 };
 
 /* Adds an agent, or updates the name and addresses of one that is in; its raft handle stays. A name
@@ -63,34 +59,6 @@ struct jobs_node_admit {
 /* Frees its name; admitted again it gets a new handle. Its data sets stay listed. */
 struct jobs_node_remove {
     uint8_t node[SH_NODE_ID_BYTES];
-};
-
-struct jobs_submit {
-    char key[JOBS_KEY_MAX + 1]; /* "": none. Same key: the same job, never a second */
-    enum wire_kind kind;
-    char name[SH_NAME_MAX + 1]; /* of the job and of the model it makes */
-    char owner[SH_NAME_MAX + 1];
-    struct sh_span spec; /* canonical JSON; decode borrows it from the command's bytes */
-    uint8_t spec_digest[SH_DIGEST_BYTES];
-    struct wire_need need; /* of each unit */
-    bool reproducible;
-    uint8_t priority;        /* 0 to JOBS_PRIORITY_MAX, higher first */
-    uint8_t retries;         /* failures of a unit that are tried again; node loss uses up none */
-    uint8_t checkpoint_keep; /* 1 to JOBS_KEEP_MAX */
-    /* Once this job has ended, of all jobs of its name the so many newest that were completed keep
-     * what they left, and those before them lose it; 0: as the cluster's setting says. */
-    uint16_t keep_results;
-    uint32_t units; /* 1 to JOBS_UNITS_MAX */
-    uint32_t blob_count;
-    uint8_t blobs[JOBS_BLOBS_MAX][SH_DIGEST_BYTES]; /* what it uploads; fetched first */
-    struct jobs_about about;
-    uint64_t deadline_us;          /* from now on: what has not ended then is left out; 0: none */
-    char dataset[SH_NAME_MAX + 1]; /* DATA_PREP: what its outputs become, else "" */
-    bool federated; /* its members train on what each of them holds of need.dataset */
-    /* Of a sweep, ascending from unit 0; none: it is no sweep. A unit of a sweep that fails for
-     * good stops no other; the job has failed when none was completed. */
-    uint32_t stage_count;
-    struct jobs_stage stages[JOBS_STAGES_MAX];
 };
 
 /* Gives a waiting unit a gang, or a running one a new gang. Applies only where the unit's latest
@@ -132,6 +100,14 @@ struct jobs_checkpoint_add {
     uint8_t manifest[SH_DIGEST_BYTES];
     uint32_t holder_count;
     uint8_t holders[JOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+    uint64_t cost_us; /* measured: a step, and keeping the state; 0: not */
+};
+
+/* How far the gang has come with its unit; what is not more than before changes nothing. */
+struct jobs_progress {
+    struct wire_unit unit;
+    struct wire_fence fence;
+    uint16_t permille; /* below JOBS_PROGRESS_WHOLE: whole it is by COMMIT */
 };
 
 struct jobs_commit {
@@ -263,6 +239,7 @@ struct jobs_cmd {
         struct jobs_place_many place_many;
         struct jobs_commit_many commit_many;
         struct jobs_checkpoint_add checkpoint;
+        struct jobs_progress progress;
         struct jobs_commit commit;
         struct jobs_fail fail;
         struct jobs_expire expire;

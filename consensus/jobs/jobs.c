@@ -101,6 +101,8 @@ static enum jobs_code dispatch(struct jobs_tx *tx)
         return jobs_do_commit_many(tx, &cmd->u.commit_many);
     case JOBS_CHECKPOINT:
         return jobs_do_checkpoint(tx, &cmd->u.checkpoint);
+    case JOBS_PROGRESS:
+        return jobs_do_progress(tx, &cmd->u.progress);
     case JOBS_COMMIT:
         return jobs_do_commit(tx, &cmd->u.commit);
     case JOBS_FAIL:

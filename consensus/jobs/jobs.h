@@ -19,7 +19,7 @@
 #include "jobs/cmd.h"
 #include "jobs/state.h"
 
-#define JOBS_SCHEMA          4u        /* of the rows; a snapshot with another one is not taken */
+#define JOBS_SCHEMA          6u        /* of the rows; a snapshot with another one is not taken */
 #define JOBS_OPEN_MAX        100000u   /* units not ended, of all jobs: SUBMIT answers FULL */
 #define JOBS_TOTAL_MAX       10000000u /* jobs ever submitted and kept; likewise */
 #define JOBS_NODES_MAX       SH_NODES_MAX

@@ -47,6 +47,9 @@ void jobs_life_move(struct jobs_tx *tx, struct jobs_unit *unit, enum jobs_state 
     if (!stays) {
         unit->yield = (struct jobs_yield){.cause = WIRE_CAUSE_NONE};
     }
+    if (to == JOBS_COMPLETED || to == JOBS_STOPPED) {
+        jobs_progress_mark(tx, unit, to == JOBS_COMPLETED ? JOBS_PROGRESS_WHOLE : 0);
+    }
     if (jobs_state_final(to)) {
         SH_CHECK_CMP(tx->meta.open_units, >, 0);
         tx->meta.open_units--;
@@ -215,6 +218,7 @@ void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit)
         change_state(tx, to);
     }
     job->paused = to == JOBS_PAUSING || to == JOBS_PAUSED;
+    jobs_progress_settle(job);
     append_event(tx, unit);
     jobs_change_note(tx);
     jobs_tx_put(tx, jobs_row_u64('j', job->id), jobs_row_put_job(tx->core->buffer, job));

@@ -6,14 +6,15 @@
 
 #include "wire/job.h"
 
-#define JOBS_HOLDERS_MAX 8u    /* agents named as holders of one checkpoint or model */
-#define JOBS_TEXT_MAX    256u  /* bytes of a failure's text */
-#define JOBS_PATH_MAX    511u  /* bytes of a data set's path */
-#define JOBS_SUMMARY_MAX 1023u /* bytes of a data set's summary */
-#define JOBS_KEEP_MAX    64u   /* checkpoints kept per unit */
-#define JOBS_BLOBS_MAX   16u   /* blobs one job needs before it can start */
-#define JOBS_STAGES_MAX  64u   /* of one sweep */
-#define JOBS_FIGURES_MAX 14u   /* of one evaluation */
+#define JOBS_HOLDERS_MAX    8u    /* agents named as holders of one checkpoint or model */
+#define JOBS_PROGRESS_WHOLE 1000u /* thousandths: all of it */
+#define JOBS_TEXT_MAX       256u  /* bytes of a failure's text */
+#define JOBS_PATH_MAX       511u  /* bytes of a data set's path */
+#define JOBS_SUMMARY_MAX    1023u /* bytes of a data set's summary */
+#define JOBS_KEEP_MAX       64u   /* checkpoints kept per unit */
+#define JOBS_BLOBS_MAX      16u   /* blobs one job needs before it can start */
+#define JOBS_STAGES_MAX     64u   /* of one sweep */
+#define JOBS_FIGURES_MAX    14u   /* of one evaluation */
 
 /* What a job is about besides itself. */
 struct jobs_about {

@@ -45,7 +45,10 @@ struct jobs_job {
     uint64_t end_us;   /* 0: not ended */
     uint32_t units;    /* = waiting + running + stopping + completed + failed + stopped */
     uint32_t target;   /* that are to be completed: units, until RESIZE */
-    bool paused;       /* until RESUME; never of a job that is stopping or ended */
+    /* Thousandths (progress.c): what is told, and the sum of those of its units. */
+    uint16_t progress;
+    uint32_t progress_sum;
+    bool paused; /* until RESUME; never of a job that is stopping or ended */
     uint32_t units_in[JOBS_UNIT_STATE_COUNT];
     uint32_t event_next; /* sequence number of the next history event */
     uint32_t fail_unit;  /* the unit that failed for good, when cause is FAILED */
@@ -76,6 +79,7 @@ struct jobs_checkpoint {
     uint8_t manifest[SH_DIGEST_BYTES];
     uint32_t holder_count;
     uint8_t holders[JOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
+    uint64_t cost_us; /* as of CHECKPOINT */
 };
 
 /* A running unit was asked to leave a checkpoint and wait again. */
@@ -102,6 +106,7 @@ struct jobs_unit {
     struct jobs_outcome outcome;
     uint32_t model_version; /* 0: it made no model */
     struct jobs_yield yield;
+    uint16_t progress; /* thousandths that a gang has come at the furthest */
 };
 
 struct jobs_event {

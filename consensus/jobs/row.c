@@ -154,6 +154,8 @@ struct sh_span jobs_row_put_job(uint8_t *buffer, const struct jobs_job *row)
     wire_str_put(&w, row->dataset);
     sh_put_u8(&w, row->federated);
     jobs_stages_put(&w, row->stages, row->stage_count);
+    sh_put_u16(&w, row->progress);
+    sh_put_u32(&w, row->progress_sum);
     return end(&w);
 }
 
@@ -180,6 +182,8 @@ static void job_tail_get(struct sh_reader *r, struct jobs_job *row)
     row->federated = sh_get_bool(r);
     row->stage_count = jobs_stages_get(r, row->stages);
     r->bad = r->bad || !jobs_stages_ok(row->stages, row->stage_count, row->units);
+    row->progress = sh_get_u16(r);
+    row->progress_sum = sh_get_u32(r);
 }
 
 enum sh_err jobs_row_get_job(struct sh_span value, struct jobs_job *row)
@@ -229,6 +233,7 @@ struct sh_span jobs_row_put_unit(uint8_t *buffer, const struct jobs_unit *row)
     sh_put_u32(&w, row->model_version);
     sh_put_u8(&w, (uint8_t)row->yield.cause);
     sh_put_u64(&w, row->yield.until_us);
+    sh_put_u16(&w, row->progress);
     return end(&w);
 }
 
@@ -253,6 +258,7 @@ enum sh_err jobs_row_get_unit(struct sh_span value, struct jobs_unit *row)
     row->model_version = sh_get_u32(&r);
     row->yield.cause = (enum wire_cause)sh_get_u8(&r);
     row->yield.until_us = sh_get_u64(&r);
+    row->progress = sh_get_u16(&r);
     r.bad = r.bad || row->state >= JOBS_UNIT_STATE_COUNT;
     return sh_reader_end(&r);
 }
@@ -266,6 +272,7 @@ struct sh_span jobs_row_put_checkpoint(uint8_t *buffer, const struct jobs_checkp
     sh_put_u64(&w, row->stamp_us);
     sh_put_bytes(&w, row->manifest, SH_DIGEST_BYTES);
     jobs_holders_put(&w, row->holders, row->holder_count);
+    sh_put_u64(&w, row->cost_us);
     return end(&w);
 }
 
@@ -278,6 +285,7 @@ enum sh_err jobs_row_get_checkpoint(struct sh_span value, struct jobs_checkpoint
     row->stamp_us = sh_get_u64(&r);
     sh_get_bytes(&r, row->manifest, SH_DIGEST_BYTES);
     row->holder_count = jobs_holders_get(&r, row->holders);
+    row->cost_us = sh_get_u64(&r);
     return sh_reader_end(&r);
 }
 

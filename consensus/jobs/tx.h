@@ -64,6 +64,9 @@ void jobs_life_yield(struct jobs_tx *tx, struct jobs_unit *unit, enum wire_cause
 void jobs_life_stop(struct jobs_tx *tx, struct jobs_unit *unit);
 /* Ends them at once, as too late. */
 void jobs_life_end_open(struct jobs_tx *tx);
+/* In progress.c. A unit of core->job has come so far; the caller writes both rows. */
+void jobs_progress_mark(struct jobs_tx *tx, struct jobs_unit *unit, uint32_t mark);
+void jobs_progress_settle(struct jobs_job *job);
 /* Derives the job's state from its units, appends the history event in core->event (its cause,
  * unit, reason, text and nodes are set by the caller) and writes the job row. */
 void jobs_life_settle(struct jobs_tx *tx, const struct jobs_unit *unit);
@@ -124,6 +127,7 @@ enum jobs_code jobs_do_place(struct jobs_tx *tx, const struct jobs_place *c);
 enum jobs_code jobs_do_place_many(struct jobs_tx *tx, const struct jobs_place_many *c);
 enum jobs_code jobs_do_commit_many(struct jobs_tx *tx, const struct jobs_commit_many *c);
 enum jobs_code jobs_do_checkpoint(struct jobs_tx *tx, const struct jobs_checkpoint_add *c);
+enum jobs_code jobs_do_progress(struct jobs_tx *tx, const struct jobs_progress *c);
 enum jobs_code jobs_do_commit(struct jobs_tx *tx, const struct jobs_commit *c);
 enum jobs_code jobs_do_fail(struct jobs_tx *tx, const struct jobs_fail *c);
 enum jobs_code jobs_do_expire(struct jobs_tx *tx, const struct jobs_expire *c);

@@ -171,7 +171,8 @@ enum jobs_code jobs_do_checkpoint(struct jobs_tx *tx, const struct jobs_checkpoi
                                     .step = c->step,
                                     .index = tx->entry->index,
                                     .stamp_us = tx->meta.stamp_us,
-                                    .holder_count = c->holder_count};
+                                    .holder_count = c->holder_count,
+                                    .cost_us = c->cost_us};
     memcpy(row->manifest, c->manifest, sizeof row->manifest);
     memcpy(row->holders, c->holders, sizeof row->holders);
     jobs_tx_put(tx, jobs_row_checkpoint(c->unit, row->index),

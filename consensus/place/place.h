@@ -31,7 +31,7 @@
  * gets a reservation: the nodes that are free the earliest, by the expected ends of what runs there
  * (a unit of unknown length is expected to run as long again as it has). Others are placed there
  * only when they end before, or leave enough beside it (EASY backfill). Where units of less
- * priority by PLACE_PREEMPT_GAP have checkpoints, are preemptible and were not preempted of late,
+ * priority by PLACE_PREEMPT_GAP are preemptible and were not preempted of late,
  * those expire for it, as soon as they have left a checkpoint (the host asks them): as few as
  * possible, then those that lose the least work, then the youngest.
  *
@@ -131,14 +131,14 @@ struct place_unit {
     /* Nodes that have prepared for this unit (fetched what it needs). Borrowed. */
     const uint8_t (*ready)[SH_NODE_ID_BYTES];
     uint32_t ready_count;
-    uint32_t owner;         /* place in owners; not below owner_count: nobody's */
-    uint64_t since_us;      /* waits since; 0: unknown, and does not age */
-    uint64_t not_before_us; /* waits for its time */
-    uint32_t awaited;       /* units of its job that end first; 0: none */
-    uint32_t awaited_open;  /* of those; 0: it waits for them no longer */
-    uint64_t run_us;        /* runs at most so long; 0: unknown */
-    uint64_t ends_us;       /* running: expected end; 0: unknown */
-    bool preemptible;
+    uint32_t owner;                /* place in owners; not below owner_count: nobody's */
+    uint64_t since_us;             /* waits since; 0: unknown, and does not age */
+    uint64_t not_before_us;        /* waits for its time */
+    uint32_t awaited;              /* units of its job that end first; 0: none */
+    uint32_t awaited_open;         /* of those; 0: it waits for them no longer */
+    uint64_t run_us;               /* runs at most so long; 0: unknown */
+    uint64_t ends_us;              /* running: expected end; 0: unknown */
+    bool preemptible;              /* it has a checkpoint, or leaves one when it is asked */
     uint64_t checkpoint_us;        /* of the newest checkpoint; 0: none */
     uint64_t preempted_us;         /* last time; 0: never */
     const struct place_near *near; /* borrowed */

@@ -22,7 +22,7 @@ static bool may_end(const struct place *p, uint32_t unit, uint32_t victim)
     bool rested = v->preempted_us == 0 || p->in->now_us >= v->preempted_us + PLACE_PREEMPT_AGAIN_US;
     /* Else it would be first in the next pass, and preempt in its turn. */
     bool stays_behind = p->keys[victim].priority < p->keys[unit].priority;
-    return v->running && v->preemptible && v->checkpoint_us > 0 && rested && stays_behind &&
+    return v->running && v->preemptible && rested && stays_behind &&
            u->priority >= v->priority + PLACE_PREEMPT_GAP && p->ended[victim] == 0;
 }
 

@@ -106,7 +106,7 @@ TEST(a_submission_answers_the_row_that_is_shown_afterwards)
     json_t *shown = call("GET", path, NULL, 200);
     EXPECT(json_is_false(json_object_get(answer, "duplicate")));
     EXPECT_STR(text_of(answer, "owner"), "me");
-    EXPECT_EQ(json_object_size(answer), 18);
+    EXPECT_EQ(json_object_size(answer), 19);
     EXPECT(json_object_del(answer, "duplicate") == 0);
     EXPECT(json_object_del(answer, "events") == 0);
     const char *key = NULL;

@@ -197,7 +197,7 @@ TEST(a_submitted_job_shows_in_ps_and_can_be_stopped)
     EXPECT(strstr(err, "shoal watch 2") != NULL);
     RUN("ps", CLI_OK);
     EXPECT(strstr(out, "ID  NAME  KIND  STATE") == out);
-    EXPECT(strstr(out, "\n 2  n     noop  waiting  0/2 units") != NULL);
+    EXPECT(strstr(out, "\n 2  n     noop  waiting  0 %, 0/2 units") != NULL);
     RUN("stop n", CLI_OK);
     EXPECT_STR(out, "job 2 n is stopped\n");
     RUN("ps --state waiting", CLI_OK);
@@ -378,8 +378,8 @@ TEST(watch_on_a_pipe_prints_lines_and_the_outcome)
     EXPECT(strstr(out, "event  placed: alpha\n") != NULL);
     EXPECT(strstr(out, "event  committed its result") != NULL);
     /* What came together is one line, and all of it belongs to one step. */
-    EXPECT(strstr(out, "\nepoch 1.00/10  step 2  loss 0.5  accuracy 87.50 %  validation 87.50 %") !=
-           NULL);
+    EXPECT(strstr(out, "\n100 %  epoch 1.00/10  step 2  loss 0.5  accuracy 87.50 %  validation "
+                       "87.50 %") != NULL);
     EXPECT(strstr(out, "epoch 0.50") == NULL);
     EXPECT(strstr(out, "step 1") == NULL);
     EXPECT(strstr(out, "completed  job 2 t  model t:1  test accuracy 98.00 % (98/100)\n"

@@ -157,6 +157,7 @@ static void fill_of_unit(enum jobs_cmd_type type)
         cmd.u.checkpoint.unit = unit;
         cmd.u.checkpoint.fence = fence;
         cmd.u.checkpoint.step = 77;
+        cmd.u.checkpoint.cost_us = 78000;
         memset(cmd.u.checkpoint.manifest, 0x78, SH_DIGEST_BYTES);
         fill_holders(cmd.u.checkpoint.holders, &cmd.u.checkpoint.holder_count);
     } else if (type == JOBS_COMMIT) {
@@ -172,11 +173,11 @@ static void fill_of_unit(enum jobs_cmd_type type)
         cmd.u.fail.final = true;
         text(cmd.u.fail.text, sizeof cmd.u.fail.text, 't');
         memset(cmd.u.fail.node, 0x7d, SH_NODE_ID_BYTES);
+    } else if (type == JOBS_PROGRESS) {
+        cmd.u.progress = (struct jobs_progress){.unit = unit, .fence = fence, .permille = 903};
     } else if (type == JOBS_EXPIRE) {
-        cmd.u.expire.unit = unit;
-        cmd.u.expire.fence = fence;
-        cmd.u.expire.cause = WIRE_CAUSE_TOO_FEW_AGENTS;
-        cmd.u.expire.grace_us = 902;
+        cmd.u.expire = (struct jobs_expire){
+            .unit = unit, .fence = fence, .cause = WIRE_CAUSE_TOO_FEW_AGENTS, .grace_us = 902};
     }
 }
 
@@ -377,7 +378,7 @@ TEST(holders_beyond_those_there_is_room_for_are_damage_and_none)
         fill(held[i]);
         size_t size = 0;
         EXPECT_EQ(encoded(&size), SH_OK);
-        size_t count = size - JOBS_HOLDERS_MAX * SH_NODE_ID_BYTES - 1;
+        size_t count = size - (i == 0 ? 8 : 0) - JOBS_HOLDERS_MAX * SH_NODE_ID_BYTES - 1;
         EXPECT_EQ(bytes[count], JOBS_HOLDERS_MAX);
         bytes[count]++;
         EXPECT_EQ(jobs_cmd_decode(bytes, sizeof bytes, &back), SH_ERR_CORRUPT);

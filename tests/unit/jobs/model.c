@@ -554,6 +554,8 @@ static bool apply_by_type(struct model *m, const struct jobs_cmd *cmd, struct wi
         return commit_many(m, &cmd->u.commit_many);
     case JOBS_CHECKPOINT:
         return checkpoint(m, &cmd->u.checkpoint);
+    case JOBS_PROGRESS:
+        return in_force(unit_of(m, cmd->u.progress.unit), cmd->u.progress.fence);
     case JOBS_COMMIT:
         return commit(m, &cmd->u.commit);
     case JOBS_FAIL:

@@ -54,6 +54,7 @@ struct model_job {
     uint32_t later; /* of a sweep: the first unit that waits for all before it; 0: none does */
     bool paused;
     uint32_t target;
+    uint32_t progress; /* seen last: it does not go down */
     struct model_unit unit[MODEL_UNITS_EVER];
 };
 

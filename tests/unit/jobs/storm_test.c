@@ -164,7 +164,11 @@ static void random_report(struct storm *s)
     struct wire_unit unit = random_unit(s, &view);
     struct wire_fence fence = random_fence(s, view->fence);
     uint64_t kind = sh_rng_below(&s->rng, 10);
-    if (kind < 3) {
+    if (kind < 1) {
+        s->w.cmd.type = JOBS_PROGRESS;
+        s->w.cmd.u.progress = (struct jobs_progress){.unit = unit, .fence = fence};
+        s->w.cmd.u.progress.permille = (uint16_t)sh_rng_below(&s->rng, JOBS_PROGRESS_WHOLE);
+    } else if (kind < 3) {
         s->w.cmd.type = JOBS_CHECKPOINT;
         struct jobs_checkpoint_add *c = &s->w.cmd.u.checkpoint;
         *c = (struct jobs_checkpoint_add){.unit = unit, .fence = fence};
@@ -308,7 +312,7 @@ static void next_entry(struct storm *s)
     EXPECT_EQ(jobs_cmd_decode(entry->bytes, entry->size, &s->w.cmd), SH_OK);
 }
 
-static void compare_job(struct storm *s, const struct model_job *job)
+static void compare_job(struct storm *s, struct model_job *job)
 {
     struct jobs_job view;
     if (job->removed) {
@@ -321,6 +325,9 @@ static void compare_job(struct storm *s, const struct model_job *job)
     EXPECT_EQ(view.mixed, job->mixed);
     EXPECT_EQ(view.units, job->units);
     EXPECT_EQ(view.target, job->target);
+    bool reopened = job->progress == JOBS_PROGRESS_WHOLE && view.state != JOBS_COMPLETED;
+    EXPECT(view.progress >= job->progress || (reopened && view.progress + 1u == job->progress));
+    job->progress = view.progress;
     for (uint32_t i = 0; i < job->units; i++) {
         struct jobs_unit unit;
         const struct model_unit *want = &job->unit[i];
@@ -408,7 +415,7 @@ static void step(struct storm *s)
     s->replayed += s->w.result.replayed;
     s->unknown += s->w.result.code == JOBS_CODE_SESSION_UNKNOWN;
     s->count++;
-    const struct model_job *job = NULL;
+    struct model_job *job = NULL;
     for (uint32_t i = 0; i < s->m.job_count; i++) {
         job = s->m.jobs[i].id == s->w.result.unit.job ? &s->m.jobs[i] : job;
     }

@@ -162,7 +162,7 @@ static void check_preempted(const struct place_decision *d)
 {
     const struct place_unit *u = unit_of(d->unit);
     const struct place_unit *head = unit_of(s.out.head);
-    EXPECT(u->preemptible && u->checkpoint_us > 0);
+    EXPECT(u->preemptible);
     EXPECT(u->preempted_us == 0);
     EXPECT(head->priority >= u->priority + PLACE_PREEMPT_GAP);
 }

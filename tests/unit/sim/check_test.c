@@ -456,7 +456,7 @@ static void forge(struct history *h, struct tables *t, uint64_t index, const str
     struct sh_writer w = sh_writer_over(bytes, sizeof bytes);
     EXPECT_EQ(jobs_cmd_encode(cmd, &w), SH_OK);
     struct wal_entry e = {.index = index, .term = 1};
-    struct jobs_result result = {.type = (uint32_t)cmd->type};
+    struct jobs_result result = {.type = (uint32_t)cmd->type, .unit.job = 1};
     sim_check_applied(&h->check, 0, &e, (struct sh_span){.at = bytes, .size = w.used}, &result,
                       t->table);
 }
@@ -524,6 +524,61 @@ TEST(a_fence_that_falls_is_seen)
     forge(h, &t, 4, &place);
     close_tables(&t);
     expect_says(h, "fences: unit 1/0 was placed at 4 after 5");
+}
+
+TEST(a_placement_of_a_paused_job_is_seen)
+{
+    struct history *h = begin();
+    struct tables t = new_tables();
+    struct jobs_cmd place = place_of(0);
+    struct jobs_cmd pause = {.type = JOBS_PAUSE, .u.pause.job = 1};
+    struct jobs_cmd resume = {.type = JOBS_RESUME, .u.resume.job = 1};
+    submit(h, &t, 0, 1, "r0");
+    forge(h, &t, 2, &pause);
+    forge(h, &t, 3, &resume);
+    forge(h, &t, 4, &place);
+    EXPECT_STR(h->check.failure, "");
+    forge(h, &t, 5, &pause);
+    forge(h, &t, 6, &place);
+    close_tables(&t);
+    expect_says(h, "unit 1/0 of a paused job is placed at 6");
+}
+
+TEST(a_number_of_units_a_setting_and_a_mark_that_are_not_what_was_asked_for_are_seen)
+{
+    struct jobs_cmd cmds[3] = {
+        {.type = JOBS_RESIZE}, {.type = JOBS_CONFIG_SET}, {.type = JOBS_NODE_MARK}};
+    static const char *const SAYS[] = {"job 1 was to have 5 units and is to have 1",
+                                       "setting reserve is not what it was set to",
+                                       "an agent is not drained against its mark"};
+    cmds[0].u.resize = (struct jobs_resize){.job = 1, .has_units = true, .units = 5};
+    cmds[1].u.config_set.count = 1;
+    memcpy(cmds[1].u.config_set.at[0].key, "reserve", 8);
+    cmds[1].u.config_set.at[0].value = 340;
+    cmds[2].u.node_mark.mark = JOBS_MARK_DRAIN;
+    memcpy(cmds[2].u.node_mark.node, node, sizeof node);
+    for (size_t i = 0; i < SH_COUNT(cmds); i++) {
+        struct history *h = begin();
+        struct tables t = new_tables();
+        submit(h, &t, 0, 1, "r0");
+        EXPECT_STR(h->check.failure, "");
+        forge(h, &t, 2, &cmds[i]); /* the tables do not follow */
+        close_tables(&t);
+        expect_says(h, SAYS[i]);
+    }
+}
+
+TEST(a_percentage_that_goes_down_is_seen)
+{
+    struct history *h = begin();
+    struct tables t = new_tables();
+    struct jobs_cmd said = {.type = JOBS_PROGRESS};
+    said.u.progress.unit.job = 1;
+    submit(h, &t, 0, 1, "r0");
+    *sim_ledger_at(&h->check.progress, 1) = 400;
+    forge(h, &t, 2, &said);
+    close_tables(&t);
+    expect_says(h, "job 1 goes from 400 to 0 thousandths");
 }
 
 TEST(a_job_that_disappears_is_seen)

@@ -270,7 +270,7 @@ TEST(a_client_that_keeps_asking_gets_one_job_whatever_happens_to_the_answers)
     EXPECT(converge(sim, 60 * SECOND));
     EXPECT_EQ(sim_counts(sim).acknowledged, 20);
     EXPECT_EQ(sim_counts(sim).completed, 20);
-    EXPECT_EQ(sim_counts(sim).units, 60);
+    EXPECT_EQ(sim->check.jobs, 20);
     sim_free(sim);
 }
 
@@ -341,4 +341,37 @@ TEST(storms_end_well)
         EXPECT(sim_counts(sim).events >= 5000);
         sim_free(sim);
     }
+}
+
+static const enum jobs_cmd_type STORMED[] = {
+    JOBS_SUBMIT, JOBS_PLACE, JOBS_PLACE_MANY, JOBS_CHECKPOINT, JOBS_PROGRESS,   JOBS_COMMIT,
+    JOBS_EXPIRE, JOBS_PAUSE, JOBS_RESUME,     JOBS_RESIZE,     JOBS_CONFIG_SET, JOBS_NODE_MARK};
+
+/* The first type of those that was not accepted once; 0: all were. */
+static int missing(const uint64_t *seen)
+{
+    for (size_t i = 0; i < SH_COUNT(STORMED); i++) {
+        if (seen[STORMED[i]] == 0) {
+            return (int)STORMED[i];
+        }
+    }
+    return 0;
+}
+
+TEST(storms_send_every_kind_of_command_of_jobs_and_people)
+{
+    static const struct sim_goal GOAL = {.events = 20000, .leader_changes = 1, .units = 1};
+    uint64_t seen[JOBS_CMD_TYPE_COUNT] = {0};
+    for (uint64_t seed = 1; seed <= 20 && missing(seen) != 0; seed++) {
+        struct sim *sim = cluster(5, seed);
+        struct sim_chaos chaos;
+        sim_chaos_init(&chaos, seed);
+        sim_chaos_run(&chaos, sim, &GOAL);
+        EXPECT(sim_failure(sim) == NULL);
+        for (size_t i = 0; i < SH_COUNT(seen); i++) {
+            seen[i] += sim->check.applied_of[i];
+        }
+        sim_free(sim);
+    }
+    EXPECT_EQ(missing(seen), 0);
 }
