@@ -70,8 +70,8 @@ OF_DATASETS = ("speech", "text")
 SOURCES = ("data.train", "data.validation", "data.test", "input")
 REQUIRED = {"": ["api", "kind", "name"], "train": ["data", "model", "data.train", "model.input",
                                                    "model.layers"],
-            "federated": ["federated.rounds"], "exec": ["run"], "grid": ["sweep.method", "sweep.parameters"], "random": ["sweep.trials"],
-            "text": ["data.text.context"], "exec": ["run"], "grid": ["sweep.method", "sweep.parameters"], "random": ["sweep.trials"],
+            "federated": ["federated.rounds"], "text": ["data.text.context"], "exec": ["run"],
+            "grid": ["sweep.method", "sweep.parameters"], "random": ["sweep.trials"],
             "hyperband": ["sweep.max_resource"], "fine-tune": ["from", "data", "data.train"],
             "evaluate": ["model"], "predict": ["model", "input"],
             "ensemble": ["models", "input"], "data-prep": ["run", "dataset"]}
