@@ -27,6 +27,11 @@ const struct spec_choice SPEC_WEIGHTS[] = {
     {"samples", SPEC_WEIGHT_SAMPLES}, {"accuracy", SPEC_WEIGHT_ACCURACY}, {NULL, 0}};
 static const struct spec_choice SHORTS[] = {{"skip", false}, {"carry", true}, {NULL, 0}};
 
+const char *spec_algorithm_name(enum spec_algorithm algorithm)
+{
+    return spec_choice_name(SPEC_ALGORITHMS, (int)algorithm);
+}
+
 static struct spec_federated *federated_of(void *base)
 {
     return &((struct spec_job *)base)->federated;
