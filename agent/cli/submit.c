@@ -175,6 +175,30 @@ static void print_totals(struct cli *c, const struct spec_job *job, const struct
                               : "not reproducible: arithmetic classes may mix\n");
 }
 
+/* What the rounds of a job will do. */
+static void print_rounds(struct cli *c, const struct spec_job *job)
+{
+    const struct spec_federated *f = &job->federated;
+    char cohort[64] = "all agents";
+    char goal[64];
+    if (f->select == SPEC_SELECT_FRACTION) {
+        (void)snprintf(cohort, sizeof cohort, "%g of the agents", f->fraction);
+    } else if (f->select == SPEC_SELECT_COUNT) {
+        (void)snprintf(cohort, sizeof cohort, "%u agents", f->count);
+    }
+    (void)snprintf(goal, sizeof goal, "%g of them", f->goal);
+    if (f->goal_counts) {
+        (void)snprintf(goal, sizeof goal, "%u updates", f->goal_count);
+    }
+    (void)fprintf(
+        c->out,
+        "%u rounds, each of %u local epoch%s on %s that hold dataset:%s, by %s\n"
+        "a round closes with %s, makes a model of %u updates or more, and ends after %u s "
+        "at the latest\n",
+        f->rounds, f->local_epochs, f->local_epochs == 1 ? "" : "s", cohort, job->data.train.name,
+        spec_algorithm_name(f->algorithm), goal, f->least, f->deadline_s * 9 / 4);
+}
+
 static int print_valid(struct cli *c, const struct spec_job *job, uint32_t samples)
 {
     uint8_t digest[SH_DIGEST_BYTES];
@@ -200,6 +224,9 @@ static int print_valid(struct cli *c, const struct spec_job *job, uint32_t sampl
     if (layers) {
         print_layers(c, table);
         print_totals(c, job, table, samples);
+    }
+    if (job->federated.on) {
+        print_rounds(c, job);
     }
     (void)fprintf(c->out, "valid  %s  %s\n", job->name, hex);
     free(table);

@@ -25,6 +25,11 @@ static uint32_t find_slot(const struct rounds_lead *x, const uint8_t *node)
     return NOBODY;
 }
 
+uint64_t rounds_key(const struct rounds_slot *slot)
+{
+    return sh_hash64(0, slot->name, strlen(slot->name));
+}
+
 /* ---- who is there ---- */
 
 static void set_gone(struct rounds_lead *x, uint32_t slot)
@@ -38,7 +43,7 @@ static void set_there(struct rounds_lead *x, uint32_t slot)
 {
     struct rounds_slot *s = &x->slots[slot];
     struct fed_event e = {.kind = FED_EV_JOIN, .member = slot};
-    e.key = sh_hash64(0, s->name, strlen(s->name));
+    e.key = rounds_key(s);
     s->present = true;
     (void)rounds_step(x, &e);
 }

@@ -64,14 +64,85 @@ static enum sh_err take_mean(const struct rounds_updates *updates, size_t floats
     return err;
 }
 
+/* All updates at once, as rules against liars compare them. */
+struct vote {
+    struct kn_vote rule;
+    struct kn_vote_look look;
+    struct kn_vote_verdict verdict;
+    float *memory; /* floats a member, then what merging needs */
+    const float **x;
+    double *scratch;
+};
+
+static bool vote_open(struct vote *v, const struct spec_federated *fed, uint32_t count,
+                      size_t floats)
+{
+    size_t n = count;
+    *v = (struct vote){.rule = spec_federated_vote(fed)};
+    bool krum = v->rule.rule == KN_VOTE_KRUM || v->rule.rule == KN_VOTE_MULTI_KRUM;
+    v->look.members = count;
+    v->look.not_finite = calloc(n, sizeof *v->look.not_finite);
+    v->look.square = calloc(n, sizeof *v->look.square);
+    v->look.distance = krum ? calloc(n * n, sizeof *v->look.distance) : NULL;
+    v->verdict.ballot = calloc(n, sizeof *v->verdict.ballot);
+    v->verdict.order = calloc(n, sizeof *v->verdict.order);
+    v->memory = malloc((n * floats + n * KN_VOTE_LANES) * sizeof *v->memory);
+    v->x = calloc(n, sizeof *v->x);
+    v->scratch = calloc(n, sizeof *v->scratch);
+    for (uint32_t i = 0; v->memory != NULL && v->x != NULL && i < count; i++) {
+        v->x[i] = v->memory + i * floats;
+    }
+    return v->look.not_finite != NULL && v->look.square != NULL &&
+           (!krum || v->look.distance != NULL) && v->verdict.ballot != NULL &&
+           v->verdict.order != NULL && v->memory != NULL && v->x != NULL && v->scratch != NULL;
+}
+
+static void vote_close(struct vote *v)
+{
+    free(v->look.not_finite);
+    free(v->look.square);
+    free(v->look.distance);
+    free(v->verdict.ballot);
+    free(v->verdict.order);
+    free(v->memory);
+    free((void *)v->x);
+    free(v->scratch);
+}
+
+static enum sh_err take_vote(const struct spec_federated *fed, const struct rounds_updates *updates,
+                             size_t floats, float *out)
+{
+    struct vote v;
+    struct kn_diag diag = {.text = ""};
+    uint32_t count = updates->count;
+    enum sh_err err = vote_open(&v, fed, count, floats) ? SH_OK : SH_ERR_NO_MEMORY;
+    for (uint32_t i = 0; err == SH_OK && i < count; i++) {
+        err = updates->load(updates->ctx, i, v.memory + i * floats, NULL);
+    }
+    if (err == SH_OK) {
+        kn_vote_look(&v.look, v.x, floats);
+        err = kn_vote_judge(&v.rule, &v.look, updates->ids, v.scratch, &v.verdict, &diag) == KN_OK
+                  ? SH_OK
+                  : SH_ERR_INVALID;
+    }
+    if (err == SH_OK) {
+        kn_vote_merge(&v.rule, &v.verdict, v.x, floats, v.memory + count * floats, out);
+        for (uint32_t i = 0; i < count; i++) {
+            updates->fates[i] = v.verdict.ballot[i].fate;
+        }
+    }
+    vote_close(&v);
+    return err;
+}
+
 enum sh_err rounds_combine(const struct spec_federated *fed, const struct rounds_updates *updates,
                            size_t floats, uint32_t members, float *out, float *variates)
 {
-    switch (fed->rule) {
-    case SPEC_RULE_MEAN:
-        return take_mean(updates, floats, members, out, variates);
+    for (uint32_t i = 0; i < updates->count; i++) {
+        updates->fates[i] = KN_VOTE_KEPT;
     }
-    SH_UNREACHABLE();
+    return fed->rule == SPEC_RULE_MEAN ? take_mean(updates, floats, members, out, variates)
+                                       : take_vote(fed, updates, floats, out);
 }
 
 /* ---- the server's optimiser ---- */

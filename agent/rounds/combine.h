@@ -8,11 +8,13 @@
 
 #include "base/err.h"
 #include "rounds/model.h"
-#include "spec/federated_form.h"
+#include "spec/federated.h"
 
 struct rounds_updates {
     uint32_t count;
-    const uint32_t *weights; /* kernels/agg/client.h; not all 0 */
+    const uint32_t *weights;  /* kernels/agg/client.h; not all 0; rules but the mean need none */
+    const uint64_t *ids;      /* of whose they are, distinct: equal cases are decided by them */
+    enum kn_vote_fate *fates; /* what the rule made of each; the mean keeps all */
     /* Reads update i; each has floats elements, variates only where the algorithm has them, else
      * NULL. May be called more than once for an update. */
     enum sh_err (*load)(void *ctx, uint32_t i, float *change, float *variates);
@@ -21,7 +23,7 @@ struct rounds_updates {
 
 /* The rule: out (floats elements) becomes the change that the updates come to. variates, not NULL
  * for SCAFFOLD only, becomes the sum of what the clients' variates changed by, over members (how
- * many there are in all). NO_MEMORY, what load answers. */
+ * many there are in all). NO_MEMORY, what load answers; INVALID: too few updates for the rule. */
 SH_MUST_USE enum sh_err rounds_combine(const struct spec_federated *fed,
                                        const struct rounds_updates *updates, size_t floats,
                                        uint32_t members, float *out, float *variates);

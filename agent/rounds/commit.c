@@ -6,6 +6,7 @@
 
 #include "base/host/host.h"
 #include "kernels/agg/client.h"
+#include "kernels/agg/vote.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -21,6 +22,8 @@ struct entries {
     uint32_t place[ROUNDS_SLOTS_MAX]; /* in x->taken */
     uint32_t weights[ROUNDS_SLOTS_MAX];
     uint64_t stale[ROUNDS_SLOTS_MAX];
+    uint64_t ids[ROUNDS_SLOTS_MAX];
+    enum kn_vote_fate fates[ROUNDS_SLOTS_MAX];
     uint64_t weight; /* of all */
     char why[ROUNDS_WHY_BYTES];
 };
@@ -50,6 +53,8 @@ static void list_entries(struct rounds_lead *x, struct entries *list)
         uint64_t stale = fed->late_max > 0 ? fed_round(x->fed) - entry.base : 0;
         list->place[at] = (uint32_t)entry.update;
         list->stale[at] = stale;
+        list->ids[at] = rounds_key(&x->slots[i]);
+        list->fates[at] = KN_VOTE_KEPT;
         list->weights[at] = weigh(fed, &x->taken[entry.update].figures, stale);
         list->weight += list->weights[at];
     }
@@ -86,14 +91,20 @@ static enum sh_err combine(struct rounds_lead *x, struct entries *list, float *p
 {
     const struct spec_federated *fed = &x->w->job->federated;
     size_t floats = x->model.floats;
-    struct rounds_updates updates = {
-        .count = list->count, .weights = list->weights, .load = load_entry, .ctx = list};
+    struct rounds_updates updates = {.count = list->count,
+                                     .weights = list->weights,
+                                     .ids = list->ids,
+                                     .fates = list->fates,
+                                     .load = load_entry,
+                                     .ctx = list};
     enum sh_err err = rounds_combine(fed, &updates, floats, count_present(x), change, variates);
     if (err != SH_OK) {
         return err;
     }
     rounds_model_get(&x->model, params);
+    rounds_model_to_moments(&x->model, params);
     rounds_server_apply(fed, &x->model, params, change, x->server);
+    rounds_model_from_moments(&x->model, params);
     if (!all_finite(params, floats)) {
         (void)snprintf(list->why, sizeof list->why,
                        "the model after round %llu has numbers that are not finite",
@@ -178,7 +189,10 @@ static bool add_record(struct rounds_lead *x, const struct entries *list, uint64
         for (uint32_t k = 0; k < list->count; k++) {
             const struct rounds_taken *t = &x->taken[list->place[k]];
             if (t->slot == i) {
-                row.counts = x->close.outcome == FED_COMMIT;
+                bool kept = list->fates[k] <= KN_VOTE_SHORTENED;
+                row.counts = x->close.outcome == FED_COMMIT && kept;
+                row.why =
+                    list->fates[k] == KN_VOTE_KEPT ? row.why : kn_vote_fate_text(list->fates[k]);
                 row.weight = list->weights[k];
                 row.stale = list->stale[k];
                 row.figures = &t->figures;

@@ -85,6 +85,8 @@ bool rounds_commit_state(struct rounds_lead *x, const uint8_t *bytes, size_t siz
 
 /* ask.c. Members of the placement in force come and go. */
 void rounds_follow_members(struct rounds_lead *x);
+/* What tells a member from others, wherever it is one. */
+uint64_t rounds_key(const struct rounds_slot *slot);
 void rounds_invited(struct rounds_lead *x, uint32_t slot);
 /* Asks whom it is time to ask; when that is next. */
 uint64_t rounds_ask_due(struct rounds_lead *x);

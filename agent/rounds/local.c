@@ -474,6 +474,10 @@ static enum sh_err train_round(struct local *l, struct rounds_task *task, char *
     }
     rounds_model_get(task->model, l->flat);
     err = map_all(l, task->model, l->state.params, l->state.buffers, task->change, TO_FILE, why);
+    if (err == SH_OK) {
+        rounds_model_to_moments(task->model, l->flat);
+        rounds_model_to_moments(task->model, task->change);
+    }
     for (size_t i = 0; err == SH_OK && i < floats; i++) {
         task->change[i] -= l->flat[i];
     }

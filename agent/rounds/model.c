@@ -109,6 +109,9 @@ enum sh_err rounds_model_digest(const struct rounds_model *m,
     return err == KN_OK ? SH_OK : SH_ERR_NO_MEMORY;
 }
 
+#define MEAN     "running_mean"
+#define VARIANCE "running_var"
+
 static bool ends_with(const char *text, const char *end)
 {
     size_t n = strlen(text);
@@ -123,10 +126,55 @@ void rounds_model_each(const struct rounds_model *m,
     for (uint32_t i = 0; i < m->file.count; i++) {
         const struct kn_tensor *t = &m->file.tensor[i];
         struct rounds_stretch s = {.from = from, .count = count_of(t)};
-        s.statistics = ends_with(t->name, "running_mean") || ends_with(t->name, "running_var");
+        s.statistics = ends_with(t->name, MEAN) || ends_with(t->name, VARIANCE);
         from += s.count;
         if (s.count > 0) {
             each(ctx, &s);
         }
     }
+}
+
+/* Where the means lie that belong to these variances: a tensor of the same name but for its end.
+ * False: there are none. */
+static bool find_means(const struct rounds_model *m, const struct kn_tensor *variance, size_t *from)
+{
+    size_t stem = strlen(variance->name) - strlen(VARIANCE);
+    *from = 0;
+    for (uint32_t i = 0; i < m->file.count; i++) {
+        const struct kn_tensor *t = &m->file.tensor[i];
+        bool same =
+            strncmp(t->name, variance->name, stem) == 0 && strcmp(t->name + stem, MEAN) == 0;
+        if (same && count_of(t) == count_of(variance)) {
+            return true;
+        }
+        *from += count_of(t);
+    }
+    return false;
+}
+
+/* Adds sign times the squares of the means to the variances. */
+static void add_squares(const struct rounds_model *m, float *x, float sign)
+{
+    size_t from = 0;
+    size_t means = 0;
+    for (uint32_t i = 0; i < m->file.count; i++) {
+        const struct kn_tensor *t = &m->file.tensor[i];
+        size_t count = count_of(t);
+        bool paired = count > 0 && ends_with(t->name, VARIANCE) && find_means(m, t, &means);
+        for (size_t k = 0; paired && k < count; k++) {
+            float value = x[from + k] + sign * (x[means + k] * x[means + k]);
+            x[from + k] = value > 0 ? value : 0; /* rounding may leave less */
+        }
+        from += count;
+    }
+}
+
+void rounds_model_to_moments(const struct rounds_model *m, float *x)
+{
+    add_squares(m, x, 1.0f);
+}
+
+void rounds_model_from_moments(const struct rounds_model *m, float *x)
+{
+    add_squares(m, x, -1.0f);
 }

@@ -26,6 +26,10 @@ void rounds_model_close(struct rounds_model *m); /* harmless on a zero one */
 
 void rounds_model_get(const struct rounds_model *m, float *out);
 void rounds_model_put(struct rounds_model *m, const float *in); /* into the file */
+/* Variances of a normalisation's running statistics become second moments, which can be averaged:
+ * what averages of variances leave out is how far the means lie apart. And back. */
+void rounds_model_to_moments(const struct rounds_model *m, float *x);
+void rounds_model_from_moments(const struct rounds_model *m, float *x);
 /* Same names, types and shapes: their vectors mean the same. */
 bool rounds_model_alike(const struct rounds_model *a, const struct rounds_model *b);
 /* The name of the tensor that this element of the vector belongs to. */

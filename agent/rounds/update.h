@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What a member gives for a round, as a blob: by how much its training changed each float of the
- * model (rounds/model.h) and, with SCAFFOLD, its control variate.
+ * model (rounds/model.h; variances of running statistics as second moments) and, with SCAFFOLD, its
+ * control variate.
  *
  *    0 u32 magic "SHU1"   4 u32 version (1)   8 u64 round   16 u64 floats   24 u64 controls
  *   32 floats, then controls (0 or as many as floats), little-endian f32; then the end */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "spec/federated.h"
 #include "spec/federated_parts.h"
 
 #include "spec/measure.h"
@@ -22,10 +23,20 @@ const struct spec_choice SPEC_ALGORITHMS[] = {
     {"fedavg", SPEC_FEDAVG},         {"fedavgm", SPEC_FEDAVGM}, {"fedprox", SPEC_FEDPROX},
     {"fedadagrad", SPEC_FEDADAGRAD}, {"fedadam", SPEC_FEDADAM}, {"fedyogi", SPEC_FEDYOGI},
     {"scaffold", SPEC_SCAFFOLD},     {"fedbuff", SPEC_FEDBUFF}, {NULL, 0}};
-const struct spec_choice SPEC_RULES[] = {{"mean", SPEC_RULE_MEAN}, {NULL, 0}};
+const struct spec_choice SPEC_RULES[] = {{"mean", SPEC_RULE_MEAN},
+                                         {"median", SPEC_RULE_MEDIAN},
+                                         {"trimmed-mean", SPEC_RULE_TRIMMED_MEAN},
+                                         {"krum", SPEC_RULE_KRUM},
+                                         {"multi-krum", SPEC_RULE_MULTI_KRUM},
+                                         {NULL, 0}};
 const struct spec_choice SPEC_WEIGHTS[] = {
     {"samples", SPEC_WEIGHT_SAMPLES}, {"accuracy", SPEC_WEIGHT_ACCURACY}, {NULL, 0}};
 static const struct spec_choice SHORTS[] = {{"skip", false}, {"carry", true}, {NULL, 0}};
+
+const char *spec_algorithm_name(enum spec_algorithm algorithm)
+{
+    return spec_choice_name(SPEC_ALGORITHMS, (int)algorithm);
+}
 
 static struct spec_federated *federated_of(void *base)
 {
@@ -42,6 +53,24 @@ static struct spec_federated *federated_of(void *base)
         .key = (name), .type = SPEC_FIELD_U32,                                                     \
         .offset = offsetof(struct spec_job, federated.member), __VA_ARGS__                         \
     }
+
+struct kn_vote spec_federated_vote(const struct spec_federated *f)
+{
+    static const enum kn_vote_rule RULES[] = {[SPEC_RULE_MEAN] = KN_VOTE_MEAN,
+                                              [SPEC_RULE_MEDIAN] = KN_VOTE_MEDIAN,
+                                              [SPEC_RULE_TRIMMED_MEAN] = KN_VOTE_TRIMMED_MEAN,
+                                              [SPEC_RULE_KRUM] = KN_VOTE_KRUM,
+                                              [SPEC_RULE_MULTI_KRUM] = KN_VOTE_MULTI_KRUM};
+    return (struct kn_vote){
+        .rule = RULES[f->rule], .byzantine = f->byzantine, .norm_bound = f->norm_bound};
+}
+
+/* As kn_vote_members_min has it. */
+static uint32_t rule_updates(const struct spec_federated *f)
+{
+    struct kn_vote vote = spec_federated_vote(f);
+    return kn_vote_members_min(vote.rule, f->byzantine);
+}
 
 /* ---- select, continuation ---- */
 
@@ -175,15 +204,25 @@ static void take_algorithm(struct spec_decode *d, const struct spec_node *node, 
     }
 }
 
-/* The rules that take parameters decode them here. */
-static const struct spec_field AGGREGATE[] = {{.key = "rule",
-                                               .type = SPEC_FIELD_CHOICE,
-                                               .offset = offsetof(struct spec_job, federated.rule),
-                                               .choices = SPEC_RULES}};
+static const struct spec_field AGGREGATE[] = {
+    {.key = "rule",
+     .type = SPEC_FIELD_CHOICE,
+     .offset = offsetof(struct spec_job, federated.rule),
+     .choices = SPEC_RULES},
+    WHOLE("byzantine", byzantine, .low = 1, .high = SPEC_AGENTS_MAX / 2),
+    NUMBER("norm_bound", norm_bound, .low = 0, .high = 1e6, .low_open = true)};
 
 static void take_aggregate(struct spec_decode *d, const struct spec_node *node, void *base)
 {
     spec_decode_map(d, node, AGGREGATE, SH_COUNT(AGGREGATE), base);
+    struct spec_federated *f = federated_of(base);
+    if (f->rule == SPEC_RULE_MEAN && (f->byzantine > 0 || f->norm_bound > 0)) {
+        spec_decode_wrong(d, node,
+                          "rule: mean bears no liars: byzantine and norm_bound are for "
+                          "the others");
+    } else if (f->rule != SPEC_RULE_MEAN && f->byzantine == 0) {
+        f->byzantine = 1;
+    }
 }
 
 /* ---- the end ---- */
@@ -375,6 +414,29 @@ static void check_train(struct spec_decode *d, struct spec_job *job)
     }
 }
 
+/* Rules against liars count all updates alike, and need enough of them. */
+static void check_rule(struct spec_decode *d, const struct spec_federated *f)
+{
+    char text[160];
+    if (f->rule == SPEC_RULE_MEAN) {
+        return;
+    }
+    if (f->algorithm == SPEC_SCAFFOLD || f->algorithm == SPEC_FEDBUFF) {
+        (void)snprintf(text, sizeof text, "%s needs rule: mean: the others count all updates alike",
+                       spec_algorithm_name(f->algorithm));
+        wrong(d, "federated", "aggregate", text);
+    } else if (f->weight != SPEC_WEIGHT_SAMPLES) {
+        wrong(d, "federated", "weight", "needs rule: mean: the others count all updates alike");
+    }
+    uint32_t least = rule_updates(f);
+    if (f->least < least) {
+        (void)snprintf(text, sizeof text,
+                       "must be at least %u: so many updates %s needs to bear %u", least,
+                       spec_choice_name(SPEC_RULES, (int)f->rule), f->byzantine);
+        wrong(d, "federated", "min", text);
+    }
+}
+
 void spec_check_federated(struct spec_decode *d, struct spec_job *job)
 {
     struct spec_federated *f = &job->federated;
@@ -402,6 +464,7 @@ void spec_check_federated(struct spec_decode *d, struct spec_job *job)
     if (f->goal_counts && f->least > f->goal_count) {
         wrong(d, "federated", "min", "must not exceed the updates that close a round");
     }
+    check_rule(d, f);
     if (f->least > job->agents_max) {
         wrong(d, "federated", "min", "must not exceed resources.agents.max");
     }
@@ -456,6 +519,13 @@ void spec_put_federated(json_t *out, const struct spec_federated *f)
                   (int)f->deadline_s, "short", f->carry ? "carry" : "skip", "skips", (int)f->skips,
                   "weight", spec_choice_name(SPEC_WEIGHTS, (int)f->weight), "aggregate", "rule",
                   spec_choice_name(SPEC_RULES, (int)f->rule));
+    json_t *aggregate = json_object_get(fed, "aggregate");
+    if (f->rule != SPEC_RULE_MEAN) {
+        (void)json_object_set_new(aggregate, "byzantine", json_integer(f->byzantine));
+    }
+    if (f->norm_bound > 0) {
+        (void)json_object_set_new(aggregate, "norm_bound", json_real(f->norm_bound));
+    }
     if (f->algorithm != SPEC_FEDBUFF) {
         (void)json_object_set_new(fed, "continuation",
                                   f->goal_counts ? json_pack("{s:i}", "updates", (int)f->goal_count)

@@ -26,8 +26,14 @@ enum spec_algorithm {
     SPEC_FEDBUFF
 };
 
-/* How updates of one round become one (agent/rounds/combine.h). */
-enum spec_rule { SPEC_RULE_MEAN = 1 };
+/* How updates of one round become one (kernels/agg/fixed.h, vote.h). */
+enum spec_rule {
+    SPEC_RULE_MEAN = 1,
+    SPEC_RULE_MEDIAN,
+    SPEC_RULE_TRIMMED_MEAN,
+    SPEC_RULE_KRUM,
+    SPEC_RULE_MULTI_KRUM
+};
 
 enum spec_weight { SPEC_WEIGHT_SAMPLES = 1, SPEC_WEIGHT_ACCURACY };
 
@@ -48,6 +54,8 @@ struct spec_federated {
     uint32_t skips;      /* rounds in a row without a model that fail the job */
     enum spec_weight weight;
     enum spec_rule rule;
+    uint32_t byzantine; /* not MEAN: updates of a round that may lie */
+    double norm_bound;  /* not MEAN: times the median length; 0: none */
     enum spec_algorithm algorithm;
     double lr;         /* of the server; AVG, AVGM, ADAGRAD, ADAM, YOGI, BUFF */
     double beta1;      /* AVGM, ADAGRAD, ADAM, YOGI */

@@ -288,6 +288,7 @@ SH_MUST_USE enum sh_err spec_model_parse(const char *text, size_t size, struct s
 const char *spec_word(const struct spec_exec *exec, struct spec_words words, uint32_t i);
 
 const char *spec_kind_name(enum spec_kind kind);
+const char *spec_algorithm_name(enum spec_algorithm algorithm);
 const char *spec_layer_kind_name(enum spec_layer_kind kind);
 
 #endif

@@ -16,9 +16,12 @@ void kn_fixed_begin(struct kn_fixed_sum *sum, kn_fixed *memory, size_t size)
 
 bool kn_fixed_verify(const float *x, size_t size, size_t *bad)
 {
+    uint32_t outside = 0; /* no early exit: a loop of comparisons vectorises */
     for (size_t i = 0; i < size; i++) {
-        bool within = x[i] >= -LIMIT && x[i] <= LIMIT; /* false for a NaN */
-        if (!within) {
+        outside |= x[i] >= -LIMIT && x[i] <= LIMIT ? 0u : 1u; /* a NaN is outside */
+    }
+    for (size_t i = 0; outside != 0 && i < size; i++) {
+        if (!(x[i] >= -LIMIT && x[i] <= LIMIT)) {
             *bad = i;
             return false;
         }
@@ -31,14 +34,17 @@ bool kn_fixed_verify(const float *x, size_t size, size_t *bad)
 static inline int64_t fixed_of(float x)
 {
     double scaled = (double)x * SCALE;
-    return (int64_t)(scaled + (scaled < 0 ? -0.5 : 0.5));
+    return (int64_t)(scaled + __builtin_copysign(0.5, scaled)); /* without a branch */
 }
 
 void kn_fixed_add(struct kn_fixed_sum *sum, const float *x, uint32_t weight)
 {
     KN_CHECK(sum->terms < KN_FIXED_TERMS_MAX);
-    for (size_t i = 0; i < sum->size; i++) {
-        sum->at[i] += (kn_fixed)fixed_of(x[i]) * weight;
+    const int64_t factor = weight; /* signed, so that a product is one multiplication */
+    kn_fixed *at = sum->at;
+    const size_t size = sum->size;
+    for (size_t i = 0; i < size; i++) {
+        at[i] += (kn_fixed)fixed_of(x[i]) * factor;
     }
     sum->weight += weight;
     sum->terms++;

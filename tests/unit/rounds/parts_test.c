@@ -249,6 +249,41 @@ TEST(a_model_is_one_vector_of_its_floats_by_name)
     rounds_model_close(&m);
 }
 
+/* Two clients with means -1 and 1 and variance 1 each: together their variance is 2. */
+TEST(variances_are_pooled_as_moments)
+{
+    const float mean[1] = {0};
+    const float variance[1] = {1};
+    const struct kn_tensor tensors[] = {
+        {.name = "bn.running_mean", .dtype = KN_DTYPE_F32, .rank = 1, .shape = {1}, .data = mean},
+        {.name = "bn.running_var",
+         .dtype = KN_DTYPE_F32,
+         .rank = 1,
+         .shape = {1},
+         .data = variance}};
+    struct file f = {.at = NULL};
+    struct kn_diag diag;
+    struct rounds_model m;
+    char why[128];
+    struct kn_sink sink = {.put = put, .context = &f};
+    EXPECT_EQ(kn_safetensors_write(tensors, 2, NULL, 0, sink, &diag), KN_OK);
+    EXPECT_EQ(rounds_model_open(&m, f.at, f.size, why, sizeof why), SH_OK);
+    float a[2] = {-1, 1};
+    float b[2] = {1, 1};
+    float both[2];
+    rounds_model_to_moments(&m, a);
+    rounds_model_to_moments(&m, b);
+    for (size_t i = 0; i < 2; i++) {
+        both[i] = (a[i] + b[i]) / 2;
+    }
+    rounds_model_from_moments(&m, both);
+    EXPECT_NEAR((double)both[0], 0, 0);
+    EXPECT_NEAR((double)both[1], 2, 1e-6);
+    rounds_model_from_moments(&m, a);
+    EXPECT_NEAR((double)a[1], 1, 1e-6);
+    rounds_model_close(&m);
+}
+
 TEST(what_is_no_model_is_refused_with_a_line)
 {
     char why[128] = "";
@@ -287,8 +322,14 @@ TEST(the_mean_weighs_updates_and_does_not_depend_on_their_order)
     for (size_t turn = 0; turn < 2; turn++) {
         uint32_t weights[3];
         struct given given = {.change = change, .order = orders[turn]};
-        struct rounds_updates updates = {
-            .count = 3, .weights = weights, .load = load, .ctx = &given};
+        uint64_t ids[3] = {7, 8, 9};
+        enum kn_vote_fate fates[3];
+        struct rounds_updates updates = {.count = 3,
+                                         .weights = weights,
+                                         .ids = ids,
+                                         .fates = fates,
+                                         .load = load,
+                                         .ctx = &given};
         for (size_t i = 0; i < 3; i++) {
             weights[i] = kn_client_weight(samples[orders[turn][i]], 0);
         }
@@ -308,12 +349,46 @@ TEST(variates_count_once_a_client_over_all_members)
     const uint32_t weights[2] = {kn_client_weight(1, 0), kn_client_weight(99, 0)};
     struct spec_federated fed = {.rule = SPEC_RULE_MEAN, .algorithm = SPEC_SCAFFOLD, .lr = 1};
     struct given given = {.change = change, .order = order};
-    struct rounds_updates updates = {.count = 2, .weights = weights, .load = load, .ctx = &given};
+    const uint64_t ids[2] = {7, 8};
+    enum kn_vote_fate fates[2];
+    struct rounds_updates updates = {
+        .count = 2, .weights = weights, .ids = ids, .fates = fates, .load = load, .ctx = &given};
     float out[6];
     float variates[6];
     EXPECT_EQ(rounds_combine(&fed, &updates, 6, 4, out, variates), SH_OK);
     EXPECT_NEAR((double)variates[0], 6.0 / 4, 1e-6);
     EXPECT_NEAR((double)out[0], 3.98, 1e-6);
+}
+
+/* Three agree, the fourth one lies; the rules go with the three and say so. */
+static const enum spec_rule RULES[] = {SPEC_RULE_MEDIAN, SPEC_RULE_TRIMMED_MEAN, SPEC_RULE_KRUM,
+                                       SPEC_RULE_MULTI_KRUM};
+
+TEST_ROWS(rules_against_liars_go_with_the_honest, RULES)
+{
+    static const float change[5][6] = {{1, 1, 1, 1, 1, 1},
+                                       {1.1f, 1, 1, 1, 1, 1},
+                                       {0.9f, 1, 1, 1, 1, 1},
+                                       {1, 1.1f, 1, 1, 1, 1},
+                                       {-900, 900, -900, 900, -900, 900}};
+    static const uint32_t order[5] = {0, 1, 2, 3, 4};
+    const uint32_t weights[5] = {1, 1, 1, 1, 4000000};
+    const uint64_t ids[5] = {4, 8, 2, 7, 5};
+    enum kn_vote_fate fates[5];
+    struct given given = {.change = change, .order = order};
+    struct spec_federated fed = {
+        .rule = RULES[tst_row], .byzantine = 1, .algorithm = SPEC_FEDAVG, .lr = 1};
+    struct rounds_updates updates = {
+        .count = 5, .weights = weights, .ids = ids, .fates = fates, .load = load, .ctx = &given};
+    float out[6];
+    EXPECT_EQ(rounds_combine(&fed, &updates, 6, 5, out, NULL), SH_OK);
+    for (size_t i = 0; i < 6; i++) {
+        EXPECT_NEAR((double)out[i], 1, 0.11);
+    }
+    bool krum = fed.rule == SPEC_RULE_KRUM || fed.rule == SPEC_RULE_MULTI_KRUM;
+    EXPECT_EQ(fates[4] == KN_VOTE_OUTVOTED, krum);
+    updates.count = 2;
+    EXPECT_EQ(rounds_combine(&fed, &updates, 6, 5, out, NULL), SH_ERR_INVALID);
 }
 
 TEST(no_optimiser_touches_running_statistics)
