@@ -22,7 +22,7 @@ static int unpack(struct cli *c, const struct cli_answer *answer, const char *di
         return cli_fail(c, CLI_CONFLICT, "EXISTS", "%s exists: name another folder with -o", dir);
     }
     struct sh_span blob = {.at = (const uint8_t *)answer->body, .size = answer->size};
-    enum sh_err err = spec_fileset_extract(blob, 0, dir, path, sizeof path, why, sizeof why);
+    enum sh_err err = spec_fileset_extract(blob, false, dir, path, sizeof path, why, sizeof why);
     if (err != SH_OK) {
         return cli_fail(c, cli_exit_of(sh_err_name(err)), sh_err_name(err), "%s: %s", dir,
                         why[0] != '\0' ? why : sh_err_text(err));

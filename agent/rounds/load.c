@@ -111,6 +111,9 @@ bool rounds_commit_state(struct rounds_lead *x, const uint8_t *bytes, size_t siz
     for (uint32_t tries = 0; tries < COMMIT_TRIES; tries++) {
         err = train_clerk_keep(x->w->clerk, x->w->at.placement.fence, step, bytes, size, digest);
         if (err == SH_OK) {
+            uint64_t rounds = x->w->job->federated.rounds;
+            uint64_t part = step < rounds ? step * 1000 / rounds : 999;
+            train_clerk_progress(x->w->clerk, x->w->at.placement.fence, (uint32_t)part);
             return true;
         }
         if (err == SH_ERR_STALE || train_worker_is_interrupted(x->w)) {

@@ -53,8 +53,7 @@ static enum sh_err read_blob(struct script_unit *x, const uint8_t digest[static 
 static enum sh_err extract(struct sh_span blob, const char *dir, char why[static SCRIPT_WHY_BYTES])
 {
     char path[TRAIN_PATH_MAX];
-    return spec_fileset_extract(blob, SPEC_FILESET_ONE_CASE, dir, path, sizeof path, why,
-                                SCRIPT_WHY_BYTES);
+    return spec_fileset_extract(blob, true, dir, path, sizeof path, why, SCRIPT_WHY_BYTES);
 }
 
 static enum sh_err unpack_package(struct script_unit *x, char why[static SCRIPT_WHY_BYTES])
@@ -235,7 +234,7 @@ enum sh_err script_files_unpack(struct script_unit *x, const uint8_t digest[stat
         return err;
     }
     struct sh_span blob = {.at = bytes, .size = size};
-    err = spec_fileset_extract(blob, 0, dir, path, TRAIN_PATH_MAX, why, SCRIPT_WHY_BYTES);
+    err = spec_fileset_extract(blob, false, dir, path, TRAIN_PATH_MAX, why, SCRIPT_WHY_BYTES);
     free(bytes);
     return err;
 }

@@ -90,16 +90,12 @@ SH_MUST_USE enum sh_err spec_fileset_next(struct spec_fileset *set,
 SH_MUST_USE enum sh_err spec_fileset_check(struct sh_span blob, bool one_case, char *why,
                                            size_t why_size);
 
-enum {                            /* how to extract */
-       SPEC_FILESET_ONE_CASE = 1, /* see spec_fileset_check */
-       SPEC_FILESET_DURABLE =
-           2 /* syncs the file system before dir appears: for what outlives a boot */
-};
 /* Unpacks into the folder dir, which appears complete or not at all (written beside it as
- * dir.XXXXXX, then renamed). The blob is checked before anything is written; links are never
- * followed. Where dir exists already nothing is written. path receives what kn_dataset_open takes:
- * dir, or the root in it. CORRUPT, LIMIT, IO, NO_SPACE, NO_MEMORY, with why naming the entry. */
-SH_MUST_USE enum sh_err spec_fileset_extract(struct sh_span blob, unsigned how, const char *dir,
+ * dir.XXXXXX, then renamed). The blob is checked (spec_fileset_check) before anything is written;
+ * links are never followed. Where dir exists already nothing is written. path receives what
+ * kn_dataset_open takes: dir, or the root in it. CORRUPT, LIMIT, IO, NO_SPACE, NO_MEMORY, with why
+ * naming the entry. */
+SH_MUST_USE enum sh_err spec_fileset_extract(struct sh_span blob, bool one_case, const char *dir,
                                              char *path, size_t path_size, char *why,
                                              size_t why_size);
 /* Removes dir and what is below it, following no link; false when something is left. Ours, or

@@ -87,8 +87,7 @@ static enum sh_err tell(enum sh_err err, const char *name, char *why, size_t why
 }
 
 /* All entries of a checked blob into an empty folder. */
-static enum sh_err write_all(struct sh_span blob, bool durable, const char *fresh, char *why,
-                             size_t why_size)
+static enum sh_err write_all(struct sh_span blob, const char *fresh, char *why, size_t why_size)
 {
     struct spec_fileset set;
     struct spec_fileset_entry entry;
@@ -109,26 +108,10 @@ static enum sh_err write_all(struct sh_span blob, bool durable, const char *fres
     if (err == SH_ERR_NOT_FOUND && set.next == set.count) {
         err = SH_OK;
     }
-    if (err == SH_OK && (fchmod(root, 0755) != 0 || (durable && syncfs(root) != 0))) {
+    if (err == SH_OK && fchmod(root, 0755) != 0) {
         err = tell(sh_err_from_errno(errno), fresh, why, why_size);
     }
     spec_beneath_end(&b);
-    return err;
-}
-
-static enum sh_err sync_folder_above(const char *dir)
-{
-    char above[PATH_BYTES];
-    const char *slash = strrchr(dir, '/');
-    size_t size = slash != NULL ? (size_t)(slash - dir) + 1 : 2;
-    SH_CHECK_CMP(size, <, sizeof above); /* dir.XXXXXX did fit */
-    memcpy(above, slash != NULL ? dir : "./", size);
-    above[size] = '\0';
-    int fd = open(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    enum sh_err err = fd >= 0 && fsync(fd) == 0 ? SH_OK : sh_err_from_errno(errno);
-    if (fd >= 0) {
-        (void)close(fd); /* was only synced */
-    }
     return err;
 }
 
@@ -146,12 +129,10 @@ bool spec_fileset_remove(const char *dir)
 }
 
 /* fresh, complete, becomes dir; where another did that first, theirs has the same bytes. */
-static enum sh_err publish(const char *fresh, bool durable, const char *dir, char *why,
-                           size_t why_size)
+static enum sh_err publish(const char *fresh, const char *dir, char *why, size_t why_size)
 {
     if (rename(fresh, dir) == 0) {
-        enum sh_err err = durable ? sync_folder_above(dir) : SH_OK;
-        return err == SH_OK ? SH_OK : tell(err, dir, why, why_size);
+        return SH_OK;
     }
     int error = errno;
     (void)spec_fileset_remove(fresh); /* what stays is nobody's */
@@ -159,12 +140,11 @@ static enum sh_err publish(const char *fresh, bool durable, const char *dir, cha
     return raced ? SH_OK : tell(sh_err_from_errno(error), dir, why, why_size);
 }
 
-enum sh_err spec_fileset_extract(struct sh_span blob, unsigned how, const char *dir, char *path,
+enum sh_err spec_fileset_extract(struct sh_span blob, bool one_case, const char *dir, char *path,
                                  size_t path_size, char *why, size_t why_size)
 {
     struct spec_fileset set;
-    bool durable = (how & SPEC_FILESET_DURABLE) != 0;
-    enum sh_err err = spec_fileset_check(blob, (how & SPEC_FILESET_ONE_CASE) != 0, why, why_size);
+    enum sh_err err = spec_fileset_check(blob, one_case, why, why_size);
     if (err != SH_OK) {
         return err;
     }
@@ -183,10 +163,10 @@ enum sh_err spec_fileset_extract(struct sh_span blob, unsigned how, const char *
     if (mkdtemp(fresh) == NULL) {
         return tell(sh_err_from_errno(errno), dir, why, why_size);
     }
-    err = write_all(blob, durable, fresh, why, why_size);
+    err = write_all(blob, fresh, why, why_size);
     if (err != SH_OK) {
         (void)spec_fileset_remove(fresh); /* what stays is nobody's */
         return err;
     }
-    return publish(fresh, durable, dir, why, why_size);
+    return publish(fresh, dir, why, why_size);
 }

@@ -108,33 +108,19 @@ static void take_start(struct spec_decode *d, const struct spec_node *node, void
     spec_decode_map(d, node, START, SH_COUNT(START), start);
 }
 
-#define API                                                                                        \
-    {                                                                                              \
-        .key = "api", .type = SPEC_FIELD_CUSTOM, .take = take_api, .required = true                \
-    }
-#define KIND                                                                                       \
-    {                                                                                              \
-        .key = "kind", .type = SPEC_FIELD_CUSTOM, .take = take_kind                                \
-    }
-#define NAME                                                                                       \
-    {                                                                                              \
-        .key = "name", .type = SPEC_FIELD_NAME, .offset = offsetof(struct spec_job, name),         \
-        .required = true                                                                           \
-    }
-#define PRIORITY JOB_U32("priority", priority, 0, 100)
-#define RETRIES  JOB_U32("retries", retries, 0, 100)
-#define KEEP                                                                                       \
-    {                                                                                              \
-        .key = "keep", .type = SPEC_FIELD_CUSTOM, .take = take_keep                                \
-    }
+/* The keys that jobs of every kind have. */
+static const struct spec_field ANY_JOB[] = {
+    {.key = "api", .type = SPEC_FIELD_CUSTOM, .take = take_api, .required = true},
+    {.key = "kind", .type = SPEC_FIELD_CUSTOM, .take = take_kind},
+    {.key = "name",
+     .type = SPEC_FIELD_NAME,
+     .offset = offsetof(struct spec_job, name),
+     .required = true},
+    JOB_U32("priority", priority, 0, 100),
+    JOB_U32("retries", retries, 0, 100),
+    {.key = "keep", .type = SPEC_FIELD_CUSTOM, .take = take_keep}};
 
 static const struct spec_field TRAIN_JOB[] = {
-    API,
-    KIND,
-    NAME,
-    PRIORITY,
-    RETRIES,
-    KEEP,
     {.key = "data", .type = SPEC_FIELD_CUSTOM, .take = take_data_section, .required = true},
     {.key = "model", .type = SPEC_FIELD_CUSTOM, .take = take_model_section, .required = true},
     {.key = "start", .type = SPEC_FIELD_CUSTOM, .take = take_start},
@@ -152,22 +138,10 @@ static const struct spec_field TRAIN_JOB[] = {
      .offset = offsetof(struct spec_job, reproducible)}};
 
 static const struct spec_field NOOP_JOB[] = {
-    API,
-    KIND,
-    NAME,
-    PRIORITY,
-    RETRIES,
-    KEEP,
     JOB_U32("units", units, 1, SPEC_UNITS_MAX),
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_unit_resources}};
 
 static const struct spec_field RL_JOB[] = {
-    API,
-    KIND,
-    NAME,
-    PRIORITY,
-    RETRIES,
-    KEEP,
     {.key = "env", .type = SPEC_FIELD_CUSTOM, .take = spec_take_rl_env},
     {.key = "train", .type = SPEC_FIELD_CUSTOM, .take = spec_take_rl_train},
     {.key = "events", .type = SPEC_FIELD_CUSTOM, .take = spec_take_rl_events},
@@ -175,12 +149,6 @@ static const struct spec_field RL_JOB[] = {
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_unit_resources}};
 
 static const struct spec_field EXEC_JOB[] = {
-    API,
-    KIND,
-    NAME,
-    PRIORITY,
-    RETRIES,
-    KEEP,
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_resources},
     {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_exec_checkpoint},
     {.key = "sweep", .type = SPEC_FIELD_CUSTOM, .take = spec_take_sweep}};
@@ -192,12 +160,6 @@ static const struct spec_field DATA_PREP_JOB[] = {{.key = "dataset",
 
 /* Of jobs that use models on one agent. */
 static const struct spec_field USE_JOB[] = {
-    API,
-    KIND,
-    NAME,
-    PRIORITY,
-    RETRIES,
-    KEEP,
     {.key = "resources", .type = SPEC_FIELD_CUSTOM, .take = spec_take_unit_resources}};
 
 struct fields {
@@ -205,53 +167,55 @@ struct fields {
     size_t count;
 };
 
+#define TABLES        4u
 #define FIELDS(table) ((struct fields){(table), SH_COUNT(table)})
 
-/* The keys of a kind, in up to three tables. */
-static void list_fields(enum spec_kind kind, struct fields out[static 3])
+/* The keys of a kind, in up to TABLES tables. */
+static void list_fields(enum spec_kind kind, struct fields out[static TABLES])
 {
-    memset(out, 0, 3 * sizeof *out);
+    memset(out, 0, TABLES * sizeof *out);
+    out[0] = FIELDS(ANY_JOB);
     switch (kind) {
     case SPEC_TRAIN:
-        out[0] = FIELDS(TRAIN_JOB);
+        out[1] = FIELDS(TRAIN_JOB);
         break;
     case SPEC_NOOP:
-        out[0] = FIELDS(NOOP_JOB);
+        out[1] = FIELDS(NOOP_JOB);
         break;
     case SPEC_DATA_PREP:
-        out[2] = FIELDS(DATA_PREP_JOB);
-        out[1] = FIELDS(SPEC_EXEC_JOB);
-        out[0] = FIELDS(EXEC_JOB);
+        out[3] = FIELDS(DATA_PREP_JOB);
+        out[2] = FIELDS(SPEC_EXEC_JOB);
+        out[1] = FIELDS(EXEC_JOB);
         break;
     case SPEC_EXEC:
-        out[1] = FIELDS(SPEC_EXEC_JOB);
-        out[0] = FIELDS(EXEC_JOB);
+        out[2] = FIELDS(SPEC_EXEC_JOB);
+        out[1] = FIELDS(EXEC_JOB);
         break;
     case SPEC_FINE_TUNE:
-        out[1] = FIELDS(SPEC_FINE_TUNE_JOB);
-        out[0] = FIELDS(TRAIN_JOB);
+        out[2] = FIELDS(SPEC_FINE_TUNE_JOB);
+        out[1] = FIELDS(TRAIN_JOB);
         break;
     case SPEC_EVALUATE:
-        out[1] = FIELDS(SPEC_EVALUATE_JOB);
-        out[0] = FIELDS(USE_JOB);
+        out[2] = FIELDS(SPEC_EVALUATE_JOB);
+        out[1] = FIELDS(USE_JOB);
         break;
     case SPEC_PREDICT:
-        out[1] = FIELDS(SPEC_PREDICT_JOB);
-        out[0] = FIELDS(USE_JOB);
+        out[2] = FIELDS(SPEC_PREDICT_JOB);
+        out[1] = FIELDS(USE_JOB);
         break;
     case SPEC_ENSEMBLE:
-        out[1] = FIELDS(SPEC_ENSEMBLE_JOB);
-        out[0] = FIELDS(USE_JOB);
+        out[2] = FIELDS(SPEC_ENSEMBLE_JOB);
+        out[1] = FIELDS(USE_JOB);
         break;
     case SPEC_RL:
-        out[0] = FIELDS(RL_JOB);
+        out[1] = FIELDS(RL_JOB);
         break;
     }
 }
 
 static void decode_fields(struct spec_decode *d, const struct spec_node *root, struct spec_job *job)
 {
-    struct fields tables[3];
+    struct fields tables[TABLES];
     struct spec_field fields[FIELDS_MAX];
     size_t count = 0;
     list_fields(job->kind, tables);

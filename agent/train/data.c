@@ -55,7 +55,7 @@ enum sh_err train_data_unpack(const struct train_material_source *source, const 
     err = n > 0 && n < (int)sizeof files->folder ? SH_OK : SH_ERR_LIMIT;
     if (err == SH_OK) {
         remove_tree(files->folder);
-        err = spec_fileset_extract(blob, 0, files->folder, files->path, sizeof files->path, bad,
+        err = spec_fileset_extract(blob, false, files->folder, files->path, sizeof files->path, bad,
                                    sizeof bad);
     }
     free(bytes);

@@ -49,8 +49,7 @@ static enum sh_err extract(const char *blob, const char *dir)
     struct sh_span span;
     enum sh_err err = load(blob, &span);
     return err != SH_OK ? err
-                        : spec_fileset_extract(span, SPEC_FILESET_ONE_CASE | SPEC_FILESET_DURABLE,
-                                               dir, path, sizeof path, why, sizeof why);
+                        : spec_fileset_extract(span, true, dir, path, sizeof path, why, sizeof why);
 }
 
 static enum sh_err manifest(const char *blob)

@@ -82,7 +82,7 @@ TEST(an_archive_packs_to_the_same_bytes_as_its_directory)
     char path[512];
     EXPECT(chdir(tst_dir()) == 0);
     struct sh_span span = {.at = blob, .size = blob_size};
-    EXPECT_EQ(spec_fileset_extract(span, 0, "x", path, sizeof path, why, sizeof why), SH_OK);
+    EXPECT_EQ(spec_fileset_extract(span, false, "x", path, sizeof path, why, sizeof why), SH_OK);
     EXPECT(access("x/b/empty", F_OK) == 0);
     EXPECT(access("x/run.sh", X_OK) == 0);
     EXPECT(access("x/b/x.py", F_OK) == 0);

@@ -80,8 +80,8 @@ TEST(an_extracted_set_opens_where_the_original_did)
     EXPECT(chdir(tst_dir()) == 0);
     write_file("t.csv", "1,a\n2,b\n", 8);
     pack("t.csv", false);
-    EXPECT(spec_fileset_extract((struct sh_span){blob, blob_size}, 0, "out", path, sizeof path, why,
-                                sizeof why) == SH_OK);
+    EXPECT(spec_fileset_extract((struct sh_span){blob, blob_size}, false, "out", path, sizeof path,
+                                why, sizeof why) == SH_OK);
     EXPECT_STR(path, "out/t.csv");
     char bytes[16] = "";
     FILE *file = fopen(path, "rb");
@@ -89,8 +89,8 @@ TEST(an_extracted_set_opens_where_the_original_did)
     EXPECT_EQ(fread(bytes, 1, sizeof bytes, file), 8);
     EXPECT(fclose(file) == 0);
     EXPECT_MEM(bytes, "1,a\n2,b\n", 8);
-    EXPECT(spec_fileset_extract((struct sh_span){blob, blob_size}, 0, "out", path, sizeof path, why,
-                                sizeof why) == SH_OK);
+    EXPECT(spec_fileset_extract((struct sh_span){blob, blob_size}, false, "out", path, sizeof path,
+                                why, sizeof why) == SH_OK);
     free(blob);
 }
 
@@ -121,12 +121,11 @@ TEST(classes_may_differ_by_case_in_a_data_set_and_not_in_a_package)
     write_file("letters/A/1.pgm", "P5 1 1 255 y", 12);
     pack("letters", false);
     bytes = (struct sh_span){blob, blob_size};
-    EXPECT_EQ(spec_fileset_extract(bytes, SPEC_FILESET_ONE_CASE, "out", path, sizeof path, why,
-                                   sizeof why),
+    EXPECT_EQ(spec_fileset_extract(bytes, true, "out", path, sizeof path, why, sizeof why),
               SH_ERR_CORRUPT);
     EXPECT_STR(why, "a: differs from A by case alone");
     EXPECT(access("out", F_OK) != 0);
-    EXPECT_EQ(spec_fileset_extract(bytes, 0, "out", path, sizeof path, why, sizeof why), SH_OK);
+    EXPECT_EQ(spec_fileset_extract(bytes, false, "out", path, sizeof path, why, sizeof why), SH_OK);
     EXPECT(access("out/a/1.pgm", F_OK) == 0);
     EXPECT(access("out/A/1.pgm", F_OK) == 0);
     free(blob);
@@ -290,8 +289,7 @@ TEST_ROWS(a_hostile_set_is_refused_by_name_and_nothing_is_written, HOSTILE)
     EXPECT(mkdir("in", 0700) == 0);
     EXPECT(chdir("in") == 0);
     struct sh_span span = {bytes, make_blob(bytes, sizeof bytes, &HOSTILE[tst_row])};
-    enum sh_err err = spec_fileset_extract(span, SPEC_FILESET_ONE_CASE, "out", path, sizeof path,
-                                           why, sizeof why);
+    enum sh_err err = spec_fileset_extract(span, true, "out", path, sizeof path, why, sizeof why);
     EXPECT_STR(why, HOSTILE[tst_row].why);
     EXPECT(err == SH_ERR_CORRUPT || (HOSTILE[tst_row].count > 2 && err == SH_ERR_LIMIT));
     EXPECT(rmdir("../in") == 0); /* there is nothing in it */

@@ -110,9 +110,7 @@ TEST(what_is_extracted_packs_to_the_same_bytes)
     uint8_t *first = blob;
     size_t first_size = blob_size;
     mode_t old = umask(0077);
-    EXPECT_EQ(spec_fileset_extract(whole(), SPEC_FILESET_ONE_CASE | SPEC_FILESET_DURABLE, "x", path,
-                                   sizeof path, why, sizeof why),
-              SH_OK);
+    EXPECT_EQ(spec_fileset_extract(whole(), true, "x", path, sizeof path, why, sizeof why), SH_OK);
     (void)umask(old);
     EXPECT_STR(path, "x");
     EXPECT(stat("x/run.sh", &st) == 0);

@@ -1,31 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Jobs about models and data: ensembles and their deadlines, evaluations, lineage, data sets. */
-#include "tst.h"
-#include "world.h"
-
-#include <stdio.h>
-
-#define EXPECT_CODE(call, expected)                                                                \
-    do {                                                                                           \
-        enum sh_err tst_err = (call);                                                              \
-        EXPECT_STR(jobs_code_name((uint32_t)w.result.code), jobs_code_name(expected));             \
-        EXPECT_EQ(tst_err == SH_OK, (expected) == JOBS_CODE_NONE);                                 \
-        jobs_check(w.core, w.t);                                                                   \
-    } while (0)
-#define EXPECT_DONE(call) EXPECT_CODE(call, JOBS_CODE_NONE)
+#include "expect.h"
 
 static struct world w;
-
-static void cluster(unsigned nodes)
-{
-    world_init(&w);
-    for (unsigned i = 1; i <= nodes; i++) {
-        char name[16];
-        (void)snprintf(name, sizeof name, "n%u", i);
-        EXPECT_EQ(world_admit(&w, i, name), SH_OK);
-    }
-}
 
 /* A version of the model "digits". */
 static void model_made(void)
@@ -57,7 +35,7 @@ static enum sh_err apply_deadline(uint64_t job)
 
 TEST(an_ensemble_completes_without_the_members_that_failed)
 {
-    cluster(3);
+    world_cluster(&w, 3);
     (void)ensemble(3, 0);
     EXPECT_DONE(world_apply(&w));
     uint64_t job = w.result.unit.job;
@@ -80,7 +58,7 @@ TEST(an_ensemble_completes_without_the_members_that_failed)
 
 TEST(an_ensemble_without_any_answer_has_failed)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     (void)ensemble(2, 0);
     EXPECT_DONE(world_apply(&w));
     for (uint32_t i = 0; i < 2; i++) {
@@ -99,7 +77,7 @@ TEST(an_ensemble_without_any_answer_has_failed)
 
 TEST(a_deadline_ends_what_is_open_and_not_before)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     (void)ensemble(3, 500);
     EXPECT_DONE(world_apply(&w));
     uint64_t job = w.result.unit.job;
@@ -130,7 +108,7 @@ TEST(a_deadline_ends_what_is_open_and_not_before)
 
 TEST(a_deadline_that_finds_no_answer_fails_the_job_whatever_waited)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     (void)ensemble(2, 500);
     EXPECT_DONE(world_apply(&w));
     w.now_us += 500;
@@ -178,7 +156,7 @@ static void evaluate(const char *model, uint32_t version, uint8_t data, uint64_t
 
 TEST(an_evaluation_is_kept_with_the_version_and_the_data_it_is_about)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     model_made();
     evaluate("digits", 1, 3, 100);
     evaluate("digits", 1, 2, 200);
@@ -200,7 +178,7 @@ TEST(an_evaluation_is_kept_with_the_version_and_the_data_it_is_about)
 
 TEST(of_many_evaluations_of_a_version_the_oldest_goes)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     model_made();
     for (uint32_t i = 0; i < JOBS_EVALUATIONS_MAX + 2; i++) {
         w.now_us += 1;
@@ -216,7 +194,7 @@ TEST(of_many_evaluations_of_a_version_the_oldest_goes)
 
 TEST(figures_of_a_unit_that_makes_a_model_are_of_that_model)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct jobs_submit *c = world_submit(&w, "script");
     c->kind = WIRE_KIND_EXEC;
     memcpy(c->about.data, "results.csv", 12);
@@ -241,7 +219,7 @@ TEST(figures_of_a_unit_that_makes_a_model_are_of_that_model)
 
 TEST(a_fine_tuned_model_names_the_one_that_it_began_with)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct jobs_submit *c = world_submit(&w, "tuned");
     c->kind = WIRE_KIND_FINE_TUNE;
     memcpy(c->about.model, "digits", 7);
@@ -285,7 +263,7 @@ static void count_named(void *ctx, const uint8_t digest[SH_DIGEST_BYTES])
 TEST(the_files_of_a_data_set_that_a_job_made_are_kept_when_the_job_is_not)
 {
     uint8_t digest = 0x33;
-    cluster(1);
+    world_cluster(&w, 1);
     EXPECT_DONE(prepare_data("clean", digest));
     memset(&w.cmd, 0, sizeof w.cmd);
     w.cmd.type = JOBS_JOB_REMOVE;
@@ -303,7 +281,7 @@ TEST(the_files_of_a_data_set_that_a_job_made_are_kept_when_the_job_is_not)
 
 TEST(outputs_of_data_preparation_become_a_data_set_and_the_newest_counts)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     EXPECT_DONE(prepare_data("clean", 1));
     EXPECT(w.result.datasets_changed);
     EXPECT_DONE(prepare_data("clean", 2));

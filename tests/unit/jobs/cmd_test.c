@@ -154,10 +154,8 @@ static void fill_of_unit(enum jobs_cmd_type type)
     if (type == JOBS_PLACE) {
         fill_place(&cmd.u.place);
     } else if (type == JOBS_CHECKPOINT) {
-        cmd.u.checkpoint.unit = unit;
-        cmd.u.checkpoint.fence = fence;
-        cmd.u.checkpoint.step = 77;
-        cmd.u.checkpoint.cost_us = 78000;
+        cmd.u.checkpoint = (struct jobs_checkpoint_add){
+            .unit = unit, .fence = fence, .step = 77, .cost_us = 78000};
         memset(cmd.u.checkpoint.manifest, 0x78, SH_DIGEST_BYTES);
         fill_holders(cmd.u.checkpoint.holders, &cmd.u.checkpoint.holder_count);
     } else if (type == JOBS_COMMIT) {

@@ -1,29 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tst.h"
-#include "world.h"
+#include "expect.h"
 
 #include <stdio.h>
 
-#define EXPECT_CODE(call, expected)                                                                \
-    do {                                                                                           \
-        enum sh_err tst_err = (call);                                                              \
-        EXPECT_STR(jobs_code_name((uint32_t)w.result.code), jobs_code_name(expected));             \
-        EXPECT_EQ(tst_err == SH_OK, (expected) == JOBS_CODE_NONE);                                 \
-        jobs_check(w.core, w.t);                                                                   \
-    } while (0)
-#define EXPECT_DONE(call) EXPECT_CODE(call, JOBS_CODE_NONE)
-
 static struct world w;
-
-static void cluster(unsigned nodes)
-{
-    world_init(&w);
-    for (unsigned i = 1; i <= nodes; i++) {
-        char name[16];
-        (void)snprintf(name, sizeof name, "n%u", i);
-        EXPECT_EQ(world_admit(&w, i, name), SH_OK);
-    }
-}
 
 /* A train job on nodes 1 .. members, running. */
 static struct wire_unit running(unsigned members)
@@ -36,7 +16,7 @@ static struct wire_unit running(unsigned members)
 
 TEST(an_admitted_agent_has_the_index_of_its_entry_as_its_handle)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct jobs_node node;
     uint8_t id[SH_NODE_ID_BYTES];
     world_node(id, 2);
@@ -81,7 +61,7 @@ TEST(the_founder_names_its_handle_and_no_handle_is_given_twice)
 
 TEST(an_agent_admitted_again_keeps_its_handle_and_takes_its_new_name)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     EXPECT_DONE(world_admit(&w, 1, "renamed"));
     EXPECT_EQ(w.result.handle, 1);
     EXPECT(!w.result.duplicate);
@@ -97,7 +77,7 @@ TEST(an_agent_admitted_again_keeps_its_handle_and_takes_its_new_name)
 
 TEST(a_name_belongs_to_one_agent_until_it_is_removed)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     EXPECT_CODE(world_admit(&w, 3, "n1"), JOBS_CODE_NODE_NAME_TAKEN);
     EXPECT_EQ(w.result.err, SH_ERR_EXISTS);
     EXPECT_CODE(world_admit(&w, 2, "n1"), JOBS_CODE_NODE_NAME_TAKEN);
@@ -134,7 +114,7 @@ TEST(the_cluster_lists_a_bounded_number_of_agents)
 
 TEST(a_job_id_is_the_index_of_its_entry_and_its_units_wait)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     EXPECT_DONE(world_noop(&w, "work", 20));
     EXPECT_EQ(w.result.unit.job, w.index);
     EXPECT(w.result.touched_more);
@@ -155,7 +135,7 @@ TEST(a_job_id_is_the_index_of_its_entry_and_its_units_wait)
 
 TEST(the_same_idempotency_key_gives_the_same_job)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     struct jobs_submit *c = world_submit(&w, "a");
     memcpy(c->key, "k-1", 4);
     EXPECT_DONE(world_apply(&w));
@@ -176,7 +156,7 @@ TEST(the_same_idempotency_key_gives_the_same_job)
 
 TEST(an_idempotency_key_of_another_job_file_is_refused_and_names_the_job)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     struct jobs_submit *c = world_submit(&w, "a");
     memcpy(c->key, "k-1", 4);
     EXPECT_DONE(world_apply(&w));
@@ -190,7 +170,7 @@ TEST(an_idempotency_key_of_another_job_file_is_refused_and_names_the_job)
 
 TEST(unfinished_units_are_bounded)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     for (uint32_t i = 0; i < JOBS_OPEN_MAX / JOBS_UNITS_MAX; i++) {
         EXPECT_EQ(world_noop(&w, "many", JOBS_UNITS_MAX), SH_OK);
     }
@@ -203,7 +183,7 @@ TEST(unfinished_units_are_bounded)
 
 TEST(a_place_entry_is_the_fence_of_the_gang)
 {
-    cluster(3);
+    world_cluster(&w, 3);
     EXPECT_DONE(world_train(&w, "digits"));
     struct wire_unit unit = {.job = w.result.unit.job};
     struct wire_placement gang;
@@ -228,7 +208,7 @@ TEST(a_place_entry_is_the_fence_of_the_gang)
 
 TEST(a_unit_placed_anew_runs_since_its_first_gang)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     w.now_us = 3000000;
     struct wire_unit unit = running(1);
     w.now_us = 4000000;
@@ -243,7 +223,7 @@ TEST(a_unit_placed_anew_runs_since_its_first_gang)
 
 TEST(a_place_against_an_old_fence_is_stale)
 {
-    cluster(3);
+    world_cluster(&w, 3);
     struct wire_unit unit = running(2);
     struct jobs_cmd again = w.cmd; /* names {0, 0} as the previous fence */
     w.cmd = again;
@@ -281,7 +261,7 @@ static const struct bad_gang bad_gangs[] = {
 TEST_ROWS(a_gang_covers_all_ranks_with_distinct_admitted_agents, bad_gangs)
 {
     const struct bad_gang *bad = &bad_gangs[tst_row];
-    cluster(4);
+    world_cluster(&w, 4);
     struct jobs_submit *submit = world_submit(&w, "digits");
     submit->need.agents_min = 2;
     submit->need.agents_max = 3;
@@ -300,7 +280,7 @@ TEST_ROWS(a_gang_covers_all_ranks_with_distinct_admitted_agents, bad_gangs)
 
 TEST(the_first_gang_pins_the_class_and_another_class_is_refused)
 {
-    cluster(3);
+    world_cluster(&w, 3);
     struct wire_unit unit = running(2);
     (void)world_place(&w, unit, 1, 1);
     EXPECT_EQ(w.result.err, SH_OK);
@@ -317,7 +297,7 @@ TEST(the_first_gang_pins_the_class_and_another_class_is_refused)
 
 TEST(mode_any_mixes_classes_and_marks_job_and_model)
 {
-    cluster(3);
+    world_cluster(&w, 3);
     struct jobs_submit *submit = world_submit(&w, "digits");
     submit->need.arithmetic = WIRE_ARITHMETIC_ANY;
     EXPECT_DONE(world_apply(&w));
@@ -341,7 +321,7 @@ TEST(mode_any_mixes_classes_and_marks_job_and_model)
 
 TEST(a_commit_makes_the_next_version_of_the_model_and_ends_the_job)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     for (unsigned version = 1; version <= 2; version++) {
         struct wire_unit unit = running(2);
         w.now_us += 1000;
@@ -376,7 +356,7 @@ TEST(a_commit_makes_the_next_version_of_the_model_and_ends_the_job)
 
 TEST(a_unit_is_committed_once_however_often_the_command_comes)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct wire_unit unit = running(2);
     struct wire_fence fence = world_fence(&w, unit);
     EXPECT_DONE(world_commit(&w, unit, fence, 7, false));
@@ -394,7 +374,7 @@ TEST(a_unit_is_committed_once_however_often_the_command_comes)
 
 TEST(an_old_gang_speaks_for_nothing)
 {
-    cluster(3);
+    world_cluster(&w, 3);
     struct wire_unit unit = running(2);
     struct wire_fence old = world_fence(&w, unit);
     EXPECT_DONE(world_place(&w, unit, 1, 3));
@@ -410,7 +390,7 @@ TEST(an_old_gang_speaks_for_nothing)
 
 TEST(commands_about_unknown_jobs_and_units_are_not_found)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     struct wire_unit nowhere = {.job = 77};
     struct wire_fence fence = {1, 1};
     EXPECT_CODE(world_place(&w, nowhere, 1, 1), JOBS_CODE_JOB_UNKNOWN);
@@ -425,7 +405,7 @@ TEST(commands_about_unknown_jobs_and_units_are_not_found)
 
 TEST(an_expired_unit_waits_again_and_uses_up_no_retry)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct wire_unit unit = running(2);
     struct wire_fence fence = world_fence(&w, unit);
     EXPECT_DONE(world_expire(&w, unit, fence));
@@ -443,7 +423,7 @@ TEST(an_expired_unit_waits_again_and_uses_up_no_retry)
 
 TEST(a_failure_with_a_retry_left_waits_again_then_fails_the_job)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct jobs_submit *submit = world_submit(&w, "digits");
     submit->retries = 1;
     EXPECT_DONE(world_apply(&w));
@@ -471,7 +451,7 @@ TEST(a_failure_with_a_retry_left_waits_again_then_fails_the_job)
 
 TEST(a_final_failure_uses_no_retry_and_stops_the_other_units)
 {
-    cluster(3);
+    world_cluster(&w, 3);
     struct jobs_submit *submit = world_submit(&w, "work");
     submit->kind = WIRE_KIND_NOOP;
     submit->units = 3;
@@ -495,7 +475,7 @@ TEST(a_final_failure_uses_no_retry_and_stops_the_other_units)
 
 TEST(each_unit_of_a_script_that_leaves_a_file_makes_a_model)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct jobs_submit *submit = world_submit(&w, "script");
     submit->kind = WIRE_KIND_EXEC;
     submit->units = 3;
@@ -518,7 +498,7 @@ TEST(each_unit_of_a_script_that_leaves_a_file_makes_a_model)
 
 TEST(stopping_a_waiting_job_ends_it_at_once)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     EXPECT_DONE(world_train(&w, "digits"));
     struct wire_unit unit = {.job = w.result.unit.job};
     EXPECT_DONE(world_stop(&w, unit.job));
@@ -531,7 +511,7 @@ TEST(stopping_a_waiting_job_ends_it_at_once)
 
 TEST(stopping_a_running_job_keeps_what_there_is)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct wire_unit unit = running(2);
     struct wire_fence fence = world_fence(&w, unit);
     EXPECT_CODE(world_commit(&w, unit, fence, 1, true), JOBS_CODE_NOT_STOPPING);
@@ -554,7 +534,7 @@ TEST(stopping_a_running_job_keeps_what_there_is)
 
 TEST(a_stopping_unit_that_had_finished_completes_its_job)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct wire_unit unit = running(2);
     EXPECT_DONE(world_stop(&w, unit.job));
     EXPECT_DONE(world_commit(&w, unit, world_fence(&w, unit), 1, false));
@@ -564,7 +544,7 @@ TEST(a_stopping_unit_that_had_finished_completes_its_job)
 
 TEST(a_stopping_unit_whose_agents_are_gone_expires_to_stopped)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct wire_unit unit = running(2);
     EXPECT_DONE(world_stop(&w, unit.job));
     EXPECT_DONE(world_expire(&w, unit, world_fence(&w, unit)));
@@ -577,7 +557,7 @@ TEST(a_stopping_unit_whose_agents_are_gone_expires_to_stopped)
 
 TEST(a_stopping_unit_that_fails_leaves_the_job_stopped_with_the_reason)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct wire_unit unit = running(2);
     EXPECT_DONE(world_stop(&w, unit.job));
     EXPECT_DONE(world_fail(&w, unit, world_fence(&w, unit), false));
@@ -591,7 +571,7 @@ TEST(a_stopping_unit_that_fails_leaves_the_job_stopped_with_the_reason)
 
 TEST(a_job_of_many_units_completes_with_its_last_unit)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     EXPECT_DONE(world_noop(&w, "work", 3));
     uint64_t job = w.result.unit.job;
     for (uint32_t i = 0; i < 3; i++) {
@@ -607,7 +587,7 @@ TEST(a_job_of_many_units_completes_with_its_last_unit)
 
 TEST(a_new_gang_may_start_over_from_an_older_step)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct wire_unit unit = running(2);
     EXPECT_DONE(world_checkpoint(&w, unit, world_fence(&w, unit), 100, 1));
     EXPECT_DONE(world_place(&w, unit, 2, 1));
@@ -621,7 +601,7 @@ TEST(a_new_gang_may_start_over_from_an_older_step)
 
 TEST(time_never_runs_backwards)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     w.now_us = 5000000;
     EXPECT_DONE(world_noop(&w, "a", 1));
     w.now_us = 3000000;
@@ -635,7 +615,7 @@ TEST(time_never_runs_backwards)
 
 TEST(an_unknown_command_halts_and_changes_nothing)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     struct rows before;
     rows_copy(&before, &w.rows);
     uint8_t bytes[32] = {1, 200};
@@ -654,7 +634,7 @@ TEST(an_unknown_command_halts_and_changes_nothing)
 
 TEST(a_damaged_command_is_refused_on_every_replica_alike)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     uint64_t digest = jobs_digest(w.t);
     world_bytes(&w, "\1\5", 2);
     EXPECT_EQ(w.result.code, JOBS_CODE_BAD_COMMAND);
@@ -666,7 +646,7 @@ TEST(a_damaged_command_is_refused_on_every_replica_alike)
 
 TEST(a_damaged_row_halts)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct wire_unit unit = running(1);
     for (size_t i = 0; i < w.rows.count; i++) {
         bool unit_row = w.rows.at[i].bytes[0] == 's' && w.rows.at[i].key_size > 9 &&
@@ -683,14 +663,14 @@ TEST(a_damaged_row_halts)
 
 TEST_DIES(an_entry_applied_twice_panics, "entry->index > tx.meta.applied")
 {
-    cluster(1);
+    world_cluster(&w, 1);
     w.index--;
     (void)world_noop(&w, "a", 1);
 }
 
 TEST(a_result_lists_the_units_it_touched_as_far_as_it_has_room)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     EXPECT_DONE(world_noop(&w, "few", JOBS_TOUCHED_MAX));
     EXPECT_EQ(w.result.touched_count, JOBS_TOUCHED_MAX);
     EXPECT(!w.result.touched_more);
@@ -708,7 +688,7 @@ TEST(a_result_lists_the_units_it_touched_as_far_as_it_has_room)
 
 TEST(a_session_ends_when_it_was_not_used_for_longer_than_it_lasts)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     EXPECT_DONE(world_session(&w, 1, 5));
     uint64_t id = w.result.handle;
     uint64_t opened = w.now_us;
@@ -732,7 +712,7 @@ TEST(a_session_ends_when_it_was_not_used_for_longer_than_it_lasts)
 
 TEST(an_agent_that_opens_its_session_sweeps_one_that_expired)
 {
-    cluster(3);
+    world_cluster(&w, 3);
     uint64_t ids[2];
     for (unsigned i = 0; i < 2; i++) {
         EXPECT_DONE(world_session(&w, i + 1, 5));
@@ -757,7 +737,7 @@ TEST(an_agent_that_opens_its_session_sweeps_one_that_expired)
 
 TEST(a_command_that_comes_again_is_answered_as_the_first_time)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     EXPECT_DONE(world_session(&w, 1, 5));
     w.session = w.result.handle;
     w.number = 1;

@@ -25,23 +25,13 @@ static enum jobs_code declare_local(unsigned node, const char *name, uint8_t dig
     return w.result.code;
 }
 
-static void cluster(unsigned nodes)
-{
-    world_init(&w);
-    for (unsigned i = 1; i <= nodes; i++) {
-        char name[16];
-        (void)snprintf(name, sizeof name, "n%u", i);
-        EXPECT_EQ(world_admit(&w, i, name), SH_OK);
-    }
-}
-
 TEST(each_agent_has_its_own_part_of_a_local_set)
 {
     struct jobs_dataset set;
     struct jobs_dataset_holder holders[4];
     uint32_t count = 0;
     static const uint8_t none[SH_DIGEST_BYTES];
-    cluster(3);
+    world_cluster(&w, 3);
     EXPECT_EQ(declare_local(1, "words", 1), JOBS_CODE_NONE);
     EXPECT_EQ(declare_local(2, "words", 2), JOBS_CODE_NONE);
     EXPECT(!w.result.duplicate);
@@ -67,7 +57,7 @@ TEST(each_agent_has_its_own_part_of_a_local_set)
 
 TEST(a_name_is_local_or_not_for_as_long_as_somebody_holds_it)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     EXPECT_EQ(declare_local(1, "words", 1), JOBS_CODE_NONE);
     EXPECT_EQ(world_dataset(&w, 2, "words", 1), SH_ERR_EXISTS);
     EXPECT_EQ(w.result.code, JOBS_CODE_DATASET_DIFFERS);
@@ -83,7 +73,7 @@ TEST(a_federated_job_trains_on_a_data_set_and_says_so_in_its_row)
     struct jobs_job job;
     uint8_t bytes[1024];
     struct sh_writer room = sh_writer_over(bytes, sizeof bytes);
-    cluster(1);
+    world_cluster(&w, 1);
     struct jobs_submit *c = world_submit(&w, "words");
     c->federated = true;
     EXPECT_EQ(jobs_cmd_encode(&w.cmd, &room), SH_ERR_INVALID); /* on which? */

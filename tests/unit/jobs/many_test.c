@@ -1,36 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "tst.h"
-#include "world.h"
-
-#include <stdio.h>
-
-#define EXPECT_CODE(call, expected)                                                                \
-    do {                                                                                           \
-        enum sh_err tst_err = (call);                                                              \
-        EXPECT_STR(jobs_code_name((uint32_t)w.result.code), jobs_code_name(expected));             \
-        EXPECT_EQ(tst_err == SH_OK, (expected) == JOBS_CODE_NONE);                                 \
-        jobs_check(w.core, w.t);                                                                   \
-    } while (0)
-#define EXPECT_DONE(call) EXPECT_CODE(call, JOBS_CODE_NONE)
+#include "expect.h"
 
 static struct world w;
-
-static void cluster(unsigned nodes)
-{
-    world_init(&w);
-    for (unsigned i = 1; i <= nodes; i++) {
-        char name[16];
-        (void)snprintf(name, sizeof name, "n%u", i);
-        EXPECT_EQ(world_admit(&w, i, name), SH_OK);
-    }
-}
 
 TEST(many_units_are_placed_and_committed_in_one_entry_each)
 {
     struct jobs_unit unit;
     struct jobs_event events[8];
     uint32_t count = 0;
-    cluster(2);
+    world_cluster(&w, 2);
     EXPECT_DONE(world_noop(&w, "many", 40));
     uint64_t job = w.index;
     EXPECT_DONE(world_place_many(&w, job, 5, 35, 2));
@@ -65,7 +43,7 @@ TEST(many_units_are_placed_and_committed_in_one_entry_each)
 
 TEST(of_many_units_all_are_placed_or_committed_or_none)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     EXPECT_DONE(world_noop(&w, "many", 8));
     uint64_t job = w.index;
     EXPECT_DONE(world_pause(&w, job, 0));

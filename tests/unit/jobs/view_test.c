@@ -1,31 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "tst.h"
 #include "jobs/row.h"
-#include "world.h"
+#include "expect.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 
-#define EXPECT_CODE(call, expected)                                                                \
-    do {                                                                                           \
-        enum sh_err tst_err = (call);                                                              \
-        EXPECT_STR(jobs_code_name((uint32_t)w.result.code), jobs_code_name(expected));             \
-        EXPECT_EQ(tst_err == SH_OK, (expected) == JOBS_CODE_NONE);                                 \
-        jobs_check(w.core, w.t);                                                                   \
-    } while (0)
-#define EXPECT_DONE(call) EXPECT_CODE(call, JOBS_CODE_NONE)
-
 static struct world w;
-
-static void cluster(unsigned nodes)
-{
-    world_init(&w);
-    for (unsigned i = 1; i <= nodes; i++) {
-        char name[16];
-        (void)snprintf(name, sizeof name, "n%u", i);
-        EXPECT_EQ(world_admit(&w, i, name), SH_OK);
-    }
-}
 
 /* A train job on nodes 1 .. members, running. */
 static struct wire_unit running(unsigned members)
@@ -38,7 +19,7 @@ static struct wire_unit running(unsigned members)
 
 TEST(nodes_are_listed_by_id_in_pages)
 {
-    cluster(5);
+    world_cluster(&w, 5);
     struct jobs_node nodes[3];
     uint32_t count = 0;
     EXPECT_EQ(jobs_node_list(w.t, NULL, nodes, 3, &count), SH_OK);
@@ -54,7 +35,7 @@ TEST(nodes_are_listed_by_id_in_pages)
 
 TEST(checkpoints_advance_and_the_newest_are_kept)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct wire_unit unit = running(2);
     struct wire_fence fence = world_fence(&w, unit);
     for (uint64_t step = 10; step <= 50; step += 10) {
@@ -76,7 +57,7 @@ TEST(checkpoints_advance_and_the_newest_are_kept)
 
 TEST(one_name_is_one_data_set_wherever_it_lies)
 {
-    cluster(3);
+    world_cluster(&w, 3);
     EXPECT_DONE(world_dataset(&w, 1, "birds", 1));
     EXPECT(w.result.datasets_changed);
     EXPECT_DONE(world_dataset(&w, 2, "birds", 1));
@@ -105,7 +86,7 @@ TEST(one_name_is_one_data_set_wherever_it_lies)
 
 TEST(a_data_set_that_no_agent_holds_frees_its_name)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     EXPECT_DONE(world_dataset(&w, 1, "birds", 1));
     EXPECT_DONE(world_dataset(&w, 2, "birds", 1));
     EXPECT_DONE(world_dataset_remove(&w, 1, "birds"));
@@ -125,7 +106,7 @@ TEST(a_data_set_that_no_agent_holds_frees_its_name)
 
 TEST(data_sets_are_bounded)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     for (unsigned i = 0; i <= JOBS_DATASETS_MAX; i++) {
         char name[16];
         (void)snprintf(name, sizeof name, "set%u", i);
@@ -139,7 +120,7 @@ TEST(data_sets_are_bounded)
 
 TEST(jobs_are_listed_newest_first_by_state_in_pages)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     for (unsigned i = 0; i < 5; i++) {
         EXPECT_DONE(world_noop(&w, "work", 1));
     }
@@ -163,7 +144,7 @@ TEST(jobs_are_listed_newest_first_by_state_in_pages)
 
 TEST(every_filter_of_states_lists_the_jobs_of_those_states_and_no_others)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     for (unsigned i = 0; i < 12; i++) {
         EXPECT_DONE(world_noop(&w, "work", 1));
         struct wire_unit unit = {.job = w.result.unit.job};
@@ -204,7 +185,7 @@ TEST(every_filter_of_states_lists_the_jobs_of_those_states_and_no_others)
 TEST(a_name_leads_to_the_newest_job_of_that_name)
 {
     struct jobs_job job;
-    cluster(1);
+    world_cluster(&w, 1);
     EXPECT_DONE(world_noop(&w, "work", 1));
     EXPECT_DONE(world_noop(&w, "work", 1));
     uint64_t newest = w.result.unit.job;
@@ -218,7 +199,7 @@ TEST(a_name_leads_to_the_newest_job_of_that_name)
 
 TEST(waiting_units_and_gangs_are_walked_without_units_that_ended)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     EXPECT_DONE(world_noop(&w, "a", 2));
     struct wire_unit first = {.job = w.result.unit.job, .unit = 0};
     EXPECT_DONE(world_noop(&w, "b", 2));
@@ -251,7 +232,7 @@ TEST(waiting_units_and_gangs_are_walked_without_units_that_ended)
 
 TEST(the_first_job_with_an_open_unit_moves_up_as_jobs_end)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct jobs_open_mark mark = {0};
     struct jobs_open_mark kept;
     EXPECT_EQ(jobs_open_from(w.t, &mark), 0);
@@ -279,7 +260,7 @@ TEST(the_first_job_with_an_open_unit_moves_up_as_jobs_end)
 
 TEST(the_history_tells_each_step_and_is_bounded)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     struct wire_unit unit = running(2);
     for (unsigned i = 0; i < JOBS_HISTORY_MAX; i++) {
         w.now_us++;
@@ -302,7 +283,7 @@ TEST(the_history_tells_each_step_and_is_bounded)
 
 TEST(an_unknown_kind_or_mode_halts_too)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     uint8_t bytes[512];
     struct jobs_submit *c = world_submit(&w, "a");
     struct sh_writer writer = sh_writer_over(bytes, sizeof bytes);
@@ -344,7 +325,7 @@ TEST(a_command_without_room_says_limit)
 
 TEST(the_largest_submit_fits_a_command)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     struct jobs_submit *c = world_submit(&w, "a");
     uint8_t *spec = calloc(1, SH_SPEC_BYTES_MAX);
     c->spec = (struct sh_span){.at = spec, .size = SH_SPEC_BYTES_MAX};
@@ -406,7 +387,7 @@ static bool same_unit(const struct jobs_unit *a, const struct jobs_unit *b)
 
 TEST(every_list_in_pages_of_one_is_the_whole_list)
 {
-    cluster(3);
+    world_cluster(&w, 3);
     for (unsigned i = 0; i < 2; i++) {
         EXPECT_DONE(world_dataset(&w, 1, i == 0 ? "bird" : "birds", 1));
         EXPECT_DONE(world_dataset(&w, 2, i == 0 ? "bird" : "birds", 1));
@@ -467,7 +448,7 @@ TEST(every_list_in_pages_of_one_is_the_whole_list)
 
 TEST(models_are_found_by_version_or_as_the_newest)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     for (unsigned i = 1; i <= 2; i++) {
         EXPECT_DONE(world_train(&w, "net"));
         struct wire_unit unit = w.result.unit;
@@ -490,7 +471,7 @@ TEST(models_are_found_by_version_or_as_the_newest)
 
 TEST(only_a_gang_in_force_is_a_placement)
 {
-    cluster(2);
+    world_cluster(&w, 2);
     EXPECT_DONE(world_train(&w, "net"));
     struct wire_unit unit = w.result.unit;
     struct wire_placement placement;
@@ -509,7 +490,7 @@ TEST(only_a_gang_in_force_is_a_placement)
 
 TEST(a_job_is_found_among_more_jobs_of_other_states_than_one_page_looks_at)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     (void)world_noop(&w, "done", 1);
     struct wire_unit unit = w.result.unit;
     EXPECT_DONE(world_place(&w, unit, 1, 1));
@@ -534,7 +515,7 @@ TEST(a_job_is_found_among_more_jobs_of_other_states_than_one_page_looks_at)
 
 TEST(damaged_counts_are_told_and_count_as_nothing)
 {
-    cluster(1);
+    world_cluster(&w, 1);
     EXPECT(jobs_digest(w.t) != 0 && jobs_applied(w.t) == 1);
     struct jobs_counts counts;
     w.t->put(w.t->ctx, (struct sh_span){(const uint8_t *)"M", 1},

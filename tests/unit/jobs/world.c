@@ -2,6 +2,7 @@
 #include "world.h"
 #include "tst.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 void world_init(struct world *w)
@@ -75,6 +76,16 @@ enum sh_err world_admit(struct world *w, unsigned node, const char *name)
     copy_text(c->api, sizeof c->api, "127.0.0.1:8711");
     c->bulk_port = 7712;
     return world_apply(w);
+}
+
+void world_cluster(struct world *w, unsigned nodes)
+{
+    world_init(w);
+    for (unsigned i = 1; i <= nodes; i++) {
+        char name[16];
+        (void)snprintf(name, sizeof name, "n%u", i);
+        EXPECT_EQ(world_admit(w, i, name), SH_OK);
+    }
 }
 
 enum sh_err world_remove(struct world *w, unsigned node)

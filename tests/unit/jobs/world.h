@@ -24,6 +24,8 @@ struct world {
 };
 
 void world_init(struct world *w);
+/* That, with agents 1 to nodes, "n1" and so on. */
+void world_cluster(struct world *w, unsigned nodes);
 void world_free(struct world *w);
 /* Applies bytes as entry index + 1. */
 void world_bytes(struct world *w, const void *bytes, size_t size);
