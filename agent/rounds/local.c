@@ -335,6 +335,7 @@ static enum sh_err begin(void *ctx, uint8_t **bytes, size_t *size, char *why)
 
 /* ---- measuring ---- */
 
+/* The loss is a sum over labels, as many as *total: of a text one for each place. */
 static enum sh_err measure(struct local *l, const struct rounds_task *task,
                            enum train_round_kind kind, double *loss, uint64_t *correct,
                            uint64_t *total, char *why)
@@ -351,9 +352,9 @@ static enum sh_err measure(struct local *l, const struct rounds_task *task,
         err = SH_ERR_DIVERGED;
     }
     if (err == SH_OK) {
-        *loss = (double)sum[0];
+        *loss = (double)sum[0] * l->m->places;
         *correct = (uint64_t)sum[1] + (uint64_t)(sum[2] * (float)TRAIN_CREW_CORRECT_BASE);
-        *total = count;
+        *total = count * l->m->places;
     }
     return err;
 }

@@ -18,7 +18,8 @@ struct reading {
     size_t size;
     const char *name;
     struct kn_diag *diag;
-    int32_t *token_of; /* [CODES]: of each code, -1: none */
+    int32_t *token_of; /* [codes]: of each code, -1: none */
+    uint32_t codes;    /* that there are: all of Unicode, or of a byte */
     uint32_t *code_of; /* of each token */
     uint32_t tokens;
 };
@@ -87,7 +88,6 @@ static enum kn_err token_add(struct reading *r, uint32_t code)
 /* What a class of the model stands for; CORRUPT: it is no name that name_of gives. */
 static enum kn_err class_take(struct reading *r, const char *class, enum kn_tokens tokens)
 {
-    const uint32_t most = tokens == KN_TOKENS_BYTES ? BYTES : CODES;
     const struct reading one = {.bytes = (const uint8_t *)class, .size = strlen(class)};
     unsigned value = 0;
     uint32_t code = CODES;
@@ -98,10 +98,10 @@ static enum kn_err class_take(struct reading *r, const char *class, enum kn_toke
     } else if (one.size > 0 && !next_code(&one, &at, &code)) {
         code = CODES;
     }
-    if (code < most) {
+    if (code < r->codes) {
         name_of(name, code, tokens);
     }
-    if (code >= most || strcmp(name, class) != 0 || r->token_of[code] >= 0) {
+    if (code >= r->codes || strcmp(name, class) != 0 || r->token_of[code] >= 0) {
         struct kn_quote quote = kn_quote_make(class, strlen(class));
         return kn_fail(r->diag, KN_ERR_CORRUPT, "%s: class %u, \"%s\", is no %s of its own",
                        kn_path_tail(r->name), r->tokens, quote.text,
@@ -120,15 +120,17 @@ static enum kn_err no_text(const struct reading *r, size_t at)
 /* Every character that occurs, by rising code. */
 static enum kn_err characters_find(struct reading *r)
 {
+    uint32_t most = 0;
     for (size_t at = 0; at < r->size;) {
         uint32_t code = 0;
         if (!next_code(r, &at, &code)) {
             return no_text(r, at);
         }
         r->token_of[code] = 0;
+        most = code > most ? code : most;
     }
     enum kn_err err = KN_OK;
-    for (uint32_t code = 0; code < CODES && err == KN_OK; code++) {
+    for (uint32_t code = 0; code <= most && err == KN_OK; code++) {
         err = r->token_of[code] == 0 ? token_add(r, code) : KN_OK;
     }
     return err;
@@ -137,9 +139,7 @@ static enum kn_err characters_find(struct reading *r)
 static enum kn_err tokens_find(struct reading *r, const struct kn_open *options)
 {
     enum kn_err err = KN_OK;
-    for (uint32_t code = 0; code < CODES; code++) {
-        r->token_of[code] = -1;
-    }
+    memset(r->token_of, 0xFF, r->codes * sizeof *r->token_of); /* -1 */
     if (options->classes != NULL) {
         for (uint32_t i = 0; i < options->class_count && err == KN_OK; i++) {
             err = class_take(r, options->classes[i], options->text->tokens);
@@ -149,7 +149,7 @@ static enum kn_err tokens_find(struct reading *r, const struct kn_open *options)
     if (options->text->tokens == KN_TOKENS_CHARACTERS) {
         return characters_find(r);
     }
-    for (uint32_t code = 0; code < BYTES; code++) {
+    for (uint32_t code = 0; code < r->codes; code++) {
         err = err == KN_OK ? token_add(r, code) : err;
     }
     return err;
@@ -252,9 +252,10 @@ enum kn_err kn_text_decode(struct kn_dataset *set, const uint8_t *bytes, size_t 
                         .size = size,
                         .name = name,
                         .diag = diag,
-                        .token_of = malloc(CODES * sizeof(int32_t)),
+                        .codes = options->text->tokens == KN_TOKENS_BYTES ? BYTES : CODES,
                         .code_of = malloc(KN_CLASSES_MAX * sizeof(uint32_t))};
     KN_CHECK(options->text->context >= 1 && options->text->context <= KN_CONTEXT_MAX);
+    r.token_of = malloc(r.codes * sizeof *r.token_of);
     *set = (struct kn_dataset){0};
     enum kn_err err = r.token_of != NULL && r.code_of != NULL
                           ? decode(set, &r, options)
