@@ -271,10 +271,7 @@ static const struct spec_field FEDERATED[] = {
      .choices = SPEC_WEIGHTS},
     {.key = "aggregate", .type = SPEC_FIELD_CUSTOM, .take = take_aggregate},
     WHOLE("patience", patience, .low = 1, .high = SPEC_FEDERATED_ROUNDS_MAX),
-    {.key = "target", .type = SPEC_FIELD_CUSTOM, .take = take_target},
-    {.key = "dataset",
-     .type = SPEC_FIELD_NAME,
-     .offset = offsetof(struct spec_job, federated.dataset)}};
+    {.key = "target", .type = SPEC_FIELD_CUSTOM, .take = take_target}};
 
 void spec_federated_defaults(struct spec_decode *d, const struct spec_node *root,
                              struct spec_job *job)
@@ -353,9 +350,6 @@ static void check_data(struct spec_decode *d, struct spec_job *job)
     if (job->data.normalize == SPEC_NORMALIZE_STANDARD) {
         wrong(d, "data", "normalize",
               "must be none with the section federated: nobody sees all of the data to measure it");
-    }
-    if (job->federated.dataset[0] != '\0') {
-        wrong(d, "federated", "dataset", "is for kind: exec; here data.train names it");
     }
 }
 
@@ -450,11 +444,7 @@ void spec_check_federated(struct spec_decode *d, struct spec_job *job)
     if (d->errors->count > 0) {
         return;
     }
-    if (job->kind == SPEC_EXEC && f->dataset[0] == '\0') {
-        wrong(d, "federated", "dataset", "is missing: the data set of which each agent has a part");
-    } else if (job->kind != SPEC_EXEC) {
-        check_train(d, job);
-    }
+    check_train(d, job);
     if (job->sweep.method != SPEC_SWEEP_NONE) {
         wrong(d, "sweep", NULL, "is not possible with the section federated");
     }
@@ -537,9 +527,6 @@ void spec_put_federated(json_t *out, const struct spec_federated *f)
     if (f->has_target) {
         (void)json_object_set_new(
             fed, "target", json_pack("{s:f}", f->target_loss ? "loss" : "accuracy", f->target));
-    }
-    if (f->dataset[0] != '\0') {
-        (void)json_object_set_new(fed, "dataset", json_string(f->dataset));
     }
     (void)json_object_set_new(out, "federated", fed);
 }

@@ -4,8 +4,6 @@
 #ifndef SPEC_FEDERATED_FORM_H
 #define SPEC_FEDERATED_FORM_H
 
-#include "base/limits.h"
-
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -67,7 +65,6 @@ struct spec_federated {
     bool has_target;
     bool target_loss; /* the target is a loss, else an accuracy */
     double target;
-    char dataset[SH_NAME_MAX + 1]; /* exec: what its members hold; else "" */
 };
 
 #endif

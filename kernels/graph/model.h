@@ -70,10 +70,10 @@ static inline uint32_t kn_shape_places(const struct kn_shape *shape)
     return shape->rank == 2 ? shape->dim[0] : 1;
 }
 
-/* Values at each place, or all of a flat shape. */
+/* Values at each place, or all of what is no sequence. */
 static inline uint32_t kn_shape_width(const struct kn_shape *shape)
 {
-    return shape->rank == 2 ? shape->dim[1] : shape->dim[0];
+    return (uint32_t)(kn_shape_count(shape) / kn_shape_places(shape));
 }
 
 /* 2 when the node has a bias or beta, else 1; the offsets of its tensors in the flat vector. */

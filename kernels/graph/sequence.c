@@ -74,12 +74,6 @@ enum kn_err kn_model_layernorm(struct kn_model *m, uint32_t from, const char *na
     if (err != KN_OK) {
         return err;
     }
-    if (made.shape.rank == 3) {
-        return kn_fail(diag, KN_ERR_INVALID,
-                       "layer \"%s\": layernorm expects a sequence or a flat input, got %s from "
-                       "\"%s\"; batchnorm takes images",
-                       made.name, kn_shape_text(&made.shape).text, m->nodes[from].name);
-    }
     if (!(eps > 0.0f) || !(eps < 1.0f)) {
         return kn_fail(diag, KN_ERR_INVALID, "layer \"%s\": eps %g, expected between 0 and 1",
                        made.name, (double)eps);

@@ -402,7 +402,8 @@ static void *grad_bias(const struct pass *p, const struct kn_node *node)
                                  : p->out + kn_node_bias(p->w->model, node) * p->w->ops->elem_size;
 }
 
-/* The derivative with respect to the first source, and to the parameters. dx NULL: not wanted. */
+/* The derivative with respect to the first source, and to the parameters. dx NULL: not wanted, as
+ * of the input; these two make it all the same, over dy, which nothing reads again. */
 static void backward_task(const struct pass *p, const struct kn_task *t, void *dx)
 {
     const struct kn_work *w = p->w;
@@ -413,6 +414,7 @@ static void backward_task(const struct pass *p, const struct kn_task *t, void *d
     const void *x = slot_at(w, source->value);
     void *scratch = slot_at(w, w->plan.scratch);
     const struct kn_bn_shape shape = bn_shape(node);
+    void *wanted = dx != NULL ? dx : slot_at(w, t->gradient);
     switch (node->op) {
     case KN_OP_DENSE:
         ops->dense_grad(dx, grad_weight(p, node), grad_bias(p, node), dy, x, weight_at(p, node),
@@ -436,7 +438,7 @@ static void backward_task(const struct pass *p, const struct kn_task *t, void *d
         ops->gelu_grad(dx, dy, x, p->n, t->count);
         break;
     case KN_OP_BATCHNORM:
-        ops->bn_grad(dx, grad_weight(p, node), grad_bias(p, node), dy, x, weight_at(p, node),
+        ops->bn_grad(wanted, grad_weight(p, node), grad_bias(p, node), dy, x, weight_at(p, node),
                      slot_at(w, t->extra), &shape, p->n);
         break;
     case KN_OP_DROPOUT:
@@ -457,9 +459,9 @@ static void backward_task(const struct pass *p, const struct kn_task *t, void *d
         }
         break;
     case KN_OP_LAYERNORM:
-        ops->layernorm_grad(dx, grad_weight(p, node), grad_bias(p, node), dy, x, weight_at(p, node),
-                            slot_at(w, t->extra), rows_of(p, node), kn_shape_width(&node->shape),
-                            scratch);
+        ops->layernorm_grad(wanted, grad_weight(p, node), grad_bias(p, node), dy, x,
+                            weight_at(p, node), slot_at(w, t->extra), rows_of(p, node),
+                            kn_shape_width(&node->shape), scratch);
         break;
     case KN_OP_ATTENTION:
         ops->attention_grad(dx, dy, x, slot_at(w, t->extra), &node->attention, p->n, scratch);

@@ -83,6 +83,9 @@ static const struct {
      "{\"fedbuff\":{\"lr\":1.0,\"staleness\":20,\"updates\":4}}"},
     {"short: carry, skips: 9", "\"short\":\"carry\",\"skips\":9"},
     {"target: {loss: 0.25}, patience: 4", "\"target\":{\"loss\":0.25}"},
+    {"aggregate: {rule: median}, min: 3", "{\"byzantine\":1,\"rule\":\"median\"}"},
+    {"aggregate: {rule: multi-krum, norm_bound: 2}, min: 5",
+     "{\"byzantine\":1,\"norm_bound\":2.0,\"rule\":\"multi-krum\"}"},
     {"deadline: 2m, weight: accuracy", "\"weight\":\"accuracy\""}};
 
 TEST_ROWS(every_form_of_a_value_is_kept, FORMS)
@@ -114,7 +117,13 @@ static const struct {
     {HEAD "aggregate: {rule: vote}}\n", "aggregate.rule"},
     {BEGIN TABLE "train: {epochs: 3}\nfederated: {rounds: 5}\n", "train.epochs"},
     {BEGIN TABLE "federated: {rounds: 1000, local_epochs: 101}\n", "federated.local_epochs"},
-    {HEAD "dataset: d}\n", "federated.dataset"},
+    {HEAD "aggregate: {rule: mean, byzantine: 1}}\n", "aggregate"},
+    {HEAD "aggregate: {rule: krum, byzantine: 0}}\n", "aggregate.byzantine: 0"},
+    {HEAD "aggregate: {rule: krum, norm_bound: 0}}\n", "aggregate.norm_bound: 0"},
+    {HEAD "aggregate: {rule: krum}, min: 4}\n", "federated.min"},
+    {HEAD "aggregate: {rule: median}, min: 3, algorithm: {fedbuff: {updates: 3}}}\n",
+     "federated.aggregate"},
+    {HEAD "aggregate: {rule: median}, min: 3, weight: accuracy}\n", "federated.weight"},
     {BEGIN TABLE "sweep: {method: grid, parameters: {train.seed: [1, 2]}}\n"
                  "federated: {rounds: 5}\n",
      "sweep"},

@@ -21,11 +21,34 @@ static double *reference_step(const struct kn_model *m, const double *params,
     return out;
 }
 
+/* Nothing wants the derivative with respect to the input, of which these two are made all the same.
+ */
+static struct kn_model *norm_model(bool batch)
+{
+    struct kn_model *m;
+    uint32_t at;
+    const struct kn_conv2d conv = conv_of(3, 3, 1);
+    OK(kn_model_open(&m));
+    kept(m);
+    OK(kn_model_input(m, &(struct kn_shape){3, {2, 5, 4}}, &at, &diag));
+    if (batch) {
+        OK(kn_model_batchnorm(m, at, NULL, 1e-5f, 0.1f, &at, &diag));
+    } else {
+        OK(kn_model_layernorm(m, at, NULL, 1e-5f, &at, &diag));
+    }
+    OK(kn_model_conv2d(m, at, NULL, &conv, &at, &diag));
+    OK(kn_model_layernorm(m, at, NULL, 1e-5f, &at, &diag));
+    OK(kn_model_relu(m, at, NULL, &at, &diag));
+    OK(kn_model_flatten(m, at, NULL, &at, &diag));
+    OK(kn_model_dense(m, at, NULL, 4, false, &at, &diag));
+    OK(kn_model_seal(m, at, KN_LOSS_CROSS_ENTROPY, &diag));
+    return m;
+}
+
 static const enum kn_loss losses[] = {KN_LOSS_CROSS_ENTROPY, KN_LOSS_MSE};
 
-TEST_ROWS(the_gradient_of_a_whole_model_matches_central_differences, losses)
+static void expect_slopes(const struct kn_model *m)
 {
-    struct kn_model *m = wild_model(losses[tst_row]);
     float *buffers;
     const size_t count = kn_model_param_count(m);
     double *params = doubles(init_params(m, &buffers), count);
@@ -46,9 +69,13 @@ TEST_ROWS(the_gradient_of_a_whole_model_matches_central_differences, losses)
     }
 }
 
-TEST_ROWS(a_step_in_float_is_close_to_the_step_in_double, losses)
+TEST_ROWS(the_gradient_of_a_whole_model_matches_central_differences, losses)
 {
-    struct kn_model *m = wild_model(losses[tst_row]);
+    expect_slopes(wild_model(losses[tst_row]));
+}
+
+static void expect_close_in_float(const struct kn_model *m)
+{
     const size_t count = kn_model_vector_count(m);
     float *buffers;
     float *params = init_params(m, &buffers);
@@ -71,6 +98,20 @@ TEST_ROWS(a_step_in_float_is_close_to_the_step_in_double, losses)
     printf("# %.3g\n", sqrt(apart / size));
     EXPECT(sqrt(apart / size) < 5e-6);
     EXPECT_NEAR((double)got[count - 1], want[count - 1], 0);
+}
+
+TEST_ROWS(a_step_in_float_is_close_to_the_step_in_double, losses)
+{
+    expect_close_in_float(wild_model(losses[tst_row]));
+}
+
+static const bool batches[] = {false, true};
+
+TEST_ROWS(norms_of_images_and_of_the_input_itself, batches)
+{
+    const struct kn_model *m = norm_model(batches[tst_row]);
+    expect_slopes(m);
+    expect_close_in_float(m);
 }
 
 TEST(a_step_repeats_bit_for_bit_in_any_workspace)
