@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define RUNNING_UNITS   64u   /* looked at for the jobs that run */
+#define RUNNING_SHOWN   16u   /* of them */
 #define NODE_MODELS_MAX 1000u /* that one answer names */
 
 static const char *role_text(enum service_role role)
@@ -67,6 +69,26 @@ static json_t *counts_json(const struct jobs_counts *c)
                      (int)c->datasets);
 }
 
+/* Some of the jobs that run, the oldest first, with how far they are. */
+static json_t *running_json(const struct sh_table *t)
+{
+    json_t *list = json_array();
+    struct jobs_unit *units = malloc(RUNNING_UNITS * sizeof *units);
+    struct jobs_job job = {.id = 0};
+    uint32_t count = 0;
+    bool read = units != NULL &&
+                jobs_gang_list(t, (struct wire_unit){0}, units, RUNNING_UNITS, &count) == SH_OK;
+    for (uint32_t i = 0; read && i < count && json_array_size(list) < RUNNING_SHOWN; i++) {
+        if (units[i].id.job != job.id && jobs_job_get(t, units[i].id.job, &job) == SH_OK) {
+            (void)json_array_append_new(
+                list, json_pack("{s:I, s:s, s:i}", "id", (json_int_t)job.id, "name", job.name,
+                                "percent", job.progress * 100 / (int)JOBS_PROGRESS_WHOLE));
+        }
+    }
+    free(units);
+    return list;
+}
+
 void api_get_status(const struct api_request *request, struct api_reply *reply)
 {
     struct service_status st;
@@ -110,6 +132,7 @@ void api_get_status(const struct api_request *request, struct api_reply *reply)
     service_garbage_last(request->service, &garbage);
     (void)json_object_set_new(out, "garbage", api_garbage_json(&garbage));
     (void)json_object_set_new(out, "fetched_bytes", json_integer((json_int_t)st.fetched_bytes));
+    (void)json_object_set_new(out, "running", running_json(t));
     (void)json_object_set_new(out, "leader",
                               st.leader_known ? api_node_ref(t, st.leader_id) : json_null());
     service_view_close(view);

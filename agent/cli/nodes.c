@@ -190,6 +190,12 @@ static void print_status(struct cli *c, const json_t *s)
     (void)fprintf(c->out, "jobs         %lld waiting, %lld running, %lld completed, %lld failed\n",
                   cli_integer(jobs, "waiting"), cli_integer(jobs, "running"),
                   cli_integer(jobs, "completed"), cli_integer(jobs, "failed"));
+    const json_t *running = json_object_get(s, "running");
+    for (size_t i = 0; i < json_array_size(running); i++) {
+        const json_t *job = json_array_get(running, i);
+        (void)fprintf(c->out, "%s %lld %s, %lld %%\n", i == 0 ? "running     " : "            ",
+                      cli_integer(job, "id"), cli_text(job, "name"), cli_integer(job, "percent"));
+    }
 }
 
 int cli_run_status(struct cli *c)

@@ -3,7 +3,7 @@
 """GPUs of a faked driver that tells of four: units that run at a time have distinct ones, as
 CUDA_VISIBLE_DEVICES and SHOAL_GPUS say and the job's log records; never more units run than there
 are GPUs for; what a unit leaves the next one gets; a unit that asked for none sees none; a job that
-asks for five waits with that reason. All asked of a follower; the driver is on one agent of three.
+asks for five waits with that reason. Of agents of root each unit runs as a user of its own. All asked of a follower; the driver is on one agent of three.
 """
 import os
 import subprocess
@@ -33,6 +33,7 @@ for gpu in own.split(",") if own else []:
     lock = open(os.path.join(here, "gpu" + gpu), "w")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     locks.append(lock)
+print("user", os.getuid(), flush=True)
 print("has", own or "none", flush=True)
 if len(sys.argv) > 2:
     fifo = os.open(os.path.join(here, sys.argv[2]), os.O_RDONLY)
@@ -72,6 +73,10 @@ def all_at_a_time(mesh, agent):
     number = submit(mesh, agent, job(mesh, "hold", 1, GPUS + 1, "gate"))
     until("four units hold a GPU each", END_S, lambda: len(said(agent, number)) == GPUS)
     require(sorted(said(agent, number)) == ["0", "1", "2", "3"], str(said(agent, number)))
+    users = [line["text"] for line in agent.read(f"/jobs/{number}/logs?limit=1000")["lines"]
+             if line["text"].startswith("user ")]
+    if os.geteuid() == 0:
+        require(len(set(users)) == GPUS and "user 0" not in users, f"{users}")
     begun = [line["text"] for line in agent.read(f"/jobs/{number}/logs?limit=1000")["lines"]
              if " begins on " in line["text"]]
     require(sorted(line[-1] for line in begun) == ["0", "1", "2", "3"], str(begun))

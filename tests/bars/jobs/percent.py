@@ -121,6 +121,8 @@ def main(mesh):
     until("it is paused", 30, lambda: others[0].job(train)["state"] == "paused")
     before = others[0].job(train)["percent"]
     post(others[0], f"/jobs/{train}/resume")
+    until("status shows it", 30, lambda: f" {train} train, " in mesh.must(
+        ["status", "--peer", others[1].api]))
     retried(mesh, others[0], watcher, flaky)
     resized(mesh, others[1], watcher, held)
     reaches(watcher, train, before + 1)

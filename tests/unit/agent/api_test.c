@@ -23,6 +23,16 @@ TEST(status_names_agent_cluster_role_and_version)
     EXPECT_STR(text_of(v, "version"), SHOAL_VERSION);
     EXPECT_STR(text_of(json_object_get(v, "leader"), "name"), "alpha");
     EXPECT_EQ(strlen(text_of(v, "cluster")), 32);
+    EXPECT_EQ(json_array_size(json_object_get(v, "running")), 0);
+    json_decref(v);
+    uint64_t id = submit(TRAIN);
+    (void)submit(TRAIN); /* waits */
+    (void)memory_service_place(service, id);
+    v = call("GET", "/api/v1/status", NULL, 200);
+    const json_t *running = json_object_get(v, "running");
+    EXPECT_EQ(json_array_size(running), 1);
+    EXPECT_EQ(number_of(json_array_get(running, 0), "id"), (long long)id);
+    EXPECT_EQ(number_of(json_array_get(running, 0), "percent"), 0);
     json_decref(v);
     stop();
 }
