@@ -205,6 +205,16 @@ static void walk_to(struct spec_layer_walk *walk, const struct spec_tree *tree,
     }
 }
 
+/* Does a place see what comes after it, which is what a text asks it to tell? */
+static bool sees_ahead(const struct spec_model *model)
+{
+    bool ahead = false;
+    for (uint32_t i = 0; i < model->layer_count; i++) {
+        ahead = ahead || (model->layers[i].kind == SPEC_ATTENTION && !model->layers[i].causal);
+    }
+    return ahead;
+}
+
 /* Places of the model are those of the text, and its numbers those that it is asked to tell. */
 static void check_text(struct spec_decode *d, const struct spec_job *job, const struct kn_model *m)
 {
@@ -224,6 +234,10 @@ static void check_text(struct spec_decode *d, const struct spec_job *job, const 
                        "with dense",
                        context);
         wrong_value(d, "model.layers", "", message);
+    } else if (context > 0 && sees_ahead(&job->model)) {
+        wrong_value(d, "model.layers", "",
+                    "with data.text attention must be causal: else a place sees the token that it "
+                    "is asked to tell");
     } else if (context > 0 && (uint64_t)job->train.batch * context > KN_ROWS_MAX) {
         (void)snprintf(message, sizeof message, "with %u places a sample it must be at most %u",
                        context, KN_ROWS_MAX / context);

@@ -132,6 +132,11 @@ static const struct {
      "job:5:16: model.input: must be [8], context of data.text"},
     {TEXT("{context: 16}", "[16]", "[{embedding: {vocab: 9, width: 8}}, {dense: 10}]"),
      "job:6:10: model.layers: embedding has vocab 9; it must be 10, the outputs of the last layer"},
+    {TEXT(
+         "{context: 16}", "[16]",
+         "[{embedding: {vocab: 9, width: 8}}, {attention: {heads: 2, causal: false}}, {dense: 9}]"),
+     "job:6:10: model.layers: with data.text attention must be causal: else a place sees the token "
+     "that it is asked to tell"},
     {TEXT("{context: 1000}", "[1000]",
           "[{embedding: {vocab: 9, width: 8}}, {dense: 9}]") "train: {batch: 32768}\n",
      "job:7:16: train.batch: 32768: with 1000 places a sample it must be at most 16777"},

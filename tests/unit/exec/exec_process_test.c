@@ -509,7 +509,7 @@ TEST(a_killed_keeper_loses_the_command_but_leaves_nothing_in_its_group)
     rig.at_trigger = kill_keeper;
     rig_run(&rig);
     EXPECT_EQ(rig.result.cause, EXEC_LOST);
-    EXPECT(rig_gone(rig_number(&rig, "1:pid "), 5 * SECOND));
+    EXPECT(rig_gone(rig_number(&rig, "1:pid "), 30 * SECOND));
 }
 
 TEST(what_held_a_pipe_open_when_its_keeper_was_killed_is_given_up_in_time)
@@ -552,8 +552,8 @@ TEST(when_the_agent_is_killed_nothing_of_its_commands_survives)
     EXPECT(rig_alive(first) && rig_alive(second));
     EXPECT_EQ(kill(agent, SIGKILL), 0);
     EXPECT_EQ(waitpid(agent, NULL, 0), agent);
-    EXPECT(rig_gone(first, 10 * SECOND));
-    EXPECT(rig_gone(second, 10 * SECOND));
+    EXPECT(rig_gone(first, 30 * SECOND));
+    EXPECT(rig_gone(second, 30 * SECOND));
 }
 
 TEST(a_command_can_run_as_another_user_with_a_limit_of_its_own)
