@@ -99,7 +99,8 @@ void cli_progress_event(struct cli_progress *p, const char *type, const char *da
         take_metric(p, event);
     } else if (strcmp(type, "state") == 0) {
         (void)snprintf(p->state, sizeof p->state, "%s", cli_text(event, "state"));
-        p->percent = (int)cli_integer(event, "percent");
+        const json_t *percent = json_object_get(event, "percent");
+        p->percent = json_is_integer(percent) ? (int)json_integer_value(percent) : p->percent;
     }
     json_decref(event);
 }

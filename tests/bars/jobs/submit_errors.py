@@ -37,7 +37,7 @@ GOOD = {
     "fedbuff": dict(TRAIN, data={"train": "dataset:apart"}, federated={
         "rounds": 3, "select": {"count": 4}, "algorithm": "fedbuff", "weight": "accuracy",
         "target": {"loss": 0.1}}),
-    "robust": dict(TRAIN, data={"train": "dataset:apart"}, federated={
+    "multi-krum": dict(TRAIN, data={"train": "dataset:apart"}, federated={
         "rounds": 3, "min": 5, "short": "carry",
         "aggregate": {"rule": "multi-krum", "byzantine": 1, "norm_bound": 2}}),
     "speech": {"kind": "train", "data": {"train": "dataset:speech", "audio": {"rate": 8000}},
