@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""The same bytes, whatever happens: a job trains undisturbed on one agent, and again on three while the
-coordinator and two others are killed with SIGKILL (each starts again on its directory), two new agents
-join, and then every agent in turn is stopped and started (a rolling restart). Model, file and optimiser
-state are equal bytes; each event falls into the training and shows in its generations.
+"""The same bytes, whatever happens: a job trains on three agents while the coordinator and two others are
+killed with SIGKILL (each starts again on its directory), two new agents join, and then every agent in
+turn is stopped and started (a rolling restart); and once more undisturbed on one agent. At a step after
+the last event both keep the same bytes: model file, optimiser, losses. Each event shows in the generations
+of the training. The job has no end that a fast machine could reach before all has happened.
 
     digest.py            a CNN on MNIST (batch normalisation, dropout), and a transformer on tiny
                          Shakespeare (attention, dropout, its residual blocks)
     digest.py --short    a smaller transformer alone, on made-up words: one kill, of the coordinator, one
                          join, and the rolling restart (the test run)
 
-Release build. About 6 minutes; 40 s with --short.
+Release build. About 2 minutes; 30 s with --short.
 """
-import math
+import hashlib
 import os
 import random
 import sys
@@ -20,11 +21,12 @@ import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../integ"))
 from mesh import Mesh, agreed_leader, judge, require, shared, until
-from training import Work, generations, mnist_part, outcome, step_of, submit, text_job
+from training import Work, generations, mnist_part, step_of, submit, text_job
 
-LONG_S = 600
+LONG_S = 900
 WAIT_S = 120
-SHORT_S, FULL_S = 16, 40  # of training, so that it outlasts what happens to it
+EPOCHS = 50000  # no machine gets there
+EVERY, KEEP = 25, 8  # steps between checkpoints, and how many are kept
 NAMES = ("alpha", "beta", "gamma")
 JOINERS = ("delta", "epsilon")
 
@@ -32,9 +34,8 @@ JOINERS = ("delta", "epsilon")
 class Trial:
     """A job on a mesh of its own."""
 
-    def __init__(self, spec, steps):
+    def __init__(self, spec):
         self.spec = spec
-        self.steps = steps
         self.mesh = Mesh(release=True)
         self.agents = []
         self.job = None
@@ -56,8 +57,7 @@ class Trial:
     def wait_members(self, what, asked, wanted, unwanted=()):
         def probe():
             row = asked.job(self.job)
-            require(row["state"] in ("waiting", "running"),
-                    f"{what}: the job is {row['state']} already: it is too short for this machine")
+            require(row["state"] in ("waiting", "running"), f"{what}: the job is {row['state']}")
             members = self.members(asked)
             return members and set(wanted) <= members and not members & set(unwanted)
         until(what, WAIT_S, probe)
@@ -81,26 +81,42 @@ class Trial:
         agent.start()
         self.wait_members(f"{agent.name} takes part again", asked, (agent.name,))
 
-    def end(self):
+    def checkpoints(self, asked):
+        """Steps of those that are kept now."""
+        return [c["step"] for c in asked.read(f"/jobs/{self.job}/checkpoints")["checkpoints"]]
+
+    def wait_checkpoint(self, asked, step):
+        """The first that is kept at that step or after it."""
+        def probe():
+            return min((s for s in self.checkpoints(asked) if s >= step), default=None)
+        return until(f"a checkpoint of step {step}", LONG_S, probe)
+
+    def kept(self, asked, step):
+        """Digests of what is kept of a step: the model's file, and all of the state."""
+        answer = asked.get(f"/jobs/{self.job}/checkpoints/{step}")
+        require(answer.status == 200, f"checkpoint of step {step}: {answer.status}")
+        path = self.mesh.path("model.safetensors")
+        self.mesh.must(["checkpoints", self.job, "--get", step, "-o", path, "--peer", asked.api])
+        with open(path, "rb") as file:
+            return tuple(hashlib.blake2b(b, digest_size=32).hexdigest()
+                         for b in (file.read(), answer.body))
+
+    def end(self, step):
         asked = self.others()[0]
-        result = outcome(asked, self.job, LONG_S)
-        return result, Work(asked, self.job, self.steps)
+        return self.kept(asked, step), Work(asked, self.job, step)
 
 
-def digests(result):
-    return result["model_digest"], result["file_digest"], result["state_digest"]
-
-
-def undisturbed(spec, steps, short):
-    del short
-    trial = Trial(spec, steps)
+def undisturbed(spec, step):
+    trial = Trial(spec)
     with trial.mesh:
         trial.begin(1)
-        return trial.end()
+        reached = trial.wait_checkpoint(trial.agents[0], step)
+        require(reached == step, f"the checkpoint of step {step} is gone: {reached} is the oldest")
+        return trial.end(step)
 
 
-def disturbed(spec, steps, short):
-    trial = Trial(spec, steps)
+def disturbed(spec, short):
+    trial = Trial(spec)
     with trial.mesh:
         trial.begin(3)
         first = agreed_leader(trial.agents)
@@ -116,8 +132,9 @@ def disturbed(spec, steps, short):
                     trial.join(JOINERS[1])
         for agent in list(trial.agents):
             trial.restart(agent)
-        print(f"  all done at step {step_of(trial.agents[0], trial.job)} of {steps}", flush=True)
-        return trial.end()
+        asked = trial.agents[0]
+        step = trial.wait_checkpoint(asked, step_of(asked, trial.job) + 1)
+        return step, *trial.end(step)
 
 
 def what(short):
@@ -125,26 +142,25 @@ def what(short):
             "of all agents")
 
 
-def compare(name, spec, steps, short):
-    """Both runs; the digests that they share."""
-    found = {}
-    for label, run in (("undisturbed", undisturbed), (what(short), disturbed)):
-        began = time.monotonic()
-        result, work = run(spec, steps, short)
-        print(f"{name}, {label}: {result['model_digest'][:16]}, {result['steps']} steps, "
-              f"{len(work.begins)} generations, rank-steps {work.done}, "
-              f"{time.monotonic() - began:.0f} s", flush=True)
-        require(result["steps"] == steps, f"{name}: {result['steps']} steps, not {steps}")
-        if run is disturbed:
-            kills, joins = (1, 1) if short else (3, 2)
-            names = NAMES + JOINERS[:joins]
-            # Whoever was killed or stopped is missing from one generation and back in another.
-            require(len(work.begins) >= 1 + 2 * kills + joins + 2 * len(names),
-                    f"generations at {work.begins}")
-            require(set(work.done) == set(names), f"rank-steps {work.done}")
-        found.setdefault(digests(result), []).append(label)
-    require(len(found) == 1, f"{name}: different digests: {found}")
-    return next(iter(found))[0]
+def compare(name, spec, short):
+    """Both runs; the digest of the model that they share."""
+    began = time.monotonic()
+    step, found, work = disturbed(spec, short)
+    kills, joins = (1, 1) if short else (3, 2)
+    names = NAMES + JOINERS[:joins]
+    print(f"{name}, {what(short)}: {found[0][:16]} after {step} steps, {len(work.begins)} generations, "
+          f"rank-steps {work.done}, {time.monotonic() - began:.0f} s", flush=True)
+    # Whoever was killed or stopped is missing from one generation and back in another.
+    require(len(work.begins) >= 1 + 2 * kills + joins + 2 * len(names),
+            f"generations at {work.begins}")
+    require(set(work.done) == set(names), f"rank-steps {work.done}")
+    began = time.monotonic()
+    alone, work = undisturbed(spec, step)
+    print(f"{name}, undisturbed: {alone[0][:16]} after {step} steps, {len(work.begins)} generation, "
+          f"{time.monotonic() - began:.0f} s", flush=True)
+    require(len(work.begins) == 1, f"undisturbed, but generations at {work.begins}")
+    require(alone == found, f"{name}, step {step}: {alone} is not {found}")
+    return alone[0]
 
 
 def small_text(path, size):
@@ -158,32 +174,20 @@ def small_text(path, size):
     return path
 
 
-def long_enough(spec, epoch_steps, seconds):
-    """The job with as many epochs as keep this machine busy for so long, and its steps."""
-    spec["train"]["epochs"] = 2
-    trial = Trial(spec, 2 * epoch_steps)
-    with trial.mesh:
-        trial.begin(1)
-        outcome(trial.agents[0], trial.job, LONG_S)
-        row = trial.agents[0].job(trial.job)
-    pace = 2 * epoch_steps / ((row["ended_us"] - row["started_us"]) / 1e6)
-    epochs = max(2, math.ceil(seconds * pace / epoch_steps))
-    spec["train"]["epochs"] = epochs
-    return spec, epochs * epoch_steps
-
-
 def main():
     short = "--short" in sys.argv
     with Mesh(release=True) as scratch:
         if short:
             text = small_text(scratch.path("words.txt"), 60000)
-            jobs = {"transformer": text_job(text, blocks=1, width=32, context=32)}
+            jobs = {"transformer": text_job(text, blocks=1, width=32, context=32)[0]}
         else:
-            cnn = mnist_part(12000, scratch.path("mnist"), batch=32)
             text = shared("data", "tinyshakespeare", "input.txt")
-            jobs = {"cnn": (cnn, 10800 // 32), "transformer": text_job(text)}
-        found = [compare(name, *long_enough(*job, SHORT_S if short else FULL_S), short)
-                 for name, job in jobs.items()]
+            jobs = {"cnn": mnist_part(12000, scratch.path("mnist"), batch=32),
+                    "transformer": text_job(text)[0]}
+        for spec in jobs.values():
+            spec["train"].update(epochs=EPOCHS, schedule="constant")
+            spec["checkpoint"] = {"every_steps": EVERY, "keep": KEEP}
+        found = [compare(name, spec, short) for name, spec in jobs.items()]
     print(f"digest equality: undisturbed = {what(short)}: equal, {' and '.join(jobs)} "
           f"({' '.join(d[:16] for d in found)})")
 
