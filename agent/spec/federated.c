@@ -271,7 +271,10 @@ static const struct spec_field FEDERATED[] = {
      .choices = SPEC_WEIGHTS},
     {.key = "aggregate", .type = SPEC_FIELD_CUSTOM, .take = take_aggregate},
     WHOLE("patience", patience, .low = 1, .high = SPEC_FEDERATED_ROUNDS_MAX),
-    {.key = "target", .type = SPEC_FIELD_CUSTOM, .take = take_target}};
+    {.key = "target", .type = SPEC_FIELD_CUSTOM, .take = take_target},
+    {.key = "dataset", /* of kind exec */
+     .type = SPEC_FIELD_NAME,
+     .offset = offsetof(struct spec_job, data.train.name)}};
 
 void spec_federated_defaults(struct spec_decode *d, const struct spec_node *root,
                              struct spec_job *job)
@@ -342,6 +345,9 @@ static void wrong(struct spec_decode *d, const char *section, const char *key, c
 
 static void check_data(struct spec_decode *d, struct spec_job *job)
 {
+    if (member(d, "federated", "dataset") != NULL) {
+        wrong(d, "federated", "dataset", "is for kind: exec; here data.train names it");
+    }
     if (job->data.train.kind != SPEC_SOURCE_DATASET) {
         wrong(d, "data", "train",
               "must be dataset:NAME, of which each agent holds its part (shoal dataset add "
@@ -408,6 +414,50 @@ static void check_train(struct spec_decode *d, struct spec_job *job)
     }
 }
 
+/* What a script trains is its own business: nothing here has a gradient of it, or measures it. */
+static void check_exec(struct spec_decode *d, struct spec_job *job)
+{
+    const struct spec_federated *f = &job->federated;
+    const struct spec_exec *exec = &job->exec;
+    static const char *const natives[] = {"target", "patience"};
+    if (member(d, "federated", "dataset") == NULL) {
+        wrong(d, "federated", "dataset", "is missing: the data set of which each agent has a part");
+    }
+    job->data.train.kind = SPEC_SOURCE_DATASET;
+    for (size_t i = 0; i < SH_COUNT(natives); i++) {
+        if (member(d, "federated", natives[i]) != NULL) {
+            wrong(d, "federated", natives[i], "is for kind: train; a script trains as it likes");
+        }
+    }
+    if (f->local_epochs != 1) {
+        wrong(d, "federated", "local_epochs", "is for kind: train; a script trains as it likes");
+    }
+    if (f->weight != SPEC_WEIGHT_SAMPLES) {
+        wrong(d, "federated", "weight", "must be samples: a script tells how many");
+    }
+    if (f->algorithm == SPEC_FEDPROX || f->algorithm == SPEC_SCAFFOLD) {
+        wrong(d, "federated", "algorithm",
+              "fedprox and scaffold change gradients, which only kind: train has");
+    }
+    if (job->units != 1) {
+        wrong(d, "replicas", NULL, "must be 1 with the section federated");
+    }
+    if (exec->checkpoint.count > 0 || exec->checkpoint_every_s > 0) {
+        wrong(d, "checkpoint", exec->checkpoint.count > 0 ? "files" : "every",
+              "is not possible with the section federated: each round is a checkpoint");
+    }
+    if (exec->outputs.count > (exec->model.count > 0 ? 1u : 0u)) {
+        wrong(d, "outputs", NULL,
+              "is not possible with the section federated: what is left is the model");
+    }
+    if ((exec->predict_count > 0 || exec->evaluate_count > 0) && exec->model.count == 0) {
+        wrong(d, "model_file", NULL, "is missing: where predict and evaluate find the model");
+    }
+    if (job->where.gpus > 0) {
+        wrong(d, "resources", "gpus", "is not possible with the section federated");
+    }
+}
+
 /* Rules against liars count all updates alike, and need enough of them. */
 static void check_rule(struct spec_decode *d, const struct spec_federated *f)
 {
@@ -444,7 +494,11 @@ void spec_check_federated(struct spec_decode *d, struct spec_job *job)
     if (d->errors->count > 0) {
         return;
     }
-    check_train(d, job);
+    if (job->kind == SPEC_EXEC) {
+        check_exec(d, job);
+    } else {
+        check_train(d, job);
+    }
     if (job->sweep.method != SPEC_SWEEP_NONE) {
         wrong(d, "sweep", NULL, "is not possible with the section federated");
     }
@@ -497,8 +551,9 @@ static json_t *select_json(const struct spec_federated *f)
                                           : json_string("all");
 }
 
-void spec_put_federated(json_t *out, const struct spec_federated *f)
+void spec_put_federated(json_t *out, const struct spec_job *job)
 {
+    const struct spec_federated *f = &job->federated;
     if (!f->on) {
         return;
     }
@@ -515,6 +570,9 @@ void spec_put_federated(json_t *out, const struct spec_federated *f)
     }
     if (f->norm_bound > 0) {
         (void)json_object_set_new(aggregate, "norm_bound", json_real(f->norm_bound));
+    }
+    if (job->kind == SPEC_EXEC) {
+        (void)json_object_set_new(fed, "dataset", json_string(job->data.train.name));
     }
     if (f->algorithm != SPEC_FEDBUFF) {
         (void)json_object_set_new(fed, "continuation",

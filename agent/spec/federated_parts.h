@@ -15,6 +15,6 @@ void spec_federated_defaults(struct spec_decode *d, const struct spec_node *root
 void spec_take_federated(struct spec_decode *d, const struct spec_node *node, void *base);
 /* What no field says alone; skips what has an error already. */
 void spec_check_federated(struct spec_decode *d, struct spec_job *job);
-void spec_put_federated(json_t *out, const struct spec_federated *fed);
+void spec_put_federated(json_t *out, const struct spec_job *job); /* nothing without the section */
 
 #endif
