@@ -33,6 +33,7 @@ enum sh_err runners_open(struct service *s, char text[static SCRIPT_OPEN_WHY + 1
     s->self.sandbox = err == SH_OK ? scripts_sandbox(s->scripts) : WIRE_SANDBOX_OFF;
     err = err != SH_OK ? err : answer_open(&s->answer, s);
     struct rounds_config federated = {.s = s,
+                                      .trust = &s->trust,
                                       .threads = s->self.cpus,
                                       .folder = rounds,
                                       .script = script_client_open,

@@ -47,6 +47,17 @@ static void on_lost(void *ctx, uint64_t generation, const uint8_t leader[static 
     }
 }
 
+/* Whether a node is a member of the gang by what this agent has applied. */
+static bool is_member(void *ctx, const uint8_t node[SH_NODE_ID_BYTES])
+{
+    struct rounds_unit *x = ctx;
+    train_worker_lock(&x->w);
+    const struct wire_placement *p = &x->w.next.placement;
+    bool found = wire_member_find(p->members, p->member_count, node) < p->member_count;
+    train_worker_unlock(&x->w);
+    return found;
+}
+
 /* ---- following the placement ---- */
 
 static void finish(struct rounds_unit *x, bool partial)
@@ -94,6 +105,8 @@ static enum sh_err open_member(struct rounds_unit *x, struct rounds_member **out
 {
     struct rounds_member_config member = {
         .s = x->w.s, .unit = x->w.config.unit, .scribe = x->w.scribe, .lost = on_lost, .ctx = x};
+    member.masking = (struct rounds_masking_config){
+        .trust = x->rounds->config.trust, .fed = &x->w.job->federated, .known = is_member};
     enum sh_err err = open_trainer(x, &member.trainer);
     if (err == SH_OK) {
         err = rounds_member_open(out, &member);
@@ -217,6 +230,9 @@ static enum sh_err answer(struct rounds *r, struct sh_span request, struct sh_wr
         sh_put_u8(w, (uint8_t)(x != NULL && err == SH_OK ? rounds_lead_hear(x->lead, &report)
                                                          : ROUNDS_NOT_HERE));
         return err;
+    }
+    if (kind == ROUNDS_SUM) {
+        return x != NULL ? rounds_member_sum(x->member, request, w) : SH_ERR_NOT_FOUND;
     }
     err = rounds_invite_decode(request, &invite);
     err = err == SH_OK && x == NULL ? SH_ERR_NOT_FOUND : err;

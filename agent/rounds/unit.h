@@ -8,6 +8,7 @@
 
 #include "rounds/trainer.h"
 #include "train/worker.h"
+#include "trust/trust.h"
 
 #define ROUNDS_UNITS_MAX 64u /* open at a time on one agent; more than the supervisor opens */
 
@@ -15,6 +16,7 @@ struct rounds; /* what the units of one agent share */
 
 struct rounds_config {
     struct service *s;
+    const struct trust *trust; /* of this agent, borrowed: secure sums are signed with it */
     uint32_t threads;
     const char *folder; /* made where it is absent: what has to outlive this agent's life; copied */
     /* Makes what trains for a job of kind exec; w outlives it. NO_MEMORY. */
