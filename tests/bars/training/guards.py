@@ -108,6 +108,8 @@ def private(mesh, follower, **more):
     require(len(spent) == rounds and spent == sorted(spent), f"epsilon of each round: {spent}")
     for count, got in enumerate(spent, 1):
         require(abs(got - epsilon(noise, count)) < 1e-6, f"{got} after {count} rounds")
+    text = mesh.must(["rounds", job_id, "--peer", follower.api])
+    require(f"epsilon {spent[-1]:.4f} spent" in text, f"shoal rounds: {text}")
     metrics = json.loads(mesh.must(["metrics", job_id, "--json", "--peer", follower.api]))
     require("epsilon" in json.dumps(metrics), f"no epsilon among the metrics: {metrics}")
     return spent[-1]
@@ -125,8 +127,10 @@ def poisoned(mesh, agents, follower):
         mesh.must(["dataset", "add", "poison", path, "--local", "--peer", agent.api])
     data = {"train": "dataset:poison"}
     _, mean, _ = trained(mesh, follower, job(8, name="mean", data=data, min=5))
-    _, krum, _ = trained(mesh, follower, job(8, name="krum", data=data, min=5,
-                                             aggregate={"rule": "multi_krum"}))
+    job_id, krum, _ = trained(mesh, follower, job(8, name="krum", data=data, min=5,
+                                                  aggregate={"rule": "multi_krum"}))
+    text = mesh.must(["rounds", job_id, "--peer", follower.api])
+    require(f"{bad.name} delivered (its update: far" in text, f"shoal rounds: {text}")
     for record in (r for r in krum if r["outcome"] == "committed"):
         row = next(m for m in record["members"] if m["agent"] == bad.name)
         require("far from the others" in row.get("why", "") and "weight" not in row,
