@@ -5,6 +5,7 @@
 #include "parts.h"
 #include "rl/unit.h"
 #include "rounds/unit.h"
+#include "script/client.h"
 #include "train/train.h"
 
 #include <stdio.h>
@@ -31,7 +32,13 @@ enum sh_err runners_open(struct service *s, char text[static SCRIPT_OPEN_WHY + 1
     err = err != SH_OK ? err : scripts_open(&s->scripts, &scripts, text);
     s->self.sandbox = err == SH_OK ? scripts_sandbox(s->scripts) : WIRE_SANDBOX_OFF;
     err = err != SH_OK ? err : answer_open(&s->answer, s);
-    err = err != SH_OK ? err : rounds_open(&s->rounds, s, s->self.cpus, rounds);
+    struct rounds_config federated = {.s = s,
+                                      .trust = &s->trust,
+                                      .threads = s->self.cpus,
+                                      .folder = rounds,
+                                      .script = script_client_open,
+                                      .ctx = s->scripts};
+    err = err != SH_OK ? err : rounds_open(&s->rounds, &federated);
     struct train_config train = {.s = s, .bulk = s->bulk, .threads = s->self.cpus, .cache = cache};
     if (err == SH_OK) {
         calls_on(s->calls, SERVICE_CALL_SCRIPT, scripts_answer, s->scripts);

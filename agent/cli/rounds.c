@@ -12,6 +12,15 @@
 
 #define CELL_BYTES 512u
 
+/* Who was lost, failed or late, and whose update a rule or a secure sum has left out. */
+static bool is_missing(const json_t *member)
+{
+    const bool delivered = strcmp(cli_text(member, "part"), "delivered") == 0;
+    const bool left_out =
+        json_object_get(member, "why") != NULL && json_object_get(member, "weight") == NULL;
+    return !delivered || left_out;
+}
+
 /* "b lost, c failed (no data)": who was asked and whose update does not count. */
 static void name_missing(const json_t *members, char out[static CELL_BYTES])
 {
@@ -21,7 +30,7 @@ static void name_missing(const json_t *members, char out[static CELL_BYTES])
         const json_t *member = json_array_get(members, i);
         const char *part = cli_text(member, "part");
         const char *why = json_string_value(json_object_get(member, "why"));
-        if (strcmp(part, "delivered") != 0) {
+        if (is_missing(member)) {
             int n = snprintf(out + used, CELL_BYTES - used, "%s%s %s%s%s%s", used > 0 ? ", " : "",
                              cli_text(member, "agent"), part, why != NULL ? " (" : "",
                              why != NULL ? why : "", why != NULL ? ")" : "");
@@ -84,6 +93,14 @@ static void print_rounds(struct cli *c, const json_t *answer)
         put_record(&t, evaluation);
     }
     cli_table_print(&t, c->out);
+    double epsilon = (double)NAN;
+    for (size_t i = 0; i < json_array_size(rounds); i++) {
+        const json_t *spent = json_object_get(json_array_get(rounds, i), "epsilon");
+        epsilon = spent != NULL ? json_real_value(spent) : epsilon;
+    }
+    if (!isnan(epsilon)) {
+        (void)fprintf(c->out, "privacy: epsilon %.4f spent\n", epsilon);
+    }
 }
 
 int cli_run_rounds(struct cli *c)

@@ -180,7 +180,10 @@ static void print_rounds(struct cli *c, const struct spec_job *job)
 {
     const struct spec_federated *f = &job->federated;
     char cohort[64] = "all agents";
+    char work[64];
     char goal[64];
+    (void)snprintf(work, sizeof work, "%u local epoch%s", f->local_epochs,
+                   f->local_epochs == 1 ? "" : "s");
     if (f->select == SPEC_SELECT_FRACTION) {
         (void)snprintf(cohort, sizeof cohort, "%g of the agents", f->fraction);
     } else if (f->select == SPEC_SELECT_COUNT) {
@@ -192,11 +195,12 @@ static void print_rounds(struct cli *c, const struct spec_job *job)
     }
     (void)fprintf(
         c->out,
-        "%u rounds, each of %u local epoch%s on %s that hold dataset:%s, by %s\n"
+        "%u rounds, each of %s on %s that hold dataset:%s, by %s\n"
         "a round closes with %s, makes a model of %u updates or more, and ends after %u s "
         "at the latest\n",
-        f->rounds, f->local_epochs, f->local_epochs == 1 ? "" : "s", cohort, job->data.train.name,
-        spec_algorithm_name(f->algorithm), goal, f->least, f->deadline_s * 9 / 4);
+        f->rounds, job->kind == SPEC_EXEC ? "one run of the commands" : work, cohort,
+        job->data.train.name, spec_algorithm_name(f->algorithm), goal, f->least,
+        f->deadline_s * 9 / 4);
 }
 
 static int print_valid(struct cli *c, const struct spec_job *job, uint32_t samples)

@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rounds/combine.h"
 
+#include "base/host/host.h"
+#include "kernels/agg/clip.h"
 #include "kernels/agg/fixed.h"
+#include "kernels/agg/noise.h"
 #include "kernels/agg/server.h"
+#include "secagg/mask.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -135,11 +139,77 @@ static enum sh_err take_vote(const struct spec_federated *fed, const struct roun
     return err;
 }
 
+/* ---- privacy ---- */
+
+uint32_t rounds_privacy_bits(const struct spec_privacy *privacy)
+{
+    uint32_t bits = KN_CLIP_BITS_MAX;
+    while (bits > 0 && privacy->clip * (double)(UINT64_C(1) << bits) > 0x1p30) {
+        bits--;
+    }
+    return bits;
+}
+
+/* Adds a clipped update. Its numbers were looked at when it came. */
+static enum sh_err add_clipped(const struct spec_privacy *p, const float *x, size_t floats,
+                               int64_t *clipped, int64_t *sum)
+{
+    if (kn_clip(x, floats, p->clip, rounds_privacy_bits(p), clipped, NULL, NULL) != KN_OK) {
+        return SH_ERR_DIVERGED;
+    }
+    for (size_t i = 0; i < floats; i++) {
+        sum[i] += clipped[i];
+    }
+    return SH_OK;
+}
+
+static enum sh_err add_noise(const struct spec_privacy *p, size_t floats, int64_t *noise,
+                             int64_t *sum)
+{
+    struct secagg_stream stream = {.used = 0};
+    const struct kn_entropy entropy = {.fill = secagg_stream_fill, .context = &stream};
+    const double step = (double)(UINT64_C(1) << rounds_privacy_bits(p));
+    struct kn_noise source;
+    sh_random_bytes(stream.key, sizeof stream.key);
+    bool good = kn_noise_open(&source, entropy, p->noise * p->clip * step, NULL) == KN_OK &&
+                kn_noise_draw(&source, noise, floats, NULL) == KN_OK;
+    for (size_t i = 0; good && i < floats; i++) {
+        sum[i] += noise[i];
+    }
+    kn_noise_close(&source);
+    secagg_stream_end(&stream);
+    return good ? SH_OK : SH_ERR_UNSUPPORTED;
+}
+
+/* The mean of clipped updates with noise on their sum. */
+static enum sh_err take_private(const struct spec_privacy *p, const struct rounds_updates *updates,
+                                size_t floats, float *out)
+{
+    int64_t *sum = calloc(floats, sizeof *sum);
+    int64_t *one = malloc(floats * sizeof *one);
+    enum sh_err err = sum != NULL && one != NULL ? SH_OK : SH_ERR_NO_MEMORY;
+    for (uint32_t i = 0; err == SH_OK && i < updates->count; i++) {
+        err = updates->load(updates->ctx, i, out, NULL);
+        err = err != SH_OK ? err : add_clipped(p, out, floats, one, sum);
+    }
+    err = err != SH_OK ? err : add_noise(p, floats, one, sum);
+    const double unit = (double)updates->count * (double)(UINT64_C(1) << rounds_privacy_bits(p));
+    for (size_t i = 0; err == SH_OK && i < floats; i++) {
+        out[i] = (float)((double)sum[i] / unit);
+    }
+    free(sum);
+    free(one);
+    return err;
+}
+
 enum sh_err rounds_combine(const struct spec_federated *fed, const struct rounds_updates *updates,
                            size_t floats, uint32_t members, float *out, float *variates)
 {
     for (uint32_t i = 0; i < updates->count; i++) {
         updates->fates[i] = KN_VOTE_KEPT;
+    }
+    if (fed->privacy.on) {
+        return take_private(&fed->privacy, updates, floats, out);
     }
     return fed->rule == SPEC_RULE_MEAN ? take_mean(updates, floats, members, out, variates)
                                        : take_vote(fed, updates, floats, out);

@@ -7,6 +7,7 @@
 #define ROUNDS_COMBINE_H
 
 #include "base/err.h"
+#include "kernels/agg/vote.h"
 #include "rounds/model.h"
 #include "spec/federated.h"
 
@@ -21,12 +22,17 @@ struct rounds_updates {
     void *ctx;
 };
 
-/* The rule: out (floats elements) becomes the change that the updates come to. variates, not NULL
- * for SCAFFOLD only, becomes the sum of what the clients' variates changed by, over members (how
- * many there are in all). NO_MEMORY, what load answers; INVALID: too few updates for the rule. */
+/* The rule: out (floats elements) becomes the change that the updates come to; with privacy their
+ * clipped mean with noise, drawn anew in every call. variates, not NULL for SCAFFOLD only, becomes
+ * the sum of what the clients' variates changed by, over members (how many there are in all).
+ * NO_MEMORY (a rule against liars holds all updates at once), what load answers; INVALID: too few
+ * updates for the rule. */
 SH_MUST_USE enum sh_err rounds_combine(const struct spec_federated *fed,
                                        const struct rounds_updates *updates, size_t floats,
                                        uint32_t members, float *out, float *variates);
+
+/* Bits after the point of updates under privacy: the bound on their length has 30 bits. */
+uint32_t rounds_privacy_bits(const struct spec_privacy *privacy);
 
 /* Floats of state that the server's optimiser keeps for such a model. */
 size_t rounds_server_count(const struct spec_federated *fed, const struct rounds_model *model);

@@ -5,6 +5,7 @@
 #include "metrics.h"
 
 #include "base/host/host.h"
+#include "kernels/agg/accountant.h"
 #include "kernels/agg/client.h"
 #include "kernels/agg/vote.h"
 
@@ -15,22 +16,12 @@
 
 #define LINE_NAMES 120u
 
-/* The updates that count in the round at hand, by slot. */
-struct entries {
-    struct rounds_lead *x;
-    uint32_t count;
-    uint32_t place[ROUNDS_SLOTS_MAX]; /* in x->taken */
-    uint32_t weights[ROUNDS_SLOTS_MAX];
-    uint64_t stale[ROUNDS_SLOTS_MAX];
-    uint64_t ids[ROUNDS_SLOTS_MAX];
-    enum kn_vote_fate fates[ROUNDS_SLOTS_MAX];
-    uint64_t weight; /* of all */
-    char why[ROUNDS_WHY_BYTES];
-};
-
 static uint32_t weigh(const struct spec_federated *fed, const struct rounds_figures *f,
                       uint64_t stale)
 {
+    if (fed->weight == SPEC_WEIGHT_EQUAL) {
+        return kn_client_weight(1, stale);
+    }
     if (fed->weight == SPEC_WEIGHT_SAMPLES) {
         return kn_client_weight(f->samples, stale);
     }
@@ -38,11 +29,11 @@ static uint32_t weigh(const struct spec_federated *fed, const struct rounds_figu
     return kn_client_metric_weight(accuracy, stale);
 }
 
-static void list_entries(struct rounds_lead *x, struct entries *list)
+static void list_entries(struct rounds_lead *x, struct rounds_entries *list)
 {
     const struct spec_federated *fed = &x->w->job->federated;
     struct fed_entry entry;
-    *list = (struct entries){.x = x};
+    *list = (struct rounds_entries){.x = x};
     for (uint32_t i = 0; i < ROUNDS_SLOTS_MAX; i++) {
         if (!fed_entry(x->fed, i, &entry)) {
             continue;
@@ -62,7 +53,7 @@ static void list_entries(struct rounds_lead *x, struct entries *list)
 
 static enum sh_err load_entry(void *ctx, uint32_t i, float *change, float *variates)
 {
-    struct entries *list = ctx;
+    struct rounds_entries *list = ctx;
     return rounds_read_update(list->x, &list->x->taken[list->place[i]], change, variates,
                               list->why);
 }
@@ -85,19 +76,34 @@ static bool all_finite(const float *x, size_t count)
     return finite;
 }
 
+/* What a rule made of the updates, for the record. */
+static void tell_fates(struct rounds_entries *list)
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (list->fates[i] != KN_VOTE_KEPT) {
+            list->out[i] = list->fates[i] != KN_VOTE_SHORTENED;
+            (void)snprintf(list->whys[i], sizeof list->whys[i], "its update: %s",
+                           kn_vote_fate_text(list->fates[i]));
+        }
+    }
+}
+
 /* The next model into params. DIVERGED: it has numbers that are not finite. */
-static enum sh_err combine(struct rounds_lead *x, struct entries *list, float *params,
+static enum sh_err combine(struct rounds_lead *x, struct rounds_entries *list, float *params,
                            float *change, float *variates)
 {
     const struct spec_federated *fed = &x->w->job->federated;
     size_t floats = x->model.floats;
     struct rounds_updates updates = {.count = list->count,
                                      .weights = list->weights,
-                                     .ids = list->ids,
-                                     .fates = list->fates,
                                      .load = load_entry,
-                                     .ctx = list};
-    enum sh_err err = rounds_combine(fed, &updates, floats, count_present(x), change, variates);
+                                     .ctx = list,
+                                     .ids = list->ids,
+                                     .fates = list->fates};
+    enum sh_err err =
+        fed->secure ? rounds_secure_change(x, list, change)
+                    : rounds_combine(fed, &updates, floats, count_present(x), change, variates);
+    tell_fates(list);
     if (err != SH_OK) {
         return err;
     }
@@ -118,7 +124,7 @@ static enum sh_err combine(struct rounds_lead *x, struct entries *list, float *p
     return SH_OK;
 }
 
-static enum sh_err change_model(struct rounds_lead *x, struct entries *list)
+static enum sh_err change_model(struct rounds_lead *x, struct rounds_entries *list)
 {
     size_t floats = x->model.floats;
     bool controls = x->controls != NULL;
@@ -137,7 +143,7 @@ static enum sh_err change_model(struct rounds_lead *x, struct entries *list)
 
 /* ---- what is told ---- */
 
-static void measure(struct rounds_lead *x, const struct entries *list)
+static void measure(struct rounds_lead *x, const struct rounds_entries *list)
 {
     const struct spec_federated *fed = &x->w->job->federated;
     struct rounds_measures *m = &x->measures;
@@ -174,13 +180,27 @@ static void drop_evaluation(struct rounds_lead *x)
     }
 }
 
-static bool add_record(struct rounds_lead *x, const struct entries *list, uint64_t took_us)
+/* What the models so far may have told of one member; NaN: no privacy was asked for. Rounds without
+ * a model are counted as if they had one. */
+static double epsilon_after(const struct rounds_lead *x)
+{
+    const struct spec_privacy *p = &x->w->job->federated.privacy;
+    struct kn_ledger ledger = {{0}};
+    if (!p->on || x->close.evaluates) {
+        return (double)NAN;
+    }
+    kn_ledger_spend(&ledger, 1.0, p->noise, fed_round(x->fed) + 1);
+    return kn_ledger_epsilon(&ledger, p->delta, NULL);
+}
+
+static bool add_record(struct rounds_lead *x, const struct rounds_entries *list, uint64_t took_us)
 {
     struct rounds_row rows[ROUNDS_SLOTS_MAX];
     struct rounds_record record = {.round = fed_round(x->fed),
                                    .outcome = x->close.outcome,
                                    .cohort = fed_cohort(x->fed),
-                                   .took_us = took_us};
+                                   .took_us = took_us,
+                                   .epsilon = epsilon_after(x)};
     uint32_t count = 0;
     memcpy(record.model, x->pending_model, sizeof record.model);
     for (uint32_t i = 0; i < ROUNDS_SLOTS_MAX; i++) {
@@ -189,10 +209,8 @@ static bool add_record(struct rounds_lead *x, const struct entries *list, uint64
         for (uint32_t k = 0; k < list->count; k++) {
             const struct rounds_taken *t = &x->taken[list->place[k]];
             if (t->slot == i) {
-                bool kept = list->fates[k] <= KN_VOTE_SHORTENED;
-                row.counts = x->close.outcome == FED_COMMIT && kept;
-                row.why =
-                    list->fates[k] == KN_VOTE_KEPT ? row.why : kn_vote_fate_text(list->fates[k]);
+                row.counts = x->close.outcome == FED_COMMIT && !list->out[k];
+                row.why = list->whys[k][0] != '\0' ? list->whys[k] : row.why;
                 row.weight = list->weights[k];
                 row.stale = list->stale[k];
                 row.figures = &t->figures;
@@ -232,7 +250,7 @@ static void name_missing(const struct rounds_lead *x, char *out, size_t size)
     }
 }
 
-static void tell(struct rounds_lead *x, const struct entries *list)
+static void tell(struct rounds_lead *x, const struct rounds_entries *list)
 {
     char missing[LINE_NAMES];
     const struct rounds_measures *m = &x->measures;
@@ -263,6 +281,17 @@ static void tell(struct rounds_lead *x, const struct entries *list)
         train_scribe_point(scribe, METRIC_LOSS, round + 1, m->train_loss);
     }
     train_scribe_point(scribe, METRIC_AGENTS, round + 1, list->count);
+    double epsilon = epsilon_after(x);
+    if (isfinite(epsilon) != 0) {
+        train_scribe_point(scribe, METRIC_EPSILON, round + 1, epsilon);
+    }
+    for (uint32_t i = 0; i < list->count; i++) {
+        if (list->out[i]) {
+            train_scribe_line(scribe, "round %llu goes on without %s: %.150s",
+                              (unsigned long long)round + 1,
+                              x->slots[x->taken[list->place[i]].slot].name, list->whys[i]);
+        }
+    }
     train_scribe_point(scribe, METRIC_EPOCH, round + 1,
                        (double)(round + 1) * x->w->job->federated.local_epochs);
 }
@@ -272,7 +301,7 @@ static void tell(struct rounds_lead *x, const struct entries *list)
 /* The state after the round, once: however often it is proposed, it is the same. */
 static bool make_pending(struct rounds_lead *x)
 {
-    struct entries *list = malloc(sizeof *list);
+    struct rounds_entries *list = malloc(sizeof *list);
     uint64_t took = sh_now_us() - fed_opened_us(x->fed);
     enum sh_err err = list != NULL ? SH_OK : SH_ERR_NO_MEMORY;
     char why[ROUNDS_WHY_BYTES] = "";
@@ -282,6 +311,11 @@ static bool make_pending(struct rounds_lead *x)
         if (x->close.outcome == FED_COMMIT && list->weight > 0) {
             err = change_model(x, list);
             (void)snprintf(why, sizeof why, "%s", list->why);
+        }
+        if (err == SH_ERR_NO_QUORUM) {
+            /* Too few saw the secure sum through: a round without a model. */
+            x->close.outcome = FED_SKIP;
+            err = SH_OK;
         }
     }
     err = err != SH_OK ? err : rounds_model_digest(&x->model, x->pending_model);
@@ -295,7 +329,7 @@ static bool make_pending(struct rounds_lead *x)
     }
     if (err == SH_OK) {
         tell(x, list);
-    } else {
+    } else if (err != SH_ERR_CANCELLED) { /* else a new placement: its leader closes the round */
         train_worker_fail(x->w, err, err == SH_ERR_DIVERGED, false,
                           why[0] != '\0' ? why : sh_err_text(err));
     }

@@ -5,6 +5,7 @@
 #ifndef ROUNDS_INSIDE_H
 #define ROUNDS_INSIDE_H
 
+#include "rounds/combine.h"
 #include "rounds/lead.h"
 #include "rounds/record.h"
 #include "rounds/state.h"
@@ -29,6 +30,20 @@ struct rounds_taken { /* an update that the core knows by its place here */
     uint64_t round;
     struct rounds_figures figures;
     uint8_t blob[SH_DIGEST_BYTES];
+};
+
+struct rounds_entries { /* the updates that count in the round at hand, by slot */
+    struct rounds_lead *x;
+    uint32_t count;
+    uint32_t place[ROUNDS_SLOTS_MAX]; /* in x->taken */
+    uint32_t weights[ROUNDS_SLOTS_MAX];
+    uint64_t stale[ROUNDS_SLOTS_MAX];
+    uint64_t ids[ROUNDS_SLOTS_MAX];
+    enum kn_vote_fate fates[ROUNDS_SLOTS_MAX];
+    bool out[ROUNDS_SLOTS_MAX]; /* it was not added after all: */
+    char whys[ROUNDS_SLOTS_MAX][ROUNDS_TEXT_MAX + 1];
+    uint64_t weight; /* of all */
+    char why[ROUNDS_WHY_BYTES];
 };
 
 struct rounds_lead {
@@ -98,5 +113,10 @@ enum sh_err rounds_read_update(struct rounds_lead *x, const struct rounds_taken 
 /* commit.c. The round that the core closed: combines, records, commits, tells the core. False: it
  * is to be tried again in the next gang, or the unit has failed. */
 bool rounds_close_round(struct rounds_lead *x);
+
+/* secure.c. The change that the updates come to as a secure sum: x->model.floats elements.
+ * NO_QUORUM: too few members saw it through; CANCELLED; NO_MEMORY. Those left out are marked, with
+ * the reason. */
+enum sh_err rounds_secure_change(struct rounds_lead *x, struct rounds_entries *list, float *out);
 
 #endif

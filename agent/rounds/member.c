@@ -30,6 +30,8 @@ struct rounds_member {
     bool made;       /* report answers the newest invitation */
     struct rounds_report report;
     bool told; /* the leader has it */
+    struct rounds_masking masking;
+    bool masks; /* the thread is at it, without the lock */
     bool closing;
 };
 
@@ -160,10 +162,17 @@ static enum sh_err load(struct rounds_member *m, const struct rounds_invite *inv
     return err != SH_OK ? err : take_memory(p, why);
 }
 
-/* The update as a blob of this agent. */
-static enum sh_err keep(struct rounds_member *m, const struct workpiece *p, uint64_t round,
+/* The update as a blob of this agent; of a job with secure sums in memory, for masking. */
+static enum sh_err keep(struct rounds_member *m, struct workpiece *p, uint64_t round,
                         uint8_t digest[static SH_DIGEST_BYTES], char *why)
 {
+    if (m->config.masking.fed->secure) {
+        lock(m);
+        rounds_masking_take(&m->masking, round, p->change, p->model.floats);
+        p->change = NULL;
+        unlock(m);
+        return SH_OK;
+    }
     size_t size = rounds_update_size(p->model.floats, p->variates != NULL);
     uint8_t *bytes = malloc(size);
     enum sh_err err = SH_ERR_NO_MEMORY;
@@ -315,13 +324,67 @@ static void work_newest(struct rounds_member *m)
     }
 }
 
+/* ---- secure sums ---- */
+
+enum sh_err rounds_member_sum(struct rounds_member *m, struct sh_span bytes, struct sh_writer *w)
+{
+    struct rounds_sum_question question;
+    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
+    enum sh_err err = rounds_sum_question_get(&r, &question);
+    if (err != SH_OK) {
+        return err;
+    }
+    lock(m);
+    if (m->masks) {
+        sh_put_u8(w, ROUNDS_SUM_WORKS);
+    } else {
+        rounds_masking_answer(&m->masking, &question, &r, w);
+    }
+    if (m->masking.state == ROUNDS_MASKING_WANTED) {
+        SH_CHECK(pthread_cond_signal(&m->changed) == 0);
+    }
+    unlock(m);
+    return SH_OK;
+}
+
+const uint8_t *rounds_member_cluster(const struct rounds_member *m)
+{
+    return m->config.masking.trust->cluster;
+}
+
+/* With the lock, let go meanwhile. */
+static void mask_wanted(struct rounds_member *m)
+{
+    uint8_t digest[SH_DIGEST_BYTES] = {0};
+    char why[ROUNDS_WHY_BYTES] = "";
+    uint64_t *words = NULL;
+    m->masks = true;
+    unlock(m);
+    enum sh_err err = rounds_masking_work(&m->masking, &words, why);
+    if (err == SH_OK) {
+        err = service_blob_put(m->config.s, words, m->masking.floats * sizeof *words, 1, digest,
+                               NULL, ROUNDS_BLOB_US);
+    }
+    free(words);
+    if (err != SH_OK) {
+        train_scribe_line(m->config.scribe, "round %llu: no masked update: %.150s",
+                          (unsigned long long)m->masking.round + 1,
+                          why[0] != '\0' ? why : sh_err_text(err));
+    }
+    lock(m);
+    m->masks = false;
+    rounds_masking_made(&m->masking, digest, err);
+}
+
 static void *run(void *arg)
 {
     struct rounds_member *m = arg;
     sh_thread_name("rounds-%llu", (unsigned long long)m->config.unit.job);
     lock(m);
     while (!m->closing) {
-        if (m->asked && !m->made) {
+        if (m->masking.state == ROUNDS_MASKING_WANTED) {
+            mask_wanted(m);
+        } else if (m->asked && !m->made) {
             work_newest(m);
         } else if (m->asked && !m->told) {
             tell_newest(m);
@@ -345,6 +408,8 @@ enum sh_err rounds_member_open(struct rounds_member **out,
         return SH_ERR_NO_MEMORY;
     }
     m->config = *config;
+    m->config.masking.ctx = config->ctx;
+    rounds_masking_init(&m->masking, &m->config.masking);
     service_status(config->s, &status);
     memcpy(m->me, status.node_id, sizeof m->me);
     SH_CHECK(pthread_mutex_init(&m->trainer_lock, NULL) == 0);
@@ -375,6 +440,7 @@ void rounds_member_close(struct rounds_member *m, bool ended)
         m->config.trainer.forget(m->config.trainer.ctx);
     }
     m->config.trainer.close(m->config.trainer.ctx);
+    rounds_masking_drop(&m->masking);
     SH_CHECK(pthread_cond_destroy(&m->changed) == 0);
     SH_CHECK(pthread_mutex_destroy(&m->lock) == 0);
     SH_CHECK(pthread_mutex_destroy(&m->trainer_lock) == 0);

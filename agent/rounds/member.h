@@ -7,6 +7,7 @@
 #ifndef ROUNDS_MEMBER_H
 #define ROUNDS_MEMBER_H
 
+#include "rounds/masking.h"
 #include "rounds/trainer.h"
 #include "train/scribe.h"
 
@@ -20,8 +21,9 @@ struct rounds_member;
 struct rounds_member_config {
     struct service *s;
     struct wire_unit unit;
-    struct train_scribe *scribe;   /* borrowed */
-    struct rounds_trainer trainer; /* given: closed with the member */
+    struct train_scribe *scribe;          /* borrowed */
+    struct rounds_trainer trainer;        /* given: closed with the member */
+    struct rounds_masking_config masking; /* its ctx is that below */
     /* On its thread: it cannot reach the agent that leads the gang of that generation. */
     void (*lost)(void *ctx, uint64_t generation, const uint8_t leader[static SH_NODE_ID_BYTES]);
     void *ctx;
@@ -36,6 +38,12 @@ void rounds_member_close(struct rounds_member *m, bool ended);
 /* An invitation; the answer is what it makes of it now. Any thread, never blocks. */
 void rounds_member_invite(struct rounds_member *m, const struct rounds_invite *invite,
                           struct rounds_report *answer);
+/* A question of a secure sum (rounds/sum_message.h) and its answer. Any thread, some milliseconds.
+ * CORRUPT, VERSION. */
+SH_MUST_USE enum sh_err rounds_member_sum(struct rounds_member *m, struct sh_span question,
+                                          struct sh_writer *answer);
+/* The cluster that its identity belongs to; SH_CLUSTER_ID_BYTES, borrowed. */
+const uint8_t *rounds_member_cluster(const struct rounds_member *m);
 /* The model before the first round, for whoever leads; waits while the member is at work. *bytes is
  * given (free); why has ROUNDS_WHY_BYTES. */
 SH_MUST_USE enum sh_err rounds_member_begin(struct rounds_member *m, uint8_t **bytes, size_t *size,

@@ -3,14 +3,15 @@
 
 #define VERSION 1u
 
-static void put_head(struct sh_writer *w, enum rounds_message kind, struct wire_unit unit)
+void rounds_message_head_put(struct sh_writer *w, enum rounds_message kind, struct wire_unit unit)
 {
     sh_put_u8(w, (uint8_t)kind);
     sh_put_u8(w, VERSION);
     wire_unit_put(w, unit);
 }
 
-static enum sh_err get_head(struct sh_reader *r, enum rounds_message want, struct wire_unit *unit)
+enum sh_err rounds_message_head_get(struct sh_reader *r, enum rounds_message want,
+                                    struct wire_unit *unit)
 {
     uint8_t kind = sh_get_u8(r);
     uint8_t version = sh_get_u8(r);
@@ -29,13 +30,13 @@ enum sh_err rounds_message_peek(struct sh_span bytes, enum rounds_message *kind,
     (void)sh_get_u8(&r); /* the version: whoever decodes looks at it */
     *unit = wire_unit_get(&r);
     *kind = (enum rounds_message)number;
-    bool known = number == ROUNDS_INVITE || number == ROUNDS_REPORT;
+    bool known = number >= ROUNDS_INVITE && number <= ROUNDS_SUM;
     return known ? sh_reader_end(&r) : SH_ERR_CORRUPT;
 }
 
 void rounds_invite_encode(const struct rounds_invite *invite, struct sh_writer *w)
 {
-    put_head(w, ROUNDS_INVITE, invite->unit);
+    rounds_message_head_put(w, ROUNDS_INVITE, invite->unit);
     sh_put_u64(w, invite->generation);
     sh_put_u64(w, invite->round);
     sh_put_u8(w, invite->evaluates);
@@ -47,7 +48,7 @@ enum sh_err rounds_invite_decode(struct sh_span bytes, struct rounds_invite *inv
 {
     struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
     *invite = (struct rounds_invite){.round = 0};
-    enum sh_err err = get_head(&r, ROUNDS_INVITE, &invite->unit);
+    enum sh_err err = rounds_message_head_get(&r, ROUNDS_INVITE, &invite->unit);
     if (err != SH_OK) {
         return err;
     }
@@ -90,7 +91,7 @@ static void get_figures(struct sh_reader *r, struct rounds_figures *f)
 
 void rounds_report_encode(const struct rounds_report *report, struct sh_writer *w)
 {
-    put_head(w, ROUNDS_REPORT, report->unit);
+    rounds_message_head_put(w, ROUNDS_REPORT, report->unit);
     sh_put_u64(w, report->generation);
     sh_put_u64(w, report->round);
     sh_put_bytes(w, report->node, SH_NODE_ID_BYTES);
@@ -105,7 +106,7 @@ enum sh_err rounds_report_decode(struct sh_span bytes, struct rounds_report *rep
 {
     struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
     *report = (struct rounds_report){.round = 0};
-    enum sh_err err = get_head(&r, ROUNDS_REPORT, &report->unit);
+    enum sh_err err = rounds_message_head_get(&r, ROUNDS_REPORT, &report->unit);
     if (err != SH_OK) {
         return err;
     }

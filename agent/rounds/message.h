@@ -21,7 +21,11 @@
 #define ROUNDS_TEXT_MAX      200u
 #define ROUNDS_MESSAGE_BYTES 640u /* of any message at most */
 
-enum rounds_message { ROUNDS_INVITE = 1, ROUNDS_REPORT = 2 };
+enum rounds_message {
+    ROUNDS_INVITE = 1,
+    ROUNDS_REPORT = 2,
+    ROUNDS_SUM = 3 /* rounds/sum_message.h */
+};
 
 struct rounds_invite {
     struct wire_unit unit;
@@ -76,6 +80,10 @@ enum rounds_heard {
 /* The kind of message, and the unit that it concerns. CORRUPT. */
 SH_MUST_USE enum sh_err rounds_message_peek(struct sh_span bytes, enum rounds_message *kind,
                                             struct wire_unit *unit);
+/* What every message begins with. CORRUPT: of another kind; VERSION. */
+void rounds_message_head_put(struct sh_writer *w, enum rounds_message kind, struct wire_unit unit);
+SH_MUST_USE enum sh_err rounds_message_head_get(struct sh_reader *r, enum rounds_message kind,
+                                                struct wire_unit *unit);
 /* Appends; the writer has ROUNDS_MESSAGE_BYTES. */
 void rounds_invite_encode(const struct rounds_invite *invite, struct sh_writer *w);
 void rounds_report_encode(const struct rounds_report *report, struct sh_writer *w);

@@ -109,6 +109,7 @@ char *rounds_record_line(const struct rounds_record *record, const struct rounds
     if (out == NULL) {
         return NULL;
     }
+    put_number(out, "epsilon", record->epsilon);
     put_count(out, "samples", measures->samples);
     put_number(out, "train_loss", measures->train_loss);
     put_measured(out, "val_loss", "val_correct", "val_total", measures->val_loss,

@@ -24,6 +24,7 @@ struct rounds_record {
     uint32_t cohort;
     uint64_t took_us;
     uint8_t model[SH_DIGEST_BYTES]; /* that it came to */
+    double epsilon;                 /* spent so far; NaN: not counted */
 };
 
 /* What all members measured together. */

@@ -23,8 +23,7 @@ struct rounds_unit {
 };
 
 struct rounds {
-    struct service *s;
-    uint32_t threads;
+    struct rounds_config config;
     char folder[TRAIN_PATH_MAX];
     struct train_runner runner;
     pthread_mutex_t lock; /* held while a unit answers: it is not closed meanwhile */
@@ -46,6 +45,17 @@ static void on_lost(void *ctx, uint64_t generation, const uint8_t leader[static 
     if (fence.index == generation) {
         train_scribe_lost(x->w.scribe, fence, leader);
     }
+}
+
+/* Whether a node is a member of the gang by what this agent has applied. */
+static bool is_member(void *ctx, const uint8_t node[SH_NODE_ID_BYTES])
+{
+    struct rounds_unit *x = ctx;
+    train_worker_lock(&x->w);
+    const struct wire_placement *p = &x->w.next.placement;
+    bool found = wire_member_find(p->members, p->member_count, node) < p->member_count;
+    train_worker_unlock(&x->w);
+    return found;
 }
 
 /* ---- following the placement ---- */
@@ -79,17 +89,25 @@ static void follow(struct train_worker *w, bool anew)
 
 /* ---- life ---- */
 
-static enum sh_err open_member(struct rounds_unit *x, struct rounds_member **out)
+static enum sh_err open_trainer(struct rounds_unit *x, struct rounds_trainer *out)
 {
-    struct service *s = x->w.s;
-    struct rounds_local_config local = {.s = s,
+    const struct rounds_config *config = &x->rounds->config;
+    struct rounds_local_config local = {.s = x->w.s,
                                         .part = &x->w.config,
                                         .name = x->w.node,
-                                        .threads = x->rounds->threads,
-                                        .folder = x->rounds->folder};
+                                        .threads = config->threads,
+                                        .folder = config->folder};
+    return x->w.job->kind == SPEC_EXEC ? config->script(config->ctx, out, &x->w)
+                                       : rounds_local_open(out, &local);
+}
+
+static enum sh_err open_member(struct rounds_unit *x, struct rounds_member **out)
+{
     struct rounds_member_config member = {
-        .s = s, .unit = x->w.config.unit, .scribe = x->w.scribe, .lost = on_lost, .ctx = x};
-    enum sh_err err = rounds_local_open(&member.trainer, &local);
+        .s = x->w.s, .unit = x->w.config.unit, .scribe = x->w.scribe, .lost = on_lost, .ctx = x};
+    member.masking = (struct rounds_masking_config){
+        .trust = x->rounds->config.trust, .fed = &x->w.job->federated, .known = is_member};
+    enum sh_err err = open_trainer(x, &member.trainer);
     if (err == SH_OK) {
         err = rounds_member_open(out, &member);
         if (err != SH_OK) {
@@ -179,7 +197,7 @@ static enum sh_err unit_open(void *ctx, struct train_part **out,
     if (x == NULL) {
         return SH_ERR_NO_MEMORY;
     }
-    enum sh_err err = train_worker_init(&x->w, rounds->s, &DUTY, config, first);
+    enum sh_err err = train_worker_init(&x->w, rounds->config.s, &DUTY, config, first);
     x->rounds = rounds;
     return train_worker_start(&x->w, err, out);
 }
@@ -213,6 +231,9 @@ static enum sh_err answer(struct rounds *r, struct sh_span request, struct sh_wr
                                                          : ROUNDS_NOT_HERE));
         return err;
     }
+    if (kind == ROUNDS_SUM) {
+        return x != NULL ? rounds_member_sum(x->member, request, w) : SH_ERR_NOT_FOUND;
+    }
     err = rounds_invite_decode(request, &invite);
     err = err == SH_OK && x == NULL ? SH_ERR_NOT_FOUND : err;
     if (err == SH_OK) {
@@ -236,22 +257,22 @@ enum sh_err rounds_answer(void *ctx, struct sh_span request, uint8_t *reply, siz
 
 /* ---- what units share ---- */
 
-enum sh_err rounds_open(struct rounds **out, struct service *s, uint32_t threads,
-                        const char *folder)
+enum sh_err rounds_open(struct rounds **out, const struct rounds_config *config)
 {
     struct rounds *r = calloc(1, sizeof *r);
     *out = NULL;
     if (r == NULL) {
         return SH_ERR_NO_MEMORY;
     }
-    int n = snprintf(r->folder, sizeof r->folder, "%s", folder);
-    if (n < 0 || n >= (int)sizeof r->folder || (mkdir(folder, 0700) != 0 && errno != EEXIST)) {
+    int n = snprintf(r->folder, sizeof r->folder, "%s", config->folder);
+    if (n < 0 || n >= (int)sizeof r->folder || (mkdir(r->folder, 0700) != 0 && errno != EEXIST)) {
         free(r);
         return SH_ERR_IO;
     }
     *out = r;
-    r->s = s;
-    r->threads = threads > 0 ? threads : 1;
+    r->config = *config;
+    r->config.folder = r->folder;
+    r->config.threads = config->threads > 0 ? config->threads : 1;
     SH_CHECK(pthread_mutex_init(&r->lock, NULL) == 0);
     r->runner = train_worker_runner(r, unit_open);
     return SH_OK;

@@ -27,11 +27,10 @@ static bool join(char out[static TRAIN_PATH_MAX], const char *dir, const char *b
     return n > 0 && n < (int)TRAIN_PATH_MAX;
 }
 
-static enum sh_err make_dir(const struct script_unit *x, const char *below,
-                            char why[static SCRIPT_WHY_BYTES])
+static enum sh_err make_dir(const char *dir, const char *below, char why[static SCRIPT_WHY_BYTES])
 {
     char path[TRAIN_PATH_MAX];
-    if (!join(path, x->dir, below)) {
+    if (!join(path, dir, below)) {
         (void)snprintf(why, SCRIPT_WHY_BYTES, "the name of the working folder is too long");
         return SH_ERR_LIMIT;
     }
@@ -56,22 +55,32 @@ static enum sh_err extract(struct sh_span blob, const char *dir, char why[static
     return spec_fileset_extract(blob, true, dir, path, sizeof path, why, SCRIPT_WHY_BYTES);
 }
 
-static enum sh_err unpack_package(struct script_unit *x, char why[static SCRIPT_WHY_BYTES])
+static enum sh_err unpack_package(struct service *s, const struct spec_source *package,
+                                  const char *dir, char why[static SCRIPT_WHY_BYTES])
 {
-    const struct spec_source *package = &x->job->exec.package;
     uint8_t *bytes = NULL;
     size_t size = 0;
     if (package->kind == SPEC_SOURCE_NONE) {
-        return make_dir(x, "", why);
+        return make_dir(dir, "", why);
     }
-    enum sh_err err = read_blob(x, package->digest, &bytes, &size);
+    enum sh_err err = train_blob_read(s, package->digest, SPEC_FILESET_BYTES_MAX, SCRIPT_PACKAGE_US,
+                                      &bytes, &size);
     if (err != SH_OK) {
         (void)snprintf(why, SCRIPT_WHY_BYTES, "the package cannot be had: %s", sh_err_text(err));
         return err;
     }
-    err = extract((struct sh_span){.at = bytes, .size = size}, x->dir, why);
+    err = extract((struct sh_span){.at = bytes, .size = size}, dir, why);
     free(bytes);
     return err;
+}
+
+enum sh_err script_files_folder(struct service *s, const struct spec_source *package,
+                                const char *dir, char why[static SCRIPT_WHY_BYTES])
+{
+    enum sh_err err = unpack_package(s, package, dir, why);
+    err = err != SH_OK ? err : make_dir(dir, ".shoal", why);
+    err = err != SH_OK ? err : make_dir(dir, SCRIPT_CHECKPOINT_DIR, why);
+    return err != SH_OK ? err : make_dir(dir, SCRIPT_TMP_DIR, why);
 }
 
 /* ---- checkpoints ---- */
@@ -190,7 +199,7 @@ enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes, size
 
 /* ---- beside the package ---- */
 
-static enum sh_err write_whole(const char *path, const uint8_t *bytes, size_t size)
+enum sh_err script_files_write(const char *path, const uint8_t *bytes, size_t size)
 {
     int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
     FILE *file = fd >= 0 ? fdopen(fd, "wb") : NULL;
@@ -212,7 +221,7 @@ enum sh_err script_files_put(struct script_unit *x, const uint8_t digest[static 
     if (err == SH_OK && (!make_parents(x->dir, below) || !spec_fileset_remove(path))) {
         err = sh_err_from_errno(errno);
     }
-    err = err == SH_OK ? write_whole(path, bytes, size) : err;
+    err = err == SH_OK ? script_files_write(path, bytes, size) : err;
     if (err != SH_OK) {
         (void)snprintf(why, SCRIPT_WHY_BYTES, "the model cannot be put to %.120s: %s", below,
                        sh_err_text(err));
@@ -405,32 +414,29 @@ enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
         (void)snprintf(why, SCRIPT_WHY_BYTES, "the name of the working folder is too long");
         return SH_ERR_LIMIT;
     }
-    enum sh_err err = unpack_package(x, why);
-    err = err != SH_OK ? err : make_dir(x, ".shoal", why);
-    err = err != SH_OK ? err : make_dir(x, SCRIPT_CHECKPOINT_DIR, why);
-    err = err != SH_OK ? err : make_dir(x, SCRIPT_TMP_DIR, why);
+    enum sh_err err = script_files_folder(script_config(x)->s, &x->job->exec.package, x->dir, why);
     if (err == SH_OK && x->use != NULL) {
         err = script_use_place(x, why);
     } else if (err == SH_OK) {
         *resumes = resume(x);
     }
-    return err == SH_OK && x->user != 0 ? script_files_own(x, why) : err;
+    return err == SH_OK && x->user != 0 ? script_files_own(x->dir, x->user, why) : err;
 }
 
-enum sh_err script_files_own(struct script_unit *x, char why[static SCRIPT_WHY_BYTES])
+enum sh_err script_files_own(char *dir, uint32_t user, char why[static SCRIPT_WHY_BYTES])
 {
-    char *const roots[] = {x->dir, NULL};
+    char *const roots[] = {dir, NULL};
     FTS *tree = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_NOSTAT, NULL);
     enum sh_err err = tree != NULL ? SH_OK : SH_ERR_NO_MEMORY;
     const FTSENT *entry;
     while (err == SH_OK && (errno = 0, entry = fts_read(tree)) != NULL) {
-        if (entry->fts_info != FTS_DP && lchown(entry->fts_accpath, x->user, x->user) != 0) {
+        if (entry->fts_info != FTS_DP && lchown(entry->fts_accpath, user, user) != 0) {
             err = sh_err_from_errno(errno);
         }
     }
     err = err == SH_OK && errno != 0 ? sh_err_from_errno(errno) : err;
     if (err != SH_OK) {
-        (void)snprintf(why, SCRIPT_WHY_BYTES, "the files cannot be given to user %u: %s", x->user,
+        (void)snprintf(why, SCRIPT_WHY_BYTES, "the files cannot be given to user %u: %s", user,
                        sh_err_text(err));
     }
     if (tree != NULL) {

@@ -16,6 +16,17 @@
 #define SCRIPT_LAST_BYTES 128u
 #define SCRIPT_TASKS_MAX  4096u /* processes and threads of one unit */
 
+struct scripts { /* what the units of one agent share */
+    struct scripts_config config;
+    char work[TRAIN_PATH_MAX];
+    struct exec_machine machine; /* where commands are allowed */
+    struct train_runner runner;
+    pthread_mutex_t lock; /* what follows; may be held while a unit's is taken */
+    struct script_gpus gpus;
+    bool seated[SCRIPT_UNITS_MAX]; /* by a unit, or by a client (client.h) */
+    struct script_unit *units[SCRIPT_UNITS_MAX];
+};
+
 struct script_say; /* say.h */
 
 struct script_unit {
@@ -23,6 +34,7 @@ struct script_unit {
     struct scripts *all;
     struct spec_job *job;   /* whose commands it runs: w.job, or use->maker */
     struct script_use *use; /* of a unit that asks a model; NULL: it runs its own job's commands */
+    uint32_t seat;          /* of scripts_seat */
     uint32_t user;          /* id that its commands run as; 0: as this program */
     uint64_t number;        /* random: tells this part from one of an earlier run of the agent */
 
@@ -56,8 +68,6 @@ struct script_unit {
 SH_MUST_USE enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
                                              char why[static SCRIPT_WHY_BYTES]);
 void script_files_remove(struct script_unit *x);
-/* The working folder and all in it become the unit's user's, who has run nothing in it yet. */
-SH_MUST_USE enum sh_err script_files_own(struct script_unit *x, char why[static SCRIPT_WHY_BYTES]);
 /* The files of a checkpoint, or NULL where they are as in the one before. *bytes is given. */
 SH_MUST_USE enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes,
                                                 size_t *size, char why[static SCRIPT_WHY_BYTES]);
@@ -82,6 +92,12 @@ enum sh_err script_answer(struct script_unit *x, struct sh_span request, uint8_t
 SH_MUST_USE enum sh_err script_request_unit(struct sh_span request, struct wire_unit *unit);
 
 /* unit.c */
+/* A seat among those that run commands here, until it is given back, and the user that comes with
+ * it, as long as there are as many; unit may be NULL. */
+uint32_t scripts_seat(struct scripts *all, struct script_unit *unit, uint32_t *user);
+void scripts_unseat(struct scripts *all, uint32_t seat);
+enum exec_level script_level_of(enum spec_sandbox sandbox);
+struct exec_limits script_limits_of(const struct spec_job *job);
 const struct scripts_config *script_config(const struct script_unit *x);
 
 #endif

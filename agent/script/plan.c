@@ -48,6 +48,15 @@ static bool set(struct script_plan *plan, const char *name, const char *format, 
     return true;
 }
 
+static bool set_round(struct script_plan *plan, const struct script_round *r)
+{
+    return set(plan, "SHOAL_ROUND", "%llu", (unsigned long long)r->number) &&
+           set(plan, "SHOAL_ROUNDS", "%u", r->rounds) &&
+           set(plan, "SHOAL_DATASET", "%s", r->dataset) &&
+           (r->in == NULL || set(plan, "SHOAL_MODEL_IN", "%s", r->in)) &&
+           set(plan, "SHOAL_MODEL_OUT", "%s", r->out);
+}
+
 /* What nobody may change. */
 static bool set_contract(struct script_plan *plan, const struct spec_job *job,
                          const struct script_place *p)
@@ -65,6 +74,7 @@ static bool set_contract(struct script_plan *plan, const struct spec_job *job,
            set(plan, "CUDA_VISIBLE_DEVICES", "%s", p->visible) &&
            (p->model == NULL || set(plan, "SHOAL_MODEL", "%s", p->model)) &&
            (p->input == NULL || set(plan, "SHOAL_INPUT", "%s", p->input)) &&
+           (p->round == NULL || set_round(plan, p->round)) &&
            (p->params == NULL || set(plan, "SHOAL_PARAMS", "%s", p->params)) &&
            (!p->resumes || set(plan, "SHOAL_RESUME_FROM", "%s/%s", p->dir, SCRIPT_CHECKPOINT_DIR));
 }

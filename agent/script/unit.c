@@ -17,16 +17,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-struct scripts {
-    struct scripts_config config;
-    char work[TRAIN_PATH_MAX];
-    struct exec_machine machine; /* where commands are allowed */
-    struct train_runner runner;
-    pthread_mutex_t lock; /* what follows; may be held while a unit's is taken */
-    struct script_gpus gpus;
-    struct script_unit *units[SCRIPT_UNITS_MAX];
-};
-
 const struct scripts_config *script_config(const struct script_unit *x)
 {
     return &x->all->config;
@@ -322,7 +312,7 @@ static void attend(struct script_unit *x, struct exec_process *process)
     script_console_write(x->console);
 }
 
-static enum exec_level level_of(enum spec_sandbox sandbox)
+enum exec_level script_level_of(enum spec_sandbox sandbox)
 {
     switch (sandbox) {
     case SPEC_SANDBOX_STRICT:
@@ -335,7 +325,7 @@ static enum exec_level level_of(enum spec_sandbox sandbox)
     SH_UNREACHABLE();
 }
 
-static struct exec_limits limits_of(const struct spec_job *job)
+struct exec_limits script_limits_of(const struct spec_job *job)
 {
     return (struct exec_limits){.memory_bytes = job->ram_bytes,
                                 .disk_bytes = job->exec.disk_bytes,
@@ -378,14 +368,14 @@ static bool run_commands(struct script_unit *x, bool resumes)
     if (has_input(x) && x->use->outside) {
         reads[0] = x->use->input; /* a model is asked on one agent */
     }
-    struct exec_sandbox sandbox = {.level = level_of(x->job->exec.sandbox),
+    struct exec_sandbox sandbox = {.level = script_level_of(x->job->exec.sandbox),
                                    .network = x->job->exec.network || place.members > 1,
                                    .read_only = reads[0] != NULL ? reads : NULL,
                                    .devices = gpus_wanted(x) > 0 ? x->devices.paths : NULL};
     struct exec_spec spec = {.commands = x->plan->commands,
                              .env = x->plan->env,
                              .dir = x->dir,
-                             .limits = limits_of(x->job),
+                             .limits = script_limits_of(x->job),
                              .sandbox = &sandbox,
                              .cgroup = x->all->machine.has_cgroup ? &x->all->machine.cgroup : NULL,
                              .keeper = x->all->config.keeper,
@@ -562,30 +552,28 @@ static void end(struct train_worker *w)
     script_files_remove(x);
 }
 
-/* Its place among the units is also its user, as long as there are as many. */
-static void enlist(struct script_unit *x)
+uint32_t scripts_seat(struct scripts *all, struct script_unit *unit, uint32_t *user)
 {
-    struct scripts *all = x->all;
     SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
     uint32_t i = 0;
-    while (i < SCRIPT_UNITS_MAX && all->units[i] != NULL) {
+    while (i < SCRIPT_UNITS_MAX && all->seated[i]) {
         i++;
     }
     if (i < SCRIPT_UNITS_MAX) {
-        all->units[i] = x;
+        all->seated[i] = true;
+        all->units[i] = unit;
     }
-    x->user = all->config.run_as > 0 ? all->config.run_as + i : 0;
+    *user = all->config.run_as > 0 ? all->config.run_as + i : 0;
     SH_CHECK(pthread_mutex_unlock(&all->lock) == 0);
+    return i;
 }
 
-static void strike(struct script_unit *x)
+void scripts_unseat(struct scripts *all, uint32_t seat)
 {
-    struct scripts *all = x->all;
     SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
-    for (size_t i = 0; i < SCRIPT_UNITS_MAX; i++) {
-        if (all->units[i] == x) {
-            all->units[i] = NULL;
-        }
+    if (seat < SCRIPT_UNITS_MAX) {
+        all->seated[seat] = false;
+        all->units[seat] = NULL;
     }
     SH_CHECK(pthread_mutex_unlock(&all->lock) == 0);
 }
@@ -593,7 +581,7 @@ static void strike(struct script_unit *x)
 static void unit_release(struct train_worker *w)
 {
     struct script_unit *x = unit_of(w);
-    strike(x);
+    scripts_unseat(x->all, x->seat);
     script_console_close(x->console);
     script_say_close(x->say);
     train_worker_fini(w);
@@ -626,11 +614,12 @@ static enum sh_err unit_open(void *ctx, struct train_part **out,
         return SH_ERR_NO_MEMORY;
     }
     x->all = ctx;
+    x->seat = SCRIPT_UNITS_MAX; /* none yet */
     x->number = sh_random_u64() | 1;
     enum sh_err err = train_worker_init(&x->w, x->all->config.s, &DUTY, config, first);
     err = err != SH_OK ? err : equip(x);
     if (err == SH_OK) {
-        enlist(x);
+        x->seat = scripts_seat(x->all, x, &x->user);
     }
     return train_worker_start(&x->w, err, out);
 }

@@ -521,6 +521,7 @@ json_t *spec_job_json(const struct spec_job *job)
     }
     if (job->kind == SPEC_EXEC || job->kind == SPEC_DATA_PREP) {
         put_exec(out, job);
+        spec_put_federated(out, job);
         return out;
     }
     if (job->kind == SPEC_FINE_TUNE) {
@@ -532,7 +533,7 @@ json_t *spec_job_json(const struct spec_job *job)
     }
     (void)json_object_set_new(out, "train", train_json(&job->train));
     spec_start_put(out, &job->start);
-    spec_put_federated(out, &job->federated);
+    spec_put_federated(out, job);
     (void)json_object_set_new(out, "checkpoint",
                               json_pack("{s:i, s:i}", "every_steps",
                                         (int)job->checkpoint_every_steps, "keep",

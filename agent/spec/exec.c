@@ -352,7 +352,7 @@ static void check_evaluate(struct spec_decode *d, const struct spec_job *job)
 void spec_check_exec(struct spec_decode *d, struct spec_job *job)
 {
     if (job->agents_max == 0) {
-        job->agents_max = job->agents_min;
+        job->agents_max = job->federated.on ? SPEC_AGENTS_MAX : job->agents_min;
     }
     const struct spec_node *root = &d->tree->nodes[SPEC_ROOT];
     if (job->agents_min > job->agents_max) {

@@ -29,8 +29,10 @@ const struct spec_choice SPEC_RULES[] = {{"mean", SPEC_RULE_MEAN},
                                          {"krum", SPEC_RULE_KRUM},
                                          {"multi-krum", SPEC_RULE_MULTI_KRUM},
                                          {NULL, 0}};
-const struct spec_choice SPEC_WEIGHTS[] = {
-    {"samples", SPEC_WEIGHT_SAMPLES}, {"accuracy", SPEC_WEIGHT_ACCURACY}, {NULL, 0}};
+const struct spec_choice SPEC_WEIGHTS[] = {{"samples", SPEC_WEIGHT_SAMPLES},
+                                           {"accuracy", SPEC_WEIGHT_ACCURACY},
+                                           {"equal", SPEC_WEIGHT_EQUAL},
+                                           {NULL, 0}};
 static const struct spec_choice SHORTS[] = {{"skip", false}, {"carry", true}, {NULL, 0}};
 
 const char *spec_algorithm_name(enum spec_algorithm algorithm)
@@ -144,7 +146,7 @@ static void take_short(struct spec_decode *d, const struct spec_node *node, void
     federated_of(base)->carry = found->value != 0;
 }
 
-/* ---- algorithm, aggregate ---- */
+/* ---- algorithm ---- */
 
 #define SERVER_LR NUMBER("lr", lr, .low = 0, .high = LR_MAX, .low_open = true)
 #define BETA1     NUMBER("beta1", beta1, .low = 0, .high = 1, .high_open = true)
@@ -270,8 +272,15 @@ static const struct spec_field FEDERATED[] = {
      .offset = offsetof(struct spec_job, federated.weight),
      .choices = SPEC_WEIGHTS},
     {.key = "aggregate", .type = SPEC_FIELD_CUSTOM, .take = take_aggregate},
+    {.key = "privacy", .type = SPEC_FIELD_CUSTOM, .take = spec_take_privacy},
+    {.key = "secure",
+     .type = SPEC_FIELD_BOOL,
+     .offset = offsetof(struct spec_job, federated.secure)},
     WHOLE("patience", patience, .low = 1, .high = SPEC_FEDERATED_ROUNDS_MAX),
-    {.key = "target", .type = SPEC_FIELD_CUSTOM, .take = take_target}};
+    {.key = "target", .type = SPEC_FIELD_CUSTOM, .take = take_target},
+    {.key = "dataset", /* of kind exec */
+     .type = SPEC_FIELD_NAME,
+     .offset = offsetof(struct spec_job, data.train.name)}};
 
 void spec_federated_defaults(struct spec_decode *d, const struct spec_node *root,
                              struct spec_job *job)
@@ -317,7 +326,8 @@ void spec_take_federated(struct spec_decode *d, const struct spec_node *node, vo
 
 /* ---- between sections ---- */
 
-static const struct spec_node *member(struct spec_decode *d, const char *section, const char *key)
+const struct spec_node *spec_federated_member(struct spec_decode *d, const char *section,
+                                              const char *key)
 {
     const struct spec_node *root = &d->tree->nodes[SPEC_ROOT];
     const struct spec_node *node = spec_tree_member(d->tree, root, section);
@@ -327,29 +337,35 @@ static const struct spec_node *member(struct spec_decode *d, const char *section
     return node->kind == SPEC_NODE_MAP ? spec_tree_member(d->tree, node, key) : NULL;
 }
 
-/* An error about a key of a section, or, where it is not there, about the section federated. */
-static void wrong(struct spec_decode *d, const char *section, const char *key, const char *text)
+void spec_federated_wrong(struct spec_decode *d, const char *section, const char *key,
+                          const char *text)
 {
-    const struct spec_node *node = member(d, section, key);
+    const struct spec_node *node = spec_federated_member(d, section, key);
     char field[96];
     (void)snprintf(field, sizeof field, "%s%s%s", section, key != NULL ? "." : "",
                    key != NULL ? key : "");
     if (node == NULL) {
-        node = member(d, "federated", NULL);
+        node = spec_federated_member(d, "federated", NULL);
     }
     spec_note(d->errors, node->at, field, NULL, "%s", text);
 }
 
 static void check_data(struct spec_decode *d, struct spec_job *job)
 {
+    if (spec_federated_member(d, "federated", "dataset") != NULL) {
+        spec_federated_wrong(d, "federated", "dataset",
+                             "is for kind: exec; here data.train names it");
+    }
     if (job->data.train.kind != SPEC_SOURCE_DATASET) {
-        wrong(d, "data", "train",
-              "must be dataset:NAME, of which each agent holds its part (shoal dataset add "
-              "--local): the section federated trains where the data is");
+        spec_federated_wrong(
+            d, "data", "train",
+            "must be dataset:NAME, of which each agent holds its part (shoal dataset add "
+            "--local): the section federated trains where the data is");
     }
     if (job->data.normalize == SPEC_NORMALIZE_STANDARD) {
-        wrong(d, "data", "normalize",
-              "must be none with the section federated: nobody sees all of the data to measure it");
+        spec_federated_wrong(
+            d, "data", "normalize",
+            "must be none with the section federated: nobody sees all of the data to measure it");
     }
 }
 
@@ -363,15 +379,15 @@ static void check_scores(struct spec_decode *d, const struct spec_job *job)
     const char *const no_data = "needs data to measure on: data.validation above 0";
     const char *const no_classes = "needs classes: loss: cross_entropy";
     if (f->patience > 0 && !measures) {
-        wrong(d, "federated", "patience", no_data);
+        spec_federated_wrong(d, "federated", "patience", no_data);
     }
     if (f->has_target && !measures) {
-        wrong(d, "federated", "target", no_data);
+        spec_federated_wrong(d, "federated", "target", no_data);
     } else if (f->has_target && !f->target_loss && !classes) {
-        wrong(d, "federated", "target", no_classes);
+        spec_federated_wrong(d, "federated", "target", no_classes);
     }
     if (f->weight == SPEC_WEIGHT_ACCURACY && (!measures || !classes)) {
-        wrong(d, "federated", "weight", measures ? no_classes : no_data);
+        spec_federated_wrong(d, "federated", "weight", measures ? no_classes : no_data);
     }
 }
 
@@ -384,27 +400,79 @@ static void check_train(struct spec_decode *d, struct spec_job *job)
     check_data(d, job);
     check_scores(d, job);
     if (f->algorithm == SPEC_SCAFFOLD && (o->kind != SPEC_SGD || o->momentum > 0)) {
-        wrong(d, "federated", "algorithm",
-              "scaffold needs train.optimizer: sgd without momentum: its corrections are of plain "
-              "gradients");
+        spec_federated_wrong(
+            d, "federated", "algorithm",
+            "scaffold needs train.optimizer: sgd without momentum: its corrections are of plain "
+            "gradients");
     }
     if (epochs > SPEC_EPOCHS_MAX) {
         (void)snprintf(text, sizeof text, "rounds times local_epochs must be at most %u",
                        SPEC_EPOCHS_MAX);
-        wrong(d, "federated", "local_epochs", text);
-    } else if (member(d, "train", "epochs") != NULL && job->train.epochs != epochs) {
+        spec_federated_wrong(d, "federated", "local_epochs", text);
+    } else if (spec_federated_member(d, "train", "epochs") != NULL && job->train.epochs != epochs) {
         (void)snprintf(text, sizeof text,
                        "must be left out, or be %llu: federated.rounds times local_epochs",
                        (unsigned long long)epochs);
-        wrong(d, "train", "epochs", text);
+        spec_federated_wrong(d, "train", "epochs", text);
     }
     job->train.epochs = (uint32_t)epochs;
     if (job->train.local.steps > 0) {
-        wrong(d, "train", "local",
-              "is not possible with the section federated: its members train apart anyway");
+        spec_federated_wrong(
+            d, "train", "local",
+            "is not possible with the section federated: its members train apart anyway");
     }
     if (job->start.set) {
-        wrong(d, "start", NULL, "is not possible with the section federated");
+        spec_federated_wrong(d, "start", NULL, "is not possible with the section federated");
+    }
+}
+
+/* What a script trains is its own business: nothing here has a gradient of it, or measures it. */
+static void check_exec(struct spec_decode *d, struct spec_job *job)
+{
+    const struct spec_federated *f = &job->federated;
+    const struct spec_exec *exec = &job->exec;
+    static const char *const natives[] = {"target", "patience"};
+    if (spec_federated_member(d, "federated", "dataset") == NULL) {
+        spec_federated_wrong(d, "federated", "dataset",
+                             "is missing: the data set of which each agent has a part");
+    }
+    job->data.train.kind = SPEC_SOURCE_DATASET;
+    for (size_t i = 0; i < SH_COUNT(natives); i++) {
+        if (spec_federated_member(d, "federated", natives[i]) != NULL) {
+            spec_federated_wrong(d, "federated", natives[i],
+                                 "is for kind: train; a script trains as it likes");
+        }
+    }
+    if (f->local_epochs != 1) {
+        spec_federated_wrong(d, "federated", "local_epochs",
+                             "is for kind: train; a script trains as it likes");
+    }
+    if (f->weight != SPEC_WEIGHT_SAMPLES) {
+        spec_federated_wrong(d, "federated", "weight", "must be samples: a script tells how many");
+    }
+    if (f->algorithm == SPEC_FEDPROX || f->algorithm == SPEC_SCAFFOLD) {
+        spec_federated_wrong(d, "federated", "algorithm",
+                             "fedprox and scaffold change gradients, which only kind: train has");
+    }
+    if (job->units != 1) {
+        spec_federated_wrong(d, "replicas", NULL, "must be 1 with the section federated");
+    }
+    if (exec->checkpoint.count > 0 || exec->checkpoint_every_s > 0) {
+        spec_federated_wrong(
+            d, "checkpoint", exec->checkpoint.count > 0 ? "files" : "every",
+            "is not possible with the section federated: each round is a checkpoint");
+    }
+    if (exec->outputs.count > (exec->model.count > 0 ? 1u : 0u)) {
+        spec_federated_wrong(
+            d, "outputs", NULL,
+            "is not possible with the section federated: what is left is the model");
+    }
+    if ((exec->predict_count > 0 || exec->evaluate_count > 0) && exec->model.count == 0) {
+        spec_federated_wrong(d, "model_file", NULL,
+                             "is missing: where predict and evaluate find the model");
+    }
+    if (job->where.gpus > 0) {
+        spec_federated_wrong(d, "resources", "gpus", "is not possible with the section federated");
     }
 }
 
@@ -418,16 +486,17 @@ static void check_rule(struct spec_decode *d, const struct spec_federated *f)
     if (f->algorithm == SPEC_SCAFFOLD || f->algorithm == SPEC_FEDBUFF) {
         (void)snprintf(text, sizeof text, "%s needs rule: mean: the others count all updates alike",
                        spec_algorithm_name(f->algorithm));
-        wrong(d, "federated", "aggregate", text);
-    } else if (f->weight != SPEC_WEIGHT_SAMPLES) {
-        wrong(d, "federated", "weight", "needs rule: mean: the others count all updates alike");
+        spec_federated_wrong(d, "federated", "aggregate", text);
+    } else if (f->weight == SPEC_WEIGHT_ACCURACY) {
+        spec_federated_wrong(d, "federated", "weight",
+                             "needs rule: mean: the others count all updates alike");
     }
     uint32_t least = rule_updates(f);
     if (f->least < least) {
         (void)snprintf(text, sizeof text,
                        "must be at least %u: so many updates %s needs to bear %u", least,
                        spec_choice_name(SPEC_RULES, (int)f->rule), f->byzantine);
-        wrong(d, "federated", "min", text);
+        spec_federated_wrong(d, "federated", "min", text);
     }
 }
 
@@ -444,19 +513,25 @@ void spec_check_federated(struct spec_decode *d, struct spec_job *job)
     if (d->errors->count > 0) {
         return;
     }
-    check_train(d, job);
-    if (job->sweep.method != SPEC_SWEEP_NONE) {
-        wrong(d, "sweep", NULL, "is not possible with the section federated");
+    if (job->kind == SPEC_EXEC) {
+        check_exec(d, job);
+    } else {
+        check_train(d, job);
     }
+    if (job->sweep.method != SPEC_SWEEP_NONE) {
+        spec_federated_wrong(d, "sweep", NULL, "is not possible with the section federated");
+    }
+    spec_check_guards(d, job);
     if (f->select == SPEC_SELECT_COUNT && f->least > f->count) {
-        wrong(d, "federated", "min", "must not exceed select.count");
+        spec_federated_wrong(d, "federated", "min", "must not exceed select.count");
     }
     if (f->goal_counts && f->least > f->goal_count) {
-        wrong(d, "federated", "min", "must not exceed the updates that close a round");
+        spec_federated_wrong(d, "federated", "min",
+                             "must not exceed the updates that close a round");
     }
     check_rule(d, f);
     if (f->least > job->agents_max) {
-        wrong(d, "federated", "min", "must not exceed resources.agents.max");
+        spec_federated_wrong(d, "federated", "min", "must not exceed resources.agents.max");
     }
 }
 
@@ -497,8 +572,9 @@ static json_t *select_json(const struct spec_federated *f)
                                           : json_string("all");
 }
 
-void spec_put_federated(json_t *out, const struct spec_federated *f)
+void spec_put_federated(json_t *out, const struct spec_job *job)
 {
+    const struct spec_federated *f = &job->federated;
     if (!f->on) {
         return;
     }
@@ -516,6 +592,10 @@ void spec_put_federated(json_t *out, const struct spec_federated *f)
     if (f->norm_bound > 0) {
         (void)json_object_set_new(aggregate, "norm_bound", json_real(f->norm_bound));
     }
+    if (job->kind == SPEC_EXEC) {
+        (void)json_object_set_new(fed, "dataset", json_string(job->data.train.name));
+    }
+    spec_put_guards(fed, f);
     if (f->algorithm != SPEC_FEDBUFF) {
         (void)json_object_set_new(fed, "continuation",
                                   f->goal_counts ? json_pack("{s:i}", "updates", (int)f->goal_count)

@@ -24,7 +24,7 @@ enum spec_algorithm {
     SPEC_FEDBUFF
 };
 
-/* How updates of one round become one (kernels/agg/fixed.h, vote.h). */
+/* How updates of one round become one (agent/rounds/combine.h, kernels/agg/vote.h). */
 enum spec_rule {
     SPEC_RULE_MEAN = 1,
     SPEC_RULE_MEDIAN,
@@ -33,7 +33,16 @@ enum spec_rule {
     SPEC_RULE_MULTI_KRUM
 };
 
-enum spec_weight { SPEC_WEIGHT_SAMPLES = 1, SPEC_WEIGHT_ACCURACY };
+enum spec_weight { SPEC_WEIGHT_SAMPLES = 1, SPEC_WEIGHT_ACCURACY, SPEC_WEIGHT_EQUAL };
+
+/* What a round's model may tell of one member's update (kernels/agg/accountant.h). */
+struct spec_privacy {
+    bool on;
+    double clip;        /* length of an update at most, > 0 */
+    double noise;       /* deviation of the sum's noise over clip, >= 0.01 */
+    double delta;       /* (0, 1) */
+    double epsilon_max; /* after all rounds; 0: no bound is asked for */
+};
 
 struct spec_federated {
     bool on;         /* the section is there */
@@ -54,6 +63,8 @@ struct spec_federated {
     enum spec_rule rule;
     uint32_t byzantine; /* not MEAN: updates of a round that may lie */
     double norm_bound;  /* not MEAN: times the median length; 0: none */
+    struct spec_privacy privacy;
+    bool secure; /* updates are masked: whoever adds them up sees the sum only */
     enum spec_algorithm algorithm;
     double lr;         /* of the server; AVG, AVGM, ADAGRAD, ADAM, YOGI, BUFF */
     double beta1;      /* AVGM, ADAGRAD, ADAM, YOGI */

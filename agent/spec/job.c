@@ -153,6 +153,9 @@ static const struct spec_field EXEC_JOB[] = {
     {.key = "checkpoint", .type = SPEC_FIELD_CUSTOM, .take = take_exec_checkpoint},
     {.key = "sweep", .type = SPEC_FIELD_CUSTOM, .take = spec_take_sweep}};
 
+static const struct spec_field ROUNDS_JOB[] = {
+    {.key = "federated", .type = SPEC_FIELD_CUSTOM, .take = spec_take_federated}};
+
 static const struct spec_field DATA_PREP_JOB[] = {{.key = "dataset",
                                                    .type = SPEC_FIELD_NAME,
                                                    .offset = offsetof(struct spec_job, dataset),
@@ -188,6 +191,7 @@ static void list_fields(enum spec_kind kind, struct fields out[static TABLES])
         out[1] = FIELDS(EXEC_JOB);
         break;
     case SPEC_EXEC:
+        out[3] = FIELDS(ROUNDS_JOB);
         out[2] = FIELDS(SPEC_EXEC_JOB);
         out[1] = FIELDS(EXEC_JOB);
         break;
@@ -356,6 +360,8 @@ static void decode(struct spec_decode *d, struct spec_job *job, size_t size, boo
          * asks for both is refused. */
         bool mixes = any != NULL && any->kind == SPEC_NODE_SCALAR && strcmp(any->text, "any") == 0;
         job->reproducible = !mixes;
+    }
+    if (kind == SPEC_TRAIN || kind == SPEC_FINE_TUNE || kind == SPEC_EXEC) {
         spec_federated_defaults(d, root, job);
     }
     decode_fields(d, root, job);

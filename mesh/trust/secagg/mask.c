@@ -115,3 +115,8 @@ void secagg_stream_fill(void *context, uint8_t *bytes, size_t size)
     stream_at(bytes, s->key, s->used * BLOCK_BYTES, size);
     s->used += (size + BLOCK_BYTES - 1) / BLOCK_BYTES;
 }
+
+void secagg_stream_end(struct secagg_stream *s)
+{
+    sodium_memzero(s, sizeof *s);
+}

@@ -48,5 +48,6 @@ struct secagg_stream {
     uint64_t used;                 /* blocks of 64 bytes; below 2^32 */
 };
 void secagg_stream_fill(void *context, uint8_t *bytes, size_t size);
+void secagg_stream_end(struct secagg_stream *s); /* wipes the key */
 
 #endif

@@ -40,6 +40,8 @@ GOOD = {
     "multi-krum": dict(TRAIN, data={"train": "dataset:apart"}, federated={
         "rounds": 3, "min": 5, "short": "carry",
         "aggregate": {"rule": "multi-krum", "byzantine": 1, "norm_bound": 2}}),
+    "clients": {"kind": "exec", "run": [["true"]], "model_file": "m", "predict": [["true"]],
+                "federated": {"rounds": 3, "dataset": "apart", "algorithm": "fedavgm"}},
     "speech": {"kind": "train", "data": {"train": "dataset:speech", "audio": {"rate": 8000}},
                "model": {"input": [1, 40, 64], "layers": ["flatten", {"dense": 10}]}},
     "text": {"kind": "train", "data": {"train": "dataset:text", "text": {"context": 8}},

@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
 """The free spoken digits with one speaker on each of six agents, takes 0 to 4 of every speaker for the
-test, as everywhere. The network of docs/examples/spoken-digits.yaml is trained on all recordings in one
-place, and then in federated rounds over the six, who keep theirs, with every algorithm. Prints a table:
-right answers on the 300 test recordings, rounds, seconds. Holds where plain
-averaging (fedavg), and the best of the others, are at most two points behind the training in one
-place. --quick: fedavg only. Release build; --quick takes about a minute, all of them ten.
+test, as everywhere. A network is trained on all recordings in one place, and then in federated rounds
+over the six, who keep theirs, with every algorithm; as many passes over the data in both. It is that of docs/examples/spoken-digits.yaml
+with a layernorm of each recording in place of the batch normalisations, whose statistics differ from
+speaker to speaker. Prints a table: right answers on the 300 test recordings, rounds, seconds.
+Holds where plain averaging (fedavg), and the best of the others, are at most two points behind the
+training in one place. --quick: fedavg only. Release build; --quick takes about two minutes on two cores, all
+of them fifteen.
 """
 import os
 import shutil
@@ -20,17 +22,17 @@ TEST_TAKES = 5
 POINTS = 2.0
 AUDIO = {"mels": 40, "frames": 64, "label": "name"}
 CLASSES = [str(digit) for digit in range(10)]
-ADAMW = {"adamw": {"lr": 0.003}}
-ROUNDS = 15
+ADAMW = {"adamw": {"lr": 0.002}}
+ROUNDS = 30
 ALGORITHMS = {  # algorithm, what else differs
     "fedavg": ("fedavg", {}),
     "fedprox": ({"fedprox": {"mu": 0.01}}, {}),
-    "fedavgm": ({"fedavgm": {"lr": 1, "beta1": 0.3}}, {}),
+    "fedavgm": ({"fedavgm": {"lr": 0.7, "beta1": 0.3}}, {}),
     "fedadagrad": ({"fedadagrad": {"lr": 0.03}}, {}),
-    "fedadam": ({"fedadam": {"lr": 0.01}}, {}),
-    "fedyogi": ({"fedyogi": {"lr": 0.01}}, {}),
-    "scaffold": ("scaffold", {"optimizer": {"sgd": {"lr": 0.05}}}),
-    "fedbuff": ({"fedbuff": {"updates": 4}}, {"rounds": 22}),
+    "fedadam": ({"fedadam": {"lr": 0.005}}, {}),
+    "fedyogi": ({"fedyogi": {"lr": 0.005}}, {}),
+    "scaffold": ("scaffold", {"optimizer": {"sgd": {"lr": 0.1}}}),
+    "fedbuff": ({"fedbuff": {"updates": 4}}, {"rounds": 40, "min": 4}),
 }
 
 
@@ -47,9 +49,9 @@ def takes(folder):
 
 
 def layers():
-    conv = [[{"conv2d": {"filters": filters, "kernel": kernel, "padding": "same"}}, "batchnorm",
-             "relu", {"maxpool": 2}] for filters, kernel in ((16, 5), (32, 3), (32, 3))]
-    return sum(conv, []) + ["flatten", {"dropout": 0.3}, {"dense": 10}]
+    conv = [[{"conv2d": {"filters": filters, "kernel": kernel, "padding": "same"}}, "relu",
+             {"maxpool": 2}] for filters, kernel in ((16, 5), (32, 3), (32, 3))]
+    return ["layernorm"] + sum(conv, []) + ["flatten", {"dropout": 0.3}, {"dense": 10}]
 
 
 def job(name, folder, train, data, **more):
@@ -69,8 +71,8 @@ def worth(agent, job_id):
 
 
 def central(mesh, agent, folder):
-    spec = job("pooled", folder, {"epochs": 8, "schedule": {"cosine": {"warmup_steps": 20}}},
-               {"train": os.path.join(folder, "recordings"), "validation": 0})
+    spec = job("pooled", folder, {"epochs": ROUNDS, "schedule": {"cosine": {"warmup_steps": 20}}},
+               {"train": os.path.join(folder, "recordings"), "validation": 0, "normalize": "none"})
     return worth(agent, submit(mesh, agent, spec))
 
 
@@ -80,8 +82,8 @@ def federated(mesh, agent, folder, name):
     spec = job(name, folder, {"batch": 32, "schedule": "cosine",
                               "optimizer": more.get("optimizer", ADAMW)},
                {"train": "dataset:digits", "validation": 0},
-               federated={"rounds": rounds, "local_epochs": 2, "algorithm": algorithm, "min": 2,
-                          "deadline": "120s"})
+               federated={"rounds": rounds, "algorithm": algorithm, "deadline": "120s",
+                               "min": more.get("min", len(SPEAKERS))})
     job_id = submit(mesh, agent, spec)
     accuracy, seconds = worth(agent, job_id)
     seen = agent.read(f"/jobs/{job_id}/rounds")["rounds"]

@@ -8,9 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BEGIN "api: shoal/v1\nkind: train\nname: f\n"
-#define TABLE "data: {train: 'dataset:d', label: y}\nmodel: {input: [2], layers: [{dense: 2}]}\n"
-#define HEAD  BEGIN TABLE "train: {batch: 16, ranks: 4, seed: 3}\nfederated: {rounds: 5, "
+#define BEGIN  "api: shoal/v1\nkind: train\nname: f\n"
+#define TABLE  "data: {train: 'dataset:d', label: y}\nmodel: {input: [2], layers: [{dense: 2}]}\n"
+#define SCRIPT "api: shoal/v1\nkind: exec\nname: f\nrun: [[true]]\n"
+#define HEAD   BEGIN TABLE "train: {batch: 16, ranks: 4, seed: 3}\nfederated: {rounds: 5, "
 
 static struct spec_job *parse(const char *text, struct spec_errors *errors, enum sh_err *err)
 {
@@ -64,6 +65,19 @@ TEST(defaults_are_filled_in_and_other_sections_follow)
     EXPECT_EQ(job->checkpoint_keep, 9);
     EXPECT_EQ(job->agents_max, SPEC_AGENTS_MAX); /* whatever the ranks */
     expect_round_trip(job, "\"algorithm\":{\"fedavg\":{\"lr\":1.0}}");
+    free(job);
+}
+
+TEST(a_script_names_its_data_set_there)
+{
+    struct spec_job *job =
+        good(SCRIPT "model_file: m\npredict: [[true]]\nfederated: {rounds: 7, dataset: parts}\n");
+    EXPECT(job->federated.on);
+    EXPECT_EQ(job->data.train.kind, SPEC_SOURCE_DATASET);
+    EXPECT_STR(job->data.train.name, "parts");
+    EXPECT_EQ(job->checkpoint_keep, 9);
+    EXPECT_EQ(job->agents_max, SPEC_AGENTS_MAX);
+    expect_round_trip(job, "\"dataset\":\"parts\"");
     free(job);
 }
 
@@ -136,6 +150,17 @@ static const struct {
     {BEGIN "data: {train: 'dataset:d', validation: 0}\nmodel: {input: [2], layers: [{dense: 2}]}\n"
            "federated: {rounds: 5, patience: 3}\n",
      "federated.patience"},
+    {BEGIN TABLE "federated: {rounds: 5, dataset: d}\n", "federated.dataset"},
+    {SCRIPT "federated: {rounds: 5}\n", "federated.dataset"},
+    {SCRIPT "federated: {rounds: 5, dataset: d, local_epochs: 2}\n", "federated.local_epochs"},
+    {SCRIPT "federated: {rounds: 5, dataset: d, patience: 2}\n", "federated.patience"},
+    {SCRIPT "federated: {rounds: 5, dataset: d, weight: accuracy}\n", "federated.weight"},
+    {SCRIPT "federated: {rounds: 5, dataset: d, algorithm: fedprox}\n", "federated.algorithm"},
+    {SCRIPT "replicas: 2\nfederated: {rounds: 5, dataset: d}\n", "replicas"},
+    {SCRIPT "outputs: [a]\nfederated: {rounds: 5, dataset: d}\n", "outputs"},
+    {SCRIPT "predict: [[true]]\nfederated: {rounds: 5, dataset: d}\n", "model_file"},
+    {SCRIPT "checkpoint: {every: 5s}\nfederated: {rounds: 5, dataset: d}\n", "checkpoint.every"},
+    {SCRIPT "resources: {gpus: 1}\nfederated: {rounds: 5, dataset: d}\n", "resources.gpus"},
     {"api: shoal/v1\nkind: noop\nname: f\nfederated: {rounds: 5}\n", "federated"}};
 
 TEST_ROWS(each_mistake_names_its_field, MISTAKES)

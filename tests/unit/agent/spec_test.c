@@ -538,5 +538,5 @@ TEST(every_whole_job_in_the_documentation_is_valid)
         at = end + 1;
         jobs++;
     }
-    EXPECT_EQ(jobs, 10);
+    EXPECT_EQ(jobs, 11);
 }

@@ -107,3 +107,29 @@ TEST(a_script_that_is_asked_is_told_of_the_model_and_the_input)
     EXPECT_EQ(script_plan_make(&plan, &job, &place), SH_OK);
     EXPECT_STR(value_of("SHOAL_INPUT"), "/work/12-0-40/.shoal/input");
 }
+
+TEST(a_script_in_federated_rounds_is_told_of_round_data_and_models)
+{
+    struct script_round round = {
+        .rounds = 9, .dataset = "/data/part", .out = "/work/12-0-rounds/out"};
+    struct script_place place = {.gpus = "",
+                                 .visible = "",
+                                 .unit = {.job = 12},
+                                 .units = 1,
+                                 .members = 1,
+                                 .node = "beta",
+                                 .dir = "/work/12-0-rounds",
+                                 .master_host = "127.0.0.1",
+                                 .round = &round};
+    EXPECT_EQ(script_plan_make(&plan, &job, &place), SH_OK);
+    EXPECT_STR(value_of("SHOAL_ROUND"), "0");
+    EXPECT_STR(value_of("SHOAL_ROUNDS"), "9");
+    EXPECT_STR(value_of("SHOAL_DATASET"), "/data/part");
+    EXPECT_STR(value_of("SHOAL_MODEL_OUT"), "/work/12-0-rounds/out");
+    EXPECT(value_of("SHOAL_MODEL_IN") == NULL);
+    round.number = 3;
+    round.in = "/work/12-0-rounds/in";
+    EXPECT_EQ(script_plan_make(&plan, &job, &place), SH_OK);
+    EXPECT_STR(value_of("SHOAL_ROUND"), "3");
+    EXPECT_STR(value_of("SHOAL_MODEL_IN"), "/work/12-0-rounds/in");
+}
