@@ -58,13 +58,15 @@ static enum sh_err load_entry(void *ctx, uint32_t i, float *change, float *varia
                               list->why);
 }
 
-static uint32_t count_present(const struct rounds_lead *x)
+/* Members in all (N of SCAFFOLD, option II). Who gave an update is one of them, though it be gone
+ * by now: where everybody has to, a loss in this moment changes no bit of the model. */
+static uint32_t count_members(const struct rounds_lead *x, uint32_t updates)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < ROUNDS_SLOTS_MAX; i++) {
         count += x->slots[i].used && x->slots[i].present ? 1 : 0;
     }
-    return count > 0 ? count : 1;
+    return count > updates ? count : updates;
 }
 
 static bool all_finite(const float *x, size_t count)
@@ -100,9 +102,9 @@ static enum sh_err combine(struct rounds_lead *x, struct rounds_entries *list, f
                                      .ctx = list,
                                      .ids = list->ids,
                                      .fates = list->fates};
-    enum sh_err err =
-        fed->secure ? rounds_secure_change(x, list, change)
-                    : rounds_combine(fed, &updates, floats, count_present(x), change, variates);
+    enum sh_err err = fed->secure ? rounds_secure_change(x, list, change)
+                                  : rounds_combine(fed, &updates, floats,
+                                                   count_members(x, list->count), change, variates);
     tell_fates(list);
     if (err != SH_OK) {
         return err;
