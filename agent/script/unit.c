@@ -215,6 +215,9 @@ static uint8_t *read_checkpoint(struct script_unit *x, size_t *size)
 {
     char why[SCRIPT_WHY_BYTES] = "";
     uint8_t *bytes = NULL;
+    if (x->use != NULL) {
+        return NULL; /* an answer is made in one go */
+    }
     enum sh_err err = script_files_checkpoint(x, &bytes, size, why);
     if (err != SH_OK && err != SH_ERR_NOT_FOUND) {
         train_scribe_line(x->w.scribe, "no checkpoint: %s",

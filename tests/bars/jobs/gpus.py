@@ -64,6 +64,12 @@ def said(agent, number):
             if line["text"].startswith("has ")]
 
 
+def begun(agent, number):
+    """The agent's own lines come by another thread than the script's: maybe after them."""
+    return sorted(line["text"][-1] for line in agent.read(f"/jobs/{number}/logs?limit=1000")["lines"]
+                  if " begins on " in line["text"])
+
+
 def all_at_a_time(mesh, agent):
     """Five units of a GPU each for four: the fifth has that of whichever ends first."""
     os.mkfifo(mesh.path("gate"))
@@ -77,9 +83,7 @@ def all_at_a_time(mesh, agent):
              if line["text"].startswith("user ")]
     if os.geteuid() == 0:
         require(len(set(users)) == GPUS and "user 0" not in users, f"{users}")
-    begun = [line["text"] for line in agent.read(f"/jobs/{number}/logs?limit=1000")["lines"]
-             if " begins on " in line["text"]]
-    require(sorted(line[-1] for line in begun) == ["0", "1", "2", "3"], str(begun))
+    until("the log names the GPU of each", END_S, lambda: begun(agent, number) == ["0", "1", "2", "3"])
     other = submit(mesh, agent, job(mesh, "none", 0, 1))
     finished(agent, other, END_S)
     require(said(agent, other) == ["none"], str(said(agent, other)))
