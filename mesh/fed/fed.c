@@ -121,6 +121,28 @@ static void judge_evaluation(struct fed *f, struct fed_update *u)
     }
 }
 
+/* Enough agents are there, but some have failed and are not asked again. To wait is for those who
+ * were lost or could not be reached, and for newcomers where there are too few. */
+static bool is_hopeless(const struct fed *f)
+{
+    uint32_t there = 0;
+    uint32_t failed = 0;
+    uint32_t lost = 0;
+    for (uint32_t i = 0; i < f->config.members_max; i++) {
+        const struct fed_member *m = &f->members[i];
+        there += m->present ? 1 : 0;
+        failed += m->part == FED_PART_FAILED ? 1 : 0;
+        lost += m->part == FED_PART_DROPPED || m->part == FED_PART_DECLINED ? 1 : 0;
+    }
+    return there >= f->config.least && failed > 0 && lost == 0;
+}
+
+static void close_short(struct fed *f, struct fed_update *u)
+{
+    bool carry = f->config.carry && f->entries > 0;
+    close_round(f, u, carry ? FED_CARRY : FED_SKIP);
+}
+
 /* The rule, looked at after every event. */
 static void judge(struct fed *f, struct fed_update *u)
 {
@@ -138,14 +160,17 @@ static void judge(struct fed *f, struct fed_update *u)
         close_round(f, u, FED_COMMIT);
         return;
     }
+    if (!enough && nobody_left && is_hopeless(f)) {
+        close_short(f, u);
+        return;
+    }
     while (f->now_us >= f->hard_us && f->extends < FED_EXTENDS_MAX) {
         f->extends++;
         uint64_t span = f->config.hard_us;
         f->hard_us = f->opened_us + (f->extends == 1 ? span + span / 2 : 2 * span + span / 4);
     }
     if (f->now_us >= f->hard_us) {
-        bool carry = f->config.carry && f->entries > 0;
-        close_round(f, u, carry ? FED_CARRY : FED_SKIP);
+        close_short(f, u);
     }
 }
 

@@ -17,7 +17,8 @@
  *   - at the hard deadline with at least `least`.
  * With fewer at the hard deadline it is extended to 1.5 times, then to 2.25 times the time from
  * OPEN; there it ends without a new model: what came is dropped (SKIP) or counts in the next round
- * (CARRY). So every round ends within 2.25 times hard_us of its OPEN whatever the members do; the
+ * (CARRY). It ends so at once when all have answered and some of them failed, though enough are
+ * there. So every round ends within 2.25 times hard_us of its OPEN whatever the members do; the
  * rule is looked at again after every event. skips_max such rounds in a row end the sequence:
  * STARVED.
  *

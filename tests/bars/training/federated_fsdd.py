@@ -2,12 +2,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """The free spoken digits with one speaker on each of six agents, takes 0 to 4 of every speaker for the
 test, as everywhere. A network is trained on all recordings in one place, and then in federated rounds
-over the six, who keep theirs, with every algorithm; as many passes over the data in both. It is that of docs/examples/spoken-digits.yaml
-with a layernorm of each recording in place of the batch normalisations, whose statistics differ from
-speaker to speaker. Prints a table: right answers on the 300 test recordings, rounds, seconds.
-Holds where plain averaging (fedavg), and the best of the others, are at most two points behind the
-training in one place. --quick: fedavg only. Release build; --quick takes about two minutes on two cores, all
-of them fifteen.
+over the six, who keep theirs, with every algorithm; as many passes over the data in both. It is that
+of docs/examples/spoken-digits.yaml with a layernorm of each recording in place of the batch
+normalisations, whose statistics differ from speaker to speaker. Prints a table: right answers on the
+300 test recordings, rounds, seconds. Holds where plain averaging (fedavg), and the best of the others,
+are at most two points behind the training in one place.
+usage: federated_fsdd.py [--quick | ALGORITHM...]    --quick: fedavg only. Release build; --quick takes two to
+three minutes on two cores, all of them fifteen.
 """
 import os
 import shutil
@@ -23,7 +24,7 @@ POINTS = 2.0
 AUDIO = {"mels": 40, "frames": 64, "label": "name"}
 CLASSES = [str(digit) for digit in range(10)]
 ADAMW = {"adamw": {"lr": 0.002}}
-ROUNDS = 30
+ROUNDS = 40
 ALGORITHMS = {  # algorithm, what else differs
     "fedavg": ("fedavg", {}),
     "fedprox": ({"fedprox": {"mu": 0.01}}, {}),
@@ -31,8 +32,8 @@ ALGORITHMS = {  # algorithm, what else differs
     "fedadagrad": ({"fedadagrad": {"lr": 0.03}}, {}),
     "fedadam": ({"fedadam": {"lr": 0.005}}, {}),
     "fedyogi": ({"fedyogi": {"lr": 0.005}}, {}),
-    "scaffold": ("scaffold", {"optimizer": {"sgd": {"lr": 0.1}}}),
-    "fedbuff": ({"fedbuff": {"updates": 4}}, {"rounds": 40, "min": 4}),
+    "scaffold": ("scaffold", {"optimizer": {"sgd": {"lr": 0.03}}}),
+    "fedbuff": ({"fedbuff": {"updates": 4}}, {"rounds": 54, "min": 4}),
 }
 
 
@@ -92,7 +93,8 @@ def federated(mesh, agent, folder, name):
 
 
 def main():
-    chosen = ["fedavg"] if "--quick" in sys.argv[1:] else list(ALGORITHMS)
+    words = sys.argv[1:]
+    chosen = ["fedavg"] if "--quick" in words else words or list(ALGORITHMS)
     with Mesh(release=True) as mesh:
         folder = mesh.path("digits")
         takes(folder)
@@ -108,11 +110,12 @@ def main():
         for name in chosen:
             results[name], seconds, rounds = federated(mesh, agents[1], folder, name)
             print(f"{name:12} {results[name]:6.2f} %  {rounds:3} rounds  {seconds:6.1f} s", flush=True)
-        behind = pooled - results["fedavg"]
-        require(behind <= POINTS, f"fedavg is {behind:.2f} points behind")
-        best = max(results.values())
-        require(pooled - best <= POINTS, f"the best one is {pooled - best:.2f} points behind")
-        print(f"fedavg {behind:.2f} points behind {pooled:.2f} %")
+        best = max(results, key=results.get)
+        for name in {"fedavg": "", best: ""}:
+            behind = pooled - results.get(name, pooled)
+            require(behind <= POINTS + 1e-9, f"{name} is {behind:.2f} points behind")
+        print(f"in one place {pooled:.2f} %, " +
+              ", ".join(f"{name} {accuracy:.2f} %" for name, accuracy in results.items()))
 
 
 if __name__ == "__main__":
