@@ -447,8 +447,9 @@ static void check_exec(struct spec_decode *d, struct spec_job *job)
         spec_federated_wrong(d, "federated", "local_epochs",
                              "is for kind: train; a script trains as it likes");
     }
-    if (f->weight != SPEC_WEIGHT_SAMPLES) {
-        spec_federated_wrong(d, "federated", "weight", "must be samples: a script tells how many");
+    if (f->weight == SPEC_WEIGHT_ACCURACY) {
+        spec_federated_wrong(d, "federated", "weight",
+                             "must be samples or equal: accuracy is measured by kind: train");
     }
     if (f->algorithm == SPEC_FEDPROX || f->algorithm == SPEC_SCAFFOLD) {
         spec_federated_wrong(d, "federated", "algorithm",

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """A script in federated rounds: three agents each hold numbers of their own in a local data set, and the
 job's Python moves the model half of the way to their mean. After the rounds the model is what the
-mean over all samples gives by hand; a member whose script fails in one round is named with what it
-said, and left out of that round only; with the agent killed that leads the rounds, and started
-again, the model is the same, byte for byte. Prints the values.
+mean over all samples gives by hand, also where updates are added up masked; a member whose script
+fails in one round is named with what it said, and left out of that round only; with the agent killed
+that leads the rounds, and started again, the model is the same, byte for byte. Prints the values.
 """
 import json
 import os
@@ -45,10 +45,11 @@ print('SHOAL {"samples": %d, "loss": %g}' % (len(numbers), abs(mean - before[0])
 '''
 
 
-def job(name, rounds=ROUNDS, least=3, **env):
+def job(name, rounds=ROUNDS, least=3, federated=None, **env):
     return {"api": "shoal/v1", "kind": "exec", "name": name, "package": "package", "env": env,
             "run": [["python3", "train.py"]], "model_file": "model.safetensors",
-            "federated": {"rounds": rounds, "dataset": "numbers", "min": least}}
+            "federated": {"rounds": rounds, "dataset": "numbers", "min": least,
+                          **(federated or {})}}
 
 
 def by_hand(rounds, absent=None):
@@ -93,6 +94,10 @@ def main(mesh):
     samples = {row["agent"]: row["samples"] for row in seen[0]["members"]}
     require(samples == {name: len(part) for name, part in PARTS.items()}, f"samples: {samples}")
 
+    trained(mesh, agents[2], job("masked", federated={"secure": True}))
+    masked = model_of(mesh, agents[0], "masked")
+    require(all(abs(a - b) < 1e-3 for a, b in zip(masked, plain)), f"masked it is {masked}")
+
     seen, _ = trained(mesh, agents[0], job("fails", least=2, FAILS="beta"))
     failing = model_of(mesh, agents[0], "fails")
     require(abs(failing[0] - by_hand(ROUNDS, "beta")) < 1e-5,
@@ -115,7 +120,7 @@ def main(mesh):
     require(all(delivered(r) == sorted(PARTS) for r in seen), f"somebody is missing: {seen}")
     require(again["outcome"]["model_digest"] == unit["outcome"]["model_digest"],
             f"model {again['outcome']}, not {unit['outcome']}")
-    print(json.dumps({"model": plain, "by hand": by_hand(ROUNDS), "without": failing, "why": why,
+    print(json.dumps({"model": plain, "masked": masked, "by hand": by_hand(ROUNDS), "without": failing, "why": why,
                       "gangs": again["placements"]}))
 
 

@@ -68,6 +68,15 @@ TEST(defaults_are_filled_in_and_other_sections_follow)
     free(job);
 }
 
+TEST(updates_of_a_script_can_be_hidden_too)
+{
+    struct spec_job *job = good(SCRIPT "federated: {rounds: 7, dataset: parts, secure: true, "
+                                       "privacy: {clip: 1, noise: 2, delta: 0.001}}\n");
+    EXPECT_EQ(job->federated.weight, SPEC_WEIGHT_EQUAL);
+    expect_round_trip(job, "\"secure\":true");
+    free(job);
+}
+
 TEST(a_script_names_its_data_set_there)
 {
     struct spec_job *job =
