@@ -14,7 +14,7 @@ from mesh import agreed_leader, noop, require, run, until
 from training import outcome, submit, wait_step
 
 END_S = 150
-FEW, ALL = 4, 9
+FEW, ALL, LONG = 4, 9, 80  # epochs; a job of so many can be stopped before it has ended
 
 
 def training(name, epochs):
@@ -85,7 +85,8 @@ def main(mesh):
     again = resume(mesh, follower, old, "--epochs", ALL, "--from", early)
     same("from an earlier step", outcome(follower, again, END_S), whole)
 
-    stopped = submit(mesh, follower, training("digits", ALL))
+    whole = outcome(follower, submit(mesh, follower, training("digits", LONG)), END_S)
+    stopped = submit(mesh, follower, training("digits", LONG))
     wait_step(follower, stopped, 60, 60)
     mesh.must(["stop", stopped, "--peer", follower.api])
     until("it is stopped", 30, lambda: follower.job(stopped)["state"] == "stopped")
@@ -94,8 +95,8 @@ def main(mesh):
     idle = follower.submit(noop("idle", 1))["id"]
     until("it has completed", 30, lambda: follower.job(idle)["state"] == "completed")
     refused(follower, idle, None, 409, "the job is completed", "training")
-    print(f"{FEW} epochs and then up to {ALL}, from steps {part['steps']} and {early} and after a "
-          f"stop: the tensors and state of {ALL} in one run")
+    print(f"{FEW} epochs and then up to {ALL}, from steps {part['steps']} and {early}, and {LONG} "
+          f"after a stop: the tensors and state of one run")
 
 
 if __name__ == "__main__":

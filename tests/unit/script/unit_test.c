@@ -497,7 +497,7 @@ TEST(what_a_script_was_killed_over_is_no_checkpoint)
     await_said("ready");
     give_way(fence, &unit);
     EXPECT_EQ(unit.checkpoints, 0);
-    EXPECT(said("gives way without a checkpoint"));
+    await_said("gives way without a checkpoint");
     stop();
 }
 
