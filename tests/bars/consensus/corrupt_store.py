@@ -74,7 +74,7 @@ def main(mesh):
     fresh.start()
     require(fresh.status()["id"] != handle, "it is the old agent")
     others = [agent for agent in agents if agent is not broken] + [fresh]
-    until("the new agent votes", 30, lambda: leader.nodes()["fresh"]["voter"])
+    until("the new agent votes", 30, lambda: leader.nodes().get("fresh", {}).get("voter"))
     for job in jobs:
         finished(fresh, job, 20)
     equal_states(others)

@@ -106,7 +106,7 @@ def main(mesh):
                                extra=["--allow-commands", "--slots", "8"]).start())
     mesh.wait_voters(agents)
     follower = next(a for a in agents if a is not agreed_leader(agents))
-    require(follower.nodes()["beta"]["gpus"] == GPUS, str(follower.nodes()["beta"]))
+    until("the GPUs of beta are known", 30, lambda: follower.nodes()["beta"]["gpus"] == GPUS)
     all_at_a_time(mesh, follower)
     for _ in range(2):
         number = submit(mesh, follower, job(mesh, "pairs", 2, 6))

@@ -6,8 +6,9 @@ again. The longest pause between two steps around each loss, less the time that 
 one agent fewer, is at most 0.5 s (p99) for kills and 1.5 s for silence. In the end every step was
 measured exactly once and the model has the bytes of an undisturbed run on one agent.
 
-    member_dies.py            100 times each, by hand (half an hour)
-    member_dies.py --short    4 times each (the test run): only correctness is judged
+    member_dies.py              100 times each, by hand (half an hour)
+    member_dies.py --times N    so many times each
+    member_dies.py --short      4 times each: only correctness is judged
 
 Release build.
 """
@@ -27,6 +28,7 @@ LIMIT_S = 1200
 SEEN_S = 30
 BEFORE_S = 0.3
 AFTER_STEPS = 12  # with one agent fewer, to know how long a step takes then
+EPOCHS = 22  # that pass while a member is lost and comes back, and some more
 
 
 def job(epochs):
@@ -103,9 +105,8 @@ def reference(epochs):
         return outcome(alone, submit(mesh, alone, job(epochs)), LIMIT_S)
 
 
-def main(short):
-    times = 4 if short else 100
-    epochs = 60 if short else 1500
+def main(short, times):
+    epochs = EPOCHS * times
     rng = random.Random(5)
     with Mesh(release=True) as mesh:
         gang = Gang(mesh, epochs)
@@ -124,4 +125,6 @@ def main(short):
 
 
 if __name__ == "__main__":
-    judge(lambda: main("--short" in sys.argv[1:]))
+    SHORT = "--short" in sys.argv[1:]
+    GIVEN = sys.argv.index("--times") + 1 if "--times" in sys.argv else 0
+    judge(lambda: main(SHORT, 4 if SHORT else int(sys.argv[GIVEN]) if GIVEN else 100))
