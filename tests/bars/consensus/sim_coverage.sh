@@ -32,7 +32,7 @@ broken=0
 for pid in $running; do
     wait "$pid" || broken=1
 done
-[ "$broken" -eq 0 ] || { cat "$dir"/err.* "$dir"/out.*; exit 1; }
+[ "$broken" -eq 0 ] || { cat "$dir"/err.*; grep -hv "^pair" "$dir"/out.*; exit 1; }
 
 cat "$dir"/out.* | awk -v seconds="$seconds" -v hits="$hits" -v want="$events" '
     $1 == "pairs" { for (i = 2; i <= NF; i++) gap[i] = $i }

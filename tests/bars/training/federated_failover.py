@@ -16,7 +16,7 @@ from federated import declare, delivered, job, records, wait_round
 from mesh import Mesh, agreed_leader, finished, judge, require, until
 from training import submit
 
-ROUNDS = 8
+ROUNDS = 12
 NAMES = ("alpha", "beta", "gamma", "delta")
 ALGORITHMS = {"fedadam": {"algorithm": {"fedadam": {"lr": 0.03}}}, "scaffold": {"algorithm": "scaffold"}}
 
