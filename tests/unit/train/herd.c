@@ -367,3 +367,19 @@ void herd_run(uint32_t agents, const struct memory_net_config *net, const struct
     herd_await_end(&h, unit);
     herd_close(&h);
 }
+
+void herd_reference(const struct herd_job *job, struct jobs_unit *unit)
+{
+    herd_run(1, NULL, job, unit);
+    EXPECT_EQ(unit->state, JOBS_COMPLETED);
+}
+
+void herd_expect_same(const struct jobs_unit *a, const struct jobs_unit *b)
+{
+    EXPECT_EQ(a->state, JOBS_COMPLETED);
+    EXPECT_MEM(a->outcome.model, b->outcome.model, SH_DIGEST_BYTES);
+    EXPECT_MEM(a->outcome.state, b->outcome.state, SH_DIGEST_BYTES);
+    EXPECT_MEM(a->outcome.file, b->outcome.file, SH_DIGEST_BYTES);
+    EXPECT_MEM(&a->outcome.metrics, &b->outcome.metrics, sizeof a->outcome.metrics);
+    EXPECT_EQ(a->outcome.steps, b->outcome.steps);
+}

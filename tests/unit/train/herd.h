@@ -83,4 +83,9 @@ bool herd_logged(struct herd *h, const char *text);
 void herd_run(uint32_t agents, const struct memory_net_config *net, const struct herd_job *job,
               struct jobs_unit *unit);
 
+/* One agent, undisturbed; the job completes. */
+void herd_reference(const struct herd_job *job, struct jobs_unit *unit);
+/* Both left the same bytes and measures. */
+void herd_expect_same(const struct jobs_unit *a, const struct jobs_unit *b);
+
 #endif

@@ -11,31 +11,14 @@
 
 static const uint32_t ALL[] = {0, 1, 2, 3};
 
-/* One agent, undisturbed. */
-static void reference(const struct herd_job *job, struct jobs_unit *unit)
-{
-    herd_run(1, NULL, job, unit);
-    EXPECT_EQ(unit->state, JOBS_COMPLETED);
-}
-
-static void expect_same_result(const struct jobs_unit *a, const struct jobs_unit *b)
-{
-    EXPECT_EQ(a->state, JOBS_COMPLETED);
-    EXPECT_MEM(a->outcome.model, b->outcome.model, SH_DIGEST_BYTES);
-    EXPECT_MEM(a->outcome.state, b->outcome.state, SH_DIGEST_BYTES);
-    EXPECT_MEM(a->outcome.file, b->outcome.file, SH_DIGEST_BYTES);
-    EXPECT_MEM(&a->outcome.metrics, &b->outcome.metrics, sizeof a->outcome.metrics);
-    EXPECT_EQ(a->outcome.steps, b->outcome.steps);
-}
-
 TEST(an_average_after_each_step_of_plain_descent_is_a_step_together)
 {
     struct herd_job job = {.epochs = 4, .optimizer = "{sgd: {lr: 0.1}}"};
     struct jobs_unit together;
     struct jobs_unit unit;
-    reference(&job, &together);
+    herd_reference(&job, &together);
     job.local = "{steps: 1, outer: {sgd: {lr: 1}}}";
-    reference(&job, &unit);
+    herd_reference(&job, &unit);
     EXPECT_EQ(unit.outcome.steps, 16);
     EXPECT_NEAR(unit.outcome.metrics.train_loss, together.outcome.metrics.train_loss, 1e-5);
     EXPECT_NEAR(unit.outcome.metrics.val_loss, together.outcome.metrics.val_loss, 1e-5);
@@ -56,11 +39,11 @@ TEST(ranks_on_their_own_learn_and_any_number_of_agents_gives_the_same_bytes)
             .local = WAYS[i]};
         struct jobs_unit alone;
         struct jobs_unit unit;
-        reference(&job, &alone);
+        herd_reference(&job, &alone);
         EXPECT(alone.outcome.metrics.test_correct > 280);
         for (uint32_t agents = 2; agents <= 3; agents++) {
             herd_run(agents, NULL, &job, &unit);
-            expect_same_result(&unit, &alone);
+            herd_expect_same(&unit, &alone);
         }
     }
 }
@@ -93,7 +76,7 @@ TEST(a_member_killed_within_a_stretch_is_replaced_by_the_others)
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_open(&h, 3, NULL);
     herd_submit(&h, &job);
     (void)herd_place(&h, ALL, 3, WIRE_CAUSE_PLACED);
@@ -103,7 +86,7 @@ TEST(a_member_killed_within_a_stretch_is_replaced_by_the_others)
     EXPECT_EQ(unit.state, JOBS_RUNNING);
     (void)herd_place(&h, (const uint32_t[]){1, 2}, 2, WIRE_CAUSE_MEMBER_DEAD);
     herd_await_end(&h, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
     herd_close(&h);
 }
 
@@ -116,7 +99,7 @@ TEST(after_all_died_it_goes_on_with_the_outer_momentum_of_the_checkpoint)
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_open(&h, 2, NULL);
     herd_submit(&h, &job);
     (void)herd_place(&h, ALL, 1, WIRE_CAUSE_PLACED);
@@ -126,7 +109,7 @@ TEST(after_all_died_it_goes_on_with_the_outer_momentum_of_the_checkpoint)
     EXPECT_EQ(unit.state, JOBS_RUNNING);
     (void)herd_place(&h, (const uint32_t[]){1}, 1, WIRE_CAUSE_MEMBER_DEAD);
     herd_await_end(&h, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
     EXPECT(herd_logged(&h, "beta goes on from the checkpoint after step "));
     herd_close(&h);
 }

@@ -14,23 +14,6 @@
 
 static const uint32_t ALL[] = {0, 1, 2, 3};
 
-/* One agent, undisturbed. */
-static void reference(const struct herd_job *job, struct jobs_unit *unit)
-{
-    herd_run(1, NULL, job, unit);
-    EXPECT_EQ(unit->state, JOBS_COMPLETED);
-}
-
-static void expect_same_result(const struct jobs_unit *a, const struct jobs_unit *b)
-{
-    EXPECT_EQ(a->state, JOBS_COMPLETED);
-    EXPECT_MEM(a->outcome.model, b->outcome.model, SH_DIGEST_BYTES);
-    EXPECT_MEM(a->outcome.state, b->outcome.state, SH_DIGEST_BYTES);
-    EXPECT_MEM(a->outcome.file, b->outcome.file, SH_DIGEST_BYTES);
-    EXPECT_MEM(&a->outcome.metrics, &b->outcome.metrics, sizeof a->outcome.metrics);
-    EXPECT_EQ(a->outcome.steps, b->outcome.steps);
-}
-
 TEST(one_agent_trains_commits_a_model_and_says_what_it_measured)
 {
     struct herd h;
@@ -110,10 +93,10 @@ TEST(any_number_of_agents_gives_the_same_bytes)
     const struct herd_job job = {.epochs = 3};
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     for (uint32_t agents = 2; agents <= 4; agents++) {
         herd_run(agents, NULL, &job, &unit);
-        expect_same_result(&unit, &alone);
+        herd_expect_same(&unit, &alone);
     }
 }
 
@@ -124,9 +107,9 @@ TEST(batch_statistics_and_dropout_do_not_depend_on_the_number_of_agents)
                                  .optimizer = "{adamw: {lr: 0.01}}"};
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_run(3, NULL, &job, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
 }
 
 TEST(late_lost_and_disordered_frames_change_nothing)
@@ -136,9 +119,9 @@ TEST(late_lost_and_disordered_frames_change_nothing)
         .seed = 5, .loss_percent = 2, .delay_us = 3000, .outbox_bytes = 300000};
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_run(3, &net, &job, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
 }
 
 static const struct memory_net_config NEAR = {.seed = 1, .one_machine = true};
@@ -169,12 +152,12 @@ TEST(members_on_one_machine_send_places_instead_of_bytes)
     if (!shared) {
         SKIP("memory cannot be shared here");
     }
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     for (uint32_t agents = 2; agents <= 4; agents++) {
         uint64_t far = train_on(agents, NULL, &job, &unit);
-        expect_same_result(&unit, &alone);
+        herd_expect_same(&unit, &alone);
         uint64_t near = train_on(agents, &NEAR, &job, &unit);
-        expect_same_result(&unit, &alone);
+        herd_expect_same(&unit, &alone);
         EXPECT(near < far / 4); /* the first rounds begin before shelves are taken */
     }
 }
@@ -186,9 +169,9 @@ TEST(late_lost_and_disordered_places_change_nothing)
         .seed = 5, .loss_percent = 2, .delay_us = 3000, .one_machine = true};
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_run(3, &net, &job, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
 }
 
 TEST(a_member_killed_while_others_read_its_shelf_is_replaced_by_them)
@@ -197,7 +180,7 @@ TEST(a_member_killed_while_others_read_its_shelf_is_replaced_by_them)
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_open(&h, 3, &NEAR);
     herd_submit(&h, &job);
     (void)herd_place(&h, ALL, 3, WIRE_CAUSE_PLACED);
@@ -205,7 +188,7 @@ TEST(a_member_killed_while_others_read_its_shelf_is_replaced_by_them)
     EXPECT(memory_bulk_wait_cut(h.agents[1].bulk, HERD_WAIT_US));
     (void)herd_place(&h, (const uint32_t[]){0, 2}, 2, WIRE_CAUSE_MEMBER_DEAD);
     herd_await_end(&h, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
     herd_close(&h);
 }
 
@@ -213,8 +196,8 @@ TEST(another_seed_gives_another_model)
 {
     struct jobs_unit one;
     struct jobs_unit two;
-    reference(&(struct herd_job){.seed = 1}, &one);
-    reference(&(struct herd_job){.seed = 2}, &two);
+    herd_reference(&(struct herd_job){.seed = 1}, &one);
+    herd_reference(&(struct herd_job){.seed = 2}, &two);
     EXPECT(memcmp(one.outcome.model, two.outcome.model, SH_DIGEST_BYTES) != 0);
 }
 
@@ -224,7 +207,7 @@ TEST(a_member_killed_in_the_middle_of_a_step_is_replaced_by_the_others)
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_open(&h, 3, NULL);
     herd_submit(&h, &job);
     (void)herd_place(&h, ALL, 3, WIRE_CAUSE_PLACED);
@@ -234,7 +217,7 @@ TEST(a_member_killed_in_the_middle_of_a_step_is_replaced_by_the_others)
     EXPECT_EQ(unit.state, JOBS_RUNNING);
     (void)herd_place(&h, (const uint32_t[]){0, 2}, 2, WIRE_CAUSE_MEMBER_DEAD);
     herd_await_end(&h, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
     EXPECT(herd_logged(&h, "placed anew: a member died: step "));
     herd_close(&h);
 }
@@ -246,7 +229,7 @@ TEST(when_the_first_member_dies_the_next_one_writes_the_result)
     struct jobs_unit alone;
     struct jobs_unit unit;
     struct service_point points[256];
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_open(&h, 2, NULL);
     herd_submit(&h, &job);
     (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
@@ -254,7 +237,7 @@ TEST(when_the_first_member_dies_the_next_one_writes_the_result)
     EXPECT(memory_bulk_wait_cut(h.agents[0].bulk, HERD_WAIT_US));
     (void)herd_place(&h, (const uint32_t[]){1}, 1, WIRE_CAUSE_MEMBER_DEAD);
     herd_await_end(&h, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
     /* No step is missing from what was measured. */
     EXPECT_EQ(herd_points(&h, METRIC_LOSS, points, 256), 160);
     herd_close(&h);
@@ -266,7 +249,7 @@ TEST(a_member_that_joins_takes_over_the_state_and_its_share)
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_open(&h, 3, NULL);
     herd_submit(&h, &job);
     (void)herd_place(&h, ALL, 1, WIRE_CAUSE_PLACED);
@@ -274,7 +257,7 @@ TEST(a_member_that_joins_takes_over_the_state_and_its_share)
     (void)herd_place(&h, ALL, 3, WIRE_CAUSE_GROWN);
     EXPECT(memory_net_wait(h.net, FRAME_TRAIN_CHUNK, 100, HERD_WAIT_US));
     herd_await_end(&h, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
     EXPECT(herd_logged(&h, "gamma took over the state of alpha after step "));
     herd_close(&h);
 }
@@ -285,7 +268,7 @@ TEST(after_all_died_the_newest_checkpoint_is_where_it_goes_on)
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_open(&h, 3, NULL);
     herd_submit(&h, &job);
     (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
@@ -297,7 +280,7 @@ TEST(after_all_died_the_newest_checkpoint_is_where_it_goes_on)
     EXPECT_EQ(unit.state, JOBS_RUNNING);
     (void)herd_place(&h, (const uint32_t[]){2}, 1, WIRE_CAUSE_MEMBER_DEAD);
     herd_await_end(&h, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
     EXPECT(herd_logged(&h, "gamma goes on from the checkpoint after step "));
     herd_close(&h);
 }
@@ -316,7 +299,7 @@ TEST(a_restarted_member_says_that_it_lost_its_session_and_is_taken_in_again)
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_open(&h, 2, NULL);
     memory_service_on_lost(h.agents[1].s, report, &h);
     herd_submit(&h, &job);
@@ -328,7 +311,7 @@ TEST(a_restarted_member_says_that_it_lost_its_session_and_is_taken_in_again)
     herd_await_lost(&h, fence, 1);
     (void)herd_place(&h, ALL, 2, WIRE_CAUSE_RENEWED);
     herd_await_end(&h, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
     EXPECT(herd_logged(&h, "beta took over the state of alpha after step "));
     herd_close(&h);
 }
@@ -422,7 +405,7 @@ TEST(a_gang_that_gives_way_leaves_the_step_where_it_stands)
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_open(&h, 3, &net); /* slow enough to be asked on the way */
     herd_submit(&h, &job);
     (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
@@ -433,7 +416,7 @@ TEST(a_gang_that_gives_way_leaves_the_step_where_it_stands)
     (void)herd_place(&h, &ALL[2], 1, WIRE_CAUSE_PLACED);
     herd_await_end(&h, &unit);
     EXPECT_EQ(unit.failures, 0);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
     char text[96];
     (void)snprintf(text, sizeof text, "gamma goes on from the checkpoint after step %llu",
                    (unsigned long long)kept);
@@ -472,13 +455,13 @@ TEST(a_checkpoint_that_rotted_is_passed_over)
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_open(&h, 1, NULL);
     herd_submit(&h, &job);
     herd_add_checkpoint(&h, "not a state at all");
     (void)herd_place(&h, ALL, 1, WIRE_CAUSE_RENEWED);
     herd_await_end(&h, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
     EXPECT(herd_logged(&h, "alpha cannot use the checkpoint after step 7"));
     herd_close(&h);
 }
@@ -489,13 +472,13 @@ TEST(a_damaged_chunk_is_asked_for_again)
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_open(&h, 2, NULL);
     memory_net_damage(h.net, FRAME_TRAIN_CHUNK, 200);
     herd_submit(&h, &job);
     (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
     herd_await_end(&h, &unit);
-    expect_same_result(&unit, &alone);
+    herd_expect_same(&unit, &alone);
     herd_close(&h);
 }
 
@@ -524,7 +507,7 @@ TEST(two_jobs_train_side_by_side)
     struct jobs_unit alone;
     struct jobs_unit first;
     struct jobs_unit second;
-    reference(&job, &alone);
+    herd_reference(&job, &alone);
     herd_open(&h, 2, NULL);
     herd_submit(&h, &job);
     uint64_t one = h.job;
@@ -534,7 +517,7 @@ TEST(two_jobs_train_side_by_side)
     herd_await_end(&h, &second);
     h.job = one;
     herd_await_end(&h, &first);
-    expect_same_result(&first, &alone);
-    expect_same_result(&second, &alone);
+    herd_expect_same(&first, &alone);
+    herd_expect_same(&second, &alone);
     herd_close(&h);
 }
