@@ -259,9 +259,10 @@ static bool turn(struct gang *g, uint32_t i)
     struct train_order order;
     bool any = false;
     while (train_exchange_pop(x, &order)) {
+        static uint8_t coded[TRAIN_CODED_MAX];
         uint8_t head[TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES];
         struct sh_span body;
-        train_exchange_perform(x, &order, head, &body);
+        train_exchange_perform(x, &order, head, coded, &body);
         if (order.kind == ROUND_SEND) {
             deliver(g, i, order.action.to, (struct sh_span){.at = head, .size = sizeof head}, body);
         }
@@ -294,7 +295,7 @@ static void compute(struct gang *g, uint32_t i)
 {
     struct member *m = &g->member[i];
     (void)train_sum_begin(m->sum, g->list[i].rank_lo, g->list[i].rank_hi, ELEMENTS);
-    train_exchange_begin(m->x, g->now_us, ELEMENTS);
+    train_exchange_begin(m->x, g->now_us, &(struct train_vector){.elements = ELEMENTS});
     for (uint32_t rank = g->list[i].rank_lo; rank < g->list[i].rank_hi; rank++) {
         float *vector = train_sum_take(m->sum);
         for (uint32_t k = 0; k < ELEMENTS; k++) {

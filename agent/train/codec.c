@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "train/codec.h"
+
+#include "round/plan.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HEAD sizeof(uint32_t)
+
+_Static_assert(ROUND_ALIGN_ELEMENTS % KN_CODEC_BLOCK == 0, "a chunk begins at a block");
+
+void train_codec_init(struct train_codec *c, const struct kn_codec *codec, uint64_t lossy_max)
+{
+    SH_CHECK(codec->kind != KN_CODEC_TOPK || (codec->keep >= 1 && codec->keep <= KN_CODEC_BLOCK));
+    *c = (struct train_codec){.codec = *codec, .lossy_max = lossy_max};
+}
+
+void train_codec_fini(struct train_codec *c)
+{
+    free(c->residual);
+    c->residual = NULL;
+}
+
+static bool keeps_rest(enum kn_codec_kind kind)
+{
+    return kind == KN_CODEC_INT8 || kind == KN_CODEC_TOPK;
+}
+
+enum sh_err train_codec_start(struct train_codec *c, uint32_t members, uint32_t own)
+{
+    free(c->residual);
+    c->residual = NULL;
+    c->on = members > 1 && c->codec.kind != KN_CODEC_F32;
+    c->own = own;
+    c->lossy[0] = 0;
+    c->lossy[1] = 0;
+    if (c->on && keeps_rest(c->codec.kind) && c->lossy_max > 0) {
+        c->residual = calloc((size_t)own * c->lossy_max, sizeof *c->residual);
+        return c->residual != NULL ? SH_OK : SH_ERR_NO_MEMORY;
+    }
+    return SH_OK;
+}
+
+void train_codec_begin(struct train_codec *c, uint64_t sequence, uint64_t lossy, bool anew)
+{
+    SH_CHECK_CMP(lossy, <=, c->lossy_max);
+    c->lossy[sequence & 1] = c->on ? lossy : 0;
+    if (anew && c->residual != NULL) {
+        memset(c->residual, 0, (size_t)c->own * c->lossy_max * sizeof *c->residual);
+    }
+}
+
+void train_codec_project(struct train_codec *c, uint64_t sequence, uint32_t own, float *sum)
+{
+    SH_CHECK_CMP(own, <, c->own);
+    float *residual = c->residual != NULL ? c->residual + own * c->lossy_max : NULL;
+    kn_codec_project(&c->codec, sum, c->lossy[sequence & 1], residual);
+}
+
+/* How many elements of the chunk may lose something: the first ones. */
+static uint32_t lossy_of(const struct train_codec *c, const struct round_frame *h)
+{
+    uint64_t end = c->lossy[h->sequence & 1];
+    uint64_t inside = end > h->offset ? end - h->offset : 0;
+    return inside < h->count ? (uint32_t)inside : h->count;
+}
+
+/* The largest of a sum of sparse vectors are all that is not 0: nothing is left out once more. */
+void train_codec_reduced(const struct train_codec *c, const struct round_frame *header,
+                         float *chunk)
+{
+    struct kn_codec codec = c->codec;
+    codec.kind = codec.kind == KN_CODEC_TOPK ? KN_CODEC_BF16 : codec.kind;
+    kn_codec_project(&codec, chunk, lossy_of(c, header), NULL);
+}
+
+size_t train_codec_encode(const struct train_codec *c, const struct round_frame *header,
+                          const float *chunk, uint8_t *out)
+{
+    uint32_t lossy = lossy_of(c, header);
+    size_t exact = (size_t)(header->count - lossy) * sizeof(float);
+    if (lossy == 0) {
+        return 0;
+    }
+    SH_CHECK_CMP(HEAD + kn_codec_bytes_max(c->codec.kind, lossy) + exact, <=, TRAIN_CODED_MAX);
+    memcpy(out, &lossy, HEAD);
+    size_t used = HEAD + kn_codec_encode(c->codec.kind, chunk, lossy, out + HEAD);
+    memcpy(out + used, chunk + lossy, exact);
+    used += exact;
+    return used < (size_t)header->count * sizeof(float) ? used : 0;
+}
+
+bool train_codec_decode(const struct train_codec *c, const struct round_frame *header,
+                        struct sh_span payload, float *out)
+{
+    uint32_t lossy = 0;
+    if (header->codec != (uint8_t)c->codec.kind || payload.size < HEAD) {
+        return false;
+    }
+    memcpy(&lossy, payload.at, HEAD);
+    if (lossy == 0 || lossy > header->count) {
+        return false;
+    }
+    size_t exact = (size_t)(header->count - lossy) * sizeof(float);
+    if (payload.size - HEAD < exact) {
+        return false;
+    }
+    size_t coded = payload.size - HEAD - exact;
+    memcpy(out + lossy, payload.at + HEAD + coded, exact);
+    return kn_codec_decode(c->codec.kind, payload.at + HEAD, coded, out, lossy);
+}
