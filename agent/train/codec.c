@@ -27,6 +27,13 @@ static bool keeps_rest(enum kn_codec_kind kind)
     return kind == KN_CODEC_INT8 || kind == KN_CODEC_TOPK;
 }
 
+/* Vectors of what was lost: of the own sums, then of the sum over all ranks. Of the last one pages
+ * are used where this member owns chunks, and it keeps something. */
+static size_t rest_size(const struct train_codec *c)
+{
+    return (c->own + (size_t)1) * c->lossy_max;
+}
+
 enum sh_err train_codec_start(struct train_codec *c, uint32_t members, uint32_t own)
 {
     free(c->residual);
@@ -36,7 +43,7 @@ enum sh_err train_codec_start(struct train_codec *c, uint32_t members, uint32_t 
     c->lossy[0] = 0;
     c->lossy[1] = 0;
     if (c->on && keeps_rest(c->codec.kind) && c->lossy_max > 0) {
-        c->residual = calloc((size_t)own * c->lossy_max, sizeof *c->residual);
+        c->residual = calloc(rest_size(c), sizeof *c->residual);
         return c->residual != NULL ? SH_OK : SH_ERR_NO_MEMORY;
     }
     return SH_OK;
@@ -47,7 +54,7 @@ void train_codec_begin(struct train_codec *c, uint64_t sequence, uint64_t lossy,
     SH_CHECK_CMP(lossy, <=, c->lossy_max);
     c->lossy[sequence & 1] = c->on ? lossy : 0;
     if (anew && c->residual != NULL) {
-        memset(c->residual, 0, (size_t)c->own * c->lossy_max * sizeof *c->residual);
+        memset(c->residual, 0, rest_size(c) * sizeof *c->residual);
     }
 }
 
@@ -66,13 +73,16 @@ static uint32_t lossy_of(const struct train_codec *c, const struct round_frame *
     return inside < h->count ? (uint32_t)inside : h->count;
 }
 
-/* The largest of a sum of sparse vectors are all that is not 0: nothing is left out once more. */
-void train_codec_reduced(const struct train_codec *c, const struct round_frame *header,
-                         float *chunk)
+/* A sum of sparse vectors is rounded only: nothing is left out once more, and what rounding lost
+ * would make the next one dense. */
+void train_codec_reduced(struct train_codec *c, const struct round_frame *header, float *chunk)
 {
     struct kn_codec codec = c->codec;
     codec.kind = codec.kind == KN_CODEC_TOPK ? KN_CODEC_BF16 : codec.kind;
-    kn_codec_project(&codec, chunk, lossy_of(c, header), NULL);
+    uint32_t lossy = lossy_of(c, header);
+    bool keeps = lossy > 0 && c->residual != NULL && keeps_rest(codec.kind);
+    float *residual = keeps ? c->residual + c->own * c->lossy_max + header->offset : NULL;
+    kn_codec_project(&codec, chunk, lossy, residual);
 }
 
 size_t train_codec_encode(const struct train_codec *c, const struct round_frame *header,

@@ -6,10 +6,10 @@
  * A vector loses something at two places, whether it is sent then or not: a member's sum over a
  * subtree of its own when it is complete, and the sum over all ranks when its owner has added it
  * up. What is sent or read from then on is exact, so all members hold the same bits, and a frame
- * that is asked for again is encoded again. What a sum over a subtree lost is kept and added to
- * that of the next round, but for BF16, which has no value too small to be told; it is this
- * member's alone, in no state or checkpoint, and forgotten with the generation, whose subtrees are
- * others.
+ * that is asked for again is encoded again. What a sum lost is kept and added to that of the next
+ * round: at both places with INT8, at the first one with TOPK, nowhere with BF16, as neither has a
+ * value too small to be told there. It is this member's alone, in no state or checkpoint, and
+ * forgotten with the generation, whose subtrees and owners are others.
  *
  * Only the first elements of a vector may lose something, and nothing does where there is one
  * member. A coded chunk is u32 how many of its elements do, those as kn_codec_encode writes them,
@@ -33,7 +33,7 @@ struct train_codec {
     bool on;           /* this generation has several members */
     uint64_t lossy[2]; /* of the vector of a round, by its sequence & 1 */
     uint32_t own;
-    float *residual; /* [own][lossy_max]; NULL: nothing is kept */
+    float *residual; /* [own + 1][lossy_max]; NULL: nothing is kept */
 };
 
 /* No vector has more than lossy_max elements that may lose something. */
@@ -47,9 +47,8 @@ SH_MUST_USE enum sh_err train_codec_start(struct train_codec *c, uint32_t member
 void train_codec_begin(struct train_codec *c, uint64_t sequence, uint64_t lossy, bool anew);
 /* The sum over an own subtree. */
 void train_codec_project(struct train_codec *c, uint64_t sequence, uint32_t own, float *sum);
-/* The sum over all ranks of the chunk that header names. */
-void train_codec_reduced(const struct train_codec *c, const struct round_frame *header,
-                         float *chunk);
+/* The sum over all ranks of the chunk that header names; once a round. */
+void train_codec_reduced(struct train_codec *c, const struct round_frame *header, float *chunk);
 
 /* The chunk that header names as it is sent, out has TRAIN_CODED_MAX bytes. Returns how many were
  * written; 0: it is sent as it is, nothing in it may be lost or nothing would be saved. */
