@@ -8,7 +8,7 @@
 
 #define HEAD sizeof(uint32_t)
 
-_Static_assert(ROUND_ALIGN_ELEMENTS % KN_CODEC_BLOCK == 0, "a chunk begins at a block");
+_Static_assert(ROUND_PAGE_ELEMENTS % KN_CODEC_BLOCK == 0, "a segment begins at a block");
 
 void train_codec_init(struct train_codec *c, const struct kn_codec *codec, uint64_t lossy_max)
 {

@@ -43,7 +43,7 @@
 
 struct round_config {
     uint64_t elements_max;   /* longest vector of any round */
-    uint32_t chunk_elements; /* at most SH_BULK_CHUNK_BYTES / 4; multiple of 256 */
+    uint32_t chunk_elements; /* at most SH_BULK_CHUNK_BYTES / 4; multiple of 16 */
     uint32_t window;         /* SEND actions outstanding at a time, 1..4096 */
     uint64_t retry_us;       /* pause without progress before the first ASK */
     uint64_t stall_us;       /* pause without progress before STALLED, and between STALLEDs */

@@ -452,7 +452,7 @@ TEST(no_more_sends_than_the_window_are_outstanding)
 {
     static const struct round_member ranges[] = {{0, 2}, {2, 4}};
     struct round_config config = {.elements_max = ELEMENTS,
-                                  .chunk_elements = 256,
+                                  .chunk_elements = 128,
                                   .window = 3,
                                   .retry_us = 1000,
                                   .stall_us = 10000};
@@ -466,7 +466,7 @@ TEST(no_more_sends_than_the_window_are_outstanding)
     begin(r, 0, ELEMENTS);
     ready(r);
     EXPECT_EQ(up.count, 3);
-    for (uint32_t i = 0; i < 13; i++) {
+    for (uint32_t i = 0; i < 29; i++) {
         sent(r, 0, ROUND_FRAME_PART);
         EXPECT_EQ(up.count, 1);
     }

@@ -15,7 +15,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { MEMBERS = 3, RANKS = 8, ELEMENTS = 3 * 4096 + 500, LOSSY = ELEMENTS - 270, SUBTREES = 5 };
+enum {
+    MEMBERS = 3,
+    RANKS = 8,
+    ELEMENTS = 3 * 4096 + 500,
+    LOSSY = ELEMENTS - 270,
+    SUBTREES = 5,
+    SHORTER = 5000
+};
 
 static const uint16_t CUTS[] = {0, 3, 6, 8};
 static const struct kn_subtree TREE[SUBTREES] = {{0, 1}, {2, 0}, {3, 0}, {4, 1}, {6, 1}};
@@ -82,8 +89,12 @@ static void gang_open(struct gang *g, const struct kn_codec *codec)
         g->list[i].rank_lo = CUTS[i];
         g->list[i].rank_hi = CUTS[i + 1];
         EXPECT_EQ(train_sum_open(&m->sum, RANKS, ELEMENTS, 1), SH_OK);
-        struct train_exchange_config config = {
-            .ranks = RANKS, .elements = ELEMENTS, .codec = *codec, .lossy = LOSSY, .sum = m->sum};
+        struct train_exchange_config config = {.ranks = RANKS,
+                                               .elements = ELEMENTS,
+                                               .shorter = SHORTER,
+                                               .codec = *codec,
+                                               .lossy = LOSSY,
+                                               .sum = m->sum};
         EXPECT_EQ(train_exchange_open(&m->x, &config), SH_OK);
     }
     gang_start(g);
@@ -188,8 +199,8 @@ static bool turn(struct gang *g, uint32_t i)
 {
     struct train_exchange *x = g->member[i].x;
     struct train_order order;
-    bool any = false;
-    while (train_exchange_pop(x, &order)) {
+    bool any = train_exchange_poll(x, g->now_us) > 0;
+    while (train_exchange_pop(x, g->now_us, &order)) {
         static uint8_t coded[TRAIN_CODED_MAX];
         uint8_t head[TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES];
         struct sh_span body;
@@ -280,7 +291,7 @@ TEST_ROWS(a_generation_begins_without_what_the_last_one_lost, CODECS)
 TEST_ROWS(rounds_of_other_kinds_are_exact_and_do_not_touch_what_was_lost, CODECS)
 {
     static const struct train_vector SHARES = {.elements = 3};
-    static const struct train_vector SHORT = {.elements = 5000, .lossy = 4700};
+    static const struct train_vector SHORT = {.elements = SHORTER, .lossy = 4700};
     static const struct train_vector ANEW = {.elements = ELEMENTS, .lossy = LOSSY, .anew = true};
     const struct train_vector *const COURSE[] = {&STEP, &SHARES, &STEP, &SHORT, &ANEW, &STEP};
     struct gang g;
@@ -359,7 +370,9 @@ TEST(frames_that_are_coded_in_another_way_are_dropped)
 {
     static const uint8_t NUMBERS[] = {KN_CODEC_BF16, KN_CODEC_INT8, KN_CODEC_TOPK, 4, 255};
     struct gang g;
+    struct round_plan plan;
     gang_open(&g, &CODECS[2]);
+    round_plan_init(&plan, ELEMENTS, MEMBERS, TRAIN_CHUNK_ELEMENTS);
     for (uint32_t lies = 0; lies < 400; lies++) {
         uint8_t bytes[64];
         for (size_t i = 0; i < sizeof bytes; i++) {
@@ -372,7 +385,7 @@ TEST(frames_that_are_coded_in_another_way_are_dropped)
                                      .from = 2,
                                      .subtree = 4,
                                      .codec = NUMBERS[lies % SH_COUNT(NUMBERS)],
-                                     .count = 4352,
+                                     .count = round_plan_chunk(&plan, 0).count,
                                      .generation = g.generation,
                                      .elements = ELEMENTS};
         struct sh_span payload = {.at = bytes, .size = sh_rng_below(&g.rng, sizeof bytes)};
