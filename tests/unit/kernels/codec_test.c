@@ -247,6 +247,46 @@ TEST(a_sum_of_sparse_vectors_is_encoded_sparse_until_a_bitmap_is_shorter)
     EXPECT(before > 2 * SIZE * 9 / 10 && before <= kn_codec_bytes_max(KN_CODEC_TOPK, SIZE));
 }
 
+/* Of elements so small that a member tells one of them only now and then, and not all members at
+ * once: the share that the owner of their sum tells everybody. */
+static double arrives(uint32_t members, float *owed)
+{
+    static float lost[16][KN_CODEC_BLOCK];
+    const struct kn_codec int8 = {.kind = KN_CODEC_INT8};
+    double given = 0;
+    double told = 0;
+    memset(lost, 0, sizeof lost);
+    for (uint32_t round = 0; round < 400; round++) {
+        float sum[KN_CODEC_BLOCK] = {0};
+        for (uint32_t m = 0; m < members; m++) {
+            float x[KN_CODEC_BLOCK] = {1.0f};
+            for (size_t i = 1; i < KN_CODEC_BLOCK; i++) {
+                x[i] = 0.004f * (float)(random_u32() >> 8) * 0x1p-24f;
+                given += (double)x[i];
+            }
+            kn_codec_project(&int8, x, KN_CODEC_BLOCK, lost[m]);
+            for (size_t i = 0; i < KN_CODEC_BLOCK; i++) {
+                sum[i] += x[i];
+            }
+        }
+        kn_codec_project(&int8, sum, KN_CODEC_BLOCK, owed);
+        for (size_t i = 1; i < KN_CODEC_BLOCK; i++) {
+            told += (double)sum[i];
+        }
+    }
+    return told / given;
+}
+
+TEST(small_elements_arrive_where_the_owner_keeps_what_its_sum_lost)
+{
+    random_state = tst_seed();
+    for (uint32_t members = 2; members <= 16; members *= 2) {
+        float owed[KN_CODEC_BLOCK] = {0};
+        EXPECT(arrives(members, NULL) < 0.4);
+        EXPECT_NEAR(arrives(members, owed), 1.0, 0.02);
+    }
+}
+
 TEST(the_encodings_are_as_small_as_they_say)
 {
     static const struct {
