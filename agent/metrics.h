@@ -15,10 +15,13 @@
 #define METRIC_VAL_ACCURACY  "val_accuracy"
 #define METRIC_TEST_LOSS     "test_loss" /* once, after the last step */
 #define METRIC_TEST_ACCURACY "test_accuracy"
-#define METRIC_EPSILON       "epsilon"     /* federated: what privacy has cost so far */
-#define METRIC_REWARD        "mean_reward" /* rl: of the episodes of a point of the curve */
-#define METRIC_REWARD_STD    "std_reward"
-#define METRIC_ENV_STEPS     "env_steps" /* of the environment, so far */
+#define METRIC_SPREAD                                                                              \
+    "spread" /* gossip: how far a model that came was from one's own, of its size */
+#define METRIC_WEIGHT     "weight"      /* gossip: of the first member, 1: that of its ranks */
+#define METRIC_EPSILON    "epsilon"     /* federated: what privacy has cost so far */
+#define METRIC_REWARD     "mean_reward" /* rl: of the episodes of a point of the curve */
+#define METRIC_REWARD_STD "std_reward"
+#define METRIC_ENV_STEPS  "env_steps" /* of the environment, so far */
 
 /* In the order of the columns of `shoal metrics --csv`. */
 #define METRIC_MAP(X)                                                                              \
@@ -32,11 +35,13 @@
     X(METRIC_LR)                                                                                   \
     X(METRIC_SPEED)                                                                                \
     X(METRIC_AGENTS)                                                                               \
+    X(METRIC_SPREAD)                                                                               \
+    X(METRIC_WEIGHT)                                                                               \
     X(METRIC_EPSILON)                                                                              \
     X(METRIC_REWARD)                                                                               \
     X(METRIC_REWARD_STD)                                                                           \
     X(METRIC_ENV_STEPS)
 
-#define METRIC_COUNT 14u
+#define METRIC_COUNT 16u
 
 #endif

@@ -109,8 +109,12 @@ struct spec_schedule {
     double factor;         /* step */
 };
 
+/* All ranks put their models together in one sum, or the agents mix theirs two at a time. */
+enum spec_average { SPEC_AVERAGE_ALL = 1, SPEC_AVERAGE_GOSSIP };
+
 /* Ranks that train on their own and average now and then (train/course.h). */
 struct spec_local {
+    enum spec_average average;
     uint32_t steps;         /* between two averages; 0: the section is not there */
     uint32_t warmup_epochs; /* first epochs, whose every step is one of all ranks together */
     bool reset; /* the optimiser's state begins anew after each average, else it is averaged */

@@ -57,7 +57,8 @@ static void tell_step(struct train_session *x, const struct train_round *round, 
     train_scribe_point(x->scribe, METRIC_EPOCH, step,
                        (double)step / (double)m->course.steps_an_epoch);
     train_scribe_point(x->scribe, METRIC_LR, step, (double)train_material_rate(m, step - 1));
-    train_scribe_point(x->scribe, METRIC_AGENTS, step, x->at.placement.member_count);
+    train_scribe_point(x->scribe, METRIC_AGENTS, step,
+                       x->mix != NULL ? x->company : x->at.placement.member_count);
     if (pace > 0) {
         train_scribe_point(x->scribe, METRIC_SPEED, step, pace);
     }
@@ -90,8 +91,7 @@ void train_tell_last(struct train_session *x)
     }
 }
 
-/* Of the last steps, on average; 0 before there are two. */
-static uint64_t step_us(const struct train_session *x)
+uint64_t train_pace_us(const struct train_session *x)
 {
     uint32_t count = x->pace_count;
     return count > 1 ? (x->pace_us[count - 1] - x->pace_us[0]) / (count - 1) : 0;
@@ -110,7 +110,7 @@ static uint8_t *encode(struct train_session *x, size_t *size, uint64_t *step, ui
         return NULL;
     }
     train_state_encode(&x->state, x->at.placement.class, bytes);
-    *work_us = step_us(x) + (sh_now_us() - start);
+    *work_us = train_pace_us(x) + (sh_now_us() - start);
     return bytes;
 }
 
@@ -162,7 +162,7 @@ static const float *await_sum(struct train_session *x)
     return sum;
 }
 
-static enum train_turn fail_rank(struct train_session *x, const struct train_round *round)
+enum train_turn train_fail_rank(struct train_session *x, const struct train_round *round)
 {
     char text[TRAIN_WHY_BYTES];
     char what[48];
@@ -228,7 +228,7 @@ static enum train_turn play_round(struct train_session *x, const struct train_ro
     train_unlock(x);
     train_crew_cancel(x->crew);
     if (sum == NULL) {
-        return rank_failed ? fail_rank(x, round) : TRAIN_INTERRUPTED;
+        return rank_failed ? train_fail_rank(x, round) : TRAIN_INTERRUPTED;
     }
     *result = sum;
     return TRAIN_GO_ON;
@@ -236,8 +236,8 @@ static enum train_turn play_round(struct train_session *x, const struct train_ro
 
 /* ---- all of them ---- */
 
-static enum train_turn complete_round(struct train_session *x, const struct train_round *round,
-                                      const float *sum)
+enum train_turn train_complete(struct train_session *x, const struct train_round *round,
+                               const float *sum)
 {
     char why[TRAIN_WHY_BYTES] = "";
     enum sh_err err = train_state_take(&x->state, sum, why);
@@ -286,7 +286,7 @@ enum train_turn train_play(struct train_session *x)
         }
         turn = play_round(x, &round, &sum);
         if (turn == TRAIN_GO_ON) {
-            turn = complete_round(x, &round, sum);
+            turn = train_complete(x, &round, sum);
         }
     }
     return turn;

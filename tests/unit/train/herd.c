@@ -154,7 +154,7 @@ static void submit_text(struct herd *h, const char *text)
                                  .agents_min = 1,
                                  .agents_max = HERD_AGENTS_MAX,
                                  .arithmetic = WIRE_ARITHMETIC_SAME};
-    s->reproducible = true;
+    s->reproducible = job->reproducible;
     s->units = 1;
     s->checkpoint_keep = 3;
     memory_service_apply(h->agents[0].s, cmd, &result);
