@@ -15,9 +15,9 @@
 #define METRIC_VAL_ACCURACY  "val_accuracy"
 #define METRIC_TEST_LOSS     "test_loss" /* once, after the last step */
 #define METRIC_TEST_ACCURACY "test_accuracy"
-#define METRIC_SPREAD                                                                              \
-    "spread" /* gossip: how far a model that came was from one's own, of its size */
-#define METRIC_WEIGHT     "weight"      /* gossip: of the first member, 1: that of its ranks */
+#define METRIC_SPREAD        "spread" /* gossip: distance of a model that came, of the own one's size */
+#define METRIC_WEIGHTS       "weights" /* gossip: least weight of a member, for its ranks, by the most \
+                                        */
 #define METRIC_EPSILON    "epsilon"     /* federated: what privacy has cost so far */
 #define METRIC_REWARD     "mean_reward" /* rl: of the episodes of a point of the curve */
 #define METRIC_REWARD_STD "std_reward"
@@ -36,7 +36,7 @@
     X(METRIC_SPEED)                                                                                \
     X(METRIC_AGENTS)                                                                               \
     X(METRIC_SPREAD)                                                                               \
-    X(METRIC_WEIGHT)                                                                               \
+    X(METRIC_WEIGHTS)                                                                              \
     X(METRIC_EPSILON)                                                                              \
     X(METRIC_REWARD)                                                                               \
     X(METRIC_REWARD_STD)                                                                           \

@@ -162,6 +162,8 @@ void train_mingle_down(struct train_session *x, uint32_t from);
 /* The round is over: takes its vector, tells, keeps a checkpoint when one is due. */
 enum train_turn train_complete(struct train_session *x, const struct train_round *round,
                                const float *sum);
+/* Who computes which ranks from here on. */
+void train_tell_generation(struct train_session *x);
 /* What the last rounds of steps took, on average; 0 before there are two. */
 uint64_t train_pace_us(const struct train_session *x);
 /* rank_failed: the unit has failed. */

@@ -424,17 +424,13 @@ uint64_t train_mix_weight(const struct train_mix *x)
     return push_weight(x->push);
 }
 
-double train_mix_share(const struct train_mix *x)
-{
-    return (double)push_weight(x->push) / ((double)PUSH_UNIT * x->shares[x->me]);
-}
-
 bool train_mix_has_all(const struct train_mix *x)
 {
     return push_weight(x->push) == push_total(x->push);
 }
 
-struct push_spread train_mix_spread(const struct train_mix *x)
+double train_mix_evenness(const struct train_mix *x)
 {
-    return push_spread(x->push);
+    struct push_spread s = push_spread(x->push);
+    return s.most_ppm > 0 ? (double)s.least_ppm / (double)s.most_ppm : (double)NAN;
 }

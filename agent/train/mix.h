@@ -101,9 +101,9 @@ SH_MUST_USE enum sh_err train_mix_add(struct train_mix *x, const struct train_mi
 void train_mix_absorbed(struct train_mix *x, uint64_t now_us, const struct train_mix_gift *gift);
 
 uint64_t train_mix_weight(const struct train_mix *x);
-double train_mix_share(const struct train_mix *x); /* weight, 1: that of the own ranks */
 bool train_mix_has_all(const struct train_mix *x); /* the weight of all members */
-struct push_spread train_mix_spread(const struct train_mix *x);
+/* Least weight of a member, for its ranks, by the most, as they told; NaN: nobody has any. */
+double train_mix_evenness(const struct train_mix *x);
 
 /* Reads the head of a TRAIN_MIX frame and checks the sum of the payload. CORRUPT, VERSION. Pure. */
 SH_MUST_USE enum sh_err train_mix_decode(struct sh_span bytes, struct wire_unit *unit,

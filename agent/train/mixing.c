@@ -264,11 +264,11 @@ static void tick(struct train_session *x)
 {
     train_lock(x);
     (void)train_mix_tick(x->mix, sh_now_us(), &x->state);
-    double share = train_mix_share(x->mix);
+    double even = train_mix_evenness(x->mix);
     train_unlock(x);
     uint64_t step = train_course_at(&x->m->course, x->state.position).step;
-    if (step > 0) {
-        train_scribe_point(x->scribe, METRIC_WEIGHT, step, share);
+    if (step > 0 && isfinite(even) != 0) {
+        train_scribe_point(x->scribe, METRIC_WEIGHTS, step, even);
     }
 }
 
@@ -527,6 +527,9 @@ enum train_turn train_mingle(struct train_session *x)
     }
     begin(x);
     enum train_turn turn = settle(x);
+    if (turn == TRAIN_GO_ON && train_is_first(x)) {
+        train_tell_generation(x);
+    }
     turn = turn == TRAIN_GO_ON ? play(x) : turn;
     turn = turn == TRAIN_GO_ON ? gather(x) : turn;
     turn = turn == TRAIN_GO_ON ? conclude(x) : turn;

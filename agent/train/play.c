@@ -14,7 +14,7 @@
 
 /* ---- what is told ---- */
 
-static void tell_generation(struct train_session *x)
+void train_tell_generation(struct train_session *x)
 {
     char line[TRAIN_LINE_BYTES];
     const struct wire_placement *p = &x->at.placement;
@@ -253,6 +253,9 @@ enum train_turn train_complete(struct train_session *x, const struct train_round
     uint32_t every = x->m->job->checkpoint_every_steps;
     enum train_round_kind next = train_course_at(&x->m->course, x->state.position).kind;
     bool trained = next == TRAIN_TEST || (next == TRAIN_END && round->kind != TRAIN_TEST);
+    /* Members that mix their models put them together before the last checkpoint. */
+    bool apart = x->mix != NULL && round->kind == TRAIN_LOCAL &&
+                 round->step + round->steps == x->m->course.epochs * x->m->course.steps_an_epoch;
     if (!train_is_first(x)) {
         return TRAIN_GO_ON;
     }
@@ -261,7 +264,7 @@ enum train_turn train_complete(struct train_session *x, const struct train_round
         train_clerk_progress(x->clerk, x->at.placement.fence,
                              (uint32_t)(x->state.position * 1000 / length));
     }
-    if (every == 0) {
+    if (every == 0 || apart) {
         return TRAIN_GO_ON;
     }
     if (trained) { /* what a run of more epochs goes on from */
@@ -276,7 +279,7 @@ enum train_turn train_play(struct train_session *x)
 {
     enum train_turn turn = TRAIN_GO_ON;
     if (train_is_first(x)) {
-        tell_generation(x);
+        train_tell_generation(x);
     }
     while (turn == TRAIN_GO_ON) {
         const float *sum = NULL;
