@@ -15,13 +15,12 @@
 #define METRIC_VAL_ACCURACY  "val_accuracy"
 #define METRIC_TEST_LOSS     "test_loss" /* once, after the last step */
 #define METRIC_TEST_ACCURACY "test_accuracy"
-#define METRIC_SPREAD        "spread" /* gossip: distance of a model that came, of the own one's size */
-#define METRIC_WEIGHTS       "weights" /* gossip: least weight of a member, for its ranks, by the most \
-                                        */
-#define METRIC_EPSILON    "epsilon"     /* federated: what privacy has cost so far */
-#define METRIC_REWARD     "mean_reward" /* rl: of the episodes of a point of the curve */
-#define METRIC_REWARD_STD "std_reward"
-#define METRIC_ENV_STEPS  "env_steps" /* of the environment, so far */
+#define METRIC_SPREAD        "spread"  /* gossip: distance of a model that came by one's own size */
+#define METRIC_WEIGHTS       "weights" /* gossip: least weight of a share by the most */
+#define METRIC_EPSILON       "epsilon" /* federated: what privacy has cost so far */
+#define METRIC_REWARD        "mean_reward" /* rl: of the episodes of a point of the curve */
+#define METRIC_REWARD_STD    "std_reward"
+#define METRIC_ENV_STEPS     "env_steps" /* of the environment, so far */
 
 /* In the order of the columns of `shoal metrics --csv`. */
 #define METRIC_MAP(X)                                                                              \

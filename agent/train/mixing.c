@@ -536,5 +536,8 @@ enum train_turn train_mingle(struct train_session *x)
     if (x->state.set) {
         add_gifts(x); /* what was given in this generation is not lost with it */
     }
+    train_lock(x);
+    train_mix_stop(x->mix, sh_now_us());
+    train_unlock(x);
     return turn;
 }

@@ -168,6 +168,22 @@ TEST(after_all_died_it_goes_on_with_the_checkpoint)
     herd_close(&h);
 }
 
+TEST(members_that_gave_way_go_on_with_the_models_that_they_had)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    begin(&h, 2, &LONG, NULL);
+    await_step(&h, 40);
+    herd_give_way(&h, &unit);
+    EXPECT(unit.checkpoint_step >= 40);
+    (void)herd_place(&h, (const uint32_t[]){1, 0}, 2, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, &unit);
+    expect_learnt(&unit, LONG.epochs);
+    EXPECT(!herd_logged(&h, " goes on from the checkpoint"));
+    EXPECT(!herd_logged(&h, " begins with the model of"));
+    herd_close(&h);
+}
+
 TEST(a_job_that_stops_leaves_the_first_members_model)
 {
     struct herd h;
