@@ -56,6 +56,7 @@ struct train_mate { /* a member of a gossip job, as this one hears it; this one'
     bool reachable;
     bool has_state;
     bool gone;        /* it has begun anew in this generation */
+    bool knows;       /* it has heard this member */
     uint64_t session; /* its number; 0: not heard yet */
     uint64_t position;
     uint64_t heard_us;

@@ -62,6 +62,7 @@ void train_mingle_hear(struct train_session *x, uint32_t from, const struct trai
     } else {
         mate->session = hello->mine;
         mate->reachable = true;
+        mate->knows = hello->yours == x->number;
         mate->has_state = (hello->flags & TRAIN_HELLO_HAS) != 0;
         mate->position = hello->position;
         mate->heard_us = now;
@@ -384,21 +385,24 @@ static void begin(struct train_session *x)
     publish(x);
 }
 
-/* With the lock: nobody has gone a step, as far as is known by now. */
+/* With the lock: nobody has gone a step, as far as is known by now. Who does not hear this member
+ * will not give to it. */
 static bool may_load(const struct train_session *x)
 {
+    bool long_ago = sh_now_us() - x->met_us > TRAIN_SILENCE_US;
     bool all = true;
     for (uint32_t i = 0; i < x->gang.count; i++) {
         const struct train_mate *mate = &x->mates[i];
         if (i == x->gang.me) {
             continue;
         }
-        if (mate->reachable && mate->has_state && mate->position > 0) {
-            return false; /* it gives */
+        bool gives = mate->reachable && mate->has_state && mate->position > 0;
+        if (gives && (mate->knows || !long_ago)) {
+            return false;
         }
         all = all && mate->session != 0;
     }
-    return x->strange_us == 0 && (all || sh_now_us() - x->met_us > TRAIN_SILENCE_US);
+    return x->strange_us == 0 && (all || long_ago);
 }
 
 /* Until this member has a model: that of others where they have gone a step, else the newest
