@@ -15,7 +15,9 @@
 #define METRIC_VAL_ACCURACY  "val_accuracy"
 #define METRIC_TEST_LOSS     "test_loss" /* once, after the last step */
 #define METRIC_TEST_ACCURACY "test_accuracy"
-#define METRIC_EPSILON       "epsilon"     /* federated: what privacy has cost so far */
+#define METRIC_SPREAD        "spread"  /* gossip: distance of a model that came by one's own size */
+#define METRIC_WEIGHTS       "weights" /* gossip: least weight of a share by the most */
+#define METRIC_EPSILON       "epsilon" /* federated: what privacy has cost so far */
 #define METRIC_REWARD        "mean_reward" /* rl: of the episodes of a point of the curve */
 #define METRIC_REWARD_STD    "std_reward"
 #define METRIC_ENV_STEPS     "env_steps" /* of the environment, so far */
@@ -32,11 +34,13 @@
     X(METRIC_LR)                                                                                   \
     X(METRIC_SPEED)                                                                                \
     X(METRIC_AGENTS)                                                                               \
+    X(METRIC_SPREAD)                                                                               \
+    X(METRIC_WEIGHTS)                                                                              \
     X(METRIC_EPSILON)                                                                              \
     X(METRIC_REWARD)                                                                               \
     X(METRIC_REWARD_STD)                                                                           \
     X(METRIC_ENV_STEPS)
 
-#define METRIC_COUNT 14u
+#define METRIC_COUNT 16u
 
 #endif

@@ -186,9 +186,10 @@ static json_t *schedule_json(const struct spec_schedule *s)
 
 static json_t *local_json(const struct spec_local *local)
 {
-    return json_pack("{s:i, s:i, s:b, s:o}", "steps", (int)local->steps, "warmup_epochs",
-                     (int)local->warmup_epochs, "reset", (int)local->reset, "outer",
-                     optimizer_json(&local->outer));
+    return json_pack("{s:s, s:i, s:i, s:b, s:o}", "average",
+                     spec_choice_name(SPEC_AVERAGES, (int)local->average), "steps",
+                     (int)local->steps, "warmup_epochs", (int)local->warmup_epochs, "reset",
+                     (int)local->reset, "outer", optimizer_json(&local->outer));
 }
 
 static json_t *wire_json(const struct spec_wire *wire)

@@ -97,6 +97,36 @@ static void check_local(struct spec_decode *d, const struct spec_job *job)
     wrong_number(d, "train.local.warmup_epochs", t->local.warmup_epochs, message);
 }
 
+/* What needs a model that all ranks have in common does not go with gossip. */
+static void check_gossip(struct spec_decode *d, const struct spec_job *job)
+{
+    const struct spec_local *local = &job->train.local;
+    const struct spec_optimizer *outer = &local->outer;
+    if (local->average != SPEC_AVERAGE_GOSSIP || !is_clean(d, "train.local")) {
+        return;
+    }
+    if (local->warmup_epochs > 0) {
+        wrong_number(d, "train.local.warmup_epochs", local->warmup_epochs,
+                     "must be 0 with average: gossip: its steps need all ranks together");
+    }
+    bool plain = outer->kind == SPEC_SGD && !(outer->lr < 1 || outer->lr > 1) &&
+                 !(outer->momentum > 0) && !(outer->weight_decay > 0);
+    if (!plain) {
+        wrong_value(d, "train.local.outer", spec_choice_name(SPEC_OPTIMIZERS, (int)outer->kind),
+                    "must be {sgd: {lr: 1}}, or be left out, with average: gossip: there is no "
+                    "common model that it could move");
+    }
+    if (is_clean(d, "train.wire") && job->train.wire.kind != KN_CODEC_F32) {
+        wrong_value(d, "train.wire", spec_choice_name(SPEC_WIRES, (int)job->train.wire.kind),
+                    "must be f32 with train.local.average: gossip, which passes models on whole");
+    }
+    if (is_clean(d, "reproducible") && job->reproducible) {
+        wrong_value(d, "reproducible", "true",
+                    "not possible with train.local.average: gossip, which mixes what comes as it "
+                    "comes");
+    }
+}
+
 static void check_agents(struct spec_decode *d, struct spec_job *job)
 {
     if (!is_clean(d, "resources.agents") || !is_clean(d, "train.ranks")) {
@@ -361,6 +391,7 @@ void spec_check_job(struct spec_decode *d, struct spec_job *job)
     check_normalize(d, job);
     check_ranks(d, job);
     check_local(d, job);
+    check_gossip(d, job);
     check_agents(d, job);
     check_reproducible(d, job);
     check_one_dataset(d, job);

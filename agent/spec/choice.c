@@ -56,6 +56,9 @@ const struct spec_choice SPEC_TOKENS[] = {
 const struct spec_choice SPEC_ARITHMETICS[] = {
     {"same", SPEC_ARITHMETIC_SAME}, {"any", SPEC_ARITHMETIC_ANY}, {NULL, 0}};
 
+const struct spec_choice SPEC_AVERAGES[] = {
+    {"all", SPEC_AVERAGE_ALL}, {"gossip", SPEC_AVERAGE_GOSSIP}, {NULL, 0}};
+
 const struct spec_choice SPEC_OPTIMIZERS[] = {{"sgd", SPEC_SGD}, {"adamw", SPEC_ADAMW}, {NULL, 0}};
 
 const struct spec_choice SPEC_WIRES[] = {{"f32", KN_CODEC_F32},

@@ -366,9 +366,13 @@ static void decode(struct spec_decode *d, struct spec_job *job, size_t size, boo
     job_defaults(job, kind);
     if (kind == SPEC_TRAIN || kind == SPEC_FINE_TUNE) {
         const struct spec_node *any = spec_tree_member(d->tree, root, "arithmetic");
-        /* Mixed classes never give the same bytes, nor do sums that lose something on the wire:
-         * the default follows, so that only a file that asks for both is refused. */
+        const struct spec_node *train = spec_tree_member(d->tree, root, "train");
+        bool map = train != NULL && train->kind == SPEC_NODE_MAP;
+        /* Mixed classes never give the same bytes, nor do models that are mixed as they come, nor
+         * sums that lose something on the wire: the default follows, so that only a file that asks
+         * for both is refused. */
         bool mixes = any != NULL && any->kind == SPEC_NODE_SCALAR && strcmp(any->text, "any") == 0;
+        mixes = mixes || (map && spec_train_mixes(d, spec_tree_member(d->tree, train, "local")));
         job->reproducible = !mixes && !loses(d, root);
     }
     if (kind == SPEC_TRAIN || kind == SPEC_FINE_TUNE || kind == SPEC_EXEC) {

@@ -23,6 +23,7 @@ extern const struct spec_choice SPEC_ARITHMETICS[];
 extern const struct spec_choice SPEC_OPTIMIZERS[];
 extern const struct spec_choice SPEC_WIRES[];
 extern const struct spec_choice SPEC_SCHEDULES[];
+extern const struct spec_choice SPEC_AVERAGES[];
 extern const struct spec_choice SPEC_ALGORITHMS[];
 extern const struct spec_choice SPEC_RULES[];
 extern const struct spec_choice SPEC_WEIGHTS[];
@@ -42,6 +43,9 @@ void spec_take_train(struct spec_decode *d, const struct spec_node *node, void *
 /* The sections audio and text of data; base is a struct spec_reading. */
 void spec_take_audio(struct spec_decode *d, const struct spec_node *node, void *base);
 void spec_take_text(struct spec_decode *d, const struct spec_node *node, void *base);
+
+/* The section train.local (NULL: absent) has average: gossip. */
+bool spec_train_mixes(const struct spec_decode *d, const struct spec_node *local);
 
 /* A map of one key, or a bare word: {sgd: {...}} or sgd. Finds the word among choices; *params is
  * the value, or NULL for a bare word. Keys named in `extra` may stand beside it. */

@@ -11,30 +11,28 @@
 
 #include "base/err.h"
 #include "base/limits.h"
-#include "kernels/agg/codec.h"
 #include "spec/federated_form.h"
 #include "spec/model_form.h"
 #include "spec/models.h"
 #include "spec/reading_form.h"
 #include "spec/rl_form.h"
 #include "spec/sweep_form.h"
+#include "spec/train_form.h"
 
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-#define SPEC_CLASSES_MAX    256u
-#define SPEC_CLASS_NAME_MAX 31u
-#define SPEC_PATH_MAX       511u
-#define SPEC_ERRORS_MAX     16u
-#define SPEC_DEPTH_MAX      16u   /* nesting of a job file */
-#define SPEC_NODES_MAX      8192u /* scalars, maps and lists of a job file */
-#define SPEC_UNITS_MAX      10000u
-#define SPEC_RESULTS_MAX    1000u /* jobs of a name that keep their results */
-#define SPEC_AGENTS_MAX     32u   /* of one job */
-#define SPEC_KEEP_MAX       64u   /* checkpoints of a unit */
-#define SPEC_BATCH_MAX      1048576u
-#define SPEC_CHANNELS_MAX   1024u /* channels of an image, columns of a table */
+#define SPEC_PATH_MAX     511u
+#define SPEC_ERRORS_MAX   16u
+#define SPEC_DEPTH_MAX    16u   /* nesting of a job file */
+#define SPEC_NODES_MAX    8192u /* scalars, maps and lists of a job file */
+#define SPEC_UNITS_MAX    10000u
+#define SPEC_RESULTS_MAX  1000u /* jobs of a name that keep their results */
+#define SPEC_AGENTS_MAX   32u   /* of one job */
+#define SPEC_KEEP_MAX     64u   /* checkpoints of a unit */
+#define SPEC_BATCH_MAX    1048576u
+#define SPEC_CHANNELS_MAX 1024u /* channels of an image, columns of a table */
 
 #define SPEC_COMMANDS_MAX 8u        /* of one list */
 #define SPEC_WORDS_MAX    256u      /* of one command, and of every other list of words */
@@ -84,59 +82,6 @@ struct spec_data {
     char label[SH_NAME_MAX + 1]; /* CSV column; empty: the last one */
     enum spec_normalize normalize;
     struct spec_reading reading;
-};
-
-enum spec_optimizer_kind { SPEC_SGD = 1, SPEC_ADAMW };
-
-struct spec_optimizer {
-    enum spec_optimizer_kind kind;
-    double lr;
-    double momentum; /* sgd */
-    bool nesterov;   /* sgd */
-    double beta1;    /* adamw */
-    double beta2;
-    double epsilon;
-    double weight_decay;
-};
-
-enum spec_schedule_kind { SPEC_CONSTANT = 1, SPEC_LINEAR, SPEC_COSINE, SPEC_STEP };
-
-struct spec_schedule {
-    enum spec_schedule_kind kind;
-    uint32_t warmup_steps; /* linear from 0 to lr */
-    double final_factor;   /* linear, cosine: lr at the end / lr */
-    uint32_t every_epochs; /* step */
-    double factor;         /* step */
-};
-
-/* Ranks that train on their own and average now and then (train/course.h). */
-struct spec_local {
-    uint32_t steps;         /* between two averages; 0: the section is not there */
-    uint32_t warmup_epochs; /* first epochs, whose every step is one of all ranks together */
-    bool reset; /* the optimiser's state begins anew after each average, else it is averaged */
-    struct spec_optimizer outer; /* takes the mean difference for a gradient */
-};
-
-struct spec_wire { /* how gradients, or differences, are sent */
-    enum kn_codec_kind kind;
-    double fraction; /* topk: of the elements that are sent */
-};
-
-enum spec_loss { SPEC_CROSS_ENTROPY = 1, SPEC_MSE };
-
-struct spec_train {
-    struct spec_optimizer optimizer;
-    struct spec_schedule schedule;
-    struct spec_local local;
-    struct spec_wire wire;
-    uint32_t batch; /* B: samples of one step over all ranks */
-    uint32_t ranks; /* V: a power of two that divides batch */
-    uint32_t epochs;
-    uint64_t seed;
-    enum spec_loss loss;
-    uint32_t class_count; /* cross_entropy: outputs of the last layer; mse: 0 */
-    bool classes_named;   /* else the data names them, or they are "0", "1", ... */
-    char classes[SPEC_CLASSES_MAX][SPEC_CLASS_NAME_MAX + 1];
 };
 
 /* count texts, one behind the other, each with its NUL, from byte `at` of spec_exec.text on. */

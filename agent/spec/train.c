@@ -83,6 +83,15 @@ static void take_outer(struct spec_decode *d, const struct spec_node *node, void
     take_optimizer_word(d, node, &((struct spec_local *)base)->outer);
 }
 
+/* The section local asks for gossip, whatever else is wrong with it. */
+bool spec_train_mixes(const struct spec_decode *d, const struct spec_node *local)
+{
+    const struct spec_node *word = local != NULL && local->kind == SPEC_NODE_MAP
+                                       ? spec_tree_member(d->tree, local, "average")
+                                       : NULL;
+    return word != NULL && word->kind == SPEC_NODE_SCALAR && strcmp(word->text, "gossip") == 0;
+}
+
 static const struct spec_field LOCAL[] = {
     {.key = "steps",
      .type = SPEC_FIELD_U32,
@@ -96,14 +105,22 @@ static const struct spec_field LOCAL[] = {
      .low = 0,
      .high = SPEC_EPOCHS_MAX},
     {.key = "reset", .type = SPEC_FIELD_BOOL, .offset = offsetof(struct spec_local, reset)},
+    {.key = "average",
+     .type = SPEC_FIELD_CHOICE,
+     .offset = offsetof(struct spec_local, average),
+     .choices = SPEC_AVERAGES},
     {.key = "outer", .type = SPEC_FIELD_CUSTOM, .take = take_outer}};
 
-/* Outer rate and momentum of DiLoCo (Douillard et al. 2023, section 3). */
+/* Outer rate and momentum of DiLoCo (Douillard et al. 2023, section 3). Where agents mix their
+ * models there is none that all of them have and an outer optimiser could move. */
 static void take_local(struct spec_decode *d, const struct spec_node *node, void *base)
 {
     struct spec_local *local = &((struct spec_train *)base)->local;
-    *local = (struct spec_local){.outer = {.kind = SPEC_SGD, .lr = 0.7, .momentum = 0.9}};
-    local->outer.nesterov = true;
+    bool gossip = spec_train_mixes(d, node);
+    *local = (struct spec_local){.average = SPEC_AVERAGE_ALL};
+    local->outer = gossip ? (struct spec_optimizer){.kind = SPEC_SGD, .lr = 1}
+                          : (struct spec_optimizer){
+                                .kind = SPEC_SGD, .lr = 0.7, .momentum = 0.9, .nesterov = true};
     spec_decode_map(d, node, LOCAL, SH_COUNT(LOCAL), local);
 }
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Private to agent/train: a session from inside. session.c has its life, meeting.c what happens
- * between two generations, play.c the rounds.
+ * between two generations, play.c the rounds; mixing.c both for members that mix their models.
  *
  * Two kinds of fields: those of the session's thread, and those behind the lock, which the bulk
  * thread, the crew and the supervisor touch too. The lock is held for bookkeeping and copies of one
@@ -15,6 +15,7 @@
 #include "train/early.h"
 #include "train/exchange.h"
 #include "train/gang.h"
+#include "train/mix.h"
 #include "train/scribe.h"
 #include "train/session.h"
 #include "train/state.h"
@@ -51,6 +52,16 @@ struct train_catch {
     uint64_t quiet_us;  /* when the source counts as lost */
 };
 
+struct train_mate { /* a member of a gossip job, as this one hears it; this one's: what it tells */
+    bool reachable;
+    bool has_state;
+    bool gone;        /* it has begun anew in this generation */
+    bool knows;       /* it has heard this member */
+    uint64_t session; /* its number; 0: not heard yet */
+    uint64_t position;
+    uint64_t heard_us;
+};
+
 struct train_session {
     struct train_session_config config;
     uint8_t *spec;
@@ -70,6 +81,9 @@ struct train_session {
     uint32_t index;                 /* of this member */
     bool offered[WIRE_MEMBERS_MAX]; /* who has been handed this generation's shelf */
     uint8_t *served;                /* the state as others fetch it; NULL: not encoded yet */
+    float *sums;                    /* gossip: what the own ranks are added up in, given to sum */
+    float *vector;                  /* gossip: their sum */
+    uint32_t company;               /* gossip: members that are heard, this one among them */
     uint64_t hello_at_us;
     uint64_t met_us; /* when this generation began to meet */
     uint64_t pace_us[TRAIN_PACE_STEPS];
@@ -78,6 +92,12 @@ struct train_session {
     pthread_mutex_t lock;
     pthread_cond_t changed;
     struct train_exchange *exchange;
+    struct train_mix *mix; /* NULL: members sum, and do not mix, their models */
+    struct train_mate mates[WIRE_MEMBERS_MAX];
+    uint64_t strange_us; /* when another member told last that it knows an earlier session of this
+                          * one; 0: never */
+    uint32_t sums_ready; /* subtrees of the own ranks */
+    bool parked;         /* it is no member now, but its unit is open: see train_session_park */
     struct train_assignment next; /* the newest */
     struct train_gang gang;
     bool met;         /* gang is that of the generation in force and answers may be given */
@@ -134,7 +154,22 @@ SH_MUST_USE bool train_load(struct train_session *x);
 void train_hear(struct train_session *x, uint32_t from, const struct train_hello *hello);
 void train_catch_note(struct train_session *x, uint32_t from, const struct train_note *note);
 
+/* mixing.c. On the session's thread, without the lock: all of a generation. */
+enum train_turn train_mingle(struct train_session *x);
+/* With the lock, on the bulk thread: */
+void train_mingle_hear(struct train_session *x, uint32_t from, const struct train_hello *hello);
+void train_mingle_down(struct train_session *x, uint32_t from);
+
 /* play.c. On the session's thread, without the lock: */
+/* The round is over: takes its vector, tells, keeps a checkpoint when one is due. */
+enum train_turn train_complete(struct train_session *x, const struct train_round *round,
+                               const float *sum);
+/* Who computes which ranks from here on. */
+void train_tell_generation(struct train_session *x);
+/* What the last rounds of steps took, on average; 0 before there are two. */
+uint64_t train_pace_us(const struct train_session *x);
+/* rank_failed: the unit has failed. */
+enum train_turn train_fail_rank(struct train_session *x, const struct train_round *round);
 enum train_turn train_play(struct train_session *x); /* rounds until the end */
 void train_finish(struct train_session *x, bool partial);
 /* The last checkpoint that this gang leaves, of the state as it is; yields: with it the gang gives

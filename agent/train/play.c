@@ -14,7 +14,7 @@
 
 /* ---- what is told ---- */
 
-static void tell_generation(struct train_session *x)
+void train_tell_generation(struct train_session *x)
 {
     char line[TRAIN_LINE_BYTES];
     const struct wire_placement *p = &x->at.placement;
@@ -57,7 +57,8 @@ static void tell_step(struct train_session *x, const struct train_round *round, 
     train_scribe_point(x->scribe, METRIC_EPOCH, step,
                        (double)step / (double)m->course.steps_an_epoch);
     train_scribe_point(x->scribe, METRIC_LR, step, (double)train_material_rate(m, step - 1));
-    train_scribe_point(x->scribe, METRIC_AGENTS, step, x->at.placement.member_count);
+    train_scribe_point(x->scribe, METRIC_AGENTS, step,
+                       x->mix != NULL ? x->company : x->at.placement.member_count);
     if (pace > 0) {
         train_scribe_point(x->scribe, METRIC_SPEED, step, pace);
     }
@@ -90,8 +91,7 @@ void train_tell_last(struct train_session *x)
     }
 }
 
-/* Of the last steps, on average; 0 before there are two. */
-static uint64_t step_us(const struct train_session *x)
+uint64_t train_pace_us(const struct train_session *x)
 {
     uint32_t count = x->pace_count;
     return count > 1 ? (x->pace_us[count - 1] - x->pace_us[0]) / (count - 1) : 0;
@@ -110,7 +110,7 @@ static uint8_t *encode(struct train_session *x, size_t *size, uint64_t *step, ui
         return NULL;
     }
     train_state_encode(&x->state, x->at.placement.class, bytes);
-    *work_us = step_us(x) + (sh_now_us() - start);
+    *work_us = train_pace_us(x) + (sh_now_us() - start);
     return bytes;
 }
 
@@ -162,7 +162,7 @@ static const float *await_sum(struct train_session *x)
     return sum;
 }
 
-static enum train_turn fail_rank(struct train_session *x, const struct train_round *round)
+enum train_turn train_fail_rank(struct train_session *x, const struct train_round *round)
 {
     char text[TRAIN_WHY_BYTES];
     char what[48];
@@ -230,7 +230,7 @@ static enum train_turn play_round(struct train_session *x, const struct train_ro
     train_unlock(x);
     train_crew_cancel(x->crew);
     if (sum == NULL) {
-        return rank_failed ? fail_rank(x, round) : TRAIN_INTERRUPTED;
+        return rank_failed ? train_fail_rank(x, round) : TRAIN_INTERRUPTED;
     }
     *result = sum;
     return TRAIN_GO_ON;
@@ -238,8 +238,8 @@ static enum train_turn play_round(struct train_session *x, const struct train_ro
 
 /* ---- all of them ---- */
 
-static enum train_turn complete_round(struct train_session *x, const struct train_round *round,
-                                      const float *sum)
+enum train_turn train_complete(struct train_session *x, const struct train_round *round,
+                               const float *sum)
 {
     char why[TRAIN_WHY_BYTES] = "";
     enum sh_err err = train_state_take(&x->state, sum, why);
@@ -255,6 +255,9 @@ static enum train_turn complete_round(struct train_session *x, const struct trai
     uint32_t every = x->m->job->checkpoint_every_steps;
     enum train_round_kind next = train_course_at(&x->m->course, x->state.position).kind;
     bool trained = next == TRAIN_TEST || (next == TRAIN_END && round->kind != TRAIN_TEST);
+    /* Members that mix their models put them together before the last checkpoint. */
+    bool apart = x->mix != NULL && round->kind == TRAIN_LOCAL &&
+                 round->step + round->steps == x->m->course.epochs * x->m->course.steps_an_epoch;
     if (!train_is_first(x)) {
         return TRAIN_GO_ON;
     }
@@ -263,7 +266,7 @@ static enum train_turn complete_round(struct train_session *x, const struct trai
         train_clerk_progress(x->clerk, x->at.placement.fence,
                              (uint32_t)(x->state.position * 1000 / length));
     }
-    if (every == 0) {
+    if (every == 0 || apart) {
         return TRAIN_GO_ON;
     }
     if (trained) { /* what a run of more epochs goes on from */
@@ -278,7 +281,7 @@ enum train_turn train_play(struct train_session *x)
 {
     enum train_turn turn = TRAIN_GO_ON;
     if (train_is_first(x)) {
-        tell_generation(x);
+        train_tell_generation(x);
     }
     while (turn == TRAIN_GO_ON) {
         const float *sum = NULL;
@@ -288,7 +291,7 @@ enum train_turn train_play(struct train_session *x)
         }
         turn = play_round(x, &round, &sum);
         if (turn == TRAIN_GO_ON) {
-            turn = complete_round(x, &round, sum);
+            turn = train_complete(x, &round, sum);
         }
     }
     return turn;

@@ -47,6 +47,10 @@ struct train_runner {
     /* The newest placement, or that the unit is stopping or yielding; nothing happens when it is
      * the one in force. Any thread, never blocks. */
     void (*assign)(struct train_part *part, const struct train_assignment *assignment);
+    /* NULL, or false: this agent is no member any more, so the part is to leave. True: it keeps
+     * what it has until its unit ends or is placed here anew, and does nothing meanwhile. Never
+     * blocks. */
+    bool (*park)(struct train_part *part);
     void (*leave)(struct train_part *part); /* asks it to end; does not wait */
     bool (*has_ended)(struct train_part *part);
     /* It could not prepare for its unit, and has said so: a later placement needs a new part. */

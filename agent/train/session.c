@@ -21,7 +21,8 @@
 
 bool train_interrupted(const struct train_session *x)
 {
-    return x->leaving || x->next.stopping != x->at.stopping || x->next.yielding != x->at.yielding ||
+    return x->leaving || x->parked || x->next.stopping != x->at.stopping ||
+           x->next.yielding != x->at.yielding ||
            !wire_fence_equal(x->next.placement.fence, x->at.placement.fence);
 }
 
@@ -146,8 +147,16 @@ void train_fail(struct train_session *x, enum sh_err reason, bool final, const c
 static void on_ready(void *ctx, uint32_t subtree)
 {
     struct train_session *x = ctx;
-    train_exchange_project(x->exchange, subtree);
+    if (x->mix == NULL) {
+        train_exchange_project(x->exchange, subtree);
+    }
     train_lock(x);
+    if (x->mix != NULL) {
+        x->sums_ready++;
+        SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+        train_unlock(x);
+        return;
+    }
     train_exchange_ready(x->exchange, sh_now_us(), subtree);
     do {
         (void)carry_on(x);
@@ -191,8 +200,13 @@ static enum sh_err equip(struct train_session *x)
                                              .sum = x->sum};
     struct train_exchange *opened = NULL;
     err = err != SH_OK ? err : train_exchange_open(&opened, &exchange);
+    struct train_mix *mix = NULL;
+    if (err == SH_OK && m->job->train.local.average == SPEC_AVERAGE_GOSSIP) {
+        err = train_mix_open(&mix, x->config.part.unit, m);
+    }
     train_lock(x);
     x->exchange = opened;
+    x->mix = mix;
     train_unlock(x);
     struct train_crew_config crew = {.m = m,
                                      .sum = x->sum,
@@ -234,7 +248,7 @@ static bool prepare(struct train_session *x)
 static bool take_assignment(struct train_session *x)
 {
     train_lock(x);
-    while (!train_interrupted(x)) {
+    while (!train_interrupted(x) || (x->parked && !x->leaving)) {
         train_turn(x, UINT64_MAX);
     }
     bool leaving = x->leaving;
@@ -262,13 +276,13 @@ static void stop_unit(struct train_session *x)
 {
     if (!train_is_first(x)) {
         /* It stays to answer for its state, now and while take_assignment waits. */
-        if (!x->met) {
+        if (!x->met && x->mix == NULL) {
             (void)train_meet(x, sh_now_us());
         }
         return;
     }
     uint64_t until = sh_now_us() + TRAIN_STOP_US;
-    if (!x->state.set && train_meet(x, until) == TRAIN_INTERRUPTED) {
+    if (!x->state.set && x->mix == NULL && train_meet(x, until) == TRAIN_INTERRUPTED) {
         return;
     }
     if (!x->state.set && !train_load(x)) {
@@ -301,6 +315,10 @@ static void follow(struct train_session *x)
     }
     if (x->at.yielding) {
         give_way(x);
+        return;
+    }
+    if (x->mix != NULL) {
+        (void)train_mingle(x);
         return;
     }
     enum train_turn turn = train_meet(x, UINT64_MAX);
@@ -344,6 +362,9 @@ static void release(struct train_session *x)
     train_clerk_close(x->clerk);
     train_scribe_close(x->scribe);
     train_exchange_close(x->exchange);
+    train_mix_close(x->mix);
+    free(x->sums);
+    free(x->vector);
     train_sum_close(x->sum);
     if (x->state.m != NULL) {
         train_state_close(&x->state);
@@ -417,10 +438,24 @@ void train_session_assign(struct train_session *x, const struct train_assignment
 {
     train_lock(x);
     if (wire_fence_cmp(assignment->placement.fence, x->next.placement.fence) >= 0) {
+        x->parked =
+            x->parked && wire_fence_equal(assignment->placement.fence, x->at.placement.fence);
         x->next = *assignment;
         SH_CHECK(pthread_cond_signal(&x->changed) == 0);
     }
     train_unlock(x);
+}
+
+bool train_session_park(struct train_session *x)
+{
+    train_lock(x);
+    bool keeps = x->mix != NULL && !x->failed && !x->leaving;
+    if (keeps && !x->parked) {
+        x->parked = true;
+        SH_CHECK(pthread_cond_signal(&x->changed) == 0);
+    }
+    train_unlock(x);
+    return keeps;
 }
 
 void train_session_leave(struct train_session *x)
@@ -497,7 +532,11 @@ static void take_message(struct train_session *x, const uint8_t *node, uint16_t 
         return;
     }
     if (type == FRAME_TRAIN_HELLO && train_hello_decode(payload, &hello) == SH_OK) {
-        train_hear(x, from, &hello);
+        if (x->mix != NULL) {
+            train_mingle_hear(x, from, &hello);
+        } else {
+            train_hear(x, from, &hello);
+        }
     } else if (type == FRAME_TRAIN_FETCH && train_fetch_decode(payload, &fetch) == SH_OK) {
         take_fetch(x, from, &fetch);
     } else if (type == FRAME_TRAIN_NOTE && train_note_decode(payload, &note) == SH_OK) {
@@ -525,6 +564,16 @@ static bool take_chunk(struct train_session *x, const uint8_t *node, struct sh_s
     return train_exchange_is_busy(x->exchange);
 }
 
+/* With the lock; a frame of another generation is told apart by the core. */
+static void take_mix(struct train_session *x, const uint8_t *node, const struct push_frame *header,
+                     struct sh_span payload)
+{
+    uint32_t from = 0;
+    if (x->mix != NULL && find_sender(x, node, &from)) {
+        train_mix_frame(x->mix, sh_now_us(), (uint16_t)from, header, payload);
+    }
+}
+
 void train_take_early(struct train_session *x)
 {
     struct train_early_frame frame;
@@ -546,13 +595,20 @@ void train_session_frame(struct train_session *x, const uint8_t node[static SH_N
     struct round_frame header;
     struct sh_span chunk = {0};
     bool wake = true;
+    struct push_frame mix;
     bool is_chunk = type == FRAME_TRAIN_CHUNK;
+    bool is_mix = type == FRAME_TRAIN_MIX;
+    if (is_mix && train_mix_decode(payload, &unit, &mix, &chunk) != SH_OK) {
+        return;
+    }
     if (is_chunk && train_exchange_decode(payload, &unit, &header, &chunk) != SH_OK) {
         return;
     }
     train_lock(x);
     if (is_chunk) {
         wake = take_chunk(x, node, payload, &header, chunk);
+    } else if (is_mix) {
+        take_mix(x, node, &mix, chunk);
     } else {
         take_message(x, node, type, payload, fd);
     }
@@ -568,6 +624,9 @@ void train_session_down(struct train_session *x, const uint8_t node[static SH_NO
     train_lock(x);
     if (find_sender(x, node, &from)) {
         train_scribe_lost(x->scribe, x->at.placement.fence, node);
+        if (x->mix != NULL) {
+            train_mingle_down(x, from);
+        }
     }
     train_unlock(x);
 }

@@ -10,6 +10,9 @@
 #include "train/runner.h"
 
 #define TRAIN_HELLO_US    UINT64_C(200000)   /* between two HELLOs to a member that is behind */
+#define TRAIN_BEAT_US     UINT64_C(500000)   /* between two HELLOs of members that mix models */
+#define TRAIN_LAG_US      UINT64_C(2000000)  /* of own work that a member may be behind others */
+#define TRAIN_LAG_MIN     4u                 /* rounds; behind by no more it never skips any */
 #define TRAIN_SILENCE_US  UINT64_C(2000000)  /* of a member before it is reported as lost */
 #define TRAIN_PIECES_MAX  8u                 /* FETCHes under way */
 #define TRAIN_PIECE_US    UINT64_C(500000)   /* without a piece before asking again */
@@ -36,6 +39,10 @@ SH_MUST_USE enum sh_err train_session_open(struct train_session **out,
 /* The newest placement, or that the unit is stopping or yielding; nothing happens when it is the
  * one in force. Any thread, never blocks. */
 void train_session_assign(struct train_session *x, const struct train_assignment *assignment);
+/* This agent is no member of its unit now. True: it has a model that nobody else may have, trains
+ * no more, and keeps it until a later assignment or the end of its unit. False: it is to leave.
+ * Never blocks. */
+bool train_session_park(struct train_session *x);
 /* Asks it to end; does not wait. */
 void train_session_leave(struct train_session *x);
 bool train_session_has_ended(struct train_session *x);

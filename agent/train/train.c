@@ -29,6 +29,7 @@ struct place { /* of one part */
     struct wire_fence fence; /* given to it last */
     bool wanted;             /* seen in this pass */
     bool leaving;
+    bool parked; /* this agent is no member, and the part keeps what it has */
 };
 
 struct train {
@@ -156,6 +157,11 @@ static void native_assign(struct train_part *part, const struct train_assignment
     train_session_assign(session_of(part), assignment);
 }
 
+static bool native_park(struct train_part *part)
+{
+    return train_session_park(session_of(part));
+}
+
 static void native_leave(struct train_part *part)
 {
     train_session_leave(session_of(part));
@@ -267,6 +273,25 @@ static enum sh_err derive(const struct sh_table *table, const struct jobs_job *j
     return err;
 }
 
+static void leave(struct place *place)
+{
+    if (!place->leaving) {
+        place->runner->leave(place->part);
+        place->leaving = true;
+    }
+}
+
+/* What works comes before what only keeps something. */
+static void leave_parked(struct train *t)
+{
+    for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
+        if (t->places[i].part != NULL && t->places[i].parked) {
+            leave(&t->places[i]);
+            return;
+        }
+    }
+}
+
 static void open_part(struct train *t, const struct sh_table *table, const struct jobs_job *job,
                       const struct jobs_unit *u)
 {
@@ -277,6 +302,9 @@ static void open_part(struct train *t, const struct sh_table *table, const struc
     const struct train_runner *runner = runner_of(t, job);
     struct train_part_config config = {
         .unit = u->id, .units = job->units, .ended = on_ended, .ctx = t};
+    if (place == NULL) {
+        leave_parked(t);
+    }
     if (place == NULL || jobs_spec_get(table, u->id.job, &config.spec) != SH_OK) {
         return; /* looked at again in the next pass */
     }
@@ -301,14 +329,6 @@ static void open_part(struct train *t, const struct sh_table *table, const struc
     table_unlock(t);
 }
 
-static void leave(struct place *place)
-{
-    if (!place->leaving) {
-        place->runner->leave(place->part);
-        place->leaving = true;
-    }
-}
-
 static void keep_part(struct train *t, const struct sh_table *table, const struct jobs_job *job,
                       const struct jobs_unit *u)
 {
@@ -327,6 +347,7 @@ static void keep_part(struct train *t, const struct sh_table *table, const struc
         return;
     }
     place->wanted = true;
+    place->parked = false;
     place->fence = u->placement.fence;
     place->runner->assign(place->part, t->assignment);
 }
@@ -384,6 +405,21 @@ static bool look_at_all(struct train *t, const struct sh_table *table)
     return true;
 }
 
+/* Parts whose unit is open without this agent, and which keep what they have. */
+static void park(struct train *t, const struct sh_table *table)
+{
+    struct jobs_unit *u = &t->units[0];
+    for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
+        struct place *place = &t->places[i];
+        if (place->part == NULL || place->wanted || place->leaving || place->runner->park == NULL ||
+            jobs_unit_get(table, place->unit, u) != SH_OK || jobs_state_final(u->state)) {
+            continue;
+        }
+        place->wanted = place->runner->park(place->part);
+        place->parked = place->wanted;
+    }
+}
+
 static void pass(struct train *t)
 {
     struct service_view *view;
@@ -395,6 +431,9 @@ static void pass(struct train *t)
         return;
     }
     bool complete = look_at_all(t, service_view_table(view));
+    if (complete) {
+        park(t, service_view_table(view));
+    }
     service_view_close(view);
     for (size_t i = 0; complete && i < TRAIN_SESSIONS_MAX; i++) {
         if (t->places[i].part != NULL && !t->places[i].wanted) {
@@ -469,6 +508,7 @@ enum sh_err train_open(struct train **out, const struct train_config *config)
     t->native = (struct train_runner){.ctx = t,
                                       .open = native_open,
                                       .assign = native_assign,
+                                      .park = native_park,
                                       .leave = native_leave,
                                       .has_ended = native_has_ended,
                                       .has_failed = native_has_failed,

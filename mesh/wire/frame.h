@@ -43,7 +43,8 @@
     X(81, TRAIN_CHUNK, FRAME_BULK)                                                                 \
     X(82, TRAIN_FETCH, FRAME_BULK)                                                                 \
     X(83, TRAIN_NOTE, FRAME_BULK)                                                                  \
-    X(84, TRAIN_OFFER, FRAME_BULK)
+    X(84, TRAIN_OFFER, FRAME_BULK)                                                                 \
+    X(85, TRAIN_MIX, FRAME_BULK)
 
 enum frame_type {
 #define X(number, name, planes) FRAME_##name = number,

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Any bytes as what members of a gang send each other: byte 0 names the type and the sender, the
- * rest is the payload. HELLOs go into a meeting, whose verdict must fit what it was told; what a
- * chunk says of its place is looked up on a shelf. */
+ * rest is the payload. Frames of transfers are told apart from damaged ones by their sum alone.
+ * HELLOs go into a meeting, whose verdict must fit what it was told; what a chunk says of its place
+ * is looked up on a shelf. */
 #include "train/exchange.h"
 #include "train/gang.h"
+#include "train/mix.h"
 
 #include <string.h>
 
@@ -75,7 +77,12 @@ static void take(struct train_gang *gang, uint8_t what, struct sh_span bytes)
     uint8_t again[TRAIN_MESSAGE_BYTES];
     struct sh_writer w = sh_writer_over(again, sizeof again);
     SH_MAY_FAIL(train_message_unit(bytes, &unit) == SH_OK);
-    if (what >= 0x80) {
+    struct push_frame mix;
+    if (what >= 0xc0) {
+        if (train_mix_decode(bytes, &unit, &mix, &payload) == SH_OK) {
+            SH_CHECK_CMP(payload.size, ==, bytes.size - TRAIN_MIX_HEAD - PUSH_FRAME_BYTES);
+        }
+    } else if (what >= 0x80) {
         if (train_offer_decode(bytes, &offer) == SH_OK) {
             train_offer_encode(&offer, &w);
         }

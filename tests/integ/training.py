@@ -94,6 +94,12 @@ def step_of(agent, job_id):
     return progress["step"] if progress else 0
 
 
+def members(agent, job_id):
+    """Names of the agents that the job's first unit is placed on."""
+    units = agent.job(job_id)["unit_list"]
+    return {member["name"] for member in units[0].get("members", [])}
+
+
 def wait_step(agent, job_id, step, seconds):
     """Until the job has completed that step; Failed when it ends before."""
     def probe():

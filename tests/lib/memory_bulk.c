@@ -17,6 +17,7 @@ struct message {
     struct message *next;
     uint64_t due_us;
     uint32_t from;
+    uint64_t serial; /* of that end */
     uint16_t type;
     bool down; /* not a frame: the sender is gone */
     int fd;    /* -1: none */
@@ -27,6 +28,7 @@ struct message {
 struct bulk {
     struct memory_net *net;
     uint32_t number;
+    uint64_t serial; /* tells it from those that had its number before */
     uint8_t node[SH_NODE_ID_BYTES];
     pthread_t thread;
     bool running;
@@ -47,6 +49,7 @@ struct memory_net {
     pthread_cond_t changed;
     struct sh_rng rng;
     struct bulk *ends[MEMORY_BULK_AGENTS_MAX];
+    uint64_t opened; /* ends, ever */
     uint32_t delivered[TYPES];
     uint64_t bytes[TYPES];
     uint16_t damage_type; /* 0: none */
@@ -106,6 +109,17 @@ void memory_net_close(struct memory_net *net)
 
 /* ---- delivery ---- */
 
+/* With the lock: it is on its way no more. Its sender may have gone, and another have its number.
+ */
+static void settle(struct memory_net *net, const struct message *m)
+{
+    struct bulk *from = net->ends[m->from];
+    if (from != NULL && from->serial == m->serial) {
+        SH_CHECK_CMP(m->size, <=, from->out_bytes);
+        from->out_bytes -= m->size;
+    }
+}
+
 /* With the lock; NULL when nothing is due. */
 static struct message *take_due(struct bulk *b)
 {
@@ -114,10 +128,7 @@ static struct message *take_due(struct bulk *b)
         return NULL;
     }
     b->inbox = m->next;
-    struct bulk *from = b->net->ends[m->from];
-    if (from != NULL) {
-        from->out_bytes -= m->size;
-    }
+    settle(b->net, m);
     return m;
 }
 
@@ -188,6 +199,7 @@ struct bulk *memory_bulk_open(struct memory_net *net, struct service *s)
     }
     SH_CHECK_CMP(b->number, <, MEMORY_BULK_AGENTS_MAX);
     net->ends[b->number] = b;
+    b->serial = ++net->opened;
     unlock(net);
     return b;
 }
@@ -212,10 +224,7 @@ void memory_bulk_close(struct bulk *bulk)
     while (bulk->inbox != NULL) {
         struct message *m = bulk->inbox;
         bulk->inbox = m->next;
-        struct bulk *from = net->ends[m->from];
-        if (from != NULL) {
-            from->out_bytes -= m->size;
-        }
+        settle(net, m);
         drop(m);
     }
     net->ends[bulk->number] = NULL;
@@ -266,6 +275,7 @@ static void cut(struct bulk *b)
         }
         m->due_us = sh_now_us();
         m->from = b->number;
+        m->serial = b->serial;
         m->fd = -1;
         m->down = true;
         insert(net->ends[i], m);
@@ -302,6 +312,7 @@ static enum sh_err post(struct bulk *bulk, const uint8_t *node, uint16_t type, s
         struct message *m = calloc(1, sizeof *m + size);
         SH_CHECK(m != NULL);
         m->from = bulk->number;
+        m->serial = bulk->serial;
         m->type = type;
         m->fd = fd < 0 ? -1 : dup(fd);
         SH_CHECK((m->fd < 0) == (fd < 0));

@@ -14,6 +14,7 @@ ALLOWED = {
     "mesh/swim": CORES,
     "mesh/round": CORES,
     "mesh/fed": CORES,
+    "mesh/push": CORES,
     "mesh/trust": CORES | {"host", "store"},
     "mesh/trust/secagg": CORES | {"host", "trust"},
     "mesh/link": CORES | {"host", "trust"},

@@ -29,6 +29,7 @@ GOOD = {
     "sgd": dict(TRAIN, train={"optimizer": {"sgd": {"momentum": 0.9}}, "schedule": "cosine"}),
     "step": dict(TRAIN, train={"schedule": "step", "classes": list("abcdefghij")}),
     "topk": dict(TRAIN, train={"wire": {"topk": {"fraction": 0.1}}}),
+    "gossip": dict(TRAIN, train={"local": {"steps": 5, "average": "gossip"}}),
     "grid": dict(TRAIN, sweep={"method": "grid", "parameters": {"train.seed": [1, 2]}}),
     "hyperband": dict(TRAIN, sweep={"method": "hyperband", "max_resource": 9,
                                     "parameters": {"train.seed": {"int": [1, 9]}}}),
@@ -76,7 +77,7 @@ OF_DATASETS = ("speech", "text")
 SOURCES = ("data.train", "data.validation", "data.test", "input")
 REQUIRED = {"": ["api", "kind", "name"], "train": ["data", "model", "data.train", "model.input",
                                                    "model.layers"],
-            "federated": ["federated.rounds"], "text": ["data.text.context"], "exec": ["run"],
+            "gossip": ["train.local.steps"], "federated": ["federated.rounds"], "text": ["data.text.context"], "exec": ["run"],
             "grid": ["sweep.method", "sweep.parameters"], "random": ["sweep.trials"],
             "hyperband": ["sweep.max_resource"], "fine-tune": ["from", "data", "data.train"],
             "evaluate": ["model"], "predict": ["model", "input"],

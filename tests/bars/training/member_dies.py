@@ -20,7 +20,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../integ"))
 from clients import quantile
 from mesh import Mesh, judge, require, until
-from training import digits, outcome, submit
+from training import digits, members, outcome, submit
 
 NAMES = ("alpha", "beta", "gamma", "delta")
 BARS_S = {"kill": 0.5, "stop": 1.5}
@@ -43,11 +43,6 @@ def points(agent, number, first):
     answer = agent.read(f"/jobs/{number}/metrics?name=loss&from={first}&limit=10000")
     (series,) = answer["series"].values()
     return [(step, wall_us / 1e6) for step, _, wall_us in series]
-
-
-def members(agent, number):
-    units = agent.job(number)["unit_list"]
-    return {member["name"] for member in units[0].get("members", [])}
 
 
 class Gang:

@@ -261,6 +261,22 @@ static const struct {
     {"  seed: 1\n", "  wire: bf16\nreproducible: true\n",
      "job.yaml:23:15: reproducible: true: not possible with train.wire: what a sum loses on the "
      "way depends on who computes which ranks"},
+    {"  seed: 1", "  local: {steps: 5, average: gosip}",
+     "job.yaml:22:30: train.local.average: gosip: must be one of: all, gossip"},
+    {"  seed: 1", "  local: {steps: 5, average: gossip, warmup_epochs: 1}",
+     "job.yaml:22:53: train.local.warmup_epochs: 1: must be 0 with average: gossip: its steps need "
+     "all ranks together"},
+    {"  seed: 1", "  local: {steps: 5, average: gossip, outer: {sgd: {lr: 0.7}}}",
+     "job.yaml:22:45: train.local.outer: sgd: must be {sgd: {lr: 1}}, or be left out, with "
+     "average: "
+     "gossip: there is no common model that it could move"},
+    {"  seed: 1", "  local: {steps: 5, average: gossip}\n  wire: int8",
+     "job.yaml:23:9: train.wire: int8: must be f32 with train.local.average: gossip, which passes "
+     "models on whole"},
+    {"  seed: 1", "  local: {steps: 5, average: gossip}\nreproducible: true",
+     "job.yaml:23:15: reproducible: true: not possible with train.local.average: gossip, which "
+     "mixes "
+     "what comes as it comes"},
     {"{sgd: {lr: 0.05, momentum: 0.9}}", "adagrad",
      "job.yaml:17:14: train.optimizer: adagrad: unknown optimizer; there are: sgd, adamw"},
     {"{sgd: {lr: 0.05, momentum: 0.9}}", "{sgd: {}, adamw: {}}",

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: Apache-2.0
+ *
+ * Members that mix their models and wait for nobody. */
+#include "herd.h"
+#include "metrics.h"
+#include "tst.h"
+
+#include "base/host/host.h"
+#include "wire/frame.h"
+
+#include <stdio.h>
+#include <string.h>
+
+enum { POINTS = 4096 };
+
+static const uint32_t ALL[] = {0, 1, 2, 3};
+static const struct herd_job SHORT = {
+    .epochs = 30, .optimizer = "{adamw: {lr: 0.003}}", .local = "{steps: 2, average: gossip}"};
+static const struct herd_job LONG = {
+    .epochs = 300, .optimizer = "{adamw: {lr: 0.001}}", .local = "{steps: 2, average: gossip}"};
+
+static void begin(struct herd *h, uint32_t agents, const struct herd_job *job,
+                  const struct memory_net_config *net)
+{
+    herd_open(h, agents, net);
+    herd_submit(h, job);
+    (void)herd_place(h, ALL, agents, WIRE_CAUSE_PLACED);
+}
+
+/* Of the newest point of the loss; 0: there is none. */
+static uint64_t newest_step(struct herd *h)
+{
+    static struct service_point points[POINTS];
+    uint32_t count = herd_points(h, METRIC_LOSS, points, POINTS);
+    return count > 0 ? points[count - 1].step : 0;
+}
+
+static void await_step(struct herd *h, uint64_t step)
+{
+    uint64_t until = sh_now_us() + HERD_WAIT_US;
+    while (newest_step(h) < step) {
+        EXPECT(sh_now_us() < until);
+        (void)memory_net_wait(h->net, FRAME_TRAIN_HELLO, 1,
+                              50000); /* one that is alone hears none */
+    }
+}
+
+static void expect_learnt(const struct jobs_unit *unit, uint32_t epochs)
+{
+    EXPECT_EQ(unit->state, JOBS_COMPLETED);
+    EXPECT_EQ(unit->outcome.steps, (uint64_t)epochs * 4);
+    EXPECT(unit->outcome.metrics.test_correct > 280);
+}
+
+static const uint32_t AGENTS[] = {1, 2, 3, 4};
+
+TEST_ROWS(models_that_are_mixed_learn_and_are_one_in_the_end, AGENTS)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    char text[64];
+    begin(&h, AGENTS[tst_row], &SHORT, NULL);
+    herd_await_end(&h, &unit);
+    expect_learnt(&unit, SHORT.epochs);
+    (void)snprintf(text, sizeof text, "the models of %u agent", AGENTS[tst_row]);
+    EXPECT(herd_logged(&h, text));
+    herd_close(&h);
+}
+
+TEST(models_are_mixed_over_a_bad_net)
+{
+    static const struct memory_net_config BAD = {
+        .seed = 3, .loss_percent = 10, .delay_us = 4000, .outbox_bytes = 400000};
+    struct herd h;
+    struct jobs_unit unit;
+    begin(&h, 3, &SHORT, &BAD);
+    herd_await_end(&h, &unit);
+    expect_learnt(&unit, SHORT.epochs);
+    herd_close(&h);
+}
+
+TEST(parted_members_go_on_in_the_generation_that_they_have_and_come_together_again)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    begin(&h, 3, &LONG, NULL);
+    await_step(&h, 40);
+    memory_bulk_cut(h.agents[2].bulk, true);
+    await_step(&h, newest_step(&h) + 100);
+    EXPECT(!herd_logged(&h, "are one"));
+    memory_bulk_cut(h.agents[2].bulk, false);
+    herd_await_end(&h, &unit);
+    expect_learnt(&unit, LONG.epochs);
+    EXPECT(herd_logged(&h, "the models of 3 agents are one"));
+    herd_close(&h);
+}
+
+TEST(the_only_one_left_goes_on_without_a_quorum)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    begin(&h, 3, &LONG, NULL);
+    await_step(&h, 40);
+    memory_service_quorum(h.agents[0].s, false);
+    herd_stop(&h, 0);
+    herd_stop(&h, 1);
+    await_step(&h, newest_step(&h) + 100);
+    memory_service_quorum(h.agents[0].s, true);
+    herd_start(&h, 1);
+    herd_start(&h, 0);
+    (void)herd_place(&h, (const uint32_t[]){2, 0, 1}, 3, WIRE_CAUSE_MEMBER_DEAD);
+    herd_await_end(&h, &unit);
+    expect_learnt(&unit, LONG.epochs);
+    EXPECT(herd_logged(&h, "alpha begins with the model of"));
+    EXPECT(herd_logged(&h, "beta begins with the model of"));
+    herd_close(&h);
+}
+
+TEST(a_member_that_was_left_out_comes_back_with_the_model_that_it_had)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    begin(&h, 3, &LONG, NULL);
+    await_step(&h, 40);
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_MEMBER_DEAD);
+    await_step(&h, newest_step(&h) + 40);
+    (void)herd_place(&h, ALL, 3, WIRE_CAUSE_GROWN);
+    herd_await_end(&h, &unit);
+    expect_learnt(&unit, LONG.epochs);
+    EXPECT(!herd_logged(&h, "gamma begins with the model of"));
+    EXPECT(herd_logged(&h, "the models of 3 agents are one"));
+    herd_close(&h);
+}
+
+TEST(when_the_first_dies_at_the_end_another_puts_the_models_together)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    begin(&h, 3, &SHORT, NULL);
+    await_step(&h, 40);
+    memory_service_quorum(h.agents[0].s, false);
+    await_step(&h, (uint64_t)SHORT.epochs * 4);
+    herd_stop(&h, 0);
+    memory_service_quorum(h.agents[0].s, true);
+    (void)herd_place(&h, (const uint32_t[]){1, 2}, 2, WIRE_CAUSE_MEMBER_DEAD);
+    herd_await_end(&h, &unit);
+    expect_learnt(&unit, SHORT.epochs);
+    EXPECT(herd_logged(&h, "the models of 2 agents are one"));
+    herd_close(&h);
+}
+
+TEST(after_all_died_it_goes_on_with_the_checkpoint)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    struct herd_job job = LONG;
+    job.checkpoint_every = 20;
+    begin(&h, 2, &job, NULL);
+    herd_await_checkpoint(&h, 60);
+    herd_stop(&h, 0);
+    herd_stop(&h, 1);
+    herd_start(&h, 0);
+    herd_start(&h, 1);
+    (void)herd_place(&h, ALL, 2, WIRE_CAUSE_MEMBER_DEAD);
+    herd_await_end(&h, &unit);
+    expect_learnt(&unit, LONG.epochs);
+    EXPECT(herd_logged(&h, " goes on from the checkpoint after step "));
+    herd_close(&h);
+}
+
+TEST(members_that_gave_way_go_on_with_the_models_that_they_had)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    begin(&h, 2, &LONG, NULL);
+    await_step(&h, 40);
+    herd_give_way(&h, &unit);
+    EXPECT(unit.checkpoint_step > 0);
+    (void)herd_place(&h, (const uint32_t[]){1, 0}, 2, WIRE_CAUSE_PLACED);
+    herd_await_end(&h, &unit);
+    expect_learnt(&unit, LONG.epochs);
+    EXPECT(!herd_logged(&h, " goes on from the checkpoint"));
+    EXPECT(!herd_logged(&h, " begins with the model of"));
+    herd_close(&h);
+}
+
+TEST(a_job_that_stops_leaves_the_first_members_model)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    struct herd_job job = LONG;
+    job.epochs = 100000;
+    begin(&h, 2, &job, NULL);
+    await_step(&h, 40);
+    herd_ask_to_stop(&h);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_STOPPED);
+    EXPECT(unit.partial);
+    herd_close(&h);
+}
