@@ -3,7 +3,7 @@
  *   byzantine MODEL ROUNDS [RULE ...]
  *
  * Federated averaging of builtin:digits among ten members, each with a tenth of the data, of whom
- * two lie in every round (tests/lib/attack.h). Prints a line for plain averaging and for each rule:
+ * two lie in every round (sim/attack.h). Prints a line for plain averaging and for each rule:
  * the test accuracy without liars and with those of each attack. Ends with status 1 unless
  *   - plain averaging ends more than 20 points below its accuracy without liars under every attack
  * but ALIE, which hides within the spread of the honest and costs little at 20 %;
@@ -13,7 +13,7 @@
  *   - no rule calls an honest member not finite.
  * Krum follows one member's tenth of the data: it is printed and not judged. */
 #include "../skeleton/digits_model.h"
-#include "attack.h"
+#include "sim/attack.h"
 #include "kernels/agg/vote.h"
 #include "kernels/data/digits.h"
 #include "kernels/data/permutation.h"
