@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "sim/ether.h"
 
+#include "sim/scenario.h"
+
 #include "base/check.h"
 
 #include <stdarg.h>
@@ -57,6 +59,16 @@ void sim_ether_break(struct sim_ether *e, const char *format, ...)
 void sim_ether_mix(struct sim_ether *e, uint64_t value)
 {
     e->trace = sh_mix64(e->trace ^ value);
+}
+
+void sim_ether_tell(const struct sim_ether *e, struct sim_verdict *v)
+{
+    *v = (struct sim_verdict){.held = !e->broken, .time_us = e->now_us, .agents = e->count};
+    v->counts.events = e->events;
+    v->counts.messages = e->messages;
+    v->counts.lost = e->lost;
+    v->counts.trace = e->trace;
+    memcpy(v->why, e->why, sizeof e->why);
 }
 
 /* ---- links ---- */

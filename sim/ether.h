@@ -85,5 +85,7 @@ bool sim_ether_reach(struct sim_ether *e, uint32_t a, uint32_t b);
 void sim_ether_break(struct sim_ether *e, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 void sim_ether_mix(struct sim_ether *e, uint64_t value);
+struct sim_verdict; /* sim/scenario.h */
+void sim_ether_tell(const struct sim_ether *e, struct sim_verdict *verdict);
 
 #endif

@@ -341,14 +341,8 @@ void sim_fed_run(uint64_t seed, uint32_t members, struct sim_verdict *v)
     SH_CHECK(members >= SIM_FED_MEMBERS_MIN && members <= SIM_FED_MEMBERS_MAX);
     begin(w, seed, members);
     play(w);
-    *v = (struct sim_verdict){
-        .held = !w->net.broken, .time_us = w->net.now_us, .agents = w->net.count};
-    v->counts.events = w->net.events;
-    v->counts.messages = w->net.messages;
-    v->counts.lost = w->net.lost;
-    v->counts.trace = w->net.trace;
+    sim_ether_tell(&w->net, v);
     v->train.fed = w->counts;
-    memcpy(v->why, w->net.why, sizeof w->net.why);
     end(w);
     free(w);
 }

@@ -340,14 +340,8 @@ void sim_gang_run(uint64_t seed, uint32_t members, struct sim_verdict *v)
     SH_CHECK_CMP(members, <=, SIM_GANG_MEMBERS_MAX);
     begin(w, seed, members);
     play(w);
-    *v = (struct sim_verdict){
-        .held = !w->net.broken, .time_us = w->net.now_us, .agents = w->net.count};
-    v->counts.events = w->net.events;
-    v->counts.messages = w->net.messages;
-    v->counts.lost = w->net.lost;
-    v->counts.trace = w->net.trace;
+    sim_ether_tell(&w->net, v);
     v->train.gang = w->counts;
-    memcpy(v->why, w->net.why, sizeof w->net.why);
     end(w);
     free(w);
 }

@@ -370,5 +370,7 @@ void sim_gang_member_begin(struct sim_gang *w, uint32_t member)
 
 void sim_gang_member_end(struct sim_gang *w, uint32_t member)
 {
-    sim_gang_round_close(&w->members[member]);
+    struct sim_gang_member *m = &w->members[member];
+    sim_gang_round_close(m);
+    m->has_state = false;
 }
