@@ -92,7 +92,7 @@ enum sh_err bulk_open(struct bulk **out, struct service *s)
                       : b->wake < 0    ? sh_err_from_errno(errno)
                                        : SH_OK;
     if (err == SH_OK) {
-        err = outbox_open(&b->outbox, BULK_OUTBOX_BYTES_MAX);
+        err = outbox_open(&b->outbox, b->plane, BULK_OUTBOX_BYTES_MAX);
     }
     if (err == SH_OK) {
         err = queue_open(&b->addresses, ADDRS_MAX, sizeof(struct address));
@@ -147,7 +147,7 @@ static void take_event(struct bulk *b, uint64_t now_us, const struct link_event 
         take_message(b, e);
         break;
     case LINK_WRITABLE:
-        outbox_writable(b->outbox, b->plane, now_us, e->node, lost, b);
+        outbox_writable(b->outbox, now_us, e->node, lost, b);
         break;
     case LINK_DOWN:
     case LINK_UNREACHABLE:
@@ -177,7 +177,7 @@ static void turn(struct bulk *b, uint64_t now_us)
             journal_warn("bulk plane: no place for another peer: %s", sh_err_text(err));
         }
     }
-    outbox_drain(b->outbox, b->plane, now_us, lost, b);
+    outbox_drain(b->outbox, now_us, lost, b);
     for (unsigned i = 0; i < TURN_EVENTS && link_next(b->plane, now_us, b->event); i++) {
         take_event(b, now_us, b->event);
     }

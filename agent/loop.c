@@ -130,7 +130,7 @@ enum sh_err loop_open(struct loop **out, struct service *s, const struct gossip_
     l->event = malloc(sizeof *l->event);
     enum sh_err err = l->epoll < 0 || l->wake < 0 || l->event == NULL ? SH_ERR_NO_MEMORY : SH_OK;
     if (err == SH_OK) {
-        err = outbox_open(&l->outbox, LOOP_OUTBOX_BYTES_MAX);
+        err = outbox_open(&l->outbox, l->control, LOOP_OUTBOX_BYTES_MAX);
     }
     if (err == SH_OK) {
         err = queue_open(&l->posts, LOOP_POSTS_MAX, sizeof(struct post));
@@ -368,7 +368,7 @@ static void take_event(struct loop *l, uint64_t now_us, const struct link_event 
         take_refusal(l, now_us, e);
         break;
     case LINK_WRITABLE:
-        outbox_writable(l->outbox, l->control, now_us, e->node, lost, l);
+        outbox_writable(l->outbox, now_us, e->node, lost, l);
         break;
     }
 }
@@ -734,7 +734,7 @@ static void turn(struct loop *l, uint64_t now_us)
     if (l->failure == SH_OK) {
         l->failure = replica_failure(l->replica);
     }
-    outbox_drain(l->outbox, l->control, now_us, lost, l);
+    outbox_drain(l->outbox, now_us, lost, l);
     publish(l, now_us);
     measure_self(l, now_us);
     measure_ways(l, now_us);

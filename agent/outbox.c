@@ -14,10 +14,11 @@ struct message {
     uint8_t node[SH_NODE_ID_BYTES];
     uint16_t type;
     size_t size;
-    uint8_t bytes[];
+    struct link_message bytes;
 };
 
 struct outbox {
+    struct link_plane *plane;
     struct queue *queue;    /* of struct message *, in and out */
     struct message *parked; /* the owner's; oldest first */
     struct message **parked_end;
@@ -29,7 +30,7 @@ struct outbox {
     bool stopped;
 };
 
-enum sh_err outbox_open(struct outbox **out, size_t bytes_max)
+enum sh_err outbox_open(struct outbox **out, struct link_plane *plane, size_t bytes_max)
 {
     struct outbox *o = calloc(1, sizeof *o);
     if (o == NULL) {
@@ -40,6 +41,7 @@ enum sh_err outbox_open(struct outbox **out, size_t bytes_max)
         free(o);
         return err;
     }
+    o->plane = plane;
     o->bytes_max = bytes_max;
     o->parked_end = &o->parked;
     pthread_condattr_t attr;
@@ -63,11 +65,17 @@ static void give_back(struct outbox *o, size_t size)
     SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
 }
 
+static void release(struct message *m)
+{
+    link_message_drop(&m->bytes);
+    free(m);
+}
+
 /* Frees a message and gives its room back. */
 static void drop(struct outbox *o, struct message *m)
 {
     give_back(o, m->size);
-    free(m);
+    release(m);
 }
 
 void outbox_close(struct outbox *o)
@@ -77,12 +85,12 @@ void outbox_close(struct outbox *o)
     }
     struct message *m;
     while (queue_pop(o->queue, &m)) {
-        free(m);
+        release(m);
     }
     while (o->parked != NULL) {
         m = o->parked;
         o->parked = m->next;
-        free(m);
+        release(m);
     }
     queue_close(o->queue);
     SH_CHECK(pthread_cond_destroy(&o->room) == 0);
@@ -126,24 +134,20 @@ enum sh_err outbox_post(struct outbox *o, const uint8_t node[SH_NODE_ID_BYTES], 
     if (err != SH_OK) {
         return err;
     }
-    struct message *m = malloc(sizeof *m + size);
-    err = m == NULL ? SH_ERR_NO_MEMORY : SH_OK;
-    if (m != NULL) {
-        m->next = NULL;
-        memcpy(m->node, node, SH_NODE_ID_BYTES);
-        m->type = type;
-        m->size = size;
-        if (head.size > 0) {
-            memcpy(m->bytes, head.at, head.size);
-        }
-        if (body.size > 0) {
-            memcpy(m->bytes + head.size, body.at, body.size);
-        }
-        err = queue_push(o->queue, &m);
-    }
+    struct message *m = malloc(sizeof *m);
+    err = m == NULL ? SH_ERR_NO_MEMORY : link_message_make(&m->bytes, o->plane, type, head, body);
     if (err != SH_OK) {
-        give_back(o, size);
         free(m);
+        give_back(o, size);
+        return err;
+    }
+    m->next = NULL;
+    memcpy(m->node, node, SH_NODE_ID_BYTES);
+    m->type = type;
+    m->size = size;
+    err = queue_push(o->queue, &m);
+    if (err != SH_OK) {
+        drop(o, m);
     }
     return err;
 }
@@ -182,11 +186,10 @@ static bool parked_for(const struct outbox *o, const uint8_t *node)
 }
 
 /* False: the peer is full, m stays. */
-static bool hand_on(struct outbox *o, struct link_plane *plane, uint64_t now_us, struct message *m,
-                    outbox_lost_fn lost, void *ctx)
+static bool hand_on(struct outbox *o, uint64_t now_us, struct message *m, outbox_lost_fn lost,
+                    void *ctx)
 {
-    struct sh_span body = {.at = m->bytes, .size = m->size};
-    enum sh_err err = link_send(plane, now_us, m->node, m->type, (struct sh_span){0}, body);
+    enum sh_err err = link_pass(o->plane, now_us, m->node, &m->bytes);
     if (err == SH_ERR_FULL) {
         return false;
     }
@@ -197,20 +200,19 @@ static bool hand_on(struct outbox *o, struct link_plane *plane, uint64_t now_us,
     return true;
 }
 
-void outbox_drain(struct outbox *o, struct link_plane *plane, uint64_t now_us, outbox_lost_fn lost,
-                  void *ctx)
+void outbox_drain(struct outbox *o, uint64_t now_us, outbox_lost_fn lost, void *ctx)
 {
     struct message *m;
     while (queue_pop(o->queue, &m)) {
-        if (parked_for(o, m->node) || !hand_on(o, plane, now_us, m, lost, ctx)) {
+        if (parked_for(o, m->node) || !hand_on(o, now_us, m, lost, ctx)) {
             *o->parked_end = m;
             o->parked_end = &m->next;
         }
     }
 }
 
-void outbox_writable(struct outbox *o, struct link_plane *plane, uint64_t now_us,
-                     const uint8_t node[SH_NODE_ID_BYTES], outbox_lost_fn lost, void *ctx)
+void outbox_writable(struct outbox *o, uint64_t now_us, const uint8_t node[SH_NODE_ID_BYTES],
+                     outbox_lost_fn lost, void *ctx)
 {
     struct message **at = &o->parked;
     while (*at != NULL) {
@@ -220,7 +222,7 @@ void outbox_writable(struct outbox *o, struct link_plane *plane, uint64_t now_us
             continue;
         }
         struct message *next = m->next;
-        if (!hand_on(o, plane, now_us, m, lost, ctx)) {
+        if (!hand_on(o, now_us, m, lost, ctx)) {
             return;
         }
         *at = next;

@@ -7,14 +7,17 @@
  * A TRAIN_CHUNK frame is a unit (u64 job, u32 unit, u32 zero), then a frame of mesh/round.
  *
  * What is sent lies on a shelf (train/shelf.h), one a generation. A member that has said that it
- * reads it gets frames without payload and copies from there. That gives the bytes that were meant:
- * a frame is accepted only while the round it names cannot go on without it, and until then its
+ * reads it gets frames without payload, over the shelf's board (train/board.h) as long as it looks
+ * there, and copies nothing: sums of others are added up where they lie, and where others add up
+ * the longest vectors, their pages are laid over its own. That gives the bytes that were meant: a
+ * frame is accepted only while the round it names cannot go on without it, and until then its
  * sender overwrites neither a sum nor a result of that round; see docs/INVARIANTS.md, T6. A frame
  * that names what cannot be read is dropped; the question that follows says which shelf is read,
  * and where that is none the answer carries its payload. */
 #ifndef TRAIN_EXCHANGE_H
 #define TRAIN_EXCHANGE_H
 
+#include "train/board.h"
 #include "train/shelf.h"
 #include "train/sum.h"
 
@@ -33,6 +36,7 @@ struct train_exchange_config {
     struct wire_unit unit;
     uint32_t ranks;
     uint64_t elements;     /* longest vector */
+    uint64_t shorter;      /* longest of the vectors that are shorter than it */
     struct train_sum *sum; /* borrowed: the own subtree sums; given memory by the exchange */
 };
 
@@ -47,12 +51,13 @@ SH_MUST_USE enum sh_err train_exchange_open(struct train_exchange **out,
                                             const struct train_exchange_config *config);
 void train_exchange_close(struct train_exchange *x);
 
-/* A new generation: drops the last one. No order may be being performed. NO_MEMORY: it is not
- * started. members cover the ranks; me is one of them. */
+/* A new generation: drops the last one. No order may be under way. NO_MEMORY: it is not started.
+ * members cover the ranks; me is one of them. */
 SH_MUST_USE enum sh_err train_exchange_start(struct train_exchange *x, uint64_t now_us,
                                              uint64_t generation, const struct wire_member *members,
                                              uint32_t count, uint32_t me);
-/* Nothing is sent or accepted until the next start; nobody's shelf is read any more. */
+/* Nothing is sent or accepted until the next start; nobody's shelf is read any more. No order may
+ * be under way. */
 void train_exchange_stop(struct train_exchange *x, uint64_t now_us);
 
 /* The number of this generation's shelf, and its descriptor, lent until the next start; 0: it has
@@ -64,7 +69,7 @@ bool train_exchange_offered(struct train_exchange *x, uint32_t from, uint64_t nu
 /* The member `to` reads the shelf with this number. */
 void train_exchange_taken(struct train_exchange *x, uint32_t to, uint64_t number);
 
-/* The next round. */
+/* The next round; elements is the longest, or no more than the longest of the others. */
 void train_exchange_begin(struct train_exchange *x, uint64_t now_us, uint64_t elements);
 /* An own subtree sum is complete. */
 void train_exchange_ready(struct train_exchange *x, uint64_t now_us, uint32_t subtree);
@@ -81,10 +86,22 @@ const float *train_exchange_result(const struct train_exchange *x);
 /* Members that were late since the last call, as bits. */
 uint64_t train_exchange_late(struct train_exchange *x);
 
+/* Takes what others have posted. Returns how many frames that was. O(members) where it is none. */
+uint32_t train_exchange_poll(struct train_exchange *x, uint64_t now_us);
+/* The round lacks only what others compute, and some of them post: looking for a while is better
+ * than sleeping at once. */
+bool train_exchange_is_waiting(const struct train_exchange *x);
+/* Before nobody looks any more: true: whoever posts from now on sends its frame too; false: there
+ * was something. While own sums are lacking all wait: the call that completes them is to look. */
+bool train_exchange_rest(struct train_exchange *x, uint64_t now_us);
+/* Somebody looks again; begin says so by itself. */
+void train_exchange_wake(struct train_exchange *x);
+
 /* There is an order to pop, or a result: most frames change neither, and wake nobody. */
 bool train_exchange_is_busy(const struct train_exchange *x);
-/* False when nothing is to be done. */
-bool train_exchange_pop(struct train_exchange *x, struct train_order *order);
+/* The next order, which is under way until train_exchange_done; SENDs to who looks at this board
+ * are carried out here. False when nothing is to be done. */
+bool train_exchange_pop(struct train_exchange *x, uint64_t now_us, struct train_order *order);
 /* REDUCE: adds up. SEND: writes the head of the frame (TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES) and
  * borrows its body. The one call that needs no lock. */
 void train_exchange_perform(struct train_exchange *x, const struct train_order *order,

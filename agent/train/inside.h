@@ -21,7 +21,8 @@
 
 #include <pthread.h>
 
-#define TRAIN_PACE_STEPS 16u /* that the speed is averaged over */
+#define TRAIN_PACE_STEPS 16u          /* that the speed is averaged over */
+#define TRAIN_LINGER_US  UINT64_C(50) /* looking at boards, about what waking a thread takes */
 
 /* How a stretch of work ended. */
 enum train_turn {

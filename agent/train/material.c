@@ -286,10 +286,15 @@ size_t train_material_vector(const struct train_material *m, enum train_round_ki
     return kind == TRAIN_LOCAL ? m->local_vector : TRAIN_EVAL_SHARES;
 }
 
-size_t train_material_longest(const struct train_material *m)
+size_t train_material_longest(const struct train_material *m, size_t *shorter)
 {
-    size_t longest = m->vector > TRAIN_EVAL_SHARES ? m->vector : TRAIN_EVAL_SHARES;
-    return m->local_vector > longest ? m->local_vector : longest;
+    bool steps = m->course.stretch == 0 || m->course.together > 0;
+    size_t together = steps ? m->vector : 0;
+    size_t apart = m->course.stretch > 0 ? m->local_vector : 0;
+    size_t longest = together > apart ? together : apart;
+    *shorter = together > apart ? apart : together;
+    *shorter = *shorter > TRAIN_EVAL_SHARES ? *shorter : TRAIN_EVAL_SHARES;
+    return longest > *shorter ? longest : *shorter;
 }
 
 void train_material_batch(const struct train_material *m, const struct train_round *round,

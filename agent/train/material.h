@@ -67,8 +67,8 @@ void train_material_close(struct train_material *m);
 
 /* Elements that one rank gives in a round. */
 size_t train_material_vector(const struct train_material *m, enum train_round_kind kind);
-/* The longest of them. */
-size_t train_material_longest(const struct train_material *m);
+/* The longest of them, and the longest of those that are shorter. */
+size_t train_material_longest(const struct train_material *m, size_t *shorter);
 /* Indices into m->train of the samples that a rank computes in step number `ahead` (from 0) of a
  * STEP or LOCAL round: microbatch of them. */
 void train_material_batch(const struct train_material *m, const struct train_round *round,

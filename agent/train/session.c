@@ -9,6 +9,7 @@
 #include "kernels/kn.h"
 #include "wire/frame.h"
 
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,11 +70,40 @@ static void note_late(struct train_session *x)
     }
 }
 
-void train_turn(struct train_session *x, uint64_t until_us)
+/* With the lock: all that can be done now, which was something. */
+static bool carry_on(struct train_session *x)
 {
     struct train_order order;
-    if (train_exchange_pop(x->exchange, &order)) {
+    bool any = train_exchange_poll(x->exchange, sh_now_us()) > 0;
+    while (train_exchange_pop(x->exchange, sh_now_us(), &order)) {
         carry_out(x, &order);
+        any = true;
+    }
+    return any;
+}
+
+/* With the lock: while only sums of members on this machine are missing, looks for a while at what
+ * they post. They are about as far, and what they do is done before a thread would be woken for it.
+ * True: there was something. */
+static bool linger(struct train_session *x)
+{
+    uint64_t until = sh_now_us() + TRAIN_LINGER_US;
+    bool any = false;
+    while (train_exchange_is_waiting(x->exchange) && !train_interrupted(x) && sh_now_us() < until) {
+        train_unlock(x);
+        SH_CHECK(sched_yield() == 0);
+        train_lock(x);
+        if (carry_on(x)) {
+            until = sh_now_us() + TRAIN_LINGER_US;
+            any = true;
+        }
+    }
+    return any;
+}
+
+void train_turn(struct train_session *x, uint64_t until_us)
+{
+    if (carry_on(x)) {
         return;
     }
     if (x->asked_count > 0) {
@@ -91,7 +121,11 @@ void train_turn(struct train_session *x, uint64_t until_us)
         note_late(x);
         return;
     }
+    if (linger(x) || !train_exchange_rest(x->exchange, sh_now_us())) {
+        return;
+    }
     train_clock_wait(&x->changed, &x->lock, deadline < until_us ? deadline : until_us);
+    train_exchange_wake(x->exchange);
 }
 
 void train_fail(struct train_session *x, enum sh_err reason, bool final, const char *text)
@@ -111,12 +145,12 @@ void train_fail(struct train_session *x, enum sh_err reason, bool final, const c
 static void on_ready(void *ctx, uint32_t subtree)
 {
     struct train_session *x = ctx;
-    struct train_order order;
     train_lock(x);
     train_exchange_ready(x->exchange, sh_now_us(), subtree);
-    while (train_exchange_pop(x->exchange, &order)) {
-        carry_out(x, &order);
-    }
+    do {
+        (void)carry_on(x);
+        (void)linger(x);
+    } while (!train_exchange_rest(x->exchange, sh_now_us()));
     if (train_exchange_result(x->exchange) != NULL) {
         SH_CHECK(pthread_cond_signal(&x->changed) == 0);
     }
@@ -142,11 +176,15 @@ static enum sh_err equip(struct train_session *x)
 {
     const struct train_material *m = x->m;
     uint32_t threads = x->config.threads < m->ranks ? x->config.threads : m->ranks;
-    uint64_t longest = train_material_longest(m);
+    size_t shorter = 0;
+    size_t longest = train_material_longest(m, &shorter);
     enum sh_err err = train_state_open(&x->state, m);
     err = err != SH_OK ? err : train_sum_open(&x->sum, m->ranks, longest, threads);
-    struct train_exchange_config exchange = {
-        .unit = x->config.part.unit, .ranks = m->ranks, .elements = longest, .sum = x->sum};
+    struct train_exchange_config exchange = {.unit = x->config.part.unit,
+                                             .ranks = m->ranks,
+                                             .elements = longest,
+                                             .shorter = shorter,
+                                             .sum = x->sum};
     struct train_exchange *opened = NULL;
     err = err != SH_OK ? err : train_exchange_open(&opened, &exchange);
     train_lock(x);
@@ -478,6 +516,7 @@ static bool take_chunk(struct train_session *x, const uint8_t *node, struct sh_s
     if (!find_sender(x, node, &from)) {
         return false;
     }
+    (void)train_exchange_poll(x->exchange, sh_now_us());
     train_exchange_frame(x->exchange, sh_now_us(), (uint16_t)from, header, payload);
     return train_exchange_is_busy(x->exchange);
 }

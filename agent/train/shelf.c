@@ -54,7 +54,7 @@ static bool share(struct train_shelf *shelf, size_t size)
 
 enum sh_err train_shelf_open(struct train_shelf *shelf, size_t size, bool shared)
 {
-    size = (size + TRAIN_SHELF_FIRST + KN_ALIGN - 1) / KN_ALIGN * KN_ALIGN;
+    size = (size + KN_ALIGN - 1) / KN_ALIGN * KN_ALIGN;
     *shelf = (struct train_shelf){.fd = -1};
     if (shared && share(shelf, size)) {
         return SH_OK;
@@ -112,6 +112,26 @@ void train_view_close(struct train_view *view)
         SH_CHECK(munmap((void *)(uintptr_t)view->at, view->size) == 0);
     }
     *view = (struct train_view){.at = NULL};
+}
+
+bool train_shelf_lay(struct train_shelf *shelf, const struct train_view *view, uint64_t place,
+                     size_t size)
+{
+    size_t page = (size_t)sysconf(_SC_PAGESIZE);
+    bool inside = view->at != NULL && size > 0 && place <= view->size &&
+                  size <= view->size - place && place <= shelf->size && size <= shelf->size - place;
+    if (!inside || place % page != 0 || size % page != 0) {
+        return false;
+    }
+    /* An old size of 0 makes a second mapping of the same pages (mremap(2)). What can be lacking is
+     * lacking before anything is unmapped; moving the mapping takes no more. */
+    void *at = mremap((void *)(uintptr_t)(view->at + place), 0, size, MREMAP_MAYMOVE);
+    if (at == MAP_FAILED) {
+        return false;
+    }
+    uint8_t *to = shelf->at + place;
+    SH_CHECK(mremap(at, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == (void *)to);
+    return true;
 }
 
 struct sh_span train_view_span(const struct train_view *view, uint64_t number, uint64_t place,

@@ -12,8 +12,8 @@
 
 #include "base/bytes.h"
 
-/* Nothing lies before it, so that 0 can mean "not on a shelf". The places of vectors are multiples
- * of it. */
+/* No vector lies before it, so that 0 can mean "not on a shelf". The places of vectors are
+ * multiples of it. */
 #define TRAIN_SHELF_FIRST 64u
 
 struct train_shelf {
@@ -23,9 +23,9 @@ struct train_shelf {
     int fd;          /* what readers are handed; -1: plain memory */
 };
 
-/* size bytes behind TRAIN_SHELF_FIRST; plain memory unless it is to be shared and can be:
- * where the system commits strictly (vm.overcommit_memory = 2) a page of a file that cannot be had
- * would kill the program. NO_MEMORY: as if closed. */
+/* size bytes, zeros where it is shared; plain memory unless it is to be shared and can be: where
+ * the system commits strictly (vm.overcommit_memory = 2) a page of a file that cannot be had would
+ * kill the program. NO_MEMORY: as if closed. */
 SH_MUST_USE enum sh_err train_shelf_open(struct train_shelf *shelf, size_t size, bool shared);
 /* The pages live on while a reader has them. Closing twice is fine. */
 void train_shelf_close(struct train_shelf *shelf);
@@ -42,6 +42,12 @@ struct train_view {
 SH_MUST_USE enum sh_err train_view_open(struct train_view *view, int fd, uint64_t number,
                                         size_t size_max);
 void train_view_close(struct train_view *view); /* of none: nothing */
+/* From now on the bytes [place, place + size) of the shelf are those of the view, for reading only:
+ * two processes see one page instead of each keeping a copy. What the shelf had there itself cannot
+ * be reached any more. Outlives the view. False, and nothing changed: they are no whole pages, or
+ * the view ends before. */
+bool train_shelf_lay(struct train_shelf *shelf, const struct train_view *view, uint64_t place,
+                     size_t size);
 /* Bytes [place, place + size) of shelf `number`, borrowed until the view is closed; empty when the
  * view is of another one or ends before. */
 struct sh_span train_view_span(const struct train_view *view, uint64_t number, uint64_t place,

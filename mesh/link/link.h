@@ -122,6 +122,20 @@ SH_MUST_USE enum sh_err link_send(struct link_plane *plane, uint64_t now_us,
                                   const uint8_t node[static SH_NODE_ID_BYTES], uint16_t type,
                                   struct sh_span head, struct sh_span body);
 
+/* The same in two steps, so that another thread can make what the plane's thread sends, and what
+ * was answered with FULL need not be copied again. */
+struct link_message {
+    uint64_t opaque[8];
+};
+/* Any thread. LIMIT, NO_MEMORY: there is no message. */
+SH_MUST_USE enum sh_err link_message_make(struct link_message *out, const struct link_plane *plane,
+                                          uint16_t type, struct sh_span head, struct sh_span body);
+/* As link_send; after OK the message is empty. */
+SH_MUST_USE enum sh_err link_pass(struct link_plane *plane, uint64_t now_us,
+                                  const uint8_t node[static SH_NODE_ID_BYTES],
+                                  struct link_message *message);
+void link_message_drop(struct link_message *message); /* empty or not */
+
 struct link_stats { /* counted since link_open */
     uint64_t sent;
     uint64_t sent_bytes;

@@ -249,29 +249,51 @@ static enum sh_err pass(struct link_plane *plane, struct link_slot *slot, zmq_ms
     return hold(plane, slot, message, now_us);
 }
 
-enum sh_err link_send(struct link_plane *plane, uint64_t now_us,
-                      const uint8_t node[static SH_NODE_ID_BYTES], uint16_t type,
-                      struct sh_span head, struct sh_span body)
+_Static_assert(sizeof(struct link_message) == sizeof(zmq_msg_t), "a message is one of libzmq");
+_Static_assert(_Alignof(struct link_message) >= _Alignof(zmq_msg_t), "and as aligned");
+
+static zmq_msg_t *inner(struct link_message *message)
 {
-    zmq_msg_t message;
+    return (zmq_msg_t *)(void *)message->opaque;
+}
+
+enum sh_err link_message_make(struct link_message *out, const struct link_plane *plane,
+                              uint16_t type, struct sh_span head, struct sh_span body)
+{
     SH_CHECK(frame_type_on(type, plane->spec->frame_plane));
     if (head.size > plane->spec->bytes_max || body.size > plane->spec->bytes_max - head.size) {
         return SH_ERR_LIMIT;
     }
+    return link_socket_message(inner(out), type, head, body, plane->trust->cluster);
+}
+
+enum sh_err link_pass(struct link_plane *plane, uint64_t now_us,
+                      const uint8_t node[static SH_NODE_ID_BYTES], struct link_message *message)
+{
     if (memcmp(node, plane->trust->node, SH_NODE_ID_BYTES) == 0) {
         return SH_ERR_INVALID;
     }
     struct link_slot *slot = link_peers_by_node(&plane->peers, node);
-    enum sh_err err = SH_ERR_UNREACHABLE;
-    if (slot != NULL) {
-        err = link_socket_message(&message, type, head, body, plane->trust->cluster);
-        if (err != SH_OK) {
-            return err;
-        }
-        err = pass(plane, slot, &message, now_us);
-        SH_CHECK(zmq_msg_close(&message) == 0); /* empty after OK */
-    }
+    enum sh_err err = slot != NULL ? pass(plane, slot, inner(message), now_us) : SH_ERR_UNREACHABLE;
     plane->stats.unreachable += err == SH_ERR_UNREACHABLE ? 1 : 0;
+    return err;
+}
+
+void link_message_drop(struct link_message *message)
+{
+    SH_CHECK(zmq_msg_close(inner(message)) == 0);
+}
+
+enum sh_err link_send(struct link_plane *plane, uint64_t now_us,
+                      const uint8_t node[static SH_NODE_ID_BYTES], uint16_t type,
+                      struct sh_span head, struct sh_span body)
+{
+    struct link_message message;
+    enum sh_err err = link_message_make(&message, plane, type, head, body);
+    if (err == SH_OK) {
+        err = link_pass(plane, now_us, node, &message);
+        link_message_drop(&message);
+    }
     return err;
 }
 

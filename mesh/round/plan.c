@@ -42,22 +42,22 @@ void round_plan_init(struct round_plan *plan, uint64_t elements, uint32_t member
                                 .members = members,
                                 .owners = owners_of(elements, members),
                                 .chunk_elements = chunk_elements};
-    uint64_t lines = (elements - 1) / ROUND_ALIGN_ELEMENTS + 1;
-    uint64_t whole = lines / plan->owners;
-    uint64_t spare = lines % plan->owners;
-    uint64_t line = 0;
+    uint64_t pages = (elements - 1) / ROUND_PAGE_ELEMENTS + 1;
+    uint64_t whole = pages / plan->owners;
+    uint64_t spare = pages % plan->owners;
+    uint64_t page = 0;
     for (uint32_t i = 0; i < plan->owners; i++) {
-        uint64_t next = line + whole + (i < spare ? 1 : 0);
-        uint64_t end = next * ROUND_ALIGN_ELEMENTS;
+        uint64_t next = page + whole + (i < spare ? 1 : 0);
+        uint64_t end = next * ROUND_PAGE_ELEMENTS;
         end = end < elements ? end : elements;
-        plan->offset[i] = line * ROUND_ALIGN_ELEMENTS;
+        plan->offset[i] = page * ROUND_PAGE_ELEMENTS;
         plan->first[i] = plan->chunks;
         plan->chunks += (uint32_t)((end - plan->offset[i] - 1) / chunk_elements + 1);
-        line = next;
+        page = next;
     }
     plan->first[plan->owners] = plan->chunks;
     plan->offset[plan->owners] = elements;
-    SH_CHECK_CMP(line, ==, lines);
+    SH_CHECK_CMP(page, ==, pages);
 }
 
 uint64_t round_plan_segment_max(uint64_t elements, uint32_t members)
@@ -65,8 +65,8 @@ uint64_t round_plan_segment_max(uint64_t elements, uint32_t members)
     SH_CHECK(elements > 0);
     SH_CHECK(members > 0 && members <= ROUND_MEMBERS_MAX);
     /* Fewer than members owners: each has less than two minimal segments. */
-    uint64_t few = UINT64_C(2) * ROUND_SEGMENT_ELEMENTS + ROUND_ALIGN_ELEMENTS;
-    uint64_t all = elements / members + 2 * UINT64_C(16);
+    uint64_t few = UINT64_C(2) * ROUND_SEGMENT_ELEMENTS + ROUND_PAGE_ELEMENTS;
+    uint64_t all = elements / members + UINT64_C(2) * ROUND_PAGE_ELEMENTS;
     uint64_t most = few > all ? few : all;
     return most < elements ? most : elements;
 }

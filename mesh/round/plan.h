@@ -14,7 +14,8 @@
 #define ROUND_RANKS_MAX        SH_RANKS_MAX
 #define ROUND_MINE_MAX         16u   /* subtrees of one contiguous range: 2 log2(V) - 2 at most */
 #define ROUND_ELEMENT_BYTES    4u    /* f32 */
-#define ROUND_ALIGN_ELEMENTS   16u   /* segment and chunk boundaries: one cache line */
+#define ROUND_ALIGN_ELEMENTS   16u   /* chunk boundaries: one cache line */
+#define ROUND_PAGE_ELEMENTS    1024u /* segment boundaries: one page, which another can map */
 #define ROUND_SEGMENT_ELEMENTS 4096u /* a shorter segment is not worth its frames: fewer owners */
 
 /* Ranks [low, high): high - low is a power of two that divides low. */

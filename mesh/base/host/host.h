@@ -19,7 +19,8 @@ uint64_t sh_wall_us(void);
 /* Names the calling thread for `top -H` and the like; what is beyond 15 bytes is cut. */
 void sh_thread_name(const char *format, ...) SH_PRINTF(1, 2);
 
-/* Once, before any other call below; panics if libsodium cannot start. */
+/* Once, before any other call below and any other thread: starts libsodium, or panics, and says how
+ * much freed memory stays with the process. */
 void sh_host_init(void);
 void sh_random_bytes(void *out, size_t size);
 uint64_t sh_random_u64(void);

@@ -57,7 +57,8 @@ class Trial:
                 return
         for agent in self.agents:
             with open(f"/proc/{agent.process.pid}/maps", encoding="utf-8") as maps:
-                mapped = [line for line in maps if "memfd:shoal-shelf" in line and " r--s " in line]
+                mapped = {line.split()[4] for line in maps
+                          if "memfd:shoal-shelf" in line and " r--s " in line}
             require(len(mapped) == len(self.agents) - 1,
                     f"{agent.name} reads {len(mapped)} shelves of {len(self.agents)} members")
 

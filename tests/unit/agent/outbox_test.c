@@ -64,7 +64,7 @@ static void note_lost(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t 
 static struct outbox *fresh(size_t bytes_max)
 {
     struct outbox *o = NULL;
-    EXPECT_EQ(outbox_open(&o, bytes_max), SH_OK);
+    EXPECT_EQ(outbox_open(&o, ends.plane[0], bytes_max), SH_OK);
     return o;
 }
 
@@ -94,7 +94,7 @@ static void carry(struct outbox *o, uint32_t wanted, struct losses *losses)
         EXPECT(now < deadline);
         while (link_next(ends.plane[0], now, &ends.event)) {
             if (ends.event.kind == LINK_WRITABLE) {
-                outbox_writable(o, ends.plane[0], now, ends.event.node, note_lost, losses);
+                outbox_writable(o, now, ends.event.node, note_lost, losses);
             }
         }
         while (link_next(ends.plane[1], now, &ends.event)) {
@@ -115,19 +115,19 @@ static void carry(struct outbox *o, uint32_t wanted, struct losses *losses)
 TEST(what_a_slow_peer_cannot_take_is_parked_and_leaves_in_order)
 {
     struct losses losses = {0};
-    struct outbox *o = fresh(1 << 20);
     open_ends();
+    struct outbox *o = fresh(1 << 20);
     know_each_other();
     for (uint32_t i = 0; i < 3 * LINK_PENDING_MAX; i++) {
         EXPECT_EQ(post(o, i, 100), SH_OK);
     }
     EXPECT(readable(o));
-    outbox_drain(o, ends.plane[0], sh_now_us(), note_lost, &losses);
+    outbox_drain(o, sh_now_us(), note_lost, &losses);
     EXPECT(!readable(o));
     for (uint32_t i = 3 * LINK_PENDING_MAX; i < 4 * LINK_PENDING_MAX; i++) {
         EXPECT_EQ(post(o, i, 100), SH_OK);
     }
-    outbox_drain(o, ends.plane[0], sh_now_us(), note_lost, &losses);
+    outbox_drain(o, sh_now_us(), note_lost, &losses);
     carry(o, 4 * LINK_PENDING_MAX, &losses);
     EXPECT_EQ(losses.count, 0);
     EXPECT(outbox_wait_room(o, 1 << 20, 0));
@@ -138,10 +138,10 @@ TEST(what_a_slow_peer_cannot_take_is_parked_and_leaves_in_order)
 TEST(messages_for_an_agent_without_an_address_are_reported_lost)
 {
     struct losses losses = {0};
-    struct outbox *o = fresh(1000);
     open_ends();
+    struct outbox *o = fresh(1000);
     EXPECT_EQ(post(o, 1, 900), SH_OK);
-    outbox_drain(o, ends.plane[0], sh_now_us(), note_lost, &losses);
+    outbox_drain(o, sh_now_us(), note_lost, &losses);
     EXPECT_EQ(losses.count, 1);
     EXPECT_EQ(losses.type, FRAME_CALL);
     EXPECT(outbox_wait_room(o, 1000, 0));
@@ -152,8 +152,8 @@ TEST(messages_for_an_agent_without_an_address_are_reported_lost)
 TEST(an_outbox_is_bounded_in_bytes_parked_ones_included)
 {
     struct losses losses = {0};
-    struct outbox *o = fresh(100 * LINK_PENDING_MAX + 250);
     open_ends();
+    struct outbox *o = fresh(100 * LINK_PENDING_MAX + 250);
     know_each_other();
     for (uint32_t i = 0; i < LINK_PENDING_MAX + 2; i++) {
         EXPECT_EQ(post(o, i, 100), SH_OK);
@@ -161,7 +161,7 @@ TEST(an_outbox_is_bounded_in_bytes_parked_ones_included)
     EXPECT_EQ(post(o, 99, 100), SH_ERR_FULL);
     EXPECT_EQ(post(o, 99, 50), SH_OK);
     EXPECT(!outbox_wait_room(o, 1, 1000));
-    outbox_drain(o, ends.plane[0], sh_now_us(), note_lost, &losses);
+    outbox_drain(o, sh_now_us(), note_lost, &losses);
     EXPECT(outbox_wait_room(o, 100 * LINK_PENDING_MAX, 0));
     EXPECT(!outbox_wait_room(o, 100 * LINK_PENDING_MAX + 1, 1000));
     outbox_forget(o, ends.trust[1].node);
@@ -173,14 +173,14 @@ TEST(an_outbox_is_bounded_in_bytes_parked_ones_included)
 TEST(an_outbox_is_bounded_in_messages_parked_ones_included)
 {
     struct losses losses = {0};
-    struct outbox *o = fresh(SIZE_MAX / 2);
     open_ends();
+    struct outbox *o = fresh(SIZE_MAX / 2);
     know_each_other();
     for (uint32_t i = 0; i < OUTBOX_MESSAGES_MAX; i++) {
         EXPECT_EQ(post(o, i, 8), SH_OK);
     }
     EXPECT_EQ(post(o, 0, 8), SH_ERR_FULL);
-    outbox_drain(o, ends.plane[0], sh_now_us(), note_lost, &losses);
+    outbox_drain(o, sh_now_us(), note_lost, &losses);
     for (uint32_t i = 0; i < LINK_PENDING_MAX; i++) {
         EXPECT_EQ(post(o, i, 8), SH_OK);
     }
@@ -192,10 +192,25 @@ TEST(an_outbox_is_bounded_in_messages_parked_ones_included)
 
 TEST(a_message_larger_than_the_limit_passes_an_empty_outbox)
 {
+    open_ends();
     struct outbox *o = fresh(10);
     EXPECT_EQ(post(o, 0, 5000), SH_OK);
     EXPECT_EQ(post(o, 0, 4), SH_ERR_FULL);
     outbox_close(o);
+    close_ends();
+}
+
+TEST(a_message_larger_than_the_plane_takes_is_refused_and_takes_no_room)
+{
+    static const uint8_t bytes[SH_CONTROL_BYTES_MAX + 1];
+    struct sh_span body = {.at = bytes, .size = sizeof bytes};
+    open_ends();
+    struct outbox *o = fresh(10);
+    EXPECT_EQ(outbox_post(o, ends.trust[1].node, FRAME_CALL, (struct sh_span){0}, body),
+              SH_ERR_LIMIT);
+    EXPECT_EQ(post(o, 0, 5000), SH_OK);
+    outbox_close(o);
+    close_ends();
 }
 
 struct waiter {
@@ -218,7 +233,7 @@ TEST(room_that_is_given_back_wakes_who_waits_for_it)
     struct waiter w = {.o = fresh(100)};
     EXPECT_EQ(post(w.o, 0, 100), SH_OK);
     EXPECT_EQ(pthread_create(&thread, NULL, wait_for_room, &w), 0);
-    outbox_drain(w.o, ends.plane[0], sh_now_us(), note_lost, &losses);
+    outbox_drain(w.o, sh_now_us(), note_lost, &losses);
     EXPECT_EQ(pthread_join(thread, NULL), 0);
     EXPECT(w.room);
     outbox_close(w.o);
@@ -228,6 +243,7 @@ TEST(room_that_is_given_back_wakes_who_waits_for_it)
 TEST(stopping_an_outbox_wakes_who_waits_and_refuses_posts)
 {
     pthread_t thread;
+    open_ends();
     struct waiter w = {.o = fresh(100)};
     EXPECT_EQ(post(w.o, 0, 100), SH_OK);
     EXPECT_EQ(pthread_create(&thread, NULL, wait_for_room, &w), 0);
@@ -236,4 +252,5 @@ TEST(stopping_an_outbox_wakes_who_waits_and_refuses_posts)
     EXPECT(!w.room);
     EXPECT_EQ(post(w.o, 0, 10), SH_ERR_CANCELLED);
     outbox_close(w.o);
+    close_ends();
 }

@@ -57,6 +57,7 @@ static void check_plan(uint64_t elements, uint32_t members, uint32_t chunk_eleme
         EXPECT_EQ(slice.offset, at);
         EXPECT(slice.count > 0 && slice.count <= chunk_elements);
         EXPECT_EQ(slice.offset % ROUND_ALIGN_ELEMENTS, 0);
+        EXPECT_EQ(plan.offset[owner] % ROUND_PAGE_ELEMENTS, 0);
         EXPECT(slice.offset >= plan.offset[owner]);
         EXPECT(slice.offset + slice.count <= plan.offset[owner + 1]);
         at += slice.count;
@@ -70,7 +71,7 @@ static void check_plan(uint64_t elements, uint32_t members, uint32_t chunk_eleme
         shortest = m < plan.owners && count < shortest ? count : shortest;
     }
     EXPECT_EQ(sum, elements);
-    EXPECT(longest - shortest <= 2 * ROUND_ALIGN_ELEMENTS);
+    EXPECT(longest - shortest <= 2 * ROUND_PAGE_ELEMENTS);
     EXPECT(longest <= round_plan_segment_max(elements + 5000, members));
     EXPECT(plan.chunks <= round_plan_chunks_max(elements, members, chunk_elements));
     EXPECT(plan.owners == 1 || elements / plan.owners >= ROUND_SEGMENT_ELEMENTS);

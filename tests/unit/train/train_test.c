@@ -176,7 +176,7 @@ TEST(late_lost_and_disordered_places_change_nothing)
 
 TEST(a_member_killed_while_others_read_its_shelf_is_replaced_by_them)
 {
-    const struct herd_job job = {.epochs = 40};
+    const struct herd_job job = {.epochs = 400, .checkpoint_every = 20};
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
@@ -184,8 +184,8 @@ TEST(a_member_killed_while_others_read_its_shelf_is_replaced_by_them)
     herd_open(&h, 3, &NEAR);
     herd_submit(&h, &job);
     (void)herd_place(&h, ALL, 3, WIRE_CAUSE_PLACED);
-    memory_bulk_cut_after(h.agents[1].bulk, FRAME_TRAIN_CHUNK, 200);
-    EXPECT(memory_bulk_wait_cut(h.agents[1].bulk, HERD_WAIT_US));
+    herd_await_checkpoint(&h, 20);
+    herd_stop(&h, 1);
     (void)herd_place(&h, (const uint32_t[]){0, 2}, 2, WIRE_CAUSE_MEMBER_DEAD);
     herd_await_end(&h, &unit);
     herd_expect_same(&unit, &alone);
