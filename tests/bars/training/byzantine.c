@@ -9,8 +9,9 @@
  * but ALIE, which hides within the spread of the honest and costs little at 20 %;
  *   - multi-Krum ends at most 3 points below that accuracy under every attack;
  *   - median and trimmed mean do at most 5 points below: liars on one side move the middle of what
- *     the others send a little, which a few rounds more make good. With the mlp and 25 rounds they
- *     end 3.0 and 3.6 points below (inner product). Members that send a running mean of their
+ *     the others send a little, and training is slower: with the mlp they are after 40 rounds (84.1
+ *     to 84.8 %) where plain averaging without liars is after 25 (83.7 %). After 25 they are 3.0
+ *     and 3.6 points below (inner product). Members that send a running mean of their
  *     changes (0.5, 0.8) end 3.3 and 4.0 below, for it is slower still; shortening to 1 or 1.5
  *     times the median length changes little, for what counts is the order; means of random pairs
  *     of members (Karimireddy et al., "Byzantine-robust learning on heterogeneous datasets via
