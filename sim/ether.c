@@ -196,6 +196,18 @@ void sim_ether_after(struct sim_ether *e, uint32_t who, uint64_t after_us, uint6
                                                  .attempt = number});
 }
 
+void sim_ether_repeat(struct sim_ether *e, const struct sim_event *event, uint64_t after_us)
+{
+    const struct sim_parcel *p = event->body;
+    struct sim_event again = *event;
+    SH_CHECK(event->kind == SIM_EV_MESSAGE);
+    again.at = e->now_us + after_us;
+    again.body = malloc(sizeof *p + p->size);
+    SH_CHECK(again.body != NULL);
+    memcpy(again.body, p, sizeof *p + p->size);
+    sim_queue_push(&e->queue, again);
+}
+
 static void hold(struct sim_ether_node *n, struct sim_event *event)
 {
     if (n->held_count == SIM_FROZEN_MAX && event->kind == SIM_EV_MESSAGE) {

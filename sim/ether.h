@@ -68,6 +68,8 @@ void sim_ether_after(struct sim_ether *e, uint32_t who, uint64_t after_us, uint6
 bool sim_ether_next(struct sim_ether *e, struct sim_event *event);
 
 /* ---- faults ---- */
+/* What has just arrived arrives again, much later than other copies do. */
+void sim_ether_repeat(struct sim_ether *e, const struct sim_event *event, uint64_t after_us);
 void sim_ether_start(struct sim_ether *e, uint32_t node);
 void sim_ether_kill(struct sim_ether *e, uint32_t node);
 void sim_ether_freeze(struct sim_ether *e, uint32_t node);

@@ -16,7 +16,7 @@
 
 _Static_assert(SIM_GANG_MEMBERS_MAX == WIRE_MEMBERS_MAX, "a run has as many members as a gang may");
 
-enum { CALM_STEPS = 12, SLOW_MAX = 10, COMPUTES = 4 };
+enum { CALM_STEPS = 12, SLOW_MAX = 10, COMPUTES = 4, REPEATED = 8 };
 
 /* After healing: everyone is found and meets, */
 #define MEET_US (10 * SECOND)
@@ -208,6 +208,7 @@ static void draw(struct sim_gang *w, uint32_t members)
     w->save_every = between(w, 2, 20);
     w->keeps = one_in(w, 2);
     w->even = one_in(w, 2);
+    w->repeats = one_in(w, 2);
     w->pace_us = between(w, 10 * MS, 300 * MS);
     w->act_us = between(w, 50 * MS, 800 * MS);
     w->storm_us = between(w, 20, 60) * SECOND;
@@ -309,6 +310,9 @@ static void play(struct sim_gang *w)
     struct sim_event event;
     while (sim_ether_next(&w->net, &event)) {
         if (event.kind == SIM_EV_MESSAGE) {
+            if (w->repeats && !w->healed && one_in(w, REPEATED)) {
+                sim_ether_repeat(&w->net, &event, between(w, 1 * MS, 3 * SECOND));
+            }
             sim_gang_member_hear(w, event.who, event.body);
         } else {
             work(w, &event);

@@ -142,6 +142,7 @@ struct sim_gang {
     uint64_t save_every;
     bool keeps;       /* who is left out keeps its state */
     bool even;        /* ranks are shared evenly */
+    bool repeats;     /* messages come again long after */
     uint64_t pace_us; /* between two generations, at least */
     struct sim_gang_member *members;
     struct sim_gang_council council;

@@ -14,8 +14,8 @@
  *     and 3.6 points below (inner product). Members that send a running mean of their
  *     changes (0.5, 0.8) end 3.3 and 4.0 below, for it is slower still; shortening to 1 or 1.5
  *     times the median length changes little, for what counts is the order; means of random pairs
- *     of members (Karimireddy et al., "Byzantine-robust learning on heterogeneous datasets via
- *     bucketing", 2022) make it 5.9 and 6.1, for two liars of ten can spoil two of five;
+ *     of members (bucketing: Karimireddy et al., ICLR 2022) make it 5.9 and 6.1, for two liars of
+ *     ten can spoil two of five;
  *   - no rule calls an honest member not finite.
  * Krum follows one member's tenth of the data: it is printed and not judged. */
 #include "../skeleton/digits_model.h"
