@@ -170,9 +170,14 @@ static void print_totals(struct cli *c, const struct spec_job *job, const struct
         (void)fprintf(c->out, "%u samples, %u held out: %u steps an epoch, %llu in all\n", samples,
                       held, steps, (unsigned long long)steps * t->epochs);
     }
-    (void)fprintf(c->out, job->reproducible
-                              ? "the same bytes on any number of agents of one arithmetic class\n"
-                              : "not reproducible: arithmetic classes may mix\n");
+    const char *bytes = "not reproducible: arithmetic classes may mix\n";
+    if (job->reproducible) {
+        bytes = "the same bytes on any number of agents of one arithmetic class\n";
+    } else if (t->wire.kind != KN_CODEC_F32) {
+        bytes =
+            "not reproducible: what sums lose on the wire depends on who computes which ranks\n";
+    }
+    (void)fprintf(c->out, "%s", bytes);
 }
 
 /* What the rounds of a job will do. */

@@ -191,6 +191,13 @@ static json_t *local_json(const struct spec_local *local)
                      optimizer_json(&local->outer));
 }
 
+static json_t *wire_json(const struct spec_wire *wire)
+{
+    const char *name = spec_choice_name(SPEC_WIRES, (int)wire->kind);
+    return wire->kind == KN_CODEC_TOPK ? json_pack("{s:{s:f}}", name, "fraction", wire->fraction)
+                                       : json_string(name);
+}
+
 static json_t *train_json(const struct spec_train *t)
 {
     json_t *out =
@@ -200,6 +207,9 @@ static json_t *train_json(const struct spec_train *t)
                   spec_choice_name(SPEC_LOSSES, (int)t->loss));
     if (t->local.steps > 0) {
         (void)json_object_set_new(out, "local", local_json(&t->local));
+    }
+    if (t->wire.kind != KN_CODEC_F32) {
+        (void)json_object_set_new(out, "wire", wire_json(&t->wire));
     }
     if (t->classes_named) {
         json_t *names = json_array();

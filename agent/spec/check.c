@@ -135,6 +135,11 @@ static void check_reproducible(struct spec_decode *d, const struct spec_job *job
         job->arithmetic == SPEC_ARITHMETIC_ANY) {
         wrong_value(d, "reproducible", "true",
                     "not possible with arithmetic: any, which mixes arithmetic classes");
+    } else if (is_clean(d, "train.wire") && is_clean(d, "reproducible") && job->reproducible &&
+               job->train.wire.kind != KN_CODEC_F32) {
+        wrong_value(d, "reproducible", "true",
+                    "not possible with train.wire: what a sum loses on the way depends on who "
+                    "computes which ranks");
     }
 }
 

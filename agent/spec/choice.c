@@ -58,6 +58,12 @@ const struct spec_choice SPEC_ARITHMETICS[] = {
 
 const struct spec_choice SPEC_OPTIMIZERS[] = {{"sgd", SPEC_SGD}, {"adamw", SPEC_ADAMW}, {NULL, 0}};
 
+const struct spec_choice SPEC_WIRES[] = {{"f32", KN_CODEC_F32},
+                                         {"bf16", KN_CODEC_BF16},
+                                         {"int8", KN_CODEC_INT8},
+                                         {"topk", KN_CODEC_TOPK},
+                                         {NULL, 0}};
+
 const struct spec_choice SPEC_SCHEDULES[] = {{"constant", SPEC_CONSTANT},
                                              {"linear", SPEC_LINEAR},
                                              {"cosine", SPEC_COSINE},

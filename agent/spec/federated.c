@@ -421,6 +421,11 @@ static void check_train(struct spec_decode *d, struct spec_job *job)
             d, "train", "local",
             "is not possible with the section federated: its members train apart anyway");
     }
+    if (job->train.wire.kind != KN_CODEC_F32) {
+        spec_federated_wrong(d, "train", "wire",
+                             "is not possible with the section federated: its updates are sent "
+                             "whole");
+    }
     if (job->start.set) {
         spec_federated_wrong(d, "start", NULL, "is not possible with the section federated");
     }

@@ -144,6 +144,12 @@ enum sh_err spec_graph_build(const struct spec_model *model, enum spec_loss loss
     return err_from_kn(err);
 }
 
+struct kn_codec spec_graph_codec(const struct spec_wire *wire)
+{
+    uint32_t keep = (uint32_t)(wire->fraction * KN_CODEC_BLOCK + 0.5);
+    return (struct kn_codec){.kind = wire->kind, .keep = keep > 0 ? keep : 1};
+}
+
 struct kn_optim spec_graph_optim(const struct spec_optimizer *optimizer)
 {
     struct kn_optim o =
@@ -225,6 +231,9 @@ enum sh_err spec_table_make(const struct spec_job *job, struct spec_table *table
         struct kn_optim outer = spec_graph_optim(&job->train.local.outer);
         table->bytes_rank += shared * sizeof(float);
         shared += kn_optim_state_count(&outer, kn_model_param_count(m));
+    }
+    if (job->train.wire.kind > KN_CODEC_BF16) { /* what it lost so far */
+        shared += kn_model_param_count(m);
     }
     table->bytes_shared = shared * sizeof(float);
     kn_model_close(m);

@@ -4,6 +4,7 @@
 #ifndef SPEC_GRAPH_H
 #define SPEC_GRAPH_H
 
+#include "kernels/agg/codec.h"
 #include "kernels/graph/graph.h"
 #include "kernels/optim/optim.h"
 #include "spec/spec.h"
@@ -18,8 +19,9 @@ struct spec_graph_fault {
 SH_MUST_USE enum sh_err spec_graph_build(const struct spec_model *model, enum spec_loss loss,
                                          struct kn_model **out, struct spec_graph_fault *fault);
 
-/* The optimiser and schedule as the kernels take them. steps_an_epoch = samples / batch. */
+/* The optimiser, codec and schedule as the kernels take them. steps_an_epoch = samples / batch. */
 struct kn_optim spec_graph_optim(const struct spec_optimizer *optimizer);
+struct kn_codec spec_graph_codec(const struct spec_wire *wire);
 struct kn_schedule spec_graph_schedule(const struct spec_train *train, uint64_t steps_an_epoch);
 
 struct spec_layer_row {

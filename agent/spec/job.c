@@ -346,6 +346,16 @@ static void check_size(struct spec_decode *d, const struct spec_job *job, size_t
     free(text);
 }
 
+/* A wire that is not f32 is asked for. */
+static bool loses(const struct spec_decode *d, const struct spec_node *root)
+{
+    const struct spec_node *train = spec_tree_member(d->tree, root, "train");
+    const struct spec_node *wire = train != NULL && train->kind == SPEC_NODE_MAP
+                                       ? spec_tree_member(d->tree, train, "wire")
+                                       : NULL;
+    return wire != NULL && (wire->kind != SPEC_NODE_SCALAR || strcmp(wire->text, "f32") != 0);
+}
+
 static void decode(struct spec_decode *d, struct spec_job *job, size_t size, bool thorough)
 {
     const struct spec_node *root = &d->tree->nodes[SPEC_ROOT];
@@ -356,10 +366,10 @@ static void decode(struct spec_decode *d, struct spec_job *job, size_t size, boo
     job_defaults(job, kind);
     if (kind == SPEC_TRAIN || kind == SPEC_FINE_TUNE) {
         const struct spec_node *any = spec_tree_member(d->tree, root, "arithmetic");
-        /* Mixed classes never give the same bytes: the default follows, so that only a file that
-         * asks for both is refused. */
+        /* Mixed classes never give the same bytes, nor do sums that lose something on the wire:
+         * the default follows, so that only a file that asks for both is refused. */
         bool mixes = any != NULL && any->kind == SPEC_NODE_SCALAR && strcmp(any->text, "any") == 0;
-        job->reproducible = !mixes;
+        job->reproducible = !mixes && !loses(d, root);
     }
     if (kind == SPEC_TRAIN || kind == SPEC_FINE_TUNE || kind == SPEC_EXEC) {
         spec_federated_defaults(d, root, job);

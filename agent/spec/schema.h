@@ -21,6 +21,7 @@ extern const struct spec_choice SPEC_AUDIO_LABELS[];
 extern const struct spec_choice SPEC_TOKENS[];
 extern const struct spec_choice SPEC_ARITHMETICS[];
 extern const struct spec_choice SPEC_OPTIMIZERS[];
+extern const struct spec_choice SPEC_WIRES[];
 extern const struct spec_choice SPEC_SCHEDULES[];
 extern const struct spec_choice SPEC_ALGORITHMS[];
 extern const struct spec_choice SPEC_RULES[];

@@ -5,13 +5,13 @@
  * would be right. spec_canonical() turns a job into sorted compact JSON: that is what is
  * replicated, hashed, and read back by spec_parse() on every agent (canonical bytes are a job file
  * too, and parsing them gives the same bytes again).
- *
  * No call keeps state; all are safe from any thread. Only this module includes yaml.h. */
 #ifndef SPEC_SPEC_H
 #define SPEC_SPEC_H
 
 #include "base/err.h"
 #include "base/limits.h"
+#include "kernels/agg/codec.h"
 #include "spec/federated_form.h"
 #include "spec/model_form.h"
 #include "spec/models.h"
@@ -117,12 +117,18 @@ struct spec_local {
     struct spec_optimizer outer; /* takes the mean difference for a gradient */
 };
 
+struct spec_wire { /* how gradients, or differences, are sent */
+    enum kn_codec_kind kind;
+    double fraction; /* topk: of the elements that are sent */
+};
+
 enum spec_loss { SPEC_CROSS_ENTROPY = 1, SPEC_MSE };
 
 struct spec_train {
     struct spec_optimizer optimizer;
     struct spec_schedule schedule;
     struct spec_local local;
+    struct spec_wire wire;
     uint32_t batch; /* B: samples of one step over all ranks */
     uint32_t ranks; /* V: a power of two that divides batch */
     uint32_t epochs;

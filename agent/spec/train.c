@@ -107,6 +107,31 @@ static void take_local(struct spec_decode *d, const struct spec_node *node, void
     spec_decode_map(d, node, LOCAL, SH_COUNT(LOCAL), local);
 }
 
+static const struct spec_field TOPK[] = {
+    NUMBER("fraction", spec_wire, fraction, .low = 0, .high = 0.5, .low_open = true)};
+
+static void take_wire(struct spec_decode *d, const struct spec_node *node, void *base)
+{
+    struct spec_wire *wire = &((struct spec_train *)base)->wire;
+    const struct spec_node *params = NULL;
+    const struct spec_choice *choice = spec_take_word(d, node, SPEC_WIRES, "wire", NULL, &params);
+    if (choice == NULL) {
+        return;
+    }
+    *wire = (struct spec_wire){.kind = (enum kn_codec_kind)choice->value};
+    wire->fraction = wire->kind == KN_CODEC_TOPK ? 0.05 : 0;
+    if (params == NULL) {
+        return;
+    }
+    size_t mark = spec_decode_enter(d, choice->name, 0);
+    if (wire->kind == KN_CODEC_TOPK) {
+        spec_decode_map(d, params, TOPK, SH_COUNT(TOPK), wire);
+    } else {
+        spec_decode_wrong(d, params, "has nothing to set: write wire: %s", choice->name);
+    }
+    spec_decode_leave(d, mark);
+}
+
 #define WARMUP                                                                                     \
     {                                                                                              \
         .key = "warmup_steps", .type = SPEC_FIELD_U32,                                             \
@@ -213,6 +238,7 @@ static const struct spec_field TRAIN[] = {
     {.key = "optimizer", .type = SPEC_FIELD_CUSTOM, .take = take_optimizer},
     {.key = "schedule", .type = SPEC_FIELD_CUSTOM, .take = take_schedule},
     {.key = "local", .type = SPEC_FIELD_CUSTOM, .take = take_local},
+    {.key = "wire", .type = SPEC_FIELD_CUSTOM, .take = take_wire},
     TRAIN_U32("batch", batch, 1, SPEC_BATCH_MAX),
     TRAIN_U32("ranks", ranks, 1, SH_RANKS_MAX),
     TRAIN_U32("epochs", epochs, 1, SPEC_EPOCHS_MAX),

@@ -22,6 +22,8 @@ struct train_exchange {
     struct train_exchange_config config;
     void *memory; /* of the core */
     struct round *round;
+    struct train_codec codec;
+    float *decoded;           /* the payload of the frame at hand; NULL: none is coded */
     struct train_shelf shelf; /* of this generation: board, results, own sums */
     struct neighbour others[WIRE_MEMBERS_MAX];
     uint64_t generation; /* started last */
@@ -77,7 +79,10 @@ enum sh_err train_exchange_open(struct train_exchange **out,
     x->capacity = TRAIN_EXCHANGE_WINDOW +
                   round_plan_chunks_max(config->elements, ROUND_MEMBERS_MAX, TRAIN_CHUNK_ELEMENTS);
     x->orders = calloc(x->capacity, sizeof *x->orders);
-    if (x->memory == NULL || x->orders == NULL) {
+    train_codec_init(&x->codec, &config->codec, config->lossy);
+    bool codes = config->codec.kind != KN_CODEC_F32;
+    x->decoded = codes ? malloc(SH_BULK_CHUNK_BYTES) : NULL;
+    if (x->memory == NULL || x->orders == NULL || (codes && x->decoded == NULL)) {
         train_exchange_close(x);
         return SH_ERR_NO_MEMORY;
     }
@@ -104,6 +109,8 @@ void train_exchange_close(struct train_exchange *x)
     }
     forget_others(x);
     train_shelf_close(&x->shelf);
+    train_codec_fini(&x->codec);
+    free(x->decoded);
     free(x->orders);
     free(x->parts);
     free((void *)x->place);
@@ -298,6 +305,7 @@ enum sh_err train_exchange_start(struct train_exchange *x, uint64_t now_us, uint
     }
     enum sh_err err = take_parts(x, count);
     err = err != SH_OK ? err : take_shelf(x, &members[me], count > 1);
+    err = err != SH_OK ? err : train_codec_start(&x->codec, count, x->own_count);
     if (err != SH_OK) {
         train_exchange_stop(x, now_us);
     }
@@ -358,18 +366,25 @@ static void lay_segments(struct train_exchange *x)
     }
 }
 
-void train_exchange_begin(struct train_exchange *x, uint64_t now_us, uint64_t elements)
+void train_exchange_begin(struct train_exchange *x, uint64_t now_us,
+                          const struct train_vector *vector)
 {
     struct round_event event = {.kind = ROUND_EV_BEGIN, .now_us = now_us};
-    SH_CHECK(elements == x->config.elements || elements <= x->config.shorter);
+    SH_CHECK(vector->elements == x->config.elements || vector->elements <= x->config.shorter);
     lay_segments(x);
-    x->elements = elements;
+    x->elements = vector->elements;
     x->lacking = x->own_count;
     train_exchange_wake(x);
     event.begin.sequence = x->sequence++;
-    event.begin.elements = elements;
+    event.begin.elements = vector->elements;
+    train_codec_begin(&x->codec, event.begin.sequence, vector->lossy, vector->anew);
     x->done = false;
     step_plain(x, &event);
+}
+
+void train_exchange_project(struct train_exchange *x, uint32_t subtree)
+{
+    train_codec_project(&x->codec, x->sequence - 1, subtree, train_sum_of(x->config.sum, subtree));
 }
 
 void train_exchange_ready(struct train_exchange *x, uint64_t now_us, uint32_t subtree)
@@ -405,6 +420,12 @@ void train_exchange_frame(struct train_exchange *x, uint64_t now_us, uint16_t fr
         }
     } else if (is_ask(header) && header->generation == x->generation) {
         other->reads = other->reads && header->shelf == x->shelf.number;
+    } else if (header->codec != 0) {
+        if (!train_codec_decode(&x->codec, header, payload, x->decoded)) {
+            return;
+        }
+        payload.at = (const uint8_t *)x->decoded;
+        payload.size = (size_t)header->count * ROUND_ELEMENT_BYTES;
     }
     struct round_event event = {.kind = ROUND_EV_FRAME, .now_us = now_us};
     event.frame.from = from;
@@ -589,10 +610,11 @@ static void reduce(struct train_exchange *x, const struct round_action *a)
     bool covered = kn_tree_root(x->subtree, sums, x->subtrees, x->config.ranks, h->count,
                                 result_of(x, h) + h->offset);
     SH_CHECK(covered);
+    train_codec_reduced(&x->codec, h, result_of(x, h) + h->offset);
 }
 
 void train_exchange_perform(struct train_exchange *x, const struct train_order *order,
-                            uint8_t *head, struct sh_span *body)
+                            uint8_t *head, uint8_t *coded, struct sh_span *body)
 {
     const struct round_action *a = &order->action;
     struct round_frame header;
@@ -604,8 +626,11 @@ void train_exchange_perform(struct train_exchange *x, const struct train_order *
     SH_CHECK(order->kind == ROUND_SEND);
     const float *from = name(x, a, &header);
     if (from != NULL && header.shelf_at == 0) {
-        *body = (struct sh_span){.at = (const uint8_t *)from,
-                                 .size = (size_t)header.count * ROUND_ELEMENT_BYTES};
+        size_t size = train_codec_encode(&x->codec, &header, from, coded);
+        header.codec = size > 0 ? (uint8_t)x->codec.codec.kind : 0;
+        *body =
+            (struct sh_span){.at = size > 0 ? coded : (const uint8_t *)from,
+                             .size = size > 0 ? size : (size_t)header.count * ROUND_ELEMENT_BYTES};
         header.sum = round_frame_sum(body->at, body->size);
     }
     struct sh_writer w = sh_writer_over(head, TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES);

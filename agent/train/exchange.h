@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The reductions of one session: hosts the round core (mesh/round), owns its buffers, and does what
- * it asks for. The caller serialises all calls with one lock, except train_exchange_perform, which
- * the threads that pop orders call without it.
+ * it asks for. The caller serialises all calls with one lock, except train_exchange_project and
+ * train_exchange_perform, which the threads that compute and pop orders call without it.
+ *
+ * What is sent may have lost something (train/codec.h): sums do when they are complete, before
+ * anyone sees them, and payloads that follow a frame are coded.
  *
  * A TRAIN_CHUNK frame is a unit (u64 job, u32 unit, u32 zero), then a frame of mesh/round.
  *
@@ -18,6 +21,7 @@
 #define TRAIN_EXCHANGE_H
 
 #include "train/board.h"
+#include "train/codec.h"
 #include "train/shelf.h"
 #include "train/sum.h"
 
@@ -35,9 +39,17 @@ struct train_exchange;
 struct train_exchange_config {
     struct wire_unit unit;
     uint32_t ranks;
-    uint64_t elements;     /* longest vector */
-    uint64_t shorter;      /* longest of the vectors that are shorter than it */
+    uint64_t elements; /* longest vector */
+    uint64_t shorter;  /* longest of the vectors that are shorter than it */
+    struct kn_codec codec;
+    uint64_t lossy;        /* elements of a vector that may lose something, at most */
     struct train_sum *sum; /* borrowed: the own subtree sums; given memory by the exchange */
+};
+
+struct train_vector { /* of a round */
+    uint64_t elements;
+    uint64_t lossy; /* so many of them, the first ones, may lose something */
+    bool anew;      /* it is not of the kind of those before: what they lost is forgotten */
 };
 
 /* What a thread without the lock has to do next. */
@@ -69,9 +81,13 @@ bool train_exchange_offered(struct train_exchange *x, uint32_t from, uint64_t nu
 /* The member `to` reads the shelf with this number. */
 void train_exchange_taken(struct train_exchange *x, uint32_t to, uint64_t number);
 
-/* The next round; elements is the longest, or no more than the longest of the others. */
-void train_exchange_begin(struct train_exchange *x, uint64_t now_us, uint64_t elements);
-/* An own subtree sum is complete. */
+/* The next round; its elements are the longest, or no more than the longest of the others. */
+void train_exchange_begin(struct train_exchange *x, uint64_t now_us,
+                          const struct train_vector *vector);
+/* An own subtree sum is complete: takes from it what is not sent. Needs no lock, and comes before
+ * train_exchange_ready of it. */
+void train_exchange_project(struct train_exchange *x, uint32_t subtree);
+/* An own subtree sum can be sent. */
 void train_exchange_ready(struct train_exchange *x, uint64_t now_us, uint32_t subtree);
 /* A frame of the member `from`; a payload that followed it matches its sum. */
 void train_exchange_frame(struct train_exchange *x, uint64_t now_us, uint16_t from,
@@ -103,9 +119,9 @@ bool train_exchange_is_busy(const struct train_exchange *x);
  * are carried out here. False when nothing is to be done. */
 bool train_exchange_pop(struct train_exchange *x, uint64_t now_us, struct train_order *order);
 /* REDUCE: adds up. SEND: writes the head of the frame (TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES) and
- * borrows its body. The one call that needs no lock. */
+ * lends its body, which may lie in coded (TRAIN_CODED_MAX bytes). Needs no lock. */
 void train_exchange_perform(struct train_exchange *x, const struct train_order *order,
-                            uint8_t *head, struct sh_span *body);
+                            uint8_t *head, uint8_t *coded, struct sh_span *body);
 /* A popped order has been carried out, or given up. */
 void train_exchange_done(struct train_exchange *x, uint64_t now_us,
                          const struct train_order *order);

@@ -57,6 +57,7 @@ static enum sh_err build(struct train_material *m, char *why)
     m->microbatch = m->batch / m->ranks;
     m->call = m->microbatch > CALL_SAMPLES_MIN ? m->microbatch : CALL_SAMPLES_MIN;
     m->optim = spec_graph_optim(&m->job->train.optimizer);
+    m->codec = spec_graph_codec(&m->job->train.wire);
     m->params = kn_model_param_count(m->model);
     m->buffers = kn_model_buffer_count(m->model);
     m->vector = kn_model_vector_count(m->model);
@@ -284,6 +285,13 @@ size_t train_material_vector(const struct train_material *m, enum train_round_ki
         return m->vector;
     }
     return kind == TRAIN_LOCAL ? m->local_vector : TRAIN_EVAL_SHARES;
+}
+
+/* Gradients, or differences of parameters. What is measured and what is averaged stays exact. */
+size_t train_material_lossy(const struct train_material *m, enum train_round_kind kind)
+{
+    bool learns = kind == TRAIN_STEP || kind == TRAIN_LOCAL;
+    return learns && m->codec.kind != KN_CODEC_F32 ? m->params : 0;
 }
 
 size_t train_material_longest(const struct train_material *m, size_t *shorter)

@@ -9,6 +9,7 @@
 #include "service.h"
 #include "train/course.h"
 
+#include "kernels/agg/codec.h"
 #include "kernels/data/data.h"
 #include "kernels/data/permutation.h"
 #include "kernels/graph/graph.h"
@@ -28,6 +29,7 @@ struct train_material {
     struct kn_optim optim;
     struct kn_optim outer; /* LOCAL rounds: takes the mean difference for a gradient */
     struct kn_schedule schedule;
+    struct kn_codec codec;        /* of gradients and differences on their way to others */
     struct kn_dataset train;      /* with what is held out for validation */
     struct kn_dataset validation; /* count 0: held out from train, or none */
     struct kn_dataset test;       /* count 0: none */
@@ -67,6 +69,8 @@ void train_material_close(struct train_material *m);
 
 /* Elements that one rank gives in a round. */
 size_t train_material_vector(const struct train_material *m, enum train_round_kind kind);
+/* How many of them, the first ones, may lose something on their way to others. */
+size_t train_material_lossy(const struct train_material *m, enum train_round_kind kind);
 /* The longest of them, and the longest of those that are shorter. */
 size_t train_material_longest(const struct train_material *m, size_t *shorter);
 /* Indices into m->train of the samples that a rank computes in step number `ahead` (from 0) of a

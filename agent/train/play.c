@@ -215,11 +215,13 @@ static enum train_turn play_round(struct train_session *x, const struct train_ro
                               .optim = x->state.optim,
                               .low = self->rank_lo,
                               .high = self->rank_hi};
-    size_t size = train_material_vector(x->m, round->kind);
-    (void)train_sum_begin(x->sum, work.low, work.high, size);
+    struct train_vector vector = {.elements = train_material_vector(x->m, round->kind),
+                                  .lossy = train_material_lossy(x->m, round->kind),
+                                  .anew = round->kind == TRAIN_LOCAL && round->earlier == 0};
+    (void)train_sum_begin(x->sum, work.low, work.high, vector.elements);
     train_lock(x);
     offer_shelf(x);
-    train_exchange_begin(x->exchange, sh_now_us(), size);
+    train_exchange_begin(x->exchange, sh_now_us(), &vector);
     train_unlock(x);
     train_crew_begin(x->crew, &work);
     train_lock(x);

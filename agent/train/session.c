@@ -49,9 +49,10 @@ void train_send(struct train_session *x, uint32_t member, uint16_t type, struct 
 static void carry_out(struct train_session *x, const struct train_order *order)
 {
     uint8_t head[TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES];
+    uint8_t coded[TRAIN_CODED_MAX];
     struct sh_span body;
     train_unlock(x);
-    train_exchange_perform(x->exchange, order, head, &body);
+    train_exchange_perform(x->exchange, order, head, coded, &body);
     if (order->kind == ROUND_SEND) {
         struct sh_span span = {.at = head, .size = sizeof head};
         train_send(x, order->action.to, FRAME_TRAIN_CHUNK, span, body);
@@ -145,6 +146,7 @@ void train_fail(struct train_session *x, enum sh_err reason, bool final, const c
 static void on_ready(void *ctx, uint32_t subtree)
 {
     struct train_session *x = ctx;
+    train_exchange_project(x->exchange, subtree);
     train_lock(x);
     train_exchange_ready(x->exchange, sh_now_us(), subtree);
     do {
@@ -184,6 +186,8 @@ static enum sh_err equip(struct train_session *x)
                                              .ranks = m->ranks,
                                              .elements = longest,
                                              .shorter = shorter,
+                                             .codec = m->codec,
+                                             .lossy = m->params,
                                              .sum = x->sum};
     struct train_exchange *opened = NULL;
     err = err != SH_OK ? err : train_exchange_open(&opened, &exchange);

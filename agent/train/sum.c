@@ -163,11 +163,11 @@ uint32_t train_sum_add(struct train_sum *sum, uint32_t rank, float *vector)
     return subtree;
 }
 
-const float *train_sum_of(struct train_sum *sum, uint32_t subtree)
+float *train_sum_of(struct train_sum *sum, uint32_t subtree)
 {
     SH_CHECK(pthread_mutex_lock(&sum->lock) == 0);
     SH_CHECK_CMP(subtree, <, sum->count);
-    const float *vector = sum->own_sum[subtree];
+    float *vector = sum->own_sum[subtree];
     SH_CHECK(vector != NULL);
     SH_CHECK(pthread_mutex_unlock(&sum->lock) == 0);
     return vector;

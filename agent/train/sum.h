@@ -35,7 +35,7 @@ uint32_t train_sum_begin(struct train_sum *sum, uint32_t low, uint32_t high, siz
 float *train_sum_take(struct train_sum *sum);
 /* The vector of rank is complete. The number of the subtree that this completes, or UINT32_MAX. */
 uint32_t train_sum_add(struct train_sum *sum, uint32_t rank, float *vector);
-/* The sum of a complete subtree, in rank order; intact until the next begin. */
-const float *train_sum_of(struct train_sum *sum, uint32_t subtree);
+/* The sum of a complete subtree, in rank order; the caller's until the next begin. */
+float *train_sum_of(struct train_sum *sum, uint32_t subtree);
 
 #endif

@@ -3,7 +3,7 @@
 #include "base/limits.h"
 #include "round/plan.h"
 
-enum { FRAME_VERSION = 1 };
+enum { FRAME_VERSION = 2 };
 
 static bool is_tensor(const struct round_frame *frame)
 {
@@ -20,11 +20,14 @@ void round_frame_encode(const struct round_frame *frame, uint8_t *out)
 {
     struct sh_writer w = sh_writer_over(out, ROUND_FRAME_BYTES);
     SH_CHECK(frame->kind >= ROUND_FRAME_PART && frame->kind <= ROUND_FRAME_ASK_RESULT);
+    SH_CHECK_CMP(frame->segment, <=, UINT8_MAX);
+    SH_CHECK(frame->codec == 0 || is_followed(frame));
     sh_put_u8(&w, FRAME_VERSION);
     sh_put_u8(&w, (uint8_t)frame->kind);
     sh_put_u16(&w, frame->from);
     sh_put_u16(&w, frame->subtree);
-    sh_put_u16(&w, frame->segment);
+    sh_put_u8(&w, (uint8_t)frame->segment);
+    sh_put_u8(&w, frame->codec);
     sh_put_u32(&w, frame->chunk);
     sh_put_u32(&w, frame->count);
     sh_put_u64(&w, frame->generation);
@@ -55,7 +58,8 @@ enum sh_err round_frame_decode(struct sh_span bytes, struct round_frame *frame,
     frame->kind = (enum round_frame_kind)kind;
     frame->from = sh_get_u16(&r);
     frame->subtree = sh_get_u16(&r);
-    frame->segment = sh_get_u16(&r);
+    frame->segment = sh_get_u8(&r);
+    frame->codec = sh_get_u8(&r);
     frame->chunk = sh_get_u32(&r);
     frame->count = sh_get_u32(&r);
     frame->generation = sh_get_u64(&r);
@@ -68,11 +72,13 @@ enum sh_err round_frame_decode(struct sh_span bytes, struct round_frame *frame,
     frame->shelf = is_followed(frame) ? 0 : sum_or_shelf;
     uint64_t size = is_tensor(frame) ? (uint64_t)frame->count * ROUND_ELEMENT_BYTES : 0;
     uint64_t expected = is_followed(frame) ? size : 0;
-    if (bytes.size - ROUND_FRAME_BYTES != expected || size > SH_BULK_CHUNK_BYTES ||
+    size_t follows = bytes.size - ROUND_FRAME_BYTES;
+    bool agree = frame->codec == 0 ? follows == expected : follows > 0 && follows < expected;
+    if (!agree || size > SH_BULK_CHUNK_BYTES ||
         (frame->shelf_at != 0 && (!is_tensor(frame) || frame->shelf == 0))) {
         return SH_ERR_CORRUPT;
     }
-    *payload = (struct sh_span){.at = bytes.at + ROUND_FRAME_BYTES, .size = (size_t)expected};
+    *payload = (struct sh_span){.at = bytes.at + ROUND_FRAME_BYTES, .size = follows};
     return sh_reader_end(&r);
 }
 

@@ -147,9 +147,10 @@ static void open_member(struct member *m)
 static void carry_out(struct member *m, const struct train_order *order)
 {
     uint8_t head[TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES];
+    uint8_t coded[TRAIN_CODED_MAX];
     struct sh_span body;
     SH_CHECK(pthread_mutex_unlock(&m->lock) == 0);
-    train_exchange_perform(m->x, order, head, &body);
+    train_exchange_perform(m->x, order, head, coded, &body);
     if (order->kind == ROUND_SEND) {
         struct sh_span span = {.at = head, .size = sizeof head};
         must(m->net != NULL, "a frame was not posted");
@@ -294,7 +295,7 @@ static void contribute(struct member *m, bool first)
     }
     (void)train_sum_add(m->sum, m->me, vector);
     SH_CHECK(pthread_mutex_lock(&m->lock) == 0);
-    train_exchange_begin(m->x, sh_now_us(), m->elements);
+    train_exchange_begin(m->x, sh_now_us(), &(struct train_vector){.elements = m->elements});
     SH_CHECK(pthread_mutex_unlock(&m->lock) == 0);
 }
 

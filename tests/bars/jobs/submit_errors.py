@@ -28,6 +28,7 @@ GOOD = {
     "train": TRAIN,
     "sgd": dict(TRAIN, train={"optimizer": {"sgd": {"momentum": 0.9}}, "schedule": "cosine"}),
     "step": dict(TRAIN, train={"schedule": "step", "classes": list("abcdefghij")}),
+    "topk": dict(TRAIN, train={"wire": {"topk": {"fraction": 0.1}}}),
     "grid": dict(TRAIN, sweep={"method": "grid", "parameters": {"train.seed": [1, 2]}}),
     "hyperband": dict(TRAIN, sweep={"method": "hyperband", "max_resource": 9,
                                     "parameters": {"train.seed": {"int": [1, 9]}}}),
@@ -84,7 +85,8 @@ PATHS = {  # what else is wrong, with the field that is named and the status
     "data.train": [("a/path", 400), ("builtin:letters", 400), ("dataset:a/b", 400), ("files:beef", 400),
                    ("dataset:nobody-has-it", 404)],
     "data.validation": [(0.6, 400)], "train.batch": [(250, 400)], "train.ranks": [(12, 400)],
-    "resources.agents.min": [(33, 400)], "train.optimizer": [("adagrad", 400)]}
+    "resources.agents.min": [(33, 400)], "train.optimizer": [("adagrad", 400)],
+    "train.wire": [("int4", 400)]}
 
 
 def leaves(value, path=""):

@@ -100,7 +100,7 @@ uint32_t train_sum_add(struct train_sum *sum, uint32_t rank, float *vector)
     return complete ? i : UINT32_MAX;
 }
 
-const float *train_sum_of(struct train_sum *sum, uint32_t subtree)
+float *train_sum_of(struct train_sum *sum, uint32_t subtree)
 {
     return sum->own_sum[subtree];
 }

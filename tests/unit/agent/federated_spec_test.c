@@ -138,6 +138,7 @@ static const struct {
     {HEAD "min: 4, select: {count: 3}}\n", "federated.min"},
     {HEAD "target: {accuracy: 2}}\n", "target.accuracy: 2"},
     {HEAD "aggregate: {rule: vote}}\n", "aggregate.rule"},
+    {BEGIN TABLE "train: {wire: int8}\nfederated: {rounds: 5}\n", "train.wire"},
     {BEGIN TABLE "train: {epochs: 3}\nfederated: {rounds: 5}\n", "train.epochs"},
     {BEGIN TABLE "federated: {rounds: 1000, local_epochs: 101}\n", "federated.local_epochs"},
     {HEAD "aggregate: {rule: mean, byzantine: 1}}\n", "aggregate"},

@@ -216,8 +216,8 @@ static const struct {
     {"checkpoint:", "checkpoints:",
      "job.yaml:24:1: checkpoints: unknown key; did you mean checkpoint?"},
     {"  seed: 1", "  colour: 1",
-     "job.yaml:22:3: train: colour: unknown key; there are: optimizer, schedule, local, batch, "
-     "ranks, epochs, seed, loss, classes"},
+     "job.yaml:22:3: train: colour: unknown key; there are: optimizer, schedule, local, wire, "
+     "batch, ranks, epochs, seed, loss, classes"},
     {"batch: 256", "batch: many",
      "job.yaml:19:10: train.batch: many: must be a whole number from 1 to 1048576"},
     {"batch: 256", "batch: \"256\"",
@@ -250,6 +250,17 @@ static const struct {
     {"  seed: 1", "  local: {steps: 5, warmup_epochs: 8}",
      "job.yaml:22:36: train.local.warmup_epochs: 8: must be below train.epochs (8), or leave out "
      "local"},
+    {"  seed: 1", "  wire: int4",
+     "job.yaml:22:9: train.wire: int4: unknown wire; did you mean int8?"},
+    {"  seed: 1", "  wire: {int8: {blocks: 3}}",
+     "job.yaml:22:16: train.wire.int8: a map: has nothing to set: write wire: int8"},
+    {"  seed: 1", "  wire: {topk: {fraction: 0}}",
+     "job.yaml:22:27: train.wire.topk.fraction: 0: must be a number above 0 and at most 0.5"},
+    {"  seed: 1", "  wire: {topk: 0.1}",
+     "job.yaml:22:16: train.wire.topk: 0.1: must be a map, such as {fraction: ...}"},
+    {"  seed: 1\n", "  wire: bf16\nreproducible: true\n",
+     "job.yaml:23:15: reproducible: true: not possible with train.wire: what a sum loses on the "
+     "way depends on who computes which ranks"},
     {"{sgd: {lr: 0.05, momentum: 0.9}}", "adagrad",
      "job.yaml:17:14: train.optimizer: adagrad: unknown optimizer; there are: sgd, adamw"},
     {"{sgd: {lr: 0.05, momentum: 0.9}}", "{sgd: {}, adamw: {}}",
@@ -440,6 +451,32 @@ TEST(a_long_value_is_cut_and_stays_one_line)
     EXPECT(spec_parse(text, strlen(text), &job, &errors) == SH_ERR_INVALID);
     EXPECT_EQ(strlen(errors.at[0].value), sizeof errors.at[0].value - 1);
     EXPECT_STR(errors.at[0].value + sizeof errors.at[0].value - 4, "...");
+}
+
+TEST(a_wire_that_loses_something_has_one_canonical_form_and_is_not_reproducible)
+{
+    static const struct {
+        const char *text;
+        const char *canonical;
+        enum kn_codec_kind kind;
+    } ROWS[] = {
+        {"  wire: f32", NULL, KN_CODEC_F32},
+        {"  wire: bf16", "\"wire\":\"bf16\"", KN_CODEC_BF16},
+        {"  wire: int8", "\"wire\":\"int8\"", KN_CODEC_INT8},
+        {"  wire: topk", "\"wire\":{\"topk\":{\"fraction\":0.05", KN_CODEC_TOPK},
+        {"  wire: {topk: {fraction: 0.1}}", "\"wire\":{\"topk\":{\"fraction\":0.1", KN_CODEC_TOPK}};
+    for (size_t i = 0; i < SH_COUNT(ROWS); i++) {
+        parse_good(edited(JOB, "  seed: 1", ROWS[i].text));
+        EXPECT_EQ(job.train.wire.kind, ROWS[i].kind);
+        EXPECT_EQ(job.reproducible, ROWS[i].canonical == NULL);
+        const char *wire = strstr(canonical(), "\"wire\"");
+        EXPECT_EQ(wire == NULL, ROWS[i].canonical == NULL);
+        EXPECT(wire == NULL || strncmp(wire, ROWS[i].canonical, strlen(ROWS[i].canonical)) == 0);
+        char first[8192];
+        (void)snprintf(first, sizeof first, "%s", canonical());
+        parse_good(first);
+        EXPECT_STR(canonical(), first);
+    }
 }
 
 TEST(mixed_arithmetic_is_not_reproducible_unless_refused)

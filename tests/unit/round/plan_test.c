@@ -104,7 +104,7 @@ static struct round_frame some_frame(void)
     return (struct round_frame){.kind = ROUND_FRAME_PART,
                                 .from = 0x0102,
                                 .subtree = 0x0304,
-                                .segment = 0x0506,
+                                .segment = 0x06,
                                 .chunk = 0x0708090a,
                                 .count = 2,
                                 .generation = UINT64_C(0x1112131415161718),
@@ -119,7 +119,7 @@ TEST(frames_come_back_as_they_were)
     uint8_t bytes[ROUND_FRAME_BYTES + 8] = {0};
     struct round_frame frame = some_frame();
     round_frame_encode(&frame, bytes);
-    EXPECT_EQ(bytes[0], 1);
+    EXPECT_EQ(bytes[0], 2);
     EXPECT_EQ(bytes[2], 0x02);
     EXPECT_EQ(bytes[16], 0x18);
     struct round_frame back;
@@ -177,6 +177,31 @@ TEST(a_frame_says_where_its_payload_lies_or_which_shelf_its_sender_reads)
     EXPECT_EQ(round_frame_decode(span, &back, &payload), SH_ERR_CORRUPT);
 }
 
+TEST(a_coded_payload_follows_and_is_shorter_than_a_plain_one)
+{
+    uint8_t bytes[ROUND_FRAME_BYTES + 8] = {0};
+    struct round_frame back;
+    struct sh_span payload;
+    struct round_frame frame = some_frame();
+    frame.codec = 7;
+    round_frame_encode(&frame, bytes);
+    for (size_t size = 0; size <= 8; size++) {
+        struct sh_span span = {.at = bytes, .size = ROUND_FRAME_BYTES + size};
+        enum sh_err want = size > 0 && size < 8 ? SH_OK : SH_ERR_CORRUPT;
+        EXPECT_EQ(round_frame_decode(span, &back, &payload), want);
+        EXPECT(want != SH_OK || (back.codec == 7 && payload.size == size));
+    }
+    struct round_frame lies = some_frame();
+    lies.shelf = 5;
+    lies.shelf_at = 64;
+    round_frame_encode(&lies, bytes);
+    bytes[7] = 7; /* nothing is coded on a shelf */
+    struct sh_span span = {.at = bytes, .size = ROUND_FRAME_BYTES};
+    EXPECT_EQ(round_frame_decode(span, &back, &payload), SH_ERR_CORRUPT);
+    bytes[1] = ROUND_FRAME_ASK_PART;
+    EXPECT_EQ(round_frame_decode(span, &back, &payload), SH_ERR_CORRUPT);
+}
+
 TEST(damaged_frames_are_refused)
 {
     uint8_t bytes[ROUND_FRAME_BYTES + 12] = {0};
@@ -190,9 +215,9 @@ TEST(damaged_frames_are_refused)
         EXPECT_EQ(round_frame_decode(span, &back, &payload), want);
     }
     struct sh_span whole = {.at = bytes, .size = ROUND_FRAME_BYTES + 8};
-    bytes[0] = 2;
-    EXPECT_EQ(round_frame_decode(whole, &back, &payload), SH_ERR_VERSION);
     bytes[0] = 1;
+    EXPECT_EQ(round_frame_decode(whole, &back, &payload), SH_ERR_VERSION);
+    bytes[0] = 2;
     bytes[1] = 5;
     EXPECT_EQ(round_frame_decode(whole, &back, &payload), SH_ERR_CORRUPT);
     bytes[1] = ROUND_FRAME_ASK_PART;

@@ -142,7 +142,7 @@ static void submit_text(struct herd *h, const char *text)
                                  .agents_min = 1,
                                  .agents_max = HERD_AGENTS_MAX,
                                  .arithmetic = WIRE_ARITHMETIC_SAME};
-    s->reproducible = true;
+    s->reproducible = job.reproducible;
     s->units = 1;
     s->checkpoint_keep = 3;
     memory_service_apply(h->agents[0].s, &cmd, &result);
@@ -158,13 +158,14 @@ void herd_submit(struct herd *h, const struct herd_job *job)
                    "api: shoal/v1\nkind: train\nname: table\n"
                    "data: {train: \"files:%s\", validation: 0.1, test: \"files:%s\"}\n"
                    "model: {input: [8], layers: %s}\n"
-                   "train: {optimizer: %s, batch: 64, ranks: 8, epochs: %u, seed: %u%s%s%s}\n"
+                   "train: {optimizer: %s, batch: 64, ranks: 8, epochs: %u, seed: %u%s%s%s%s%s}\n"
                    "checkpoint: {every_steps: %u, keep: 3}\n",
                    hex, hex, job->layers != NULL ? job->layers : LAYERS,
                    job->optimizer != NULL ? job->optimizer : OPTIMIZER,
                    job->epochs > 0 ? job->epochs : 3, job->seed > 0 ? job->seed : 1,
                    job->number ? ", loss: mse" : "", job->local != NULL ? ", local: " : "",
-                   job->local != NULL ? job->local : "",
+                   job->local != NULL ? job->local : "", job->wire != NULL ? ", wire: " : "",
+                   job->wire != NULL ? job->wire : "",
                    job->checkpoint_every > 0 ? job->checkpoint_every : 1000);
     submit_text(h, text);
 }

@@ -39,6 +39,7 @@ struct herd_job {
     const char *layers; /* of the model; the input has 8 numbers, there are 3 classes */
     const char *optimizer;
     const char *local; /* NULL: no such section */
+    const char *wire;  /* NULL: nothing said */
     uint32_t epochs;
     uint32_t seed;
     uint32_t checkpoint_every;

@@ -266,9 +266,10 @@ static bool turn(struct gang *g, uint32_t i)
     bool any = posted > 0;
     g->posted += posted;
     while (train_exchange_pop(x, g->now_us, &order)) {
+        static uint8_t coded[TRAIN_CODED_MAX];
         uint8_t head[TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES];
         struct sh_span body;
-        train_exchange_perform(x, &order, head, &body);
+        train_exchange_perform(x, &order, head, coded, &body);
         if (order.kind == ROUND_SEND) {
             deliver(g, i, order.action.to, (struct sh_span){.at = head, .size = sizeof head}, body);
         }
@@ -307,7 +308,7 @@ static void compute(struct gang *g, uint32_t i)
     struct member *m = &g->member[i];
     uint32_t size = size_of(g);
     (void)train_sum_begin(m->sum, g->list[i].rank_lo, g->list[i].rank_hi, size);
-    train_exchange_begin(m->x, g->now_us, size);
+    train_exchange_begin(m->x, g->now_us, &(struct train_vector){.elements = size});
     for (uint32_t rank = g->list[i].rank_lo; rank < g->list[i].rank_hi; rank++) {
         float *vector = train_sum_take(m->sum);
         for (uint32_t k = 0; k < size; k++) {
@@ -422,7 +423,7 @@ TEST(a_member_that_still_computes_needs_no_waking)
     gang_open(&g);
     gang_offer(&g, true);
     (void)train_sum_begin(g.member[1].sum, g.list[1].rank_lo, g.list[1].rank_hi, ELEMENTS);
-    train_exchange_begin(g.member[1].x, g.now_us, ELEMENTS);
+    train_exchange_begin(g.member[1].x, g.now_us, &(struct train_vector){.elements = ELEMENTS});
     EXPECT(train_exchange_rest(g.member[1].x, g.now_us));
     EXPECT(!train_exchange_is_waiting(g.member[1].x));
     compute(&g, 0);
