@@ -569,6 +569,7 @@ static enum sh_err open_all(struct service *s, struct reason *why)
 /* First whatever others wait in is ended, then those who wait. */
 static void stop_threads(struct service *s)
 {
+    service_end_waits(s);
     if (s->proposals != NULL) {
         proposals_stop(s->proposals);
     }

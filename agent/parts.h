@@ -79,6 +79,7 @@ struct service {
     pthread_mutex_t lock; /* what follows: who waits for the tables */
     pthread_cond_t applied_more;
     uint64_t applied_index;
+    atomic_bool ending; /* nothing more is applied; read without the lock, too */
 };
 
 /* Of proposals_open. */
@@ -91,5 +92,7 @@ void service_learn_nodes(struct service *s, const struct sh_table *table);
 /* On the apply thread: these results are in the tables. */
 void service_on_applied(void *ctx, uint64_t index, const struct jobs_result *results,
                         uint32_t count);
+/* The loop is over, and with it applying: whoever waits for the tables goes on without them. */
+void service_end_waits(struct service *s);
 
 #endif

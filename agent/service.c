@@ -362,7 +362,7 @@ uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeou
     until.tv_sec += (time_t)(timeout_us / 1000000u + ns / 1000000000u);
     until.tv_nsec = (long)(ns % 1000000000u);
     SH_CHECK(pthread_mutex_lock(&s->lock) == 0);
-    while (s->applied_index <= index) {
+    while (s->applied_index <= index && !atomic_load(&s->ending)) {
         if (pthread_cond_timedwait(&s->applied_more, &s->lock, &until) == ETIMEDOUT) {
             break;
         }
@@ -372,9 +372,17 @@ uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeou
     return applied;
 }
 
+void service_end_waits(struct service *s)
+{
+    SH_CHECK(pthread_mutex_lock(&s->lock) == 0);
+    atomic_store(&s->ending, true);
+    SH_CHECK(pthread_cond_broadcast(&s->applied_more) == 0);
+    SH_CHECK(pthread_mutex_unlock(&s->lock) == 0);
+}
+
 bool service_is_stopping(struct service *s)
 {
-    return calls_stopped(s->calls);
+    return atomic_load(&s->ending);
 }
 
 /* ---- questions to the coordinator ---- */

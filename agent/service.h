@@ -85,8 +85,8 @@ SH_MUST_USE enum sh_err service_view_open(struct service *s, struct service_view
 const struct sh_table *service_view_table(const struct service_view *view);
 uint64_t service_view_index(const struct service_view *view); /* newest entry that it shows */
 void service_view_close(struct service_view *view);
-/* Waits until something was applied after index; returns the applied index (unchanged on timeout).
- */
+/* Waits until something was applied after index; returns the applied index (unchanged on timeout,
+ * and once the agent is ending). */
 uint64_t service_wait_applied(struct service *s, uint64_t index, uint64_t timeout_us);
 /* True once the agent is ending: whatever takes long is to be given up, CANCELLED. */
 bool service_is_stopping(struct service *s);

@@ -11,12 +11,13 @@ enum { APPLY_US = 60, TOLD_US = 20 }; /* means: a thread wakes, and another one 
 static void later_with(struct sim *sim, struct sim_agent *a, uint64_t mean,
                        enum sim_event_kind kind, uint64_t arg, void *body)
 {
-    sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + 1 + sim_about(sim, mean),
-                                                   .who = a->number,
-                                                   .life = a->life,
-                                                   .kind = kind,
-                                                   .arg = arg,
-                                                   .body = body});
+    sim_queue_push(&sim->queue,
+                   (struct sim_event){.at = sim->now_us + 1 + sim_about(&sim->rng, mean),
+                                      .who = a->number,
+                                      .life = a->life,
+                                      .kind = kind,
+                                      .arg = arg,
+                                      .body = body});
 }
 
 static void later(struct sim *sim, struct sim_agent *a, uint64_t mean, enum sim_event_kind kind,

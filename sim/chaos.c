@@ -34,8 +34,6 @@ static bool half(struct sim_chaos *c)
     return sh_rng_chance(&c->rng, 1, 2);
 }
 
-/* The ranges of TigerBeetle's VOPR (docs/internals/vopr.md), and milder ones for half of the seeds:
- * where everything is always bad little gets done. */
 static void draw(struct sim_chaos *c, struct sim *sim)
 {
     for (enum sim_act a = SIM_ACT_PARTITION; a < SIM_ACT_COUNT; a++) {
@@ -45,12 +43,8 @@ static void draw(struct sim_chaos *c, struct sim *sim)
     c->submit_us = between(c, 20 * MS, 300 * MS);
     c->gap_us = between(c, 100 * MS, 1500 * MS);
     c->hunt_us = half(c) ? between(c, 200 * MS, 1500 * MS) : between(c, 5 * SECOND, 15 * SECOND);
-    struct sim_net_options net = {
-        .latency_us = half(c) ? between(c, 100, 1 * MS) : between(c, 1 * MS, 30 * MS),
-        .jitter_us = half(c) ? between(c, 50, 1 * MS) : between(c, 1 * MS, 100 * MS),
-        .loss_ppm = half(c) ? 0 : (uint32_t)between(c, 1000, 300000),
-        .duplicate_ppm = half(c) ? 0 : (uint32_t)between(c, 1000, 500000),
-        .capacity = half(c) ? 1000 : (uint32_t)between(c, 2, 64)};
+    struct sim_net_options net;
+    sim_net_draw(&c->rng, &net);
     struct sim_disk_options disk = {.write_us = between(c, 10, 2 * MS),
                                     .sync_us = half(c) ? between(c, 100, 2 * MS)
                                                        : between(c, 2 * MS, 80 * MS)};

@@ -18,11 +18,12 @@ static void ask(struct sim *sim, uint32_t request, uint32_t agent)
     q->attempt++;
     q->agent = agent;
     q->waiting = true;
-    sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + 1 + sim_about(sim, WAY_US),
-                                                   .who = agent,
-                                                   .kind = SIM_EV_REQUEST,
-                                                   .arg = request,
-                                                   .attempt = q->attempt});
+    sim_queue_push(&sim->queue,
+                   (struct sim_event){.at = sim->now_us + 1 + sim_about(&sim->rng, WAY_US),
+                                      .who = agent,
+                                      .kind = SIM_EV_REQUEST,
+                                      .arg = request,
+                                      .attempt = q->attempt});
     sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + 2 * SIM_PROPOSE_US,
                                                    .kind = SIM_EV_RETRY,
                                                    .arg = request,
@@ -118,12 +119,13 @@ void sim_client_answer(struct sim *sim, struct sim_agent *a, uint32_t request, u
     SH_CHECK(words != NULL);
     words[0] = (uint64_t)err;
     words[1] = job;
-    sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + 1 + sim_about(sim, WAY_US),
-                                                   .who = a->number,
-                                                   .kind = SIM_EV_ANSWER,
-                                                   .arg = request,
-                                                   .attempt = attempt,
-                                                   .body = words});
+    sim_queue_push(&sim->queue,
+                   (struct sim_event){.at = sim->now_us + 1 + sim_about(&sim->rng, WAY_US),
+                                      .who = a->number,
+                                      .kind = SIM_EV_ANSWER,
+                                      .arg = request,
+                                      .attempt = attempt,
+                                      .body = words});
 }
 
 /* ---- at the client ---- */

@@ -51,9 +51,9 @@ static void begin(struct sim *sim, struct sim_agent *a)
     if (!d->busy) {
         return;
     }
-    uint64_t took = sim_about(sim, sim->options.disk.write_us);
+    uint64_t took = sim_about(&sim->rng, sim->options.disk.write_us);
     if (sync) {
-        took += sim_about(sim, sim->options.disk.sync_us) + d->extra_us;
+        took += sim_about(&sim->rng, sim->options.disk.sync_us) + d->extra_us;
     }
     sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + took,
                                                    .who = a->number,

@@ -6,6 +6,7 @@
 #include "sim/explore.h"
 #include "sim/judge.h"
 #include "sim/shrink.h"
+#include "sim/tally.h"
 
 #include "base/host/host.h"
 #include "lin/history.h"
@@ -25,6 +26,8 @@ enum { EXIT_BROKEN = 1, EXIT_USAGE = 2, FAILURES_SHOWN = 10, SHRINK_RUNS = 3000 
     "usage: shoal-sim run SCENARIO [--seed N | --seeds A..B] [--quiet]\n"                          \
     "       shoal-sim chaos [--agents N] [--events N] [--seed N | --seeds A..B] [--quiet]\n"       \
     "                       [--for SECONDS] [--stop] [--pairs]\n"                                  \
+    "       shoal-sim train federated|together [--members N] [--seed N | --seeds A..B]\n"          \
+    "                       [--for SECONDS] [--stop] [--quiet]\n"                                  \
     "       shoal-sim shrink --seed N [--agents N] [--events N] [--runs N] [--out FILE]\n"         \
     "       shoal-sim check-history [--budget N] FILE...\n"                                        \
     "       shoal-sim explore [--terms N] [--proposals N] [--crashes N] [--writes N]\n"            \
@@ -34,11 +37,17 @@ enum { EXIT_BROKEN = 1, EXIT_USAGE = 2, FAILURES_SHOWN = 10, SHRINK_RUNS = 3000 
     "Runs a whole cluster in virtual time. One seed prints a time line, several a summary.\n"      \
     "--for: seeds from the first on until the time is over. --stop: at the first that breaks.\n"   \
     "--pairs: how often a crash fell into each gap while each fault was in force.\n"               \
+    "train: rounds of training with drawn gradients over the real cores, in storms of faults:\n"   \
+    "federated with liars (--members 500..1000), or together, step by step (--members 1..32).\n"   \
     "shrink: from a storm that breaks something to a short scenario that breaks the same.\n"       \
     "Exit status: 0 everything held, 1 something did not, 2 a mistake in the call or the file.\n"
 
+enum kind { SCENARIO, CHAOS, FEDERATED, TOGETHER };
+
 struct options {
-    const char *scenario; /* NULL: chaos */
+    enum kind kind;
+    const char *scenario; /* of SCENARIO */
+    uint64_t members;     /* of FEDERATED and TOGETHER; 0: drawn, or as many as there may be */
     uint64_t first;
     uint64_t last;
     uint64_t agents;
@@ -90,17 +99,28 @@ static bool read_range(const char *text, uint64_t *first, uint64_t *last)
 
 static bool read_flag(const char *text, struct options *o)
 {
-    bool chaos = o->scenario == NULL;
     if (strcmp(text, "--quiet") == 0) {
         o->quiet = true;
-    } else if (strcmp(text, "--stop") == 0 && chaos) {
+    } else if (strcmp(text, "--stop") == 0 && o->kind != SCENARIO) {
         o->stop = true;
-    } else if (strcmp(text, "--pairs") == 0 && chaos) {
+    } else if (strcmp(text, "--pairs") == 0 && o->kind == CHAOS) {
         o->pairs = true;
     } else {
         return false;
     }
     return true;
+}
+
+static bool trains(const struct options *o)
+{
+    return o->kind == FEDERATED || o->kind == TOGETHER;
+}
+
+static bool may_have(const struct options *o)
+{
+    return o->kind == FEDERATED
+               ? o->members >= SIM_FED_MEMBERS_MIN && o->members <= SIM_FED_MEMBERS_MAX
+               : o->members >= 1 && o->members <= SIM_GANG_MEMBERS_MAX;
 }
 
 /* Takes the options behind the verb; false after having said what is wrong. */
@@ -117,16 +137,18 @@ static bool read_options(int argc, char **argv, struct options *o)
             o->last = o->for_s > 0 ? UINT64_MAX : o->first;
         } else if (strcmp(argv[i], "--seeds") == 0) {
             ok = read_range(value, &o->first, &o->last);
-        } else if (strcmp(argv[i], "--agents") == 0 && o->scenario == NULL) {
+        } else if (strcmp(argv[i], "--agents") == 0 && o->kind == CHAOS) {
             ok = read_whole(value, &o->agents) && o->agents >= 1 && o->agents <= SIM_AGENTS_MAX;
-        } else if (strcmp(argv[i], "--events") == 0 && o->scenario == NULL) {
+        } else if (strcmp(argv[i], "--events") == 0 && o->kind == CHAOS) {
             ok = read_whole(value, &o->events);
-        } else if (strcmp(argv[i], "--for") == 0 && o->scenario == NULL) {
+        } else if (strcmp(argv[i], "--members") == 0 && trains(o)) {
+            ok = read_whole(value, &o->members) && may_have(o);
+        } else if (strcmp(argv[i], "--for") == 0 && o->kind != SCENARIO) {
             ok = read_whole(value, &o->for_s);
             o->last = UINT64_MAX;
-        } else if (strcmp(argv[i], "--runs") == 0 && o->scenario == NULL) {
+        } else if (strcmp(argv[i], "--runs") == 0 && o->kind == CHAOS) {
             ok = read_whole(value, &o->runs) && o->runs <= UINT32_MAX;
-        } else if (strcmp(argv[i], "--out") == 0 && o->scenario == NULL) {
+        } else if (strcmp(argv[i], "--out") == 0 && o->kind == CHAOS) {
             ok = value != NULL;
             o->out = value;
         } else {
@@ -145,7 +167,14 @@ static bool read_options(int argc, char **argv, struct options *o)
 
 static void print_repeat(const struct options *o, uint64_t seed)
 {
-    if (o->scenario != NULL) {
+    if (trains(o)) {
+        (void)printf("again: shoal-sim train %s --seed %" PRIu64,
+                     o->kind == TOGETHER ? "together" : "federated", seed);
+        if (o->members > 0) {
+            (void)printf(" --members %" PRIu64, o->members);
+        }
+        (void)printf("\n");
+    } else if (o->kind == SCENARIO) {
         (void)printf("again: shoal-sim run %s --seed %" PRIu64 "\n", o->scenario, seed);
     } else {
         (void)printf("again: shoal-sim chaos --agents %" PRIu64 " --events %" PRIu64
@@ -156,7 +185,7 @@ static void print_repeat(const struct options *o, uint64_t seed)
 
 struct job {
     const struct options *options;
-    const struct sim_scenario *scenario; /* NULL: a storm */
+    const struct sim_scenario *scenario; /* of SCENARIO */
 };
 
 static void run_here(void *ctx, uint64_t seed, struct sim_verdict *verdict)
@@ -164,10 +193,19 @@ static void run_here(void *ctx, uint64_t seed, struct sim_verdict *verdict)
     const struct job *job = ctx;
     const struct options *o = job->options;
     FILE *line = o->first == o->last && !o->quiet ? stdout : NULL;
-    if (job->scenario != NULL) {
+    switch (o->kind) {
+    case SCENARIO:
         sim_scenario_run(job->scenario, seed, line, verdict);
-    } else {
+        break;
+    case CHAOS:
         sim_storm_run((uint32_t)o->agents, o->events, seed, line, verdict);
+        break;
+    case FEDERATED:
+        sim_fed_run(seed, o->members > 0 ? (uint32_t)o->members : SIM_FED_MEMBERS_MAX, verdict);
+        break;
+    case TOGETHER:
+        sim_gang_run(seed, (uint32_t)o->members, verdict);
+        break;
     }
 }
 
@@ -249,15 +287,40 @@ static void print_broken(const struct options *o, uint64_t seed, const struct si
     print_repeat(o, seed);
 }
 
+static void print_one(const struct options *o, const struct sim_verdict *v, uint64_t seed)
+{
+    if (trains(o)) {
+        sim_tally_print_one(o->kind == TOGETHER, v, seed);
+    } else {
+        print_verdict(v, seed);
+    }
+}
+
+static void print_all(const struct options *o, const struct sums *sums,
+                      const struct sim_tally *tally, uint64_t took_us)
+{
+    if (o->pairs) {
+        print_pairs(&sums->coverage);
+    }
+    (void)fprintf(stderr, "%" PRIu64 " events/s\n", sums->events * 1000000 / (took_us + 1));
+    if (trains(o)) {
+        sim_tally_print(o->kind == TOGETHER, tally);
+    } else {
+        print_sums(sums);
+    }
+}
+
 static int run_seeds(const struct options *o, const struct sim_scenario *scenario)
 {
     struct sums sums = {
         .fewest = UINT64_MAX, .fewest_changes = UINT64_MAX, .fewest_units = UINT64_MAX};
+    struct sim_tally tally;
     bool one = o->first == o->last;
     struct job job = {.options = o, .scenario = scenario};
     struct sim_worker worker = {.run = run_here, .ctx = &job};
     uint64_t begun = wall_us();
     uint64_t took = 0;
+    sim_tally_begin(&tally);
     for (uint64_t n = 0; n <= o->last - o->first; n++) {
         uint64_t seed = o->first + n;
         struct sim_apart result;
@@ -266,8 +329,9 @@ static int run_seeds(const struct options *o, const struct sim_scenario *scenari
         sums.seeds++;
         sums.failed += !held;
         add(&sums, &result.verdict);
+        sim_tally_add(&tally, &result.verdict, held);
         if (one && result.lived) {
-            print_verdict(&result.verdict, seed);
+            print_one(o, &result.verdict, seed);
         }
         if (!held && sums.failed <= FAILURES_SHOWN) {
             print_broken(o, seed, &result);
@@ -279,11 +343,7 @@ static int run_seeds(const struct options *o, const struct sim_scenario *scenari
     }
     sim_worker_end(&worker);
     if (!one) {
-        if (o->pairs) {
-            print_pairs(&sums.coverage);
-        }
-        (void)fprintf(stderr, "%" PRIu64 " events/s\n", sums.events * 1000000 / (took + 1));
-        print_sums(&sums);
+        print_all(o, &sums, &tally, took);
     }
     return sums.failed == 0 ? 0 : EXIT_BROKEN;
 }
@@ -414,9 +474,21 @@ static int run_explore(int argc, char **argv)
     return status;
 }
 
+static int train(int argc, char **argv, struct options *o)
+{
+    const char *what = argc > 2 ? argv[2] : "";
+    if (strcmp(what, "federated") != 0 && strcmp(what, "together") != 0) {
+        (void)fprintf(stderr, "shoal-sim: train federated or train together\n%s", USAGE);
+        return EXIT_USAGE;
+    }
+    o->kind = strcmp(what, "together") == 0 ? TOGETHER : FEDERATED;
+    return read_options(argc - 1, argv + 1, o) ? run_seeds(o, NULL) : EXIT_USAGE;
+}
+
 int main(int argc, char **argv)
 {
-    struct options o = {.first = 1, .last = 1, .agents = 5, .events = 20000, .runs = SHRINK_RUNS};
+    struct options o = {
+        .kind = CHAOS, .first = 1, .last = 1, .agents = 5, .events = 20000, .runs = SHRINK_RUNS};
     const char *verb = argc > 1 ? argv[1] : "";
     /* Worlds come and go: their memory stays here. */
     (void)mallopt(M_MMAP_THRESHOLD, 1 << 30);
@@ -427,6 +499,7 @@ int main(int argc, char **argv)
         return 0;
     }
     if (strcmp(verb, "run") == 0 && argc > 2 && argv[2][0] != '-') {
+        o.kind = SCENARIO;
         o.scenario = argv[2];
         o.first = 0; /* the scenario's own */
         o.last = 0;
@@ -440,6 +513,9 @@ int main(int argc, char **argv)
     }
     if (strcmp(verb, "chaos") == 0) {
         return read_options(argc, argv, &o) ? run_seeds(&o, NULL) : EXIT_USAGE;
+    }
+    if (strcmp(verb, "train") == 0) {
+        return train(argc, argv, &o);
     }
     if (strcmp(verb, "shrink") == 0) {
         return read_options(argc, argv, &o) && o.first == o.last ? shrink(&o) : EXIT_USAGE;

@@ -4,29 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-static uint64_t arrival(struct sim *sim, struct sim_link *link)
+/* Takes msg. */
+static void put_on_way(struct sim *sim, struct sim_msg *msg, uint64_t at_us)
 {
-    uint64_t from = link->clogged_us > sim->now_us ? link->clogged_us : sim->now_us;
-    uint64_t at = from + sim->options.net.latency_us + link->extra_us +
-                  sim_about(sim, sim->options.net.jitter_us + link->extra_us / 8);
-    if (at < link->newest_us) {
-        sim->overtaken_us = sim->now_us;
-    }
-    link->newest_us = at > link->newest_us ? at : link->newest_us;
-    return at;
-}
-
-static void put_on_way(struct sim *sim, struct sim_link *link, const struct sim_msg *msg)
-{
-    size_t size = sizeof *msg + msg->size;
-    struct sim_msg *copy = malloc(size);
-    SH_CHECK(copy != NULL);
-    memcpy(copy, msg, size);
-    link->on_the_way++;
-    sim_queue_push(&sim->queue, (struct sim_event){.at = arrival(sim, link),
-                                                   .who = msg->to,
-                                                   .kind = SIM_EV_MESSAGE,
-                                                   .body = copy});
+    sim_queue_push(
+        &sim->queue,
+        (struct sim_event){.at = at_us, .who = msg->to, .kind = SIM_EV_MESSAGE, .body = msg});
 }
 
 bool sim_send(struct sim *sim, uint32_t from, uint32_t to, enum sim_plane plane, const void *bytes,
@@ -39,33 +22,24 @@ bool sim_send(struct sim *sim, uint32_t from, uint32_t to, enum sim_plane plane,
         return true;
     }
     sim->counts.messages++;
-    if (link->on_the_way >= sim->options.net.capacity) {
-        sim->counts.lost++;
-        return false;
+    struct sim_passage way = sim_link_send(link, &sim->options.net, &sim->rng, sim->now_us);
+    sim->overtaken_us = way.overtakes ? sim->now_us : sim->overtaken_us;
+    sim->counts.lost += way.copies == 0;
+    for (uint32_t i = 0; i < way.copies; i++) {
+        struct sim_msg *msg = malloc(sizeof *msg + size);
+        SH_CHECK(msg != NULL);
+        *msg = (struct sim_msg){.from = from,
+                                .to = to,
+                                .from_wipes = sim->agents[from]->wipes,
+                                .to_wipes = sim->agents[to]->wipes,
+                                .plane = plane,
+                                .size = (uint32_t)size};
+        if (size > 0) {
+            memcpy(msg->bytes, bytes, size);
+        }
+        put_on_way(sim, msg, way.at_us[i]);
     }
-    if (link->cut || sh_rng_chance(&sim->rng, sim->options.net.loss_ppm, 1000000)) {
-        sim->counts.lost++;
-        return true;
-    }
-    struct sim_msg *msg = malloc(sizeof *msg + size);
-    SH_CHECK(msg != NULL);
-    *msg = (struct sim_msg){.from = from,
-                            .to = to,
-                            .from_wipes = sim->agents[from]->wipes,
-                            .to_wipes = sim->agents[to]->wipes,
-                            .plane = plane,
-                            .size = (uint32_t)size};
-    if (size > 0) {
-        memcpy(msg->bytes, bytes, size);
-    }
-    if (sh_rng_chance(&sim->rng, sim->options.net.duplicate_ppm, 1000000)) {
-        put_on_way(sim, link, msg);
-    }
-    link->on_the_way++;
-    sim_queue_push(&sim->queue,
-                   (struct sim_event){
-                       .at = arrival(sim, link), .who = to, .kind = SIM_EV_MESSAGE, .body = msg});
-    return true;
+    return !way.refused;
 }
 
 void sim_deliver(struct sim *sim, struct sim_msg *msg)
@@ -106,7 +80,8 @@ void sim_say_down(struct sim *sim, uint32_t from)
     for (uint32_t to = 0; to < sim->agent_count; to++) {
         struct sim_link *link = &sim->links[from][to];
         if (to != from && !link->cut && sim->agents[to]->up) {
-            sim_queue_push(&sim->queue, (struct sim_event){.at = arrival(sim, link),
+            uint64_t at = sim_link_arrival(link, &sim->options.net, &sim->rng, sim->now_us);
+            sim_queue_push(&sim->queue, (struct sim_event){.at = at,
                                                            .who = to,
                                                            .life = sim->agents[to]->life,
                                                            .kind = SIM_EV_BROKEN,

@@ -12,8 +12,6 @@ void sim_note(struct sim *sim, enum sim_note_kind kind, const char *format, ...)
 void sim_mix(struct sim *sim, uint64_t value); /* into the trace digest */
 /* A line for options.act. */
 void sim_act(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
-/* Exponentially distributed around mean, in integers only. */
-uint64_t sim_about(struct sim *sim, uint64_t mean);
 struct sim_agent *sim_by_handle(struct sim *sim, uint64_t handle); /* NULL: nobody (any more) */
 struct sim_agent *sim_by_id(struct sim *sim, const uint8_t *id);   /* NULL: unknown */
 bool sim_runs(const struct sim_agent *a);                          /* up and not paused */

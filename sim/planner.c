@@ -18,7 +18,7 @@ void sim_planner_wake(struct sim *sim, struct sim_agent *a)
     if (!a->planner.waking && a->role == RAFT_LEADER) {
         a->planner.waking = true;
         sim_queue_push(&sim->queue,
-                       (struct sim_event){.at = sim->now_us + 1 + sim_about(sim, PASS_US),
+                       (struct sim_event){.at = sim->now_us + 1 + sim_about(&sim->rng, PASS_US),
                                           .who = a->number,
                                           .life = a->life,
                                           .kind = SIM_EV_PLAN});

@@ -24,6 +24,7 @@ enum sim_event_kind {
     SIM_EV_READ,      /* a client's read arrives: arg */
     SIM_EV_SERVE,     /* reads whose index is applied are answered */
     SIM_EV_READ_TOLD, /* an answer arrives at a client: arg, what it says in attempt */
+    SIM_EV_WORK,      /* a node of an ether (sim/ether.h) does what arg and attempt say */
 };
 
 struct sim_event {

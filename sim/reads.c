@@ -24,10 +24,10 @@ void sim_reads_begin(struct sim *sim, uint32_t request, uint64_t job)
             sim->reads = realloc(sim->reads, sim->read_capacity * sizeof *sim->reads);
             SH_CHECK(sim->reads != NULL);
         }
-        uint64_t begun = sim->now_us + 1 + sim_about(sim, READ_AFTER_US);
+        uint64_t begun = sim->now_us + 1 + sim_about(&sim->rng, READ_AFTER_US);
         sim->reads[sim->read_count] =
             (struct sim_read){.request = request, .job = job, .begun_us = begun};
-        struct sim_event event = {.at = begun + 1 + sim_about(sim, WAY_US),
+        struct sim_event event = {.at = begun + 1 + sim_about(&sim->rng, WAY_US),
                                   .who = (uint32_t)sh_rng_below(&sim->rng, sim->agent_count),
                                   .kind = SIM_EV_READ,
                                   .arg = sim->read_count};
@@ -96,7 +96,7 @@ void sim_reads_serve(struct sim *sim, struct sim_agent *a)
         }
         uint64_t number = r->ctx - 1;
         sim_queue_push(&sim->queue,
-                       (struct sim_event){.at = sim->now_us + 1 + sim_about(sim, WAY_US),
+                       (struct sim_event){.at = sim->now_us + 1 + sim_about(&sim->rng, WAY_US),
                                           .who = a->number,
                                           .kind = SIM_EV_READ_TOLD,
                                           .arg = number,

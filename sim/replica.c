@@ -172,7 +172,7 @@ static void ask_log(struct sim *sim, struct sim_agent *a)
         struct raft_log_read *read = malloc(sizeof *read);
         SH_CHECK(read != NULL);
         *read = u->log_reads[i];
-        uint64_t took = sim_about(sim, sim->options.disk.write_us) + 1;
+        uint64_t took = sim_about(&sim->rng, sim->options.disk.write_us) + 1;
         sim_queue_push(&sim->queue, (struct sim_event){.at = sim->now_us + took,
                                                        .who = a->number,
                                                        .life = a->life,

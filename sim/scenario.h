@@ -6,6 +6,7 @@
 #define SIM_SCENARIO_H
 
 #include "sim/sim.h"
+#include "sim/train.h"
 
 #include <stdio.h>
 
@@ -130,7 +131,8 @@ struct sim_verdict {
     struct sim_counts counts;
     uint32_t agents;
     struct sim_coverage coverage;
-    char why[SIM_ERROR_MAX + 1]; /* "" when everything held */
+    struct sim_train_counts train; /* sim/train.h */
+    char why[SIM_ERROR_MAX + 1];   /* "" when everything held */
 };
 
 /* Runs a scenario from one seed. out: the time line is written there; NULL: none. */

@@ -64,17 +64,6 @@ void sim_mix(struct sim *sim, uint64_t value)
     sim->counts.trace = sh_mix64(sim->counts.trace ^ value);
 }
 
-/* -ln(u) for u uniform in (0, 1], scaled: the leading zeros give log2 and a straight line the rest.
- */
-uint64_t sim_about(struct sim *sim, uint64_t mean)
-{
-    uint64_t r = sh_rng_u64(&sim->rng) | 1;
-    uint64_t zeros = (uint64_t)__builtin_clzll(r);
-    uint64_t fraction = zeros == 63 ? 0 : (r << (zeros + 1)) >> 48; /* 16 bits of the mantissa */
-    uint64_t log2 = (zeros << 16) + (65536 - fraction);             /* -log2(u), 16.16 */
-    return (mean * log2 / 65536) * 45426 / 65536;                   /* times ln 2 */
-}
-
 struct sim_agent *sim_by_id(struct sim *sim, const uint8_t *id)
 {
     uint32_t number = id[0]; /* sim_agent_new gives them out like this */
@@ -229,6 +218,7 @@ static void on_agent(struct sim *sim, struct sim_agent *a, struct sim_event *eve
     case SIM_EV_ANSWER:
     case SIM_EV_RETRY:
     case SIM_EV_READ_TOLD:
+    case SIM_EV_WORK:
         SH_UNREACHABLE();
     }
 }

@@ -13,6 +13,7 @@
 #define SIM_SIM_H
 
 #include "sim/fault.h"
+#include "sim/link.h"
 
 #include "base/limits.h"
 
@@ -25,14 +26,6 @@
 #define SIM_LOG_MAX      (1u << 20)
 #define SIM_PIECE_MAX    16384u
 #define SIM_ALL          UINT32_MAX /* every agent, where bit i stands for agent i */
-
-struct sim_net_options {
-    uint64_t latency_us;    /* shortest one-way delay */
-    uint64_t jitter_us;     /* mean of what is added to it, exponentially distributed */
-    uint32_t loss_ppm;      /* messages that vanish */
-    uint32_t duplicate_ppm; /* messages that arrive twice */
-    uint32_t capacity;      /* messages on their way in one direction of a link; more are refused */
-};
 
 struct sim_disk_options {
     uint64_t write_us; /* mean time of a write */

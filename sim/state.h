@@ -239,14 +239,6 @@ struct sim_agent {
     struct raft_read waits[SIM_WAITING_READS_MAX]; /* their index is not applied here yet */
 };
 
-struct sim_link {
-    bool cut;
-    uint64_t extra_us;
-    uint64_t clogged_us; /* until then nothing arrives */
-    uint64_t newest_us;  /* when the last message sent arrives */
-    uint32_t on_the_way;
-};
-
 struct sim_scratch { /* lives within one event */
     struct raft_update update;
     struct swim_update swim;

@@ -189,7 +189,7 @@ void sim_work_answer(struct sim *sim, struct sim_agent *a, uint32_t session, uin
 static void compute(struct sim *sim, struct sim_agent *a, struct sim_session *s)
 {
     s->computing = true;
-    s->due_us = sim_local(sim, a) + 1 + sim_about(sim, s->step_us);
+    s->due_us = sim_local(sim, a) + 1 + sim_about(&sim->rng, s->step_us);
 }
 
 /* Everyone has finished this step: on to the next, or to the result. */

@@ -129,7 +129,7 @@ void api_stream_drop(struct api *api)
 
 bool api_is_stopping(const struct api *api)
 {
-    return atomic_load(&api->stopping);
+    return atomic_load(&api->stopping) || service_is_stopping(api->service);
 }
 
 uint16_t api_port(const struct api *api)

@@ -465,7 +465,7 @@ bool fed_entry(const struct fed *f, uint32_t member, struct fed_entry *entry)
     SH_CHECK_CMP(member, <, f->config.members_max);
     const struct fed_member *m = &f->members[member];
     *entry = m->entry;
-    return m->has_entry;
+    return m->has_entry && !m->after_close;
 }
 
 const char *fed_part_text(enum fed_part part)

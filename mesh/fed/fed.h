@@ -209,7 +209,7 @@ uint64_t fed_round(const struct fed *f);
 uint64_t fed_opened_us(const struct fed *f);
 uint32_t fed_cohort(const struct fed *f);
 enum fed_part fed_part(const struct fed *f, uint32_t member);
-/* The update of a member that counts; false: there is none. */
+/* The update of a member that counts in that round; false: there is none. */
 bool fed_entry(const struct fed *f, uint32_t member, struct fed_entry *entry);
 /* Between CLOSE and COMMITTED: what a successor would go on from once the round is committed with
  * that score. */

@@ -11,7 +11,7 @@ ALLOWED = re.compile(
     r"|__stack_chk_fail|_GLOBAL_OFFSET_TABLE_|__(asan|ubsan|tsan|gcov|sanitizer)_.*|__popcountdi2)$")
 PREFIX = {
     "base": "sh_", "host": "sh_", "kernels": "kn_", "wire": ("wire_", "frame_"),
-    "ledger": "sim_", "script": ("script_", "scripts_"),
+    "ledger": "sim_", "gang": "train_", "script": ("script_", "scripts_"),
     # The parts of the running agent, one noun each.
     "agent": ("agent_", "apply_", "backlog_", "backup_", "blobs_", "bulk_", "calls_", "copies_",
               "demo_", "disk_", "garbage_", "housekeeping_",

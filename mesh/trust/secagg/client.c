@@ -219,10 +219,10 @@ enum sh_err secagg_client_mask(struct secagg_client *c, struct secagg_slice slic
     if (slice.offset != c->masked || slice.count > c->round.count - c->masked) {
         return SH_ERR_INVALID;
     }
-    secagg_mask(&c->round, slice, c->self_key, false);
+    secagg_mask(c->round.bits, slice, c->self_key, false);
     for (uint32_t i = 0; i < c->plan.neighbours; i++) {
         if (c->near[i].shared) {
-            secagg_mask(&c->round, slice, c->near[i].pair_key, c->near[i].index < c->self);
+            secagg_mask(c->round.bits, slice, c->near[i].pair_key, c->near[i].index < c->self);
         }
     }
     c->masked += slice.count;

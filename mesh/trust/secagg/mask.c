@@ -58,55 +58,42 @@ static void stream_at(uint8_t *out, const uint8_t key[static SECAGG_KEY_BYTES], 
                                                 (uint32_t)(offset / BLOCK_BYTES), key) == 0);
 }
 
-void secagg_mask32(uint32_t *value, const uint8_t key[static SECAGG_KEY_BYTES], uint64_t offset,
-                   size_t count, bool subtract)
+/* value[first, first + n) += or -= the words in bytes. */
+static void add_words(const struct secagg_slice *slice, uint32_t bits, size_t first, size_t n,
+                      const uint8_t *bytes, bool subtract)
 {
-    uint8_t bytes[CHUNK_BYTES];
-    for (size_t done = 0; done < count;) {
-        const uint64_t at = (offset + done) * sizeof value[0];
-        const size_t skip = (size_t)(at % BLOCK_BYTES);
-        size_t n = (sizeof bytes - skip) / sizeof value[0];
-        n = n < count - done ? n : count - done;
-        stream_at(bytes, key, at - skip, skip + n * sizeof value[0]);
-        struct sh_reader r = sh_reader_over(bytes + skip, n * sizeof value[0]);
+    struct sh_reader r = sh_reader_over(bytes, n * (bits / 8));
+    if (bits == 32) {
+        uint32_t *value = (uint32_t *)slice->at + first;
         for (size_t i = 0; i < n; i++) {
             uint32_t word = sh_get_u32(&r);
-            value[done + i] += subtract ? 0u - word : word;
+            value[i] += subtract ? 0u - word : word;
         }
-        done += n;
-    }
-    sodium_memzero(bytes, sizeof bytes);
-}
-
-void secagg_mask64(uint64_t *value, const uint8_t key[static SECAGG_KEY_BYTES], uint64_t offset,
-                   size_t count, bool subtract)
-{
-    uint8_t bytes[CHUNK_BYTES];
-    for (size_t done = 0; done < count;) {
-        const uint64_t at = (offset + done) * sizeof value[0];
-        const size_t skip = (size_t)(at % BLOCK_BYTES);
-        size_t n = (sizeof bytes - skip) / sizeof value[0];
-        n = n < count - done ? n : count - done;
-        stream_at(bytes, key, at - skip, skip + n * sizeof value[0]);
-        struct sh_reader r = sh_reader_over(bytes + skip, n * sizeof value[0]);
+    } else {
+        uint64_t *value = (uint64_t *)slice->at + first;
         for (size_t i = 0; i < n; i++) {
             uint64_t word = sh_get_u64(&r);
-            value[done + i] += subtract ? 0u - word : word;
+            value[i] += subtract ? 0u - word : word;
         }
+    }
+}
+
+void secagg_mask(uint32_t bits, struct secagg_slice slice,
+                 const uint8_t key[static SECAGG_KEY_BYTES], bool subtract)
+{
+    uint8_t bytes[CHUNK_BYTES];
+    const size_t width = bits / 8;
+    SH_CHECK(bits == 32 || bits == 64);
+    for (size_t done = 0; done < slice.count;) {
+        const uint64_t at = (slice.offset + done) * width;
+        const size_t skip = (size_t)(at % BLOCK_BYTES);
+        size_t n = (sizeof bytes - skip) / width;
+        n = n < slice.count - done ? n : slice.count - done;
+        stream_at(bytes, key, at - skip, skip + n * width);
+        add_words(&slice, bits, done, n, bytes + skip, subtract);
         done += n;
     }
     sodium_memzero(bytes, sizeof bytes);
-}
-
-void secagg_mask(const struct secagg_round *round, struct secagg_slice slice,
-                 const uint8_t key[static SECAGG_KEY_BYTES], bool subtract)
-{
-    if (round->bits == 32) {
-        secagg_mask32(slice.at, key, slice.offset, slice.count, subtract);
-    } else {
-        SH_CHECK(round->bits == 64);
-        secagg_mask64(slice.at, key, slice.offset, slice.count, subtract);
-    }
 }
 
 void secagg_stream_fill(void *context, uint8_t *bytes, size_t size)

@@ -25,20 +25,15 @@ SH_MUST_USE enum sh_err secagg_agree(uint8_t out[static SECAGG_KEY_BYTES],
 void secagg_public(uint8_t out[static SECAGG_KEY_BYTES],
                    const uint8_t secret[static SECAGG_KEY_BYTES]);
 
-/* value[i] += or -= word number offset + i of the key, modulo 2^32 or 2^64. offset + count below
- * 2^34. */
-void secagg_mask32(uint32_t *value, const uint8_t key[static SECAGG_KEY_BYTES], uint64_t offset,
-                   size_t count, bool subtract);
-void secagg_mask64(uint64_t *value, const uint8_t key[static SECAGG_KEY_BYTES], uint64_t offset,
-                   size_t count, bool subtract);
-
 /* A vector of either width: what callers of both widths hand on. */
 struct secagg_slice {
-    void *at;        /* uint32_t or uint64_t, as the round's bits say */
+    void *at;        /* uint32_t or uint64_t, as the bits say */
     uint64_t offset; /* of the first element */
     size_t count;
 };
-void secagg_mask(const struct secagg_round *round, struct secagg_slice slice,
+/* Element i of the slice += or -= word number offset + i of the key, modulo 2^bits; bits is 32 or
+ * 64, offset + count below 2^34. */
+void secagg_mask(uint32_t bits, struct secagg_slice slice,
                  const uint8_t key[static SECAGG_KEY_BYTES], bool subtract);
 
 /* Bytes of a cryptographic generator: ChaCha20 under a key. The signature is that of

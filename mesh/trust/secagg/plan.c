@@ -75,7 +75,7 @@ void secagg_graph_init(struct secagg_graph *graph, const struct secagg_plan *pla
     /* Fisher and Yates; 64 bits modulo at most 1024 are uniform to one part in 2^54. */
     for (uint32_t i = plan->members - 1; i > 0; i--) {
         uint64_t word[1] = {0};
-        secagg_mask64(word, key, drawn, 1, false);
+        secagg_mask(64, (struct secagg_slice){.at = word, .offset = drawn, .count = 1}, key, false);
         drawn++;
         uint32_t j = (uint32_t)(word[0] % (i + 1));
         uint16_t other = graph->order[i];

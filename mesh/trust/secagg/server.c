@@ -461,13 +461,13 @@ void secagg_server_unmask(const struct secagg_server *s, struct secagg_slice sli
     for (uint32_t u = 0; u < s->plan.members; u++) {
         uint8_t(*key)[SECAGG_KEY_BYTES] = &s->mask_key[(size_t)u * s->plan.neighbours];
         if (secagg_set_has(&s->survivors, u)) {
-            secagg_mask(&s->round, slice, key[0], true);
+            secagg_mask(s->round.bits, slice, key[0], true);
         } else if (secagg_set_has(&s->shared, u)) {
             for (uint32_t i = 0; i < s->plan.neighbours; i++) {
                 const uint32_t v = s->member[u].near[i];
                 if (secagg_set_has(&s->survivors, v)) {
                     /* v added the mask in common with u where v < u */
-                    secagg_mask(&s->round, slice, key[i], v < u);
+                    secagg_mask(s->round.bits, slice, key[i], v < u);
                 }
             }
         }

@@ -97,7 +97,7 @@ static void unmask_with(const struct cohort *c, uint32_t victim, uint32_t helper
     const struct secagg_slice all = {.at = word, .count = c->round.count};
     uint8_t key[SECAGG_KEY_BYTES];
     secagg_derive(key, secret[SECAGG_SELF], "self", v->digest, v->self, v->self);
-    secagg_mask(&c->round, all, key, true);
+    secagg_mask(c->round.bits, all, key, true);
     for (uint32_t i = 0; i < v->plan.neighbours; i++) {
         const struct secagg_neighbour *n = &v->near[i];
         const uint32_t low = n->index < v->self ? n->index : v->self;
@@ -105,7 +105,7 @@ static void unmask_with(const struct cohort *c, uint32_t victim, uint32_t helper
         SH_CHECK(secagg_agree(key, secret[SECAGG_MASK], n->mask_public, "mask", v->digest, low,
                               high) == SH_OK);
         if (n->shared) {
-            secagg_mask(&c->round, all, key, n->index > v->self);
+            secagg_mask(c->round.bits, all, key, n->index > v->self);
         }
     }
 }

@@ -65,6 +65,28 @@ TEST(whoever_waits_for_the_tables_wakes_when_more_is_applied)
     cells_close(&cells);
 }
 
+static void *end_waits(void *arg)
+{
+    service_end_waits(arg);
+    return NULL;
+}
+
+/* Nothing is applied any more once the loop is over: a membership change waits for it. */
+TEST(nobody_waits_for_the_tables_of_an_agent_that_ends)
+{
+    pthread_t thread;
+    cells_open(&cells);
+    struct service *s = add();
+    open_waiting(s);
+    EXPECT(!service_is_stopping(s));
+    EXPECT_EQ(pthread_create(&thread, NULL, end_waits, s), 0);
+    EXPECT_EQ(service_wait_applied(s, 5, 3600 * SECOND), 0); /* and the test with it */
+    EXPECT_EQ(pthread_join(thread, NULL), 0);
+    EXPECT(service_is_stopping(s));
+    close_waiting(s);
+    cells_close(&cells);
+}
+
 TEST(a_blob_is_put_fetched_and_read_in_parts_by_its_digest)
 {
     static const char TEXT[] = "the bytes of a model";

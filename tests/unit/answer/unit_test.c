@@ -7,6 +7,7 @@
 #include "answer/table.h"
 #include "base/host/host.h"
 #include "bulk.h"
+#include "job_text.h"
 #include "jobs/view.h"
 #include "memory_bulk.h"
 #include "memory_service.h"
@@ -94,21 +95,11 @@ static void put_model(char hex[static 2 * SH_DIGEST_BYTES + 1])
 static void submit(const char *text, enum wire_kind kind, uint32_t units)
 {
     static struct spec_job parsed;
-    static struct spec_errors errors;
     static struct jobs_cmd cmd;
-    static char canonical[SH_SPEC_BYTES_MAX];
-    size_t size = 0;
     struct jobs_result result;
-    if (spec_parse(text, strlen(text), &parsed, &errors) != SH_OK) {
-        tst_fail(__FILE__, __LINE__, "%s: %s", errors.at[0].field, errors.at[0].message);
-    }
-    EXPECT_EQ(spec_canonical(&parsed, canonical, sizeof canonical, &size), SH_OK);
-    cmd = (struct jobs_cmd){.type = JOBS_SUBMIT};
+    job_text_submit(text, &cmd, &parsed);
     struct jobs_submit *c = &cmd.u.submit;
     c->kind = kind;
-    (void)snprintf(c->name, sizeof c->name, "%s", parsed.name);
-    c->spec = (struct sh_span){.at = (const uint8_t *)canonical, .size = size};
-    sh_blake2b(c->spec_digest, sizeof c->spec_digest, canonical, size);
     c->need = (struct wire_need){
         .ranks = 1, .agents_min = 1, .agents_max = 1, .arithmetic = WIRE_ARITHMETIC_ANY};
     c->units = units;

@@ -123,6 +123,33 @@ TEST(a_successor_goes_on_where_the_state_says)
     free(f);
 }
 
+TEST(an_update_that_comes_while_a_round_is_committed_is_none_of_its_entries)
+{
+    struct fed_config config = halves(1);
+    struct fed_update u;
+    struct fed_entry entry;
+    config.select = FED_ALL;
+    config.goal_count = 1;
+    config.late_max = 1;
+    struct fed *f = found(&config);
+    for (uint32_t i = 0; i < 2; i++) {
+        fed_step(f, &(struct fed_event){.kind = FED_EV_JOIN, .member = i, .key = i}, &u);
+    }
+    fed_step(f, &(struct fed_event){.kind = FED_EV_START}, &u);
+    fed_step(f, &(struct fed_event){.kind = FED_EV_UPDATE, .member = 0, .update = 7}, &u);
+    EXPECT_EQ(u.actions[0].kind, FED_DO_CLOSE);
+    fed_step(f, &(struct fed_event){.kind = FED_EV_UPDATE, .member = 1, .update = 8}, &u);
+    EXPECT_EQ(u.verdict, FED_VERDICT_KEPT);
+    EXPECT(fed_entry(f, 0, &entry));
+    EXPECT(!fed_entry(f, 1, &entry));
+    fed_step(f, &(struct fed_event){.kind = FED_EV_COMMITTED}, &u);
+    EXPECT(!fed_entry(f, 0, &entry));
+    EXPECT(fed_entry(f, 1, &entry));
+    EXPECT_EQ(entry.update, 8);
+    fed_check(f);
+    free(f);
+}
+
 TEST_DIES(a_configuration_without_a_goal_is_a_bug, "goal")
 {
     struct fed_config config = halves(1);

@@ -4,7 +4,7 @@
  * is a device, whole models on it. The operations one by one are in ops_test.c. */
 #include "device.h"
 #include "grid.h"
-#include "models.h"
+#include "step.h"
 
 #include <dlfcn.h>
 #include <math.h>
@@ -100,8 +100,6 @@ TEST(a_module_of_another_version_is_refused)
 
 /* --- Whole models. ---------------------------------------------------------------------------- */
 
-static const struct kn_step_key key = {.seed = 11, .step = 3, .rank = 1};
-
 static const enum kn_loss losses[] = {KN_LOSS_CROSS_ENTROPY, KN_LOSS_MSE};
 
 #define SAMPLES 21u
@@ -137,19 +135,6 @@ static struct outcome outcome_of(const struct kn_model *m, const struct kn_ops *
     OK(kn_model_predict(w, params, buffers, d->x, SAMPLES, o.predictions, &diag));
     kn_work_close(w);
     return o;
-}
-
-static void expect_near(const float *got, const double *want, size_t count)
-{
-    double apart = 0;
-    double size = 0;
-    for (size_t i = 0; i < count; i++) {
-        EXPECT(isfinite(got[i]));
-        apart += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
-        size += want[i] * want[i];
-    }
-    printf("# %.3g\n", sqrt(apart / size));
-    EXPECT(sqrt(apart / size) < 5e-6);
 }
 
 static void expect_equal(const struct outcome *a, const struct outcome *b)

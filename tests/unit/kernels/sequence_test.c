@@ -1,28 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * Whole models of sequences: their derivatives, their bits, and what is refused. */
-#include "models.h"
+#include "step.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #define PLACES 6u
-
-static const struct kn_step_key key = {.seed = 11, .step = 3, .rank = 1};
-
-static double *reference_step(const struct kn_model *m, const double *params,
-                              const struct kn_batch *batch)
-{
-    struct kn_work *w;
-    double *out = kept_bytes(kn_model_vector_count(m) * sizeof *out);
-    memset(out, 0xFF, kn_model_vector_count(m) * sizeof *out);
-    OK(kn_work_open(&w, m, kn_ops_ref(), batch->n, true));
-    kept(w);
-    OK(kn_model_step(w, params, batch, &key, out, &diag));
-    kn_work_close(w);
-    return out;
-}
 
 TEST(the_gradient_of_a_transformer_matches_central_differences)
 {
@@ -55,52 +40,13 @@ TEST_ROWS(a_step_in_float_is_close_to_the_step_in_double, ISAS)
         SKIP("this machine lacks the instruction set");
     }
     struct kn_model *m = text_model(PLACES);
-    const size_t count = kn_model_vector_count(m);
-    float *buffers;
-    float *params = init_params(m, &buffers);
-    const struct data d = data_of(m, 21);
-    const struct kn_batch batch = {.n = 21, .x = d.x, .labels = d.labels};
-    const double *want = reference_step(m, doubles(params, kn_model_param_count(m)), &batch);
-    struct kn_work *w;
-    float *got = kept_bytes(count * sizeof *got);
-    memset(got, 0xFF, count * sizeof *got);
-    OK(kn_work_open(&w, m, ops, 40, true));
-    kept(w);
-    OK(kn_model_step(w, params, &batch, &key, got, &diag));
-    double apart = 0;
-    double size = 0;
-    for (size_t i = 0; i < count; i++) {
-        EXPECT(isfinite(got[i]));
-        apart += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
-        size += want[i] * want[i];
-    }
-    printf("# %.3g\n", sqrt(apart / size));
-    EXPECT(sqrt(apart / size) < 5e-6);
-    EXPECT_NEAR((double)got[count - 1], want[count - 1], 0);
+    expect_close_in_float(m, ops);
 }
 
 TEST(a_step_repeats_bit_for_bit_in_any_workspace)
 {
     EXPECT(kn_open(NULL) == KN_OK);
-    struct kn_model *m = text_model(PLACES);
-    const size_t count = kn_model_vector_count(m);
-    float *buffers;
-    float *params = init_params(m, &buffers);
-    const struct data d = data_of(m, 30);
-    struct kn_work *small;
-    struct kn_work *large;
-    float *a = kept_bytes(count * sizeof *a);
-    float *b = kept_bytes(count * sizeof *b);
-    OK(kn_work_open(&small, m, kn_ops_cpu(), 7, true));
-    kept(small);
-    OK(kn_work_open(&large, m, kn_ops_cpu(), 30, true));
-    kept(large);
-    const struct kn_batch seven = {.n = 7, .x = d.x, .labels = d.labels};
-    const struct kn_batch thirty = {.n = 30, .x = d.x, .labels = d.labels};
-    OK(kn_model_step(small, params, &seven, &key, a, &diag));
-    OK(kn_model_step(large, params, &thirty, &key, b, &diag)); /* leaves its values behind */
-    OK(kn_model_step(large, params, &seven, &key, b, &diag));
-    EXPECT_MEM(a, b, count * sizeof *a);
+    expect_repeats(text_model(PLACES));
 }
 
 /* Also where it stands among the others. */

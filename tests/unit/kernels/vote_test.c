@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "attack.h"
+#include "sim/attack.h"
 #include "kernels/agg/vote.h"
 #include "kernels/philox.h"
 #include "tst.h"

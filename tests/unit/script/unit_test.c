@@ -5,11 +5,11 @@
 #include "script/unit.h"
 
 #include "base/host/host.h"
+#include "job_text.h"
 #include "jobs/view.h"
 #include "memory_bulk.h"
 #include "memory_service.h"
 #include "spec/package.h"
-#include "spec/spec.h"
 #include "train/train.h"
 #include "tst.h"
 
@@ -128,21 +128,11 @@ static void stop(void)
 static void submit(const char *text, uint32_t members)
 {
     static struct spec_job parsed;
-    static struct spec_errors errors;
     static struct jobs_cmd cmd;
-    static char canonical[SH_SPEC_BYTES_MAX];
-    size_t size = 0;
     struct jobs_result result;
-    if (spec_parse(text, strlen(text), &parsed, &errors) != SH_OK) {
-        tst_fail(__FILE__, __LINE__, "%s: %s", errors.at[0].field, errors.at[0].message);
-    }
-    EXPECT_EQ(spec_canonical(&parsed, canonical, sizeof canonical, &size), SH_OK);
-    cmd = (struct jobs_cmd){.type = JOBS_SUBMIT};
+    job_text_submit(text, &cmd, &parsed);
     struct jobs_submit *s = &cmd.u.submit;
     s->kind = WIRE_KIND_EXEC;
-    (void)snprintf(s->name, sizeof s->name, "%s", parsed.name);
-    s->spec = (struct sh_span){.at = (const uint8_t *)canonical, .size = size};
-    sh_blake2b(s->spec_digest, sizeof s->spec_digest, canonical, size);
     s->need = (struct wire_need){.ranks = (uint16_t)members,
                                  .agents_min = 1,
                                  .agents_max = (uint16_t)members,

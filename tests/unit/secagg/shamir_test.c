@@ -94,14 +94,28 @@ TEST(one_share_less_than_the_threshold_leaves_every_secret_possible)
     }
 }
 
+static void mask32(uint32_t *value, const uint8_t *key, uint64_t offset, size_t count,
+                   bool subtract)
+{
+    struct secagg_slice slice = {.at = value, .offset = offset, .count = count};
+    secagg_mask(32, slice, key, subtract);
+}
+
+static void mask64(uint64_t *value, const uint8_t *key, uint64_t offset, size_t count,
+                   bool subtract)
+{
+    struct secagg_slice slice = {.at = value, .offset = offset, .count = count};
+    secagg_mask(64, slice, key, subtract);
+}
+
 /* RFC 8439, A.1, test vector 1. */
 TEST(masks_are_words_of_chacha20)
 {
     const uint8_t key[SECAGG_KEY_BYTES] = {0};
     uint32_t narrow[2] = {0};
     uint64_t wide[1] = {0};
-    secagg_mask32(narrow, key, 0, 2, false);
-    secagg_mask64(wide, key, 0, 1, false);
+    mask32(narrow, key, 0, 2, false);
+    mask64(wide, key, 0, 1, false);
     EXPECT_EQ(narrow[0], 0xade0b876u);
     EXPECT_EQ(narrow[1], 0x903df1a0u);
     EXPECT_EQ(wide[0], 0x903df1a0ade0b876u);
@@ -117,18 +131,18 @@ TEST(a_slice_of_a_mask_is_that_part_of_the_whole)
     const uint8_t key[SECAGG_KEY_BYTES] = {9};
     struct sh_rng rng;
     sh_rng_init(&rng, tst_seed());
-    secagg_mask64(whole, key, 12345, COUNT, false);
-    secagg_mask32(whole32, key, 12345, COUNT, true);
+    mask64(whole, key, 12345, COUNT, false);
+    mask32(whole32, key, 12345, COUNT, true);
     for (size_t at = 0; at < COUNT;) {
         size_t n = (size_t)sh_rng_between(&rng, 1, 2500);
         n = n < COUNT - at ? n : COUNT - at;
-        secagg_mask64(parts + at, key, 12345 + at, n, false);
-        secagg_mask32(parts32 + at, key, 12345 + at, n, true);
+        mask64(parts + at, key, 12345 + at, n, false);
+        mask32(parts32 + at, key, 12345 + at, n, true);
         at += n;
     }
     EXPECT_MEM(parts, whole, sizeof whole);
     EXPECT_MEM(parts32, whole32, sizeof whole32);
-    secagg_mask64(parts, key, 12345, COUNT, true);
+    mask64(parts, key, 12345, COUNT, true);
     for (size_t i = 0; i < COUNT; i++) {
         EXPECT_EQ(parts[i], 0);
     }

@@ -317,7 +317,7 @@ TEST(delays_have_the_mean_that_is_asked_for)
     uint64_t sum = 0;
     uint64_t above = 0;
     for (uint32_t i = 0; i < 100000; i++) {
-        uint64_t delay = sim_about(sim, 1000);
+        uint64_t delay = sim_about(&sim->rng, 1000);
         sum += delay;
         above += delay > 3000;
     }

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "herd.h"
+#include "job_text.h"
 #include "tst.h"
 
 #include "base/host/host.h"
 #include "base/rng.h"
 #include "kernels/kn.h"
 #include "spec/fileset.h"
-#include "spec/spec.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -132,37 +132,21 @@ static void upload_table(struct herd *h, const struct herd_job *job,
 
 static void submit_text(struct herd *h, const char *text)
 {
-    struct spec_job *job = calloc(1, sizeof *job);
-    struct spec_errors *errors = calloc(1, sizeof *errors);
-    char *canonical = malloc(SH_SPEC_BYTES_MAX);
-    size_t size = 0;
-    EXPECT(job != NULL && errors != NULL && canonical != NULL);
-    if (spec_parse(text, strlen(text), job, errors) != SH_OK) {
-        tst_fail(__FILE__, __LINE__, "%s: %s", errors->at[0].field, errors->at[0].message);
-    }
-    EXPECT_EQ(spec_canonical(job, canonical, SH_SPEC_BYTES_MAX, &size), SH_OK);
-    struct jobs_cmd *cmd = calloc(1, sizeof *cmd);
+    static struct jobs_cmd cmd;
+    static struct spec_job job;
     struct jobs_result result;
-    EXPECT(cmd != NULL);
-    cmd->type = JOBS_SUBMIT;
-    struct jobs_submit *s = &cmd->u.submit;
+    job_text_submit(text, &cmd, &job);
+    struct jobs_submit *s = &cmd.u.submit;
     s->kind = WIRE_KIND_TRAIN;
-    (void)snprintf(s->name, sizeof s->name, "%s", job->name);
-    s->spec = (struct sh_span){.at = (const uint8_t *)canonical, .size = size};
-    sh_blake2b(s->spec_digest, sizeof s->spec_digest, canonical, size);
-    s->need = (struct wire_need){.ranks = (uint16_t)job->train.ranks,
+    s->need = (struct wire_need){.ranks = (uint16_t)job.train.ranks,
                                  .agents_min = 1,
                                  .agents_max = HERD_AGENTS_MAX,
                                  .arithmetic = WIRE_ARITHMETIC_SAME};
-    s->reproducible = job->reproducible;
+    s->reproducible = job.reproducible;
     s->units = 1;
     s->checkpoint_keep = 3;
-    memory_service_apply(h->agents[0].s, cmd, &result);
+    memory_service_apply(h->agents[0].s, &cmd, &result);
     h->job = result.unit.job;
-    free(cmd);
-    free(canonical);
-    free(errors);
-    free(job);
 }
 
 void herd_submit(struct herd *h, const struct herd_job *job)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * What lying members send instead of their vectors, as the papers on rules against them have it. */
-#ifndef TEST_ATTACK_H
-#define TEST_ATTACK_H
+#ifndef SIM_ATTACK_H
+#define SIM_ATTACK_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "attack.h"
+#include "sim/attack.h"
 
+#include "kernels/math.h"
 #include "kernels/philox.h"
 
 #include <math.h>
@@ -22,7 +23,7 @@ float attack_normal(uint64_t seed, uint64_t sequence, uint32_t i)
     kn_stream_block(word, kn_stream_make(seed, 77, 0, 0), sequence, i);
     double u = ((double)word[0] + 1.0) * 0x1p-32;
     double v = (double)word[1] * 0x1p-32;
-    return (float)(sqrt(-2.0 * log(u)) * cos(two_pi * v));
+    return (float)(sqrt(-2.0 * kn_log64(u)) * kn_cos64(two_pi * v));
 }
 
 static void moments(float *const *x, uint32_t first, uint32_t last, size_t at, double *mean,
