@@ -160,8 +160,8 @@ static void act(struct sim_gang *w)
     }
 }
 
-/* From the last checkpoint but one at the latest everyone goes on, and beyond where anybody ever
- * was. */
+/* From the last checkpoint but one at the latest everyone goes on, as sim_gang_line_stand demands
+ * of every generation, and beyond where anybody ever was. */
 static uint64_t bound_us(const struct sim_gang *w)
 {
     uint64_t step_us = STEP_US + COMPUTES * SLOW_MAX * w->compute_us;

@@ -169,7 +169,9 @@ uint64_t sim_gang_digest(const struct sim_gang *w, const float *params);
  * or the state is not what all others have. */
 void sim_gang_line_finish(struct sim_gang *w, uint32_t member, uint64_t position, const float *sum,
                           const float *params);
-void sim_gang_line_stand(struct sim_gang *w, uint32_t member); /* its state is on the line */
+/* Its state is on the line; where it begins rounds, not behind the last checkpoint but one, which
+ * can always be had. */
+void sim_gang_line_stand(struct sim_gang *w, uint32_t member);
 void sim_gang_line_save(struct sim_gang *w, const struct sim_gang_member *m, uint64_t position);
 
 /* ---- gang_round.c ---- */

@@ -136,6 +136,10 @@ void sim_gang_line_stand(struct sim_gang *w, uint32_t member)
         sim_gang_digest(w, m->params) != w->line.state[m->position]) {
         sim_ether_break(&w->net, "member %u stands at step %llu with a state off the line", member,
                         (unsigned long long)m->position);
+    } else if (m->playing && m->place == w->log_count && m->position < w->line.saved_before) {
+        sim_ether_break(&w->net, "member %u goes on from step %llu, where that after %llu is kept",
+                        member, (unsigned long long)m->position,
+                        (unsigned long long)w->line.saved_before);
     }
 }
 

@@ -119,16 +119,19 @@ static void stand(struct sim_gang *w, uint32_t member)
     m->fetching = false;
 }
 
-/* The newest checkpoint that this member's tables know of, or the beginning. */
+/* The newest checkpoint that can be had, or the one before, or what it holds, or the beginning. */
 static void load(struct sim_gang *w, uint32_t member)
 {
     struct sim_gang_member *m = &w->members[member];
     const struct sim_gang_line *l = &w->line;
-    bool behind = sh_rng_chance(&w->net.rng, 1, 4);
-    m->has_state = true;
-    m->position = behind ? l->saved_before : l->saved;
-    memcpy(m->params, behind ? l->saved_before_params : l->saved_params,
-           w->elements * sizeof(float));
+    bool older = sh_rng_chance(&w->net.rng, 1, 4);
+    uint64_t position = older ? l->saved_before : l->saved;
+    if (!m->has_state || m->position < position) {
+        m->has_state = true;
+        m->position = position;
+        memcpy(m->params, older ? l->saved_before_params : l->saved_params,
+               w->elements * sizeof(float));
+    }
     stand(w, member);
     greet_all(w, member);
 }
@@ -220,7 +223,7 @@ static void enter(struct sim_gang *w, uint32_t member, uint32_t place)
     }
     struct train_about about = {.unit = {.job = 1}, .generation = entry->generation};
     train_gang_begin(&m->gang, about, entry->members, entry->count, m->me, m->session);
-    if (m->has_state) {
+    if (m->has_state && m->position >= w->line.saved) { /* as train/meeting.c */
         stand(w, member);
     }
     sim_gang_member_greet(w, member);

@@ -6,7 +6,10 @@
 #include "sim/scenario.h"
 #include "sim/timeline.h"
 
+#include "base/check.h"
+
 #include <inttypes.h>
+#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,12 +24,22 @@ struct script {
     uint32_t requests[SIM_LINES_MAX]; /* of the submit on that line of the scenario */
 };
 
-static void fail(struct script *s, const struct sim_command *c, const char *why)
+__attribute__((format(printf, 3, 4))) static void fail(struct script *s,
+                                                       const struct sim_command *c,
+                                                       const char *format, ...)
 {
-    if (s->verdict->why[0] == '\0') {
-        (void)snprintf(s->verdict->why, sizeof s->verdict->why, "%s:%u: %s", s->scenario->file,
-                       c->line, why);
+    char *why = s->verdict->why;
+    size_t room = sizeof s->verdict->why;
+    va_list args;
+    if (why[0] != '\0') {
+        return; /* the first one counts */
     }
+    /* The place always fits; of a long reason the end is cut off. */
+    int used = snprintf(why, room, "%s:%u: ", s->scenario->file, c->line);
+    SH_CHECK(used > 0 && (size_t)used < room);
+    va_start(args, format);
+    (void)vsnprintf(why + used, room - (size_t)used, format, args);
+    va_end(args);
 }
 
 /* False: there is none, and the script says so. */
@@ -335,13 +348,10 @@ static void expect(struct script *s, const struct sim_command *c)
             return;
         }
         if (now - start >= c->within_us) {
-            char why[SIM_ERROR_MAX + 1];
-            const char *state = sim_unconverged(s->sim);
-            (void)snprintf(why, sizeof why, "expected, and not so after %" PRIu64 " ms:%s%s%s",
-                           c->within_us / 1000, strstr(c->text, "expect") + strlen("expect"),
-                           c->want == SIM_WANT_EQUAL ? "; " : "",
-                           c->want == SIM_WANT_EQUAL ? state : "");
-            fail(s, c, why);
+            bool equal = c->want == SIM_WANT_EQUAL;
+            fail(s, c, "expected, and not so after %" PRIu64 " ms:%s%s%s", c->within_us / 1000,
+                 strstr(c->text, "expect") + strlen("expect"), equal ? "; " : "",
+                 equal ? sim_unconverged(s->sim) : "");
             return;
         }
         sim_run_until(s->sim, now + LOOK_US);

@@ -30,7 +30,7 @@ struct train_gang {
 
 enum train_advice {
     TRAIN_WAIT,     /* for somebody to be heard or to catch up */
-    TRAIN_LOAD,     /* nobody has gone a step: take the newest checkpoint, or begin */
+    TRAIN_LOAD,     /* nobody has gone a step: take the newest checkpoint, what is held, or begin */
     TRAIN_CATCH_UP, /* fetch the state of member `other` */
     TRAIN_GO,       /* begin the rounds */
     TRAIN_DIFFER,   /* `one` and `other` stand at the same place with different states */
@@ -47,7 +47,8 @@ struct train_verdict {
 void train_gang_begin(struct train_gang *gang, struct train_about about,
                       const struct wire_member *members, uint32_t count, uint32_t me,
                       uint64_t session);
-/* Where this member stands. */
+/* Where this member stands. Nobody stands for a state that is older than the newest checkpoint that
+ * it knows of, until LOAD has shown that none newer can be had: all others would go back to it. */
 void train_gang_stand(struct train_gang *gang, uint64_t position,
                       const uint8_t digest[static SH_DIGEST_BYTES]);
 /* The rounds begin. From now on it stays on record whom this member began with. */

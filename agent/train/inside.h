@@ -147,8 +147,9 @@ void train_fail(struct train_session *x, enum sh_err reason, bool final, const c
 enum train_turn train_meet(struct train_session *x, uint64_t until_us);
 enum train_turn train_begin_rounds(struct train_session *x);
 void train_serve(struct train_session *x, const struct train_asked *asked);
-/* The newest checkpoint that can be had, else the beginning. False: the job begins with a state
- * that cannot be had, which was told. */
+/* The newest checkpoint that can be had and is ahead of the state that this member holds, else that
+ * state, else the beginning. False: the job begins with a state that cannot be had, which was told.
+ */
 SH_MUST_USE bool train_load(struct train_session *x);
 /* With the lock, on the bulk thread: */
 void train_hear(struct train_session *x, uint32_t from, const struct train_hello *hello);

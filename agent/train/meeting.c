@@ -368,14 +368,24 @@ static bool load_start(struct train_session *x)
     return false;
 }
 
+static bool is_behind(const struct train_session *x, uint64_t step)
+{
+    return !x->state.set || train_course_at(&x->m->course, x->state.position).step < step;
+}
+
 bool train_load(struct train_session *x)
 {
     struct jobs_checkpoint *list = calloc(JOBS_KEEP_MAX, sizeof *list);
     uint32_t count = list != NULL ? list_checkpoints(x, list) : 0;
-    for (uint32_t i = 0; i < count && !x->state.set; i++) {
+    bool loaded = false;
+    for (uint32_t i = 0; i < count && !loaded; i++) {
         unsigned long long step = list[i].step;
+        if (!is_behind(x, step)) {
+            continue; /* what it holds is as good */
+        }
         enum sh_err err = load_checkpoint(x, list[i].manifest, false);
-        if (err == SH_OK) {
+        loaded = err == SH_OK;
+        if (loaded) {
             train_scribe_line(x->scribe, "%s goes on from the checkpoint after step %llu", x->name,
                               step);
         } else {
@@ -385,6 +395,20 @@ bool train_load(struct train_session *x)
     }
     free(list);
     return x->state.set || load_start(x);
+}
+
+/* It holds a state that it may stand for: none that the newest checkpoint has outlived. Who was
+ * frozen or cut off while others went on, and is met by new ones when those are gone, would take
+ * all of them back behind what is kept. The state is not dropped: it is better than the beginning
+ * where no newer checkpoint can be had (train_load). A generation's members have applied the log up
+ * to its entry, so they know the same checkpoints. */
+static bool may_stand(struct train_session *x)
+{
+    struct jobs_checkpoint *list = x->state.set ? calloc(JOBS_KEEP_MAX, sizeof *list) : NULL;
+    uint32_t count = list != NULL ? list_checkpoints(x, list) : 0;
+    bool outlived = count > 0 && is_behind(x, list[0].step);
+    free(list);
+    return x->state.set && !outlived;
 }
 
 /* ---- the meeting ---- */
@@ -454,7 +478,7 @@ enum train_turn train_meet(struct train_session *x, uint64_t until_us)
     enum train_turn turn = TRAIN_GO_ON;
     if (!x->met) {
         open_meeting(x);
-        if (x->state.set && !take_stand(x)) {
+        if (may_stand(x) && !take_stand(x)) {
             train_fail(x, SH_ERR_NO_MEMORY, false, "no memory for a digest");
             return TRAIN_OVER;
         }

@@ -23,6 +23,8 @@ struct puppet {
     uint64_t elements; /* 0: not known */
     uint16_t subtree;
     uint64_t answered; /* generation whose result has come */
+    uint64_t stands;   /* newest generation in which the agent has a state, */
+    uint64_t position; /* and where it stood when it said so first */
 };
 
 static void say_hello(struct puppet *p, const uint8_t *to, const struct train_hello *theirs)
@@ -98,6 +100,11 @@ static void hear(void *ctx, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
             p->early = 0; /* once */
         }
         say_hello(p, node, &hello);
+        if ((hello.flags & TRAIN_HELLO_HAS) != 0 && hello.about.generation > p->stands) {
+            p->stands = hello.about.generation;
+            p->position = hello.position;
+            EXPECT(pthread_cond_broadcast(&p->changed) == 0);
+        }
     }
     EXPECT(pthread_mutex_unlock(&p->lock) == 0);
 }
@@ -120,20 +127,33 @@ static void await(struct puppet *p, const uint64_t *value, uint64_t least)
     EXPECT(pthread_mutex_unlock(&p->lock) == 0);
 }
 
+static void open_puppet(struct puppet *p, struct herd *h)
+{
+    *p = (struct puppet){.h = h};
+    EXPECT(pthread_mutex_init(&p->lock, NULL) == 0);
+    EXPECT(pthread_cond_init(&p->changed, NULL) == 0);
+    herd_open(h, 2, NULL);
+    herd_stop(h, 1);
+    bulk_on_train(h->agents[1].bulk, hear, down, p);
+    memory_bulk_start(h->agents[1].bulk);
+}
+
+static void close_puppet(struct puppet *p)
+{
+    herd_close(p->h);
+    EXPECT(pthread_cond_destroy(&p->changed) == 0);
+    EXPECT(pthread_mutex_destroy(&p->lock) == 0);
+}
+
 /* The other member's sum comes before the word by which this one knows that the rounds begin, and
  * never again. */
 TEST(a_sum_that_comes_before_the_generation_begins_is_in_its_first_round)
 {
     static const uint32_t BOTH[] = {0, 1};
     static struct herd h;
-    struct puppet p = {.h = &h};
+    struct puppet p;
     struct herd_job job = {.layers = "[{dense: 3}]"};
-    EXPECT(pthread_mutex_init(&p.lock, NULL) == 0);
-    EXPECT(pthread_cond_init(&p.changed, NULL) == 0);
-    herd_open(&h, 2, NULL);
-    herd_stop(&h, 1);
-    bulk_on_train(h.agents[1].bulk, hear, down, &p);
-    memory_bulk_start(h.agents[1].bulk);
+    open_puppet(&p, &h);
     herd_submit(&h, &job);
     herd_place(&h, BOTH, 2, WIRE_CAUSE_PLACED);
     await(&p, &p.elements, 1);
@@ -145,7 +165,71 @@ TEST(a_sum_that_comes_before_the_generation_begins_is_in_its_first_round)
     EXPECT(pthread_mutex_unlock(&p.lock) == 0);
     await(&p, &p.answered, fence.index);
     EXPECT_EQ(p.answered, fence.index);
-    herd_close(&h);
-    EXPECT(pthread_cond_destroy(&p.changed) == 0);
-    EXPECT(pthread_mutex_destroy(&p.lock) == 0);
+    close_puppet(&p);
+}
+
+/* The newest checkpoint of the job, of a run of the agent alone. */
+static void make_checkpoint(struct herd *h, struct jobs_checkpoint *out)
+{
+    static const uint32_t FIRST[] = {0};
+    struct service_view *view;
+    struct jobs_unit unit;
+    uint32_t count = 0;
+    herd_place(h, FIRST, 1, WIRE_CAUSE_PLACED);
+    herd_await_checkpoint(h, 10);
+    EXPECT_EQ(service_view_open(h->agents[0].s, &view), SH_OK);
+    EXPECT_EQ(jobs_checkpoint_list(service_view_table(view), (struct wire_unit){.job = h->job}, out,
+                                   1, &count),
+              SH_OK);
+    EXPECT_EQ(count, 1);
+    service_view_close(view);
+    herd_ask_to_stop(h);
+    herd_await_end(h, &unit);
+}
+
+/* Of the gang with that fence, as others of it would announce it. */
+static void announce(struct herd *h, struct wire_fence fence, uint64_t step, const uint8_t *blob)
+{
+    struct service_status status;
+    struct jobs_result result;
+    struct jobs_cmd cmd = {.type = JOBS_CHECKPOINT};
+    struct jobs_checkpoint_add *c = &cmd.u.checkpoint;
+    *c = (struct jobs_checkpoint_add){
+        .unit = {.job = h->job}, .fence = fence, .step = step, .holder_count = 1};
+    service_status(h->agents[0].s, &status);
+    memcpy(c->holders[0], status.node_id, sizeof c->holders[0]);
+    memcpy(c->manifest, blob, sizeof c->manifest);
+    memory_service_apply(h->agents[0].s, &cmd, &result);
+    EXPECT_EQ(result.err, SH_OK);
+}
+
+/* While it stood still, others have gone on, and left no more than a checkpoint. */
+TEST(who_comes_back_behind_the_newest_checkpoint_goes_on_from_there)
+{
+    static const uint32_t BOTH[] = {0, 1};
+    static struct herd h;
+    struct puppet p;
+    struct herd_job job = {.epochs = 10000, .checkpoint_every = 10};
+    struct jobs_checkpoint good;
+    uint8_t bad[SH_DIGEST_BYTES];
+    open_puppet(&p, &h);
+    herd_submit(&h, &job);
+    make_checkpoint(&h, &good);
+    EXPECT_EQ(service_blob_put(h.agents[0].s, "no state", 8, 1, bad, NULL, HERD_WAIT_US), SH_OK);
+
+    herd_submit(&h, &job);
+    struct wire_fence fence = herd_place(&h, BOTH, 2, WIRE_CAUSE_PLACED);
+    await(&p, &p.stands, fence.index);
+    EXPECT_EQ(p.position, 0);
+    announce(&h, fence, good.step - 1, bad);
+    fence = herd_place(&h, BOTH, 2, WIRE_CAUSE_RENEWED);
+    await(&p, &p.stands, fence.index);
+    EXPECT_EQ(p.position, 0); /* it has kept what it held */
+    EXPECT(herd_logged(&h, "alpha cannot use the checkpoint after step "));
+    announce(&h, fence, good.step, good.manifest);
+    fence = herd_place(&h, BOTH, 2, WIRE_CAUSE_RENEWED);
+    await(&p, &p.stands, fence.index);
+    EXPECT(p.position >= good.step);
+    EXPECT(herd_logged(&h, "alpha goes on from the checkpoint after step "));
+    close_puppet(&p);
 }
