@@ -193,6 +193,24 @@ static void forward_dropout(const struct pass *p, const struct kn_task *t, uint3
     }
 }
 
+/* Inference goes by single blocks also where a sequence fills several: a product over all of them
+ * may give a row other bits for where it stands among the rest. */
+static void forward_dense(const struct pass *p, const struct kn_task *t, void *y, const void *x)
+{
+    const struct kn_ops *ops = p->w->ops;
+    const struct kn_node *node = t->node;
+    const uint32_t in = row_width(&p->w->plan.tasks[t->src[0]], node);
+    const uint32_t out = kn_shape_width(&node->shape);
+    const uint32_t rows = rows_of(p, node);
+    const uint32_t most = p->out == NULL && ops->lanes > 1 ? ops->lanes : rows;
+    for (uint32_t at = 0; at < rows; at += most) {
+        ops->dense((char *)y + (size_t)at * out * ops->elem_size,
+                   (const char *)x + (size_t)at * in * ops->elem_size, weight_at(p, node),
+                   bias_at(p, node), rows - at < most ? rows - at : most, in, out,
+                   slot_at(p->w, p->w->plan.scratch));
+    }
+}
+
 static void forward_task(const struct pass *p, uint32_t task)
 {
     const struct kn_work *w = p->w;
@@ -209,8 +227,7 @@ static void forward_task(const struct pass *p, uint32_t task)
     case KN_OP_COUNT:
         break;
     case KN_OP_DENSE:
-        ops->dense(y, x, weight_at(p, node), bias_at(p, node), rows_of(p, node),
-                   row_width(source, node), kn_shape_width(&node->shape), scratch);
+        forward_dense(p, t, y, x);
         break;
     case KN_OP_CONV2D:
         ops->conv(y, x, weight_at(p, node), bias_at(p, node), &node->conv, p->n, scratch);
