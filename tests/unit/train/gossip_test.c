@@ -17,7 +17,7 @@ static const uint32_t ALL[] = {0, 1, 2, 3};
 static const struct herd_job SHORT = {
     .epochs = 30, .optimizer = "{adamw: {lr: 0.003}}", .local = "{steps: 2, average: gossip}"};
 static const struct herd_job LONG = {
-    .epochs = 300, .optimizer = "{adamw: {lr: 0.001}}", .local = "{steps: 2, average: gossip}"};
+    .epochs = 120, .optimizer = "{adamw: {lr: 0.002}}", .local = "{steps: 2, average: gossip}"};
 
 static void begin(struct herd *h, uint32_t agents, const struct herd_job *job,
                   const struct memory_net_config *net)

@@ -15,7 +15,7 @@
 #include <pthread.h>
 
 #define HERD_AGENTS_MAX 8u
-#define HERD_WAIT_US    UINT64_C(30000000)
+#define HERD_WAIT_US    UINT64_C(120000000)
 
 struct herd_agent {
     struct service *s;
