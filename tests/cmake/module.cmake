@@ -6,7 +6,8 @@
 # shoal_program(NAME SOURCES ... [USES ...] [LINKS ...])      executable in build/<preset>/bin
 # shoal_test(NAME SOURCES ... [USES ...] [LINKS ...] [SLOW|PLAIN])
 #                                                             test program on tests/lib/tst.h
-# shoal_check(NAME COMMAND ... [SLOW] [SANITIZED])            a command that exits 0 (or 77: skip);
+# shoal_check(NAME COMMAND ... [SLOW|ALONE] [SANITIZED])      a command that exits 0 (or 77: skip);
+#                                                             ALONE: slow, with nothing beside it;
 #                                                             SANITIZED: only of a sanitizer's build
 # shoal_fuzz(NAME SOURCE f.c CORPUS dir [USES ...])           libFuzzer target; as a unit test it replays
 #                                                             the corpus through tests/lib/replay.c
@@ -64,7 +65,7 @@ function(shoal_test name)
 endfunction()
 
 function(shoal_check name)
-    cmake_parse_arguments(A "SLOW;SANITIZED" "" "COMMAND" ${ARGN})
+    cmake_parse_arguments(A "SLOW;ALONE;SANITIZED" "" "COMMAND" ${ARGN})
     set(kind check)
     if(A_SANITIZED)
         if(NOT SHOAL_SANITIZE)
@@ -73,7 +74,9 @@ function(shoal_check name)
         set(kind sanitized)
     endif()
     set(speed fast)
-    if(A_SLOW)
+    if(A_ALONE)
+        set(speed alone)
+    elseif(A_SLOW)
         set(speed slow)
     endif()
     list(JOIN A_COMMAND " " line)
@@ -99,8 +102,8 @@ function(shoal_fuzz name)
     target_link_libraries(fuzz_${name} PRIVATE ${A_LINKS})
 endfunction()
 
-# build/<preset>/modules.list: "name pure|impure dir archive"; tests.list: "fast|plain|slow KIND name command",
-# KIND one of tst, fuzz, check, sanitized.
+# build/<preset>/modules.list: "name pure|impure dir archive"; tests.list: "SPEED KIND name command",
+# SPEED one of fast, plain, slow, alone, KIND one of tst, fuzz, check, sanitized.
 function(shoal_write_manifests)
     get_property(modules GLOBAL PROPERTY SHOAL_MODULES)
     get_property(tests GLOBAL PROPERTY SHOAL_TESTS)

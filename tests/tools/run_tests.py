@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Runs what build/<preset>/tests.list names: fast entries first, two at a time.
+"""Runs what build/<preset>/tests.list names: fast entries first, then slow ones, two at a time; last
+one by one those that measure.
 
-A line of the list is "fast|plain|slow tst|fuzz|check|sanitized NAME COMMAND...": plain ones are fast
-but take long under a sanitizer. A tst program reports its own cases and ends with "N passed, N failed,
+A line of the list is "fast|plain|slow|alone tst|fuzz|check|sanitized NAME COMMAND...": plain ones are
+fast but take long under a sanitizer. A tst program reports its own cases and ends with "N passed, N failed,
 N skipped"; the others count as one: exit status 0 passed, 77 skipped. Output of what failed is
 printed in full. The last line is the sum.
 
@@ -24,6 +25,7 @@ import time
 TALLY = re.compile(r"^(\d+) passed, (\d+) failed, (\d+) skipped$", re.M)
 FAST_LIMIT_S = 180
 SLOW_LIMIT_S = 900
+SLOW = ("slow", "alone")
 SANITIZED_SLOWER = 3
 TREE = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -47,7 +49,7 @@ def environment_of(build, release, slower):
 
 def run(entry, environment):
     speed, kind, name, command = entry
-    limit = SLOW_LIMIT_S if speed == "slow" else FAST_LIMIT_S
+    limit = SLOW_LIMIT_S if speed in SLOW else FAST_LIMIT_S
     limit *= int(environment["TST_SLOWER"])
     start = time.monotonic()
     with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
@@ -96,7 +98,7 @@ def main():
     parser.add_argument("--build", required=True)
     parser.add_argument("--release", default="")
     parser.add_argument("--sanitized", default="", help="a second build, for its fast tests only")
-    parser.add_argument("--fast", action="store_true", help="leave out what is listed as slow")
+    parser.add_argument("--fast", action="store_true", help="leave out what is slow or runs alone")
     parser.add_argument("--slower", type=int, default=1,
                         help="factor of all time limits, for a sanitizer's build")
     parser.add_argument("--jobs", type=int, default=2)
@@ -105,11 +107,9 @@ def main():
     todo = list(plan(args))
     total = [0, 0, 0]
     failed_names = []
-    # Slow entries start clusters and measure: they run alone, after the fast ones.
-    for slow, jobs in ((False, args.jobs), (True, 1)):
-        if slow and args.fast:
-            continue
-        chosen = [item for item in todo if (item[0][0] == "slow") == slow]
+    turns = [(("fast", "plain"), args.jobs), (("slow",), args.jobs), (("alone",), 1)]
+    for speeds, jobs in turns[:1] if args.fast else turns:
+        chosen = [item for item in todo if item[0][0] in speeds]
         with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
             for name, kind, status, output, seconds in pool.map(lambda item: run(*item), chosen):
                 counts = tally(kind, status, output)

@@ -88,7 +88,7 @@ TEST_ROWS(differences_of_ranks_on_their_own_lose_something_too, WIRES)
 
 TEST_ROWS(members_that_go_and_come_find_the_others_with_equal_bits, WIRES)
 {
-    const struct herd_job job = {.epochs = 200, .wire = WIRES[tst_row].wire};
+    const struct herd_job job = {.epochs = 80, .wire = WIRES[tst_row].wire};
     struct herd h;
     struct jobs_unit unit;
     herd_open(&h, 4, NULL);
