@@ -105,6 +105,17 @@ struct train_verdict train_gang_judge(const struct train_gang *gang)
     return verdict;
 }
 
+bool train_gang_leads(const struct train_gang *gang)
+{
+    const struct train_peer *me = &gang->peers[gang->me];
+    bool leads = me->has_state;
+    for (uint32_t i = 0; i < gang->count; i++) {
+        const struct train_peer *p = &gang->peers[i];
+        leads = leads && p->heard && (!p->has_state || p->position <= me->position);
+    }
+    return leads;
+}
+
 void train_gang_hello(const struct train_gang *gang, uint32_t to, bool asks,
                       struct train_hello *hello)
 {

@@ -57,6 +57,8 @@ void train_gang_go(struct train_gang *gang);
 void train_gang_hear(struct train_gang *gang, uint32_t from, const struct train_hello *hello);
 /* What to do now. */
 struct train_verdict train_gang_judge(const struct train_gang *gang);
+/* Everyone is heard, and nobody is further than this member. */
+bool train_gang_leads(const struct train_gang *gang);
 /* The HELLO to member `to`; asks: an answer is wanted. */
 void train_gang_hello(const struct train_gang *gang, uint32_t to, bool asks,
                       struct train_hello *hello);

@@ -29,6 +29,7 @@
 enum train_turn {
     TRAIN_GO_ON,       /* as planned */
     TRAIN_INTERRUPTED, /* there is a new assignment */
+    TRAIN_LATE,        /* what was waited for did not come in time */
     TRAIN_OVER         /* the result is with the clerk: only an assignment changes anything */
 };
 
@@ -143,14 +144,16 @@ void train_send(struct train_session *x, uint32_t member, uint16_t type, struct 
 void train_fail(struct train_session *x, enum sh_err reason, bool final, const char *text);
 
 /* meeting.c. On the session's thread, without the lock. Until all members stand at the same place,
- * or, when the unit is stopping, until this one has a state; OVER: until_us came first. */
+ * or, when the unit ends or is given back, this one as far as any; LATE: until_us came first. */
 enum train_turn train_meet(struct train_session *x, uint64_t until_us);
 enum train_turn train_begin_rounds(struct train_session *x);
 void train_serve(struct train_session *x, const struct train_asked *asked);
 /* The newest checkpoint that can be had and is ahead of the state that this member holds, else that
- * state, else the beginning. False: the job begins with a state that cannot be had, which was told.
- */
+ * state, else the beginning. False: the job begins with a state that cannot be had, which was told,
+ * or there is a new assignment. */
 SH_MUST_USE bool train_load(struct train_session *x);
+/* It holds a state that it may stand for: none that the newest checkpoint has outlived. */
+bool train_may_stand(struct train_session *x);
 /* With the lock, on the bulk thread: */
 void train_hear(struct train_session *x, uint32_t from, const struct train_hello *hello);
 void train_catch_note(struct train_session *x, uint32_t from, const struct train_note *note);
@@ -174,7 +177,8 @@ enum train_turn train_fail_rank(struct train_session *x, const struct train_roun
 enum train_turn train_play(struct train_session *x); /* rounds until the end */
 void train_finish(struct train_session *x, bool partial);
 /* The last checkpoint that this gang leaves, of the state as it is; yields: with it the gang gives
- * the unit back, also where there is no state yet. */
+ * the unit back, also where there is no state, or none that the newest checkpoint has not outlived.
+ */
 void train_leave(struct train_session *x, bool yields);
 /* What the round before the present position measured: for a state that came from elsewhere. */
 void train_tell_last(struct train_session *x);

@@ -236,6 +236,7 @@ static bool use_catch(struct train_session *x)
         err = SH_ERR_CORRUPT;
     }
     if (err != SH_OK) {
+        x->state.set = false; /* nobody is to be told to go on from it */
         (void)snprintf(text, sizeof text, "%s cannot use the state that %s sent: %s", x->name,
                        x->at.names[c->source], sh_err_text(err));
         train_fail(x, err, false, text);
@@ -378,7 +379,8 @@ bool train_load(struct train_session *x)
     struct jobs_checkpoint *list = calloc(JOBS_KEEP_MAX, sizeof *list);
     uint32_t count = list != NULL ? list_checkpoints(x, list) : 0;
     bool loaded = false;
-    for (uint32_t i = 0; i < count && !loaded; i++) {
+    bool interrupted = false;
+    for (uint32_t i = 0; i < count && !loaded && !interrupted; i++) {
         unsigned long long step = list[i].step;
         if (!is_behind(x, step)) {
             continue; /* what it holds is as good */
@@ -392,17 +394,19 @@ bool train_load(struct train_session *x)
             train_scribe_line(x->scribe, "%s cannot use the checkpoint after step %llu: %s",
                               x->name, step, sh_err_text(err));
         }
+        train_lock(x);
+        interrupted = !loaded && train_interrupted(x);
+        train_unlock(x);
     }
     free(list);
-    return x->state.set || load_start(x);
+    return x->state.set || (!interrupted && load_start(x));
 }
 
-/* It holds a state that it may stand for: none that the newest checkpoint has outlived. Who was
- * frozen or cut off while others went on, and is met by new ones when those are gone, would take
- * all of them back behind what is kept. The state is not dropped: it is better than the beginning
- * where no newer checkpoint can be had (train_load). A generation's members have applied the log up
- * to its entry, so they know the same checkpoints. */
-static bool may_stand(struct train_session *x)
+/* Who was frozen or cut off while others went on, and is met by new ones when those are gone, would
+ * take all of them back behind what is kept. The state is not dropped: it is better than the
+ * beginning where no newer checkpoint can be had (train_load). A generation's members have applied
+ * the log up to its entry, so they know the same checkpoints. */
+bool train_may_stand(struct train_session *x)
 {
     struct jobs_checkpoint *list = x->state.set ? calloc(JOBS_KEEP_MAX, sizeof *list) : NULL;
     uint32_t count = list != NULL ? list_checkpoints(x, list) : 0;
@@ -445,6 +449,11 @@ static enum train_turn differ(struct train_session *x, const struct train_verdic
     return TRAIN_OVER;
 }
 
+static bool ends(const struct train_session *x)
+{
+    return x->at.stopping || x->at.yielding;
+}
+
 /* Acts on a verdict other than GO. */
 static enum train_turn act(struct train_session *x, const struct train_verdict *v)
 {
@@ -464,7 +473,9 @@ static enum train_turn act(struct train_session *x, const struct train_verdict *
     case TRAIN_DIFFER:
         return differ(x, v);
     case TRAIN_STRANGER:
-        train_scribe_lost(x->scribe, x->at.placement.fence, x->me);
+        if (!ends(x)) { /* else the others are about to meet anew */
+            train_scribe_lost(x->scribe, x->at.placement.fence, x->me);
+        }
         break;
     case TRAIN_WAIT:
     case TRAIN_GO:
@@ -478,7 +489,7 @@ enum train_turn train_meet(struct train_session *x, uint64_t until_us)
     enum train_turn turn = TRAIN_GO_ON;
     if (!x->met) {
         open_meeting(x);
-        if (may_stand(x) && !take_stand(x)) {
+        if (train_may_stand(x) && !take_stand(x)) {
             train_fail(x, SH_ERR_NO_MEMORY, false, "no memory for a digest");
             return TRAIN_OVER;
         }
@@ -487,10 +498,11 @@ enum train_turn train_meet(struct train_session *x, uint64_t until_us)
     while (turn == TRAIN_GO_ON) {
         train_lock(x);
         struct train_verdict v = train_gang_judge(&x->gang);
+        bool good = v.advice == TRAIN_GO || (ends(x) && train_gang_leads(&x->gang));
         bool interrupted = train_interrupted(x);
         uint64_t now = sh_now_us();
         bool waits = v.advice == TRAIN_WAIT || v.advice == TRAIN_STRANGER;
-        if (!interrupted && waits && now < x->hello_at_us && now < until_us) {
+        if (!interrupted && !good && waits && now < x->hello_at_us && now < until_us) {
             train_turn(x, x->hello_at_us < until_us ? x->hello_at_us : until_us);
             train_unlock(x);
             continue;
@@ -500,11 +512,12 @@ enum train_turn train_meet(struct train_session *x, uint64_t until_us)
             drop_catch(x);
             return TRAIN_INTERRUPTED;
         }
-        if (v.advice == TRAIN_GO || (x->at.stopping && x->state.set)) {
+        if (good) {
             return TRAIN_GO_ON;
         }
         if (now >= until_us) {
-            return TRAIN_OVER;
+            drop_catch(x);
+            return TRAIN_LATE;
         }
         if (now >= x->hello_at_us) {
             greet(x, false);

@@ -399,6 +399,9 @@ enum sh_err train_mix_add(struct train_mix *x, const struct train_mix_gift *gift
         memcpy(state->params, gift->vector, m->params * sizeof(float));
         memcpy(state->buffers, buffers, m->buffers * sizeof(float));
         memcpy(state->optim, inner, mixed_state(m) * sizeof(float));
+        for (uint32_t i = 0; i < TRAIN_MIX_BUFFERS; i++) {
+            train_mix_note(x, i, state); /* what is on its way is compared with what this is now */
+        }
         return SH_OK;
     }
     *apart = distance(x->base[gift->buffer], gift->vector, m->params);

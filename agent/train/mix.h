@@ -84,8 +84,8 @@ void train_mix_perform(const struct train_mix *x, const struct train_mix_order *
                        uint8_t *head, struct sh_span *body);
 
 /* The buffer of a model that began to arrive since the last call; UINT32_MAX: there is none. Each
- * is answered by train_mix_note, which needs no lock, but the thread that ticks. Call before the
- * state moves, and before a gift is added. */
+ * is answered by train_mix_note, which needs no lock, but the thread that ticks. Call once there is
+ * a state, before it moves, and before a gift is added. */
 uint32_t train_mix_arrived(struct train_mix *x);
 void train_mix_note(struct train_mix *x, uint32_t buffer, const struct train_state *state);
 /* A model that came; false: there is none. */

@@ -231,15 +231,15 @@ static void add_gift(struct train_session *x, const struct train_mix_gift *gift,
     tell_gift(x, apart);
 }
 
-/* Before the state moves. */
+/* Before the state moves; what comes before there is one is compared with the first one. */
 static void note_arrivals(struct train_session *x)
 {
-    uint32_t buffer = 0;
+    uint32_t buffer = x->state.set ? 0 : UINT32_MAX;
     while (buffer != UINT32_MAX) {
         train_lock(x);
         buffer = train_mix_arrived(x->mix);
         train_unlock(x);
-        if (buffer != UINT32_MAX && x->state.set) {
+        if (buffer != UINT32_MAX) {
             train_mix_note(x->mix, buffer, &x->state);
         }
     }
@@ -248,11 +248,11 @@ static void note_arrivals(struct train_session *x)
 static void add_gifts(struct train_session *x)
 {
     struct train_mix_gift gift;
-    note_arrivals(x);
     train_lock(x);
     while (train_mix_gift(x->mix, &gift)) {
         uint64_t weight = train_mix_weight(x->mix);
         train_unlock(x);
+        note_arrivals(x);
         add_gift(x, &gift, weight);
         train_lock(x);
         train_mix_absorbed(x->mix, sh_now_us(), &gift);

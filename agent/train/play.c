@@ -119,14 +119,15 @@ void train_leave(struct train_session *x, bool yields)
     size_t size = 0;
     uint64_t step = 0;
     uint64_t work_us = 0;
-    uint8_t *bytes = x->state.set ? encode(x, &size, &step, &work_us) : NULL;
+    bool keeps = train_may_stand(x);
+    uint8_t *bytes = keeps ? encode(x, &size, &step, &work_us) : NULL;
     struct train_last last = {.fence = x->at.placement.fence,
                               .step = step,
                               .work_us = work_us,
                               .bytes = bytes,
                               .size = size,
                               .yields = yields};
-    if (bytes != NULL || yields) {
+    if (bytes != NULL || (yields && !keeps)) {
         train_clerk_last(x->clerk, &last);
     }
 }

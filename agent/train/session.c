@@ -86,12 +86,17 @@ static bool carry_on(struct train_session *x)
 
 /* With the lock: while only sums of members on this machine are missing, looks for a while at what
  * they post. They are about as far, and what they do is done before a thread would be woken for it.
- * True: there was something. */
+ * True: there was something, or others did something meanwhile, whose signal nobody waited for. */
 static bool linger(struct train_session *x)
 {
     uint64_t until = sh_now_us() + TRAIN_LINGER_US;
+    uint32_t asked = x->asked_count;
     bool any = false;
-    while (train_exchange_is_waiting(x->exchange) && !train_interrupted(x) && sh_now_us() < until) {
+    bool waiting = train_exchange_is_waiting(x->exchange);
+    if (!waiting || train_interrupted(x)) {
+        return false;
+    }
+    while (waiting && !train_interrupted(x) && sh_now_us() < until) {
         train_unlock(x);
         SH_CHECK(sched_yield() == 0);
         train_lock(x);
@@ -99,8 +104,9 @@ static bool linger(struct train_session *x)
             until = sh_now_us() + TRAIN_LINGER_US;
             any = true;
         }
+        waiting = train_exchange_is_waiting(x->exchange);
     }
-    return any;
+    return any || !waiting || train_interrupted(x) || x->asked_count != asked;
 }
 
 void train_turn(struct train_session *x, uint64_t until_us)
@@ -117,8 +123,7 @@ void train_turn(struct train_session *x, uint64_t until_us)
         train_lock(x);
         return;
     }
-    uint64_t deadline = train_exchange_deadline_us(x->exchange);
-    if (deadline <= sh_now_us()) {
+    if (train_exchange_deadline_us(x->exchange) <= sh_now_us()) {
         train_exchange_timer(x->exchange, sh_now_us());
         note_late(x);
         return;
@@ -126,7 +131,11 @@ void train_turn(struct train_session *x, uint64_t until_us)
     if (linger(x) || !train_exchange_rest(x->exchange, sh_now_us())) {
         return;
     }
-    train_clock_wait(&x->changed, &x->lock, deadline < until_us ? deadline : until_us);
+    /* The last own sum sets a deadline and wakes nobody for it. */
+    uint64_t deadline = sh_now_us() + TRAIN_RETRY_US;
+    deadline = deadline < until_us ? deadline : until_us;
+    uint64_t core = train_exchange_deadline_us(x->exchange);
+    train_clock_wait(&x->changed, &x->lock, deadline < core ? deadline : core);
     train_exchange_wake(x->exchange);
 }
 
@@ -271,35 +280,53 @@ static bool take_assignment(struct train_session *x)
     return !leaving;
 }
 
+/* The unit ends or is given back, by its first member. The others stand for what they have, anew if
+ * they had met already: now, and while take_assignment waits. */
+static void stand_by(struct train_session *x)
+{
+    if (x->mix == NULL) {
+        train_lock(x);
+        x->met = false;
+        train_unlock(x);
+        (void)train_meet(x, sh_now_us());
+    }
+}
+
+/* Who has made rounds in this generation is as far as anybody. Who has not, having been restarted
+ * or come late, looks first for what others have. False: there is nothing more to be done. */
+static bool seek_state(struct train_session *x)
+{
+    bool played = x->playing == x->at.placement.fence.index;
+    enum train_turn turn =
+        x->mix != NULL || played ? TRAIN_GO_ON : train_meet(x, sh_now_us() + TRAIN_STOP_US);
+    return turn == TRAIN_GO_ON || turn == TRAIN_LATE;
+}
+
 /* The unit was asked to stop: the first member keeps what there is. */
 static void stop_unit(struct train_session *x)
 {
     if (!train_is_first(x)) {
-        /* It stays to answer for its state, now and while take_assignment waits. */
-        if (!x->met && x->mix == NULL) {
-            (void)train_meet(x, sh_now_us());
-        }
+        stand_by(x);
         return;
     }
-    uint64_t until = sh_now_us() + TRAIN_STOP_US;
-    if (!x->state.set && x->mix == NULL && train_meet(x, until) == TRAIN_INTERRUPTED) {
-        return;
-    }
-    if (!x->state.set && !train_load(x)) {
+    if (!seek_state(x) || (!train_may_stand(x) && !train_load(x))) {
         return;
     }
     train_finish(x, x->state.position < train_course_length(&x->m->course));
 }
 
-/* The unit is to give way: the first member leaves what there is, wherever it stands. One that has
- * no state yet lost nothing since the newest checkpoint. */
+/* The unit is to give way: the first member leaves what there is, wherever it stands; nothing where
+ * the newest checkpoint is as good. */
 static void give_way(struct train_session *x)
 {
-    bool ends = x->state.set && x->state.position == train_course_length(&x->m->course);
     if (!train_is_first(x)) {
-        return; /* the others stand still until their gang ends */
+        stand_by(x); /* they stand still until their gang ends */
+        return;
     }
-    if (ends) {
+    if (!seek_state(x)) {
+        return;
+    }
+    if (x->state.set && x->state.position == train_course_length(&x->m->course)) {
         train_finish(x, false);
     } else {
         train_leave(x, true);

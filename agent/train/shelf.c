@@ -123,14 +123,16 @@ bool train_shelf_lay(struct train_shelf *shelf, const struct train_view *view, u
     if (!inside || place % page != 0 || size % page != 0) {
         return false;
     }
-    /* An old size of 0 makes a second mapping of the same pages (mremap(2)). What can be lacking is
-     * lacking before anything is unmapped; moving the mapping takes no more. */
+    /* An old size of 0 makes a second mapping of the same pages (mremap(2)). */
     void *at = mremap((void *)(uintptr_t)(view->at + place), 0, size, MREMAP_MAYMOVE);
     if (at == MAP_FAILED) {
         return false;
     }
-    uint8_t *to = shelf->at + place;
-    SH_CHECK(mremap(at, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, to) == (void *)to);
+    /* Near the limit of mappings this fails before anything is unmapped. */
+    if (mremap(at, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, shelf->at + place) == MAP_FAILED) {
+        SH_CHECK(munmap(at, size) == 0);
+        return false;
+    }
     return true;
 }
 

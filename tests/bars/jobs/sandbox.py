@@ -128,6 +128,18 @@ def processes(mark):
     return found
 
 
+def sleepers(mark):
+    """How many of them are asleep for good, and not about to become others."""
+    count = 0
+    for pid in processes(mark):
+        try:
+            with open(f"/proc/{pid}/comm", encoding="utf-8") as file:
+                count += file.read() == "sleep\n"
+        except OSError:
+            continue
+    return count
+
+
 class Bar:
     def __init__(self, program, root):
         self.program = program
@@ -220,9 +232,9 @@ def supervisor_dies(bar, level):
     bar.check(line == "1:up\n", f"{level}: {line}")
     # The shell says "up" before those in the background have begun the program they are to be.
     until = time.monotonic() + 10
-    while len(processes(mark)) < 3 and time.monotonic() < until:
+    while sleepers(mark) < 3 and time.monotonic() < until:
         threading.Event().wait(0.02)
-    before = len(processes(mark))
+    before = sleepers(mark)
     child.send_signal(signal.SIGKILL)
     child.wait()
     until = time.monotonic() + 10

@@ -2,16 +2,10 @@
  *
  * Members that mix their models and wait for nobody. */
 #include "herd.h"
-#include "metrics.h"
 #include "tst.h"
-
-#include "base/host/host.h"
-#include "wire/frame.h"
 
 #include <stdio.h>
 #include <string.h>
-
-enum { POINTS = 4096 };
 
 static const uint32_t ALL[] = {0, 1, 2, 3};
 static const struct herd_job SHORT = {
@@ -25,24 +19,6 @@ static void begin(struct herd *h, uint32_t agents, const struct herd_job *job,
     herd_open(h, agents, net);
     herd_submit(h, job);
     (void)herd_place(h, ALL, agents, WIRE_CAUSE_PLACED);
-}
-
-/* Of the newest point of the loss; 0: there is none. */
-static uint64_t newest_step(struct herd *h)
-{
-    static struct service_point points[POINTS];
-    uint32_t count = herd_points(h, METRIC_LOSS, points, POINTS);
-    return count > 0 ? points[count - 1].step : 0;
-}
-
-static void await_step(struct herd *h, uint64_t step)
-{
-    uint64_t until = sh_now_us() + HERD_WAIT_US;
-    while (newest_step(h) < step) {
-        EXPECT(sh_now_us() < until);
-        (void)memory_net_wait(h->net, FRAME_TRAIN_HELLO, 1,
-                              50000); /* one that is alone hears none */
-    }
 }
 
 static void expect_learnt(const struct jobs_unit *unit, uint32_t epochs)
@@ -84,9 +60,9 @@ TEST(parted_members_go_on_in_the_generation_that_they_have_and_come_together_aga
     struct herd h;
     struct jobs_unit unit;
     begin(&h, 3, &LONG, NULL);
-    await_step(&h, 40);
+    herd_await_step(&h, 40);
     memory_bulk_cut(h.agents[2].bulk, true);
-    await_step(&h, newest_step(&h) + 100);
+    herd_await_step(&h, herd_step(&h) + 100);
     EXPECT(!herd_logged(&h, "are one"));
     memory_bulk_cut(h.agents[2].bulk, false);
     herd_await_end(&h, &unit);
@@ -100,11 +76,11 @@ TEST(the_only_one_left_goes_on_without_a_quorum)
     struct herd h;
     struct jobs_unit unit;
     begin(&h, 3, &LONG, NULL);
-    await_step(&h, 40);
+    herd_await_step(&h, 40);
     memory_service_quorum(h.agents[0].s, false);
     herd_stop(&h, 0);
     herd_stop(&h, 1);
-    await_step(&h, newest_step(&h) + 100);
+    herd_await_step(&h, herd_step(&h) + 100);
     memory_service_quorum(h.agents[0].s, true);
     herd_start(&h, 1);
     herd_start(&h, 0);
@@ -121,9 +97,9 @@ TEST(a_member_that_was_left_out_comes_back_with_the_model_that_it_had)
     struct herd h;
     struct jobs_unit unit;
     begin(&h, 3, &LONG, NULL);
-    await_step(&h, 40);
+    herd_await_step(&h, 40);
     (void)herd_place(&h, ALL, 2, WIRE_CAUSE_MEMBER_DEAD);
-    await_step(&h, newest_step(&h) + 40);
+    herd_await_step(&h, herd_step(&h) + 40);
     (void)herd_place(&h, ALL, 3, WIRE_CAUSE_GROWN);
     herd_await_end(&h, &unit);
     expect_learnt(&unit, LONG.epochs);
@@ -137,9 +113,9 @@ TEST(when_the_first_dies_at_the_end_another_puts_the_models_together)
     struct herd h;
     struct jobs_unit unit;
     begin(&h, 3, &SHORT, NULL);
-    await_step(&h, 40);
+    herd_await_step(&h, 40);
     memory_service_quorum(h.agents[0].s, false);
-    await_step(&h, (uint64_t)SHORT.epochs * 4);
+    herd_await_step(&h, (uint64_t)SHORT.epochs * 4);
     herd_stop(&h, 0);
     memory_service_quorum(h.agents[0].s, true);
     (void)herd_place(&h, (const uint32_t[]){1, 2}, 2, WIRE_CAUSE_MEMBER_DEAD);
@@ -173,7 +149,7 @@ TEST(members_that_gave_way_go_on_with_the_models_that_they_had)
     struct herd h;
     struct jobs_unit unit;
     begin(&h, 2, &LONG, NULL);
-    await_step(&h, 40);
+    herd_await_step(&h, 40);
     herd_give_way(&h, &unit);
     EXPECT(unit.checkpoint_step > 0);
     (void)herd_place(&h, (const uint32_t[]){1, 0}, 2, WIRE_CAUSE_PLACED);
@@ -191,10 +167,34 @@ TEST(a_job_that_stops_leaves_the_first_members_model)
     struct herd_job job = LONG;
     job.epochs = 100000;
     begin(&h, 2, &job, NULL);
-    await_step(&h, 40);
+    herd_await_step(&h, 40);
     herd_ask_to_stop(&h);
     herd_await_end(&h, &unit);
     EXPECT_EQ(unit.state, JOBS_STOPPED);
     EXPECT(unit.partial);
+    herd_close(&h);
+}
+
+/* Nobody learns anything: whatever is mixed is the model that all began with. */
+TEST(a_newcomer_that_two_give_to_at_once_has_their_model)
+{
+    const struct herd_job job = {.layers = "[{dense: 640}, relu, {dense: 640}, relu, {dense: 3}]",
+                                 .optimizer = "{sgd: {lr: 1e-30}}",
+                                 .local = "{steps: 2, average: gossip}",
+                                 .epochs = 60};
+    const struct memory_net_config net = {.seed = 3, .delay_us = 3000};
+    struct herd h;
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    herd_reference(&job, &alone);
+    begin(&h, 3, &job, &net);
+    herd_await_step(&h, 8);
+    herd_stop(&h, 2);
+    herd_start(&h, 2);
+    (void)herd_place(&h, ALL, 3, WIRE_CAUSE_MEMBER_DEAD);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_COMPLETED);
+    EXPECT(herd_logged(&h, "gamma begins with the model of"));
+    EXPECT_NEAR(unit.outcome.metrics.val_loss, alone.outcome.metrics.val_loss, 1e-6);
     herd_close(&h);
 }

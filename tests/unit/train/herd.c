@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "herd.h"
 #include "job_text.h"
+#include "metrics.h"
 #include "tst.h"
 
 #include "base/host/host.h"
 #include "base/rng.h"
 #include "kernels/kn.h"
 #include "spec/fileset.h"
+#include "wire/frame.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -14,7 +16,7 @@
 #include <string.h>
 #include <time.h>
 
-enum { SAMPLES = 320, FEATURES = 8, CLASSES = 3, THREADS = 2 };
+enum { SAMPLES = 320, FEATURES = 8, CLASSES = 3, THREADS = 2, POINTS = 4096 };
 
 static const char *const NAMES[HERD_AGENTS_MAX] = {"alpha",   "beta", "gamma", "delta",
                                                    "epsilon", "zeta", "eta",   "theta"};
@@ -310,6 +312,23 @@ void herd_await_checkpoint(struct herd *h, uint64_t step)
         EXPECT(!jobs_state_final(unit.state));
         EXPECT(sh_now_us() < until);
         (void)service_wait_applied(h->agents[0].s, index, 1000000);
+    }
+}
+
+uint64_t herd_step(struct herd *h)
+{
+    static struct service_point points[POINTS];
+    uint32_t count = herd_points(h, METRIC_LOSS, points, POINTS);
+    return count > 0 ? points[count - 1].step : 0;
+}
+
+void herd_await_step(struct herd *h, uint64_t step)
+{
+    uint64_t until = sh_now_us() + HERD_WAIT_US;
+    while (herd_step(h) < step) {
+        EXPECT(sh_now_us() < until);
+        (void)memory_net_wait(h->net, FRAME_TRAIN_HELLO, 1,
+                              50000); /* one that is alone hears none */
     }
 }
 

@@ -75,6 +75,9 @@ void herd_await_lost(struct herd *h, struct wire_fence fence, uint32_t agent);
 void herd_await_end(struct herd *h, struct jobs_unit *unit);
 /* Waits until the unit has a checkpoint after that step or a later one. */
 void herd_await_checkpoint(struct herd *h, uint64_t step);
+/* Of the newest point of the loss; 0: there is none. */
+uint64_t herd_step(struct herd *h);
+void herd_await_step(struct herd *h, uint64_t step);
 /* Points of a metric. */
 uint32_t herd_points(struct herd *h, const char *name, struct service_point *out, uint32_t max);
 /* True when a line of the log contains the text. */

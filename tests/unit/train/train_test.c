@@ -13,6 +13,7 @@
 #include <string.h>
 
 static const uint32_t ALL[] = {0, 1, 2, 3};
+static const struct memory_net_config SLOW = {.seed = 5, .delay_us = 2000, .outbox_bytes = 300000};
 
 TEST(one_agent_trains_commits_a_model_and_says_what_it_measured)
 {
@@ -401,12 +402,11 @@ TEST(a_stop_before_there_is_a_state_ends_the_unit_too)
 TEST(a_gang_that_gives_way_leaves_the_step_where_it_stands)
 {
     const struct herd_job job = {.epochs = 40, .checkpoint_every = 10};
-    const struct memory_net_config net = {.seed = 5, .delay_us = 2000, .outbox_bytes = 300000};
     struct herd h;
     struct jobs_unit alone;
     struct jobs_unit unit;
     herd_reference(&job, &alone);
-    herd_open(&h, 3, &net); /* slow enough to be asked on the way */
+    herd_open(&h, 3, &SLOW); /* enough to be asked on the way */
     herd_submit(&h, &job);
     (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
     herd_await_checkpoint(&h, 10);
@@ -432,6 +432,42 @@ TEST(a_gang_that_has_no_state_yet_gives_way_without_one)
     herd_submit(&h, &(struct herd_job){.epochs = 4000});
     (void)herd_place(&h, ALL, 2, WIRE_CAUSE_PLACED);
     herd_give_way(&h, &unit);
+    herd_close(&h);
+}
+
+/* The first member has just begun anew, and nobody keeps checkpoints. */
+static uint64_t restart_first(struct herd *h, const struct memory_net_config *net)
+{
+    herd_open(h, 3, net);
+    herd_submit(h, &(struct herd_job){.epochs = 1000});
+    (void)herd_place(h, ALL, 3, WIRE_CAUSE_PLACED);
+    herd_await_step(h, 12);
+    herd_stop(h, 0);
+    herd_start(h, 0);
+    uint64_t step = herd_step(h);
+    (void)herd_place(h, ALL, 3, WIRE_CAUSE_MEMBER_DEAD);
+    return step;
+}
+
+TEST(a_restarted_first_member_gives_way_with_what_the_others_have)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    uint64_t step = restart_first(&h, &SLOW);
+    herd_give_way(&h, &unit);
+    EXPECT(unit.checkpoint_step >= step);
+    herd_close(&h);
+}
+
+TEST(a_restarted_first_member_stops_with_what_the_others_have)
+{
+    struct herd h;
+    struct jobs_unit unit;
+    uint64_t step = restart_first(&h, &SLOW);
+    herd_ask_to_stop(&h);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.state, JOBS_STOPPED);
+    EXPECT(unit.outcome.steps >= step);
     herd_close(&h);
 }
 
