@@ -8,10 +8,20 @@
 #include <string.h>
 
 static const uint32_t ALL[] = {0, 1, 2, 3};
-static const struct herd_job SHORT = {
-    .epochs = 30, .optimizer = "{adamw: {lr: 0.003}}", .local = "{steps: 2, average: gossip}"};
-static const struct herd_job LONG = {
-    .epochs = 120, .optimizer = "{adamw: {lr: 0.002}}", .local = "{steps: 2, average: gossip}"};
+static const char LAYERS[] = "[{dense: 64}, relu, {dense: 3}]";
+static const struct herd_job SHORT = {.layers = LAYERS,
+                                      .epochs = 30,
+                                      .optimizer = "{adamw: {lr: 0.01}}",
+                                      .local = "{steps: 2, average: gossip}"};
+
+/* Points are written four times a second: it lasts some seconds, in any build. */
+static struct herd_job lasting(void)
+{
+    struct herd_job job = SHORT;
+    job.optimizer = "{adamw: {lr: 0.001}}";
+    job.epochs = 1500 / tst_slower();
+    return job;
+}
 
 static void begin(struct herd *h, uint32_t agents, const struct herd_job *job,
                   const struct memory_net_config *net)
@@ -59,14 +69,15 @@ TEST(parted_members_go_on_in_the_generation_that_they_have_and_come_together_aga
 {
     struct herd h;
     struct jobs_unit unit;
-    begin(&h, 3, &LONG, NULL);
+    const struct herd_job job = lasting();
+    begin(&h, 3, &job, NULL);
     herd_await_step(&h, 40);
     memory_bulk_cut(h.agents[2].bulk, true);
     herd_await_step(&h, herd_step(&h) + 100);
     EXPECT(!herd_logged(&h, "are one"));
     memory_bulk_cut(h.agents[2].bulk, false);
     herd_await_end(&h, &unit);
-    expect_learnt(&unit, LONG.epochs);
+    expect_learnt(&unit, job.epochs);
     EXPECT(herd_logged(&h, "the models of 3 agents are one"));
     herd_close(&h);
 }
@@ -75,7 +86,8 @@ TEST(the_only_one_left_goes_on_without_a_quorum)
 {
     struct herd h;
     struct jobs_unit unit;
-    begin(&h, 3, &LONG, NULL);
+    const struct herd_job job = lasting();
+    begin(&h, 3, &job, NULL);
     herd_await_step(&h, 40);
     memory_service_quorum(h.agents[0].s, false);
     herd_stop(&h, 0);
@@ -86,7 +98,7 @@ TEST(the_only_one_left_goes_on_without_a_quorum)
     herd_start(&h, 0);
     (void)herd_place(&h, (const uint32_t[]){2, 0, 1}, 3, WIRE_CAUSE_MEMBER_DEAD);
     herd_await_end(&h, &unit);
-    expect_learnt(&unit, LONG.epochs);
+    expect_learnt(&unit, job.epochs);
     EXPECT(herd_logged(&h, "alpha begins with the model of"));
     EXPECT(herd_logged(&h, "beta begins with the model of"));
     herd_close(&h);
@@ -96,13 +108,14 @@ TEST(a_member_that_was_left_out_comes_back_with_the_model_that_it_had)
 {
     struct herd h;
     struct jobs_unit unit;
-    begin(&h, 3, &LONG, NULL);
+    const struct herd_job job = lasting();
+    begin(&h, 3, &job, NULL);
     herd_await_step(&h, 40);
     (void)herd_place(&h, ALL, 2, WIRE_CAUSE_MEMBER_DEAD);
     herd_await_step(&h, herd_step(&h) + 40);
     (void)herd_place(&h, ALL, 3, WIRE_CAUSE_GROWN);
     herd_await_end(&h, &unit);
-    expect_learnt(&unit, LONG.epochs);
+    expect_learnt(&unit, job.epochs);
     EXPECT(!herd_logged(&h, "gamma begins with the model of"));
     EXPECT(herd_logged(&h, "the models of 3 agents are one"));
     herd_close(&h);
@@ -129,7 +142,7 @@ TEST(after_all_died_it_goes_on_with_the_checkpoint)
 {
     struct herd h;
     struct jobs_unit unit;
-    struct herd_job job = LONG;
+    struct herd_job job = lasting();
     job.checkpoint_every = 20;
     begin(&h, 2, &job, NULL);
     herd_await_checkpoint(&h, 60);
@@ -139,7 +152,7 @@ TEST(after_all_died_it_goes_on_with_the_checkpoint)
     herd_start(&h, 1);
     (void)herd_place(&h, ALL, 2, WIRE_CAUSE_MEMBER_DEAD);
     herd_await_end(&h, &unit);
-    expect_learnt(&unit, LONG.epochs);
+    expect_learnt(&unit, job.epochs);
     EXPECT(herd_logged(&h, " goes on from the checkpoint after step "));
     herd_close(&h);
 }
@@ -148,13 +161,14 @@ TEST(members_that_gave_way_go_on_with_the_models_that_they_had)
 {
     struct herd h;
     struct jobs_unit unit;
-    begin(&h, 2, &LONG, NULL);
+    const struct herd_job job = lasting();
+    begin(&h, 2, &job, NULL);
     herd_await_step(&h, 40);
     herd_give_way(&h, &unit);
     EXPECT(unit.checkpoint_step > 0);
     (void)herd_place(&h, (const uint32_t[]){1, 0}, 2, WIRE_CAUSE_PLACED);
     herd_await_end(&h, &unit);
-    expect_learnt(&unit, LONG.epochs);
+    expect_learnt(&unit, job.epochs);
     EXPECT(!herd_logged(&h, " goes on from the checkpoint"));
     EXPECT(!herd_logged(&h, " begins with the model of"));
     herd_close(&h);
@@ -164,7 +178,7 @@ TEST(a_job_that_stops_leaves_the_first_members_model)
 {
     struct herd h;
     struct jobs_unit unit;
-    struct herd_job job = LONG;
+    struct herd_job job = lasting();
     job.epochs = 100000;
     begin(&h, 2, &job, NULL);
     herd_await_step(&h, 40);
@@ -178,10 +192,8 @@ TEST(a_job_that_stops_leaves_the_first_members_model)
 /* Nobody learns anything: whatever is mixed is the model that all began with. */
 TEST(a_newcomer_that_two_give_to_at_once_has_their_model)
 {
-    const struct herd_job job = {.layers = "[{dense: 640}, relu, {dense: 640}, relu, {dense: 3}]",
-                                 .optimizer = "{sgd: {lr: 1e-30}}",
-                                 .local = "{steps: 2, average: gossip}",
-                                 .epochs = 60};
+    const struct herd_job job = {
+        .optimizer = "{sgd: {lr: 1e-30}}", .local = "{steps: 2, average: gossip}", .epochs = 60};
     const struct memory_net_config net = {.seed = 3, .delay_us = 3000};
     struct herd h;
     struct jobs_unit alone;

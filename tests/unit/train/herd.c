@@ -326,6 +326,9 @@ void herd_await_step(struct herd *h, uint64_t step)
 {
     uint64_t until = sh_now_us() + HERD_WAIT_US;
     while (herd_step(h) < step) {
+        struct jobs_unit unit;
+        herd_unit(h, &unit);
+        EXPECT(!jobs_state_final(unit.state));
         EXPECT(sh_now_us() < until);
         (void)memory_net_wait(h->net, FRAME_TRAIN_HELLO, 1,
                               50000); /* one that is alone hears none */
