@@ -6,7 +6,9 @@
 # shoal_program(NAME SOURCES ... [USES ...] [LINKS ...])      executable in build/<preset>/bin
 # shoal_test(NAME SOURCES ... [USES ...] [LINKS ...] [SLOW|PLAIN])
 #                                                             test program on tests/lib/tst.h
-# shoal_check(NAME COMMAND ... [SLOW|ALONE] [SANITIZED])      a command that exits 0 (or 77: skip);
+# shoal_check(NAME COMMAND ... [NEEDS test] [SLOW|ALONE] [SANITIZED])
+#                                                             a command that exits 0 (or 77: skip);
+#                                                             NEEDS: it runs this test program;
 #                                                             ALONE: slow, with nothing beside it;
 #                                                             SANITIZED: only of a sanitizer's build
 # shoal_fuzz(NAME SOURCE f.c CORPUS dir [USES ...])           libFuzzer target; as a unit test it replays
@@ -31,6 +33,7 @@ function(shoal_module name)
         set(kind pure)
     endif()
     file(RELATIVE_PATH dir ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR})
+    set_property(GLOBAL APPEND PROPERTY SHOAL_PROGRAMS shoal_${name})
     set_property(GLOBAL APPEND PROPERTY SHOAL_MODULES "${name} ${kind} ${dir} $<TARGET_FILE:shoal_${name}>")
 endfunction()
 
@@ -42,6 +45,7 @@ function(shoal_program name)
         target_link_libraries(${name} PRIVATE shoal_${use})
     endforeach()
     target_link_libraries(${name} PRIVATE ${A_LINKS})
+    set_property(GLOBAL APPEND PROPERTY SHOAL_PROGRAMS ${name})
 endfunction()
 
 function(shoal_test name)
@@ -61,11 +65,14 @@ function(shoal_test name)
     elseif(A_PLAIN)
         set(speed plain)
     endif()
+    if(NOT speed STREQUAL fast)
+        set_property(GLOBAL APPEND PROPERTY SHOAL_UNSANITIZED test_${name})
+    endif()
     set_property(GLOBAL APPEND PROPERTY SHOAL_TESTS "${speed} tst ${name} $<TARGET_FILE:test_${name}>")
 endfunction()
 
 function(shoal_check name)
-    cmake_parse_arguments(A "SLOW;ALONE;SANITIZED" "" "COMMAND" ${ARGN})
+    cmake_parse_arguments(A "SLOW;ALONE;SANITIZED" "NEEDS" "COMMAND" ${ARGN})
     set(kind check)
     if(A_SANITIZED)
         if(NOT SHOAL_SANITIZE)
@@ -78,6 +85,9 @@ function(shoal_check name)
         set(speed alone)
     elseif(A_SLOW)
         set(speed slow)
+    endif()
+    if(A_NEEDS)
+        set_property(GLOBAL APPEND PROPERTY SHOAL_UNSANITIZED ${A_NEEDS})
     endif()
     list(JOIN A_COMMAND " " line)
     set_property(GLOBAL APPEND PROPERTY SHOAL_TESTS "${speed} ${kind} ${name} ${line}")
@@ -103,7 +113,8 @@ function(shoal_fuzz name)
 endfunction()
 
 # build/<preset>/modules.list: "name pure|impure dir archive"; tests.list: "SPEED KIND name command",
-# SPEED one of fast, plain, slow, alone, KIND one of tst, fuzz, check, sanitized.
+# SPEED one of fast, plain, slow, alone, KIND one of tst, fuzz, check, sanitized. Targets: programs,
+# all but the tests; unsanitized, those and the tests that a sanitizer's build does not run instead.
 function(shoal_write_manifests)
     get_property(modules GLOBAL PROPERTY SHOAL_MODULES)
     get_property(tests GLOBAL PROPERTY SHOAL_TESTS)
@@ -111,4 +122,8 @@ function(shoal_write_manifests)
     list(JOIN tests "\n" tests)
     file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/modules.list CONTENT "${modules}\n")
     file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/tests.list CONTENT "${tests}\n")
+    get_property(programs GLOBAL PROPERTY SHOAL_PROGRAMS)
+    get_property(unsanitized GLOBAL PROPERTY SHOAL_UNSANITIZED)
+    add_custom_target(programs DEPENDS ${programs})
+    add_custom_target(unsanitized DEPENDS ${programs} ${unsanitized})
 endfunction()

@@ -8,9 +8,10 @@ fast but take long under a sanitizer. A tst program reports its own cases and en
 N skipped"; the others count as one: exit status 0 passed, 77 skipped. Output of what failed is
 printed in full. The last line is the sum.
 
---sanitized BUILD runs, of a second build, what looks at memory or threads: its test programs, the
-replays of the fuzz corpora and its sanitized checks; not the commands that look at the tree, measure
-or take their time, nor what is plain. Their names begin with that of the build.
+--sanitized BUILD takes from a second build what looks at memory or threads: its fast test programs
+and replays of the fuzz corpora, in place of those of the first build, and its sanitized checks; not
+the commands that look at the tree, measure or take their time, nor what is plain. Their names begin
+with that of the build.
 """
 import argparse
 import concurrent.futures
@@ -82,7 +83,8 @@ def plan(args):
     """What is to run: (entry, environment), in the order of its speed and build."""
     release = args.release or args.build
     for speed, kind, name, command in entries(os.path.join(args.build, "tests.list")):
-        if args.filter in name:
+        instead = args.sanitized and speed == "fast" and kind != "check"
+        if args.filter in name and not instead:
             yield (speed, kind, name, command), environment_of(args.build, release, args.slower)
     if not args.sanitized:
         return

@@ -11,7 +11,7 @@ trap 'rm -rf "$dir"' EXIT
 python3 "$root/tests/mutants/build.py" "$build" "$root"/tests/mutants/library/01*.patch "$dir/sim"
 "$dir/sim" chaos --seed 1 --for 100 --stop --quiet >"$dir/found" 2>&1 && { echo "nothing found"; exit 1; }
 seed=$(sed -n 's/^again: .*--seed //p' "$dir/found" | head -1)
-"$dir/sim" shrink --seed "$seed" --runs 1200 --out "$dir/short.txt" 2>"$dir/log" || { cat "$dir/log"; exit 1; }
+"$dir/sim" shrink --seed "$seed" --runs 400 --out "$dir/short.txt" 2>"$dir/log" || { cat "$dir/log"; exit 1; }
 acts=$(sed -n 's/ acts$//p' "$dir/log")
 lines=$(grep -c '^at ' "$dir/short.txt")
 cat "$dir/short.txt"
