@@ -270,9 +270,10 @@ bool bulk_hand(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], uint16_t
     return bulk->nearby != NULL && nearby_hand(bulk->nearby, node, type, head, fd);
 }
 
-bool bulk_wait_room(struct bulk *bulk, size_t size, uint64_t timeout_us)
+bool bulk_wait_room(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], size_t size,
+                    uint64_t timeout_us)
 {
-    return outbox_wait_room(bulk->outbox, size, timeout_us);
+    return outbox_wait_room(bulk->outbox, node, size, timeout_us);
 }
 
 void bulk_set_addr(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], const char *host_port)

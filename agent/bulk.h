@@ -31,7 +31,8 @@ SH_MUST_USE enum sh_err bulk_send(struct bulk *bulk, const uint8_t node[SH_NODE_
  * False: that agent is elsewhere, or cannot be reached now. */
 bool bulk_hand(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
                struct sh_span head, int fd);
-bool bulk_wait_room(struct bulk *bulk, size_t size, uint64_t timeout_us);
+bool bulk_wait_room(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], size_t size,
+                    uint64_t timeout_us);
 /* Where a node's bulk port is. Any thread. */
 void bulk_set_addr(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], const char *host_port);
 

@@ -9,8 +9,18 @@
 #include <string.h>
 #include <time.h>
 
+enum { OUTBOX_HEADS = 256 };
+
+struct share { /* of one peer: what is posted, queued or parked for it */
+    struct share *next;
+    uint8_t node[SH_NODE_ID_BYTES];
+    size_t bytes;
+    uint32_t messages; /* freed with the last one */
+};
+
 struct message {
     struct message *next; /* while parked */
+    struct share *share;
     uint8_t node[SH_NODE_ID_BYTES];
     uint16_t type;
     size_t size;
@@ -23,10 +33,11 @@ struct outbox {
     struct message *parked; /* the owner's; oldest first */
     struct message **parked_end;
     size_t bytes_max;
-    pthread_mutex_t lock; /* bytes, messages, stopped: posted, queued or parked */
+    pthread_mutex_t lock; /* of what follows */
     pthread_cond_t room;
-    size_t bytes;
+    size_t bytes; /* posted, queued or parked */
     uint32_t messages;
+    struct share *shares[OUTBOX_HEADS]; /* by the first byte of the node's id, which is a hash */
     bool stopped;
 };
 
@@ -54,13 +65,33 @@ enum sh_err outbox_open(struct outbox **out, struct link_plane *plane, size_t by
     return SH_OK;
 }
 
-static void give_back(struct outbox *o, size_t size)
+/* Under the lock: where the share of a node is, or would be. */
+static struct share **find_share(struct outbox *o, const uint8_t *node)
+{
+    struct share **at = &o->shares[node[0]];
+    while (*at != NULL && memcmp((*at)->node, node, SH_NODE_ID_BYTES) != 0) {
+        at = &(*at)->next;
+    }
+    return at;
+}
+
+static void give_back(struct outbox *o, struct share *share, size_t size)
 {
     SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
     SH_CHECK_CMP(o->bytes, >=, size);
     SH_CHECK_CMP(o->messages, >, 0);
+    SH_CHECK_CMP(share->bytes, >=, size);
+    SH_CHECK_CMP(share->messages, >, 0);
     o->bytes -= size;
     o->messages--;
+    share->bytes -= size;
+    share->messages--;
+    if (share->messages == 0) {
+        struct share **at = find_share(o, share->node);
+        SH_CHECK(*at == share);
+        *at = share->next;
+        free(share);
+    }
     SH_CHECK(pthread_cond_broadcast(&o->room) == 0);
     SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
 }
@@ -74,7 +105,7 @@ static void release(struct message *m)
 /* Frees a message and gives its room back. */
 static void drop(struct outbox *o, struct message *m)
 {
-    give_back(o, m->size);
+    give_back(o, m->share, m->size);
     release(m);
 }
 
@@ -85,13 +116,14 @@ void outbox_close(struct outbox *o)
     }
     struct message *m;
     while (queue_pop(o->queue, &m)) {
-        release(m);
+        drop(o, m);
     }
     while (o->parked != NULL) {
         m = o->parked;
         o->parked = m->next;
-        release(m);
+        drop(o, m);
     }
+    SH_CHECK_CMP(o->messages, ==, 0);
     queue_close(o->queue);
     SH_CHECK(pthread_cond_destroy(&o->room) == 0);
     SH_CHECK(pthread_mutex_destroy(&o->lock) == 0);
@@ -107,20 +139,34 @@ void outbox_stop(struct outbox *o)
     SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
 }
 
-/* Under the lock. One message always fits an empty outbox, whatever its size. */
-static bool has_room(const struct outbox *o, size_t size)
+/* Under the lock. One message always fits an empty outbox, whatever its size. A peer takes no more
+ * than it leaves: however many stand still, there is room for another one (the dynamic threshold of
+ * Choudhury and Hahne, 1998, with alpha = 1). */
+static bool has_room(const struct outbox *o, const struct share *share, size_t size)
 {
-    return o->messages == 0 ||
-           (o->messages < OUTBOX_MESSAGES_MAX && o->bytes + size <= o->bytes_max);
+    bool whole =
+        o->messages == 0 || (o->messages < OUTBOX_MESSAGES_MAX && o->bytes + size <= o->bytes_max);
+    return whole && (share == NULL || (share->messages < OUTBOX_MESSAGES_MAX - o->messages &&
+                                       share->bytes + size <= o->bytes_max - o->bytes));
 }
 
-static enum sh_err reserve(struct outbox *o, size_t size)
+static enum sh_err reserve(struct outbox *o, const uint8_t *node, size_t size, struct share **out)
 {
     SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
-    enum sh_err err = o->stopped ? SH_ERR_CANCELLED : has_room(o, size) ? SH_OK : SH_ERR_FULL;
+    struct share **at = find_share(o, node);
+    enum sh_err err = o->stopped ? SH_ERR_CANCELLED : SH_OK;
+    err = err == SH_OK && !has_room(o, *at, size) ? SH_ERR_FULL : err;
+    if (err == SH_OK && *at == NULL) {
+        *at = calloc(1, sizeof **at);
+        err = *at == NULL ? SH_ERR_NO_MEMORY : SH_OK;
+    }
     if (err == SH_OK) {
+        memcpy((*at)->node, node, SH_NODE_ID_BYTES);
+        (*at)->bytes += size;
+        (*at)->messages++;
         o->bytes += size;
         o->messages++;
+        *out = *at;
     }
     SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
     return err;
@@ -129,8 +175,9 @@ static enum sh_err reserve(struct outbox *o, size_t size)
 enum sh_err outbox_post(struct outbox *o, const uint8_t node[SH_NODE_ID_BYTES], uint16_t type,
                         struct sh_span head, struct sh_span body)
 {
+    struct share *share = NULL;
     size_t size = head.size + body.size;
-    enum sh_err err = reserve(o, size);
+    enum sh_err err = reserve(o, node, size, &share);
     if (err != SH_OK) {
         return err;
     }
@@ -138,10 +185,11 @@ enum sh_err outbox_post(struct outbox *o, const uint8_t node[SH_NODE_ID_BYTES], 
     err = m == NULL ? SH_ERR_NO_MEMORY : link_message_make(&m->bytes, o->plane, type, head, body);
     if (err != SH_OK) {
         free(m);
-        give_back(o, size);
+        give_back(o, share, size);
         return err;
     }
     m->next = NULL;
+    m->share = share;
     memcpy(m->node, node, SH_NODE_ID_BYTES);
     m->type = type;
     m->size = size;
@@ -152,7 +200,8 @@ enum sh_err outbox_post(struct outbox *o, const uint8_t node[SH_NODE_ID_BYTES], 
     return err;
 }
 
-bool outbox_wait_room(struct outbox *o, size_t size, uint64_t timeout_us)
+bool outbox_wait_room(struct outbox *o, const uint8_t node[SH_NODE_ID_BYTES], size_t size,
+                      uint64_t timeout_us)
 {
     struct timespec until;
     SH_CHECK(clock_gettime(CLOCK_MONOTONIC, &until) == 0);
@@ -160,12 +209,12 @@ bool outbox_wait_room(struct outbox *o, size_t size, uint64_t timeout_us)
     until.tv_sec += (time_t)(timeout_us / 1000000u + ns / 1000000000u);
     until.tv_nsec = (long)(ns % 1000000000u);
     SH_CHECK(pthread_mutex_lock(&o->lock) == 0);
-    while (!o->stopped && !has_room(o, size)) {
+    while (!o->stopped && !has_room(o, *find_share(o, node), size)) {
         if (pthread_cond_timedwait(&o->room, &o->lock, &until) == ETIMEDOUT) {
             break;
         }
     }
-    bool room = !o->stopped && has_room(o, size);
+    bool room = !o->stopped && has_room(o, *find_share(o, node), size);
     SH_CHECK(pthread_mutex_unlock(&o->lock) == 0);
     return room;
 }

@@ -2,7 +2,8 @@
  *
  * Messages of other threads on their way to the thread that owns a plane. Bounded in number and
  * bytes, what is parked included; a single message may be larger than bytes_max. What a slow peer
- * cannot take yet is parked, in order, without delaying other peers. */
+ * cannot take yet is parked, in order, without delaying other peers: each may fill as much as it
+ * leaves to others, one alone half of all. */
 #ifndef AGENT_OUTBOX_H
 #define AGENT_OUTBOX_H
 
@@ -19,12 +20,13 @@ void outbox_close(struct outbox *o);
 /* Wakes who waits for room, for good; posts are refused with CANCELLED. */
 void outbox_stop(struct outbox *o);
 
-/* Any thread: copies head and body into one message. FULL: the limits are reached; LIMIT: larger
- * than the plane takes. */
+/* Any thread: copies head and body into one message. FULL: the limits are reached, or what this
+ * peer may have of them; LIMIT: larger than the plane takes. */
 SH_MUST_USE enum sh_err outbox_post(struct outbox *o, const uint8_t node[SH_NODE_ID_BYTES],
                                     uint16_t type, struct sh_span head, struct sh_span body);
-/* Any thread: waits until a post of size bytes would be taken; false on timeout. */
-bool outbox_wait_room(struct outbox *o, size_t size, uint64_t timeout_us);
+/* Any thread: waits until a post of size bytes to node would be taken; false on timeout. */
+bool outbox_wait_room(struct outbox *o, const uint8_t node[SH_NODE_ID_BYTES], size_t size,
+                      uint64_t timeout_us);
 int outbox_fd(const struct outbox *o); /* readable while posts wait */
 
 /* The owner: hands on what was posted. lost is told of messages that cannot be delivered. */

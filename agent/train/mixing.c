@@ -153,7 +153,8 @@ static void send_frame(struct train_session *x, const struct train_mix_order *or
     const uint8_t *node = x->at.placement.members[order->to].node;
     struct sh_span span = {.at = head, .size = sizeof head};
     enum sh_err err = bulk_send(x->config.bulk, node, FRAME_TRAIN_MIX, span, body);
-    if (err == SH_ERR_FULL && bulk_wait_room(x->config.bulk, sizeof head + body.size, ROOM_US)) {
+    if (err == SH_ERR_FULL &&
+        bulk_wait_room(x->config.bulk, node, sizeof head + body.size, ROOM_US)) {
         /* What does not fit is asked for again. */
         SH_MAY_FAIL(bulk_send(x->config.bulk, node, FRAME_TRAIN_MIX, span, body) == SH_OK);
     }

@@ -39,7 +39,7 @@ void train_send(struct train_session *x, uint32_t member, uint16_t type, struct 
         if (interrupted) {
             return;
         }
-        if (bulk_wait_room(x->config.bulk, head.size + body.size, ROOM_US)) {
+        if (bulk_wait_room(x->config.bulk, node, head.size + body.size, ROOM_US)) {
             err = bulk_send(x->config.bulk, node, type, head, body);
         }
     }

@@ -350,8 +350,10 @@ bool bulk_hand(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], uint16_t
            post(bulk, node, type, head, (struct sh_span){0}, fd) == SH_OK;
 }
 
-bool bulk_wait_room(struct bulk *bulk, size_t size, uint64_t timeout_us)
+bool bulk_wait_room(struct bulk *bulk, const uint8_t node[SH_NODE_ID_BYTES], size_t size,
+                    uint64_t timeout_us)
 {
+    (void)node;
     struct memory_net *net = bulk->net;
     uint64_t until = sh_now_us() + timeout_us;
     lock(net);

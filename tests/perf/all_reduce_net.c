@@ -108,7 +108,8 @@ void net_start(struct net *net, const uint16_t *ports)
 bool net_send(struct net *net, uint32_t to, struct sh_span head, struct sh_span body)
 {
     enum sh_err err = bulk_send(net->bulk, net->node[to], FRAME_TRAIN_CHUNK, head, body);
-    while (err == SH_ERR_FULL && bulk_wait_room(net->bulk, head.size + body.size, ROOM_US)) {
+    while (err == SH_ERR_FULL &&
+           bulk_wait_room(net->bulk, net->node[to], head.size + body.size, ROOM_US)) {
         err = bulk_send(net->bulk, net->node[to], FRAME_TRAIN_CHUNK, head, body);
     }
     return err == SH_OK;

@@ -246,7 +246,7 @@ TEST(what_gossip_learned_is_where_bulk_sends)
     EXPECT_STR((const char *)b->frame, TEXT);
     EXPECT_MEM(b->from, a->s->trust.node, SH_NODE_ID_BYTES);
     EXPECT_EQ(pthread_mutex_unlock(&b->lock), 0);
-    EXPECT(bulk_wait_room(a->s->bulk, 1, SECOND));
+    EXPECT(bulk_wait_room(a->s->bulk, b->s->trust.node, 1, SECOND));
     close_all();
 }
 

@@ -76,6 +76,11 @@ static enum sh_err post(struct outbox *o, uint32_t number, size_t size)
     return outbox_post(o, ends.trust[1].node, FRAME_CALL, head, body);
 }
 
+static bool wait_room(struct outbox *o, size_t size, uint64_t timeout_us)
+{
+    return outbox_wait_room(o, ends.trust[1].node, size, timeout_us);
+}
+
 static bool readable(const struct outbox *o)
 {
     struct pollfd p = {.fd = outbox_fd(o), .events = POLLIN};
@@ -130,7 +135,7 @@ TEST(what_a_slow_peer_cannot_take_is_parked_and_leaves_in_order)
     outbox_drain(o, sh_now_us(), note_lost, &losses);
     carry(o, 4 * LINK_PENDING_MAX, &losses);
     EXPECT_EQ(losses.count, 0);
-    EXPECT(outbox_wait_room(o, 1 << 20, 0));
+    EXPECT(wait_room(o, 1 << 20, 0));
     outbox_close(o);
     close_ends();
 }
@@ -144,39 +149,39 @@ TEST(messages_for_an_agent_without_an_address_are_reported_lost)
     outbox_drain(o, sh_now_us(), note_lost, &losses);
     EXPECT_EQ(losses.count, 1);
     EXPECT_EQ(losses.type, FRAME_CALL);
-    EXPECT(outbox_wait_room(o, 1000, 0));
+    EXPECT(wait_room(o, 1000, 0));
     outbox_close(o);
     close_ends();
 }
 
-TEST(an_outbox_is_bounded_in_bytes_parked_ones_included)
+TEST(a_peer_takes_as_many_bytes_as_it_leaves_parked_ones_included)
 {
     struct losses losses = {0};
     open_ends();
-    struct outbox *o = fresh(100 * LINK_PENDING_MAX + 250);
+    struct outbox *o = fresh(200 * LINK_PENDING_MAX + 250);
     know_each_other();
-    for (uint32_t i = 0; i < LINK_PENDING_MAX + 2; i++) {
+    for (uint32_t i = 0; i < LINK_PENDING_MAX + 1; i++) {
         EXPECT_EQ(post(o, i, 100), SH_OK);
     }
     EXPECT_EQ(post(o, 99, 100), SH_ERR_FULL);
-    EXPECT_EQ(post(o, 99, 50), SH_OK);
-    EXPECT(!outbox_wait_room(o, 1, 1000));
+    EXPECT_EQ(post(o, 99, 25), SH_OK);
+    EXPECT(!wait_room(o, 1, 1000));
     outbox_drain(o, sh_now_us(), note_lost, &losses);
-    EXPECT(outbox_wait_room(o, 100 * LINK_PENDING_MAX, 0));
-    EXPECT(!outbox_wait_room(o, 100 * LINK_PENDING_MAX + 1, 1000));
+    EXPECT(wait_room(o, 200 * LINK_PENDING_MAX, 0));
+    EXPECT(!wait_room(o, 200 * LINK_PENDING_MAX + 1, 1000));
     outbox_forget(o, ends.trust[1].node);
-    EXPECT(outbox_wait_room(o, 100 * LINK_PENDING_MAX + 250, 0));
+    EXPECT(wait_room(o, 200 * LINK_PENDING_MAX + 250, 0));
     outbox_close(o);
     close_ends();
 }
 
-TEST(an_outbox_is_bounded_in_messages_parked_ones_included)
+TEST(a_peer_takes_as_many_messages_as_it_leaves_parked_ones_included)
 {
     struct losses losses = {0};
     open_ends();
     struct outbox *o = fresh(SIZE_MAX / 2);
     know_each_other();
-    for (uint32_t i = 0; i < OUTBOX_MESSAGES_MAX; i++) {
+    for (uint32_t i = 0; i < OUTBOX_MESSAGES_MAX / 2; i++) {
         EXPECT_EQ(post(o, i, 8), SH_OK);
     }
     EXPECT_EQ(post(o, 0, 8), SH_ERR_FULL);
@@ -186,6 +191,44 @@ TEST(an_outbox_is_bounded_in_messages_parked_ones_included)
     }
     EXPECT_EQ(post(o, 0, 8), SH_ERR_FULL);
     EXPECT_EQ(losses.count, 0);
+    outbox_close(o);
+    close_ends();
+}
+
+/* Of nine peers, each of which takes what it can get, the last one still gets something. */
+TEST(peers_that_stand_still_leave_room_for_another_one)
+{
+    static const uint8_t bytes[64];
+    const struct sh_span body = {.at = bytes, .size = sizeof bytes};
+    open_ends();
+    struct outbox *o = fresh(1024 * sizeof bytes);
+    uint32_t before = 1024;
+    for (uint8_t peer = 1; peer <= 9; peer++) {
+        const uint8_t node[SH_NODE_ID_BYTES] = {7, peer};
+        uint32_t count = 0;
+        while (outbox_post(o, node, FRAME_CALL, (struct sh_span){0}, body) == SH_OK) {
+            count++;
+        }
+        EXPECT(count >= before / 2 - 1);
+        EXPECT(count >= 1);
+        before = count;
+    }
+    outbox_close(o);
+    close_ends();
+}
+
+TEST(an_outbox_is_bounded_whoever_the_peers_are)
+{
+    open_ends();
+    struct outbox *o = fresh(1000);
+    const struct sh_span body = {.at = (const uint8_t *)"123456789", .size = 10};
+    uint32_t count = 0;
+    uint8_t node[SH_NODE_ID_BYTES] = {0};
+    while (outbox_post(o, node, FRAME_CALL, (struct sh_span){0}, body) == SH_OK) {
+        count++;
+        node[0] = (uint8_t)count;
+    }
+    EXPECT_EQ(count, 100);
     outbox_close(o);
     close_ends();
 }
@@ -221,7 +264,7 @@ struct waiter {
 static void *wait_for_room(void *arg)
 {
     struct waiter *w = arg;
-    w->room = outbox_wait_room(w->o, 100, 30000000);
+    w->room = wait_room(w->o, 100, 30000000);
     return NULL;
 }
 
