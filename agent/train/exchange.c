@@ -633,12 +633,8 @@ void train_exchange_perform(struct train_exchange *x, const struct train_order *
                              .size = size > 0 ? size : (size_t)header.count * ROUND_ELEMENT_BYTES};
         header.sum = round_frame_sum(body->at, body->size);
     }
-    struct sh_writer w = sh_writer_over(head, TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES);
-    sh_put_u64(&w, x->config.unit.job);
-    sh_put_u32(&w, x->config.unit.unit);
-    sh_put_u32(&w, 0);
-    SH_CHECK_CMP(w.used, ==, TRAIN_CHUNK_HEAD);
-    round_frame_encode(&header, head + TRAIN_CHUNK_HEAD);
+    train_unit_head_encode(x->config.unit, head);
+    round_frame_encode(&header, head + TRAIN_UNIT_HEAD);
 }
 
 void train_exchange_done(struct train_exchange *x, uint64_t now_us, const struct train_order *order)
@@ -664,16 +660,10 @@ void train_exchange_done(struct train_exchange *x, uint64_t now_us, const struct
 enum sh_err train_exchange_decode(struct sh_span bytes, struct wire_unit *unit,
                                   struct round_frame *header, struct sh_span *payload)
 {
-    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
-    unit->job = sh_get_u64(&r);
-    unit->unit = sh_get_u32(&r);
-    if (bytes.size < TRAIN_CHUNK_HEAD) {
-        *payload = (struct sh_span){0};
-        return SH_ERR_CORRUPT;
-    }
-    struct sh_span frame = {.at = bytes.at + TRAIN_CHUNK_HEAD,
-                            .size = bytes.size - TRAIN_CHUNK_HEAD};
-    enum sh_err err = round_frame_decode(frame, header, payload);
+    struct sh_span frame;
+    *payload = (struct sh_span){0};
+    enum sh_err err = train_unit_head_decode(bytes, unit, &frame);
+    err = err == SH_OK ? round_frame_decode(frame, header, payload) : err;
     if (err == SH_OK && payload->size > 0 &&
         round_frame_sum(payload->at, payload->size) != header->sum) {
         err = SH_ERR_CORRUPT;

@@ -20,6 +20,7 @@
 #ifndef TRAIN_EXCHANGE_H
 #define TRAIN_EXCHANGE_H
 
+#include "train/message.h"
 #include "train/board.h"
 #include "train/codec.h"
 #include "train/shelf.h"
@@ -28,7 +29,6 @@
 #include "round/round.h"
 #include "wire/job.h"
 
-#define TRAIN_CHUNK_HEAD      16u
 #define TRAIN_CHUNK_ELEMENTS  (SH_BULK_CHUNK_BYTES / ROUND_ELEMENT_BYTES)
 #define TRAIN_EXCHANGE_WINDOW 64u               /* SENDs under way */
 #define TRAIN_RETRY_US        UINT64_C(250000)  /* without progress before asking again */
@@ -118,7 +118,7 @@ bool train_exchange_is_busy(const struct train_exchange *x);
 /* The next order, which is under way until train_exchange_done; SENDs to who looks at this board
  * are carried out here. False when nothing is to be done. */
 bool train_exchange_pop(struct train_exchange *x, uint64_t now_us, struct train_order *order);
-/* REDUCE: adds up. SEND: writes the head of the frame (TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES) and
+/* REDUCE: adds up. SEND: writes the head of the frame (TRAIN_UNIT_HEAD + ROUND_FRAME_BYTES) and
  * lends its body, which may lie in coded (TRAIN_CODED_MAX bytes). Needs no lock. */
 void train_exchange_perform(struct train_exchange *x, const struct train_order *order,
                             uint8_t *head, uint8_t *coded, struct sh_span *body);

@@ -11,6 +11,28 @@ enum sh_err train_message_unit(struct sh_span bytes, struct wire_unit *unit)
     return sh_reader_end(&r);
 }
 
+void train_unit_head_encode(struct wire_unit unit, uint8_t out[static TRAIN_UNIT_HEAD])
+{
+    struct sh_writer w = sh_writer_over(out, TRAIN_UNIT_HEAD);
+    sh_put_u64(&w, unit.job);
+    sh_put_u32(&w, unit.unit);
+    sh_put_u32(&w, 0);
+    SH_CHECK_CMP(w.used, ==, TRAIN_UNIT_HEAD);
+}
+
+enum sh_err train_unit_head_decode(struct sh_span bytes, struct wire_unit *unit,
+                                   struct sh_span *frame)
+{
+    *frame = (struct sh_span){0};
+    enum sh_err err = train_message_unit(bytes, unit);
+    if (err != SH_OK || bytes.size < TRAIN_UNIT_HEAD) {
+        return SH_ERR_CORRUPT;
+    }
+    frame->at = bytes.at + TRAIN_UNIT_HEAD;
+    frame->size = bytes.size - TRAIN_UNIT_HEAD;
+    return SH_OK;
+}
+
 static void put_about(struct sh_writer *w, const struct train_about *about)
 {
     sh_put_u64(w, about->unit.job);

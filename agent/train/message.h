@@ -17,6 +17,7 @@
 
 #define TRAIN_PIECE_BYTES   SH_BULK_CHUNK_BYTES
 #define TRAIN_MESSAGE_BYTES 128u /* of any message without its piece, at most */
+#define TRAIN_UNIT_HEAD     16u  /* job, unit, 0, before frames of rounds and of mixing */
 
 #define TRAIN_HELLO_ASKS    1u /* the sender does not know enough of the receiver: please answer */
 #define TRAIN_HELLO_HAS     2u /* the sender has a state: position and digest count */
@@ -58,8 +59,12 @@ struct train_offer {
     bool taken;
 };
 
-/* What every message, and every TRAIN_CHUNK, begins with. CORRUPT. */
+/* What every message, TRAIN_CHUNK and TRAIN_MIX begins with. CORRUPT. */
 SH_MUST_USE enum sh_err train_message_unit(struct sh_span bytes, struct wire_unit *unit);
+/* The head of a TRAIN_CHUNK or TRAIN_MIX, and the frame after it. CORRUPT. */
+void train_unit_head_encode(struct wire_unit unit, uint8_t out[static TRAIN_UNIT_HEAD]);
+SH_MUST_USE enum sh_err train_unit_head_decode(struct sh_span bytes, struct wire_unit *unit,
+                                               struct sh_span *frame);
 
 /* Appends; the writer has TRAIN_MESSAGE_BYTES. The piece of a note is not written: it follows. */
 void train_hello_encode(const struct train_hello *hello, struct sh_writer *w);

@@ -282,26 +282,17 @@ void train_mix_perform(const struct train_mix *x, const struct train_mix_order *
         body->size = (size_t)header.count * PUSH_ELEMENT_BYTES;
         header.sum = round_frame_sum(body->at, body->size);
     }
-    struct sh_writer w = sh_writer_over(head, TRAIN_MIX_HEAD + PUSH_FRAME_BYTES);
-    sh_put_u64(&w, x->unit.job);
-    sh_put_u32(&w, x->unit.unit);
-    sh_put_u32(&w, 0);
-    SH_CHECK_CMP(w.used, ==, TRAIN_MIX_HEAD);
-    push_frame_encode(&header, head + TRAIN_MIX_HEAD);
+    train_unit_head_encode(x->unit, head);
+    push_frame_encode(&header, head + TRAIN_UNIT_HEAD);
 }
 
 enum sh_err train_mix_decode(struct sh_span bytes, struct wire_unit *unit,
                              struct push_frame *header, struct sh_span *payload)
 {
-    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
-    unit->job = sh_get_u64(&r);
-    unit->unit = sh_get_u32(&r);
+    struct sh_span frame;
     *payload = (struct sh_span){0};
-    if (bytes.size < TRAIN_MIX_HEAD) {
-        return SH_ERR_CORRUPT;
-    }
-    struct sh_span frame = {.at = bytes.at + TRAIN_MIX_HEAD, .size = bytes.size - TRAIN_MIX_HEAD};
-    enum sh_err err = push_frame_decode(frame, header, payload);
+    enum sh_err err = train_unit_head_decode(bytes, unit, &frame);
+    err = err == SH_OK ? push_frame_decode(frame, header, payload) : err;
     if (err == SH_OK && payload->size > 0 &&
         round_frame_sum(payload->at, payload->size) != header->sum) {
         err = SH_ERR_CORRUPT;

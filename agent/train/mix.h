@@ -18,12 +18,12 @@
 #ifndef TRAIN_MIX_H
 #define TRAIN_MIX_H
 
+#include "train/message.h"
 #include "train/state.h"
 
 #include "push/push.h"
 #include "wire/job.h"
 
-#define TRAIN_MIX_HEAD        16u
 #define TRAIN_MIX_CHUNK       (SH_BULK_CHUNK_BYTES / PUSH_ELEMENT_BYTES)
 #define TRAIN_MIX_BUFFERS     2u  /* of a member in each direction: copies of what is mixed */
 #define TRAIN_MIX_WINDOW      8u  /* chunks of a transfer on their way */
@@ -78,7 +78,7 @@ uint64_t train_mix_deadline_us(const struct train_mix *x);
 
 /* The next frame to be sent; false: there is none. */
 bool train_mix_pop(struct train_mix *x, struct train_mix_order *order);
-/* Writes the head of the frame (TRAIN_MIX_HEAD + PUSH_FRAME_BYTES) and borrows its body, until the
+/* Writes the head of the frame (TRAIN_UNIT_HEAD + PUSH_FRAME_BYTES) and borrows its body, until the
  * next tick. Needs no lock, but the thread that ticks. */
 void train_mix_perform(const struct train_mix *x, const struct train_mix_order *order,
                        uint8_t *head, struct sh_span *body);

@@ -147,7 +147,7 @@ static bool leads(struct train_session *x)
 
 static void send_frame(struct train_session *x, const struct train_mix_order *order)
 {
-    uint8_t head[TRAIN_MIX_HEAD + PUSH_FRAME_BYTES];
+    uint8_t head[TRAIN_UNIT_HEAD + PUSH_FRAME_BYTES];
     struct sh_span body;
     train_mix_perform(x->mix, order, head, &body);
     const uint8_t *node = x->at.placement.members[order->to].node;

@@ -49,7 +49,7 @@ void train_send(struct train_session *x, uint32_t member, uint16_t type, struct 
 /* One order, without the lock in between. */
 static void carry_out(struct train_session *x, const struct train_order *order)
 {
-    uint8_t head[TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES];
+    uint8_t head[TRAIN_UNIT_HEAD + ROUND_FRAME_BYTES];
     uint8_t coded[TRAIN_CODED_MAX];
     struct sh_span body;
     train_unlock(x);

@@ -80,7 +80,7 @@ static void take(struct train_gang *gang, uint8_t what, struct sh_span bytes)
     struct push_frame mix;
     if (what >= 0xc0) {
         if (train_mix_decode(bytes, &unit, &mix, &payload) == SH_OK) {
-            SH_CHECK_CMP(payload.size, ==, bytes.size - TRAIN_MIX_HEAD - PUSH_FRAME_BYTES);
+            SH_CHECK_CMP(payload.size, ==, bytes.size - TRAIN_UNIT_HEAD - PUSH_FRAME_BYTES);
         }
     } else if (what >= 0x80) {
         if (train_offer_decode(bytes, &offer) == SH_OK) {
@@ -96,7 +96,7 @@ static void take(struct train_gang *gang, uint8_t what, struct sh_span bytes)
         SH_CHECK_CMP(note.offset + note.piece.size, <=, note.total);
         train_note_encode(&note, &w);
     } else if (what % 4 == 3 && train_exchange_decode(bytes, &unit, &header, &payload) == SH_OK) {
-        SH_CHECK_CMP(payload.size, ==, bytes.size - TRAIN_CHUNK_HEAD - ROUND_FRAME_BYTES);
+        SH_CHECK_CMP(payload.size, ==, bytes.size - TRAIN_UNIT_HEAD - ROUND_FRAME_BYTES);
         look_up(&header);
     }
     SH_CHECK(memcmp(again, bytes.at, w.used) == 0);

@@ -146,7 +146,7 @@ static void open_member(struct member *m)
 
 static void carry_out(struct member *m, const struct train_order *order)
 {
-    uint8_t head[TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES];
+    uint8_t head[TRAIN_UNIT_HEAD + ROUND_FRAME_BYTES];
     uint8_t coded[TRAIN_CODED_MAX];
     struct sh_span body;
     SH_CHECK(pthread_mutex_unlock(&m->lock) == 0);

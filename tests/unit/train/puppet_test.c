@@ -46,8 +46,8 @@ static void say_hello(struct puppet *p, const uint8_t *to, const struct train_he
 /* The sum of its ranks in the first round of a generation: zeros. */
 static void send_sum(struct puppet *p, const uint8_t *to, const struct train_about *about)
 {
-    uint8_t head[TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES];
-    struct sh_writer w = sh_writer_over(head, TRAIN_CHUNK_HEAD);
+    uint8_t head[TRAIN_UNIT_HEAD + ROUND_FRAME_BYTES];
+    struct sh_writer w = sh_writer_over(head, TRAIN_UNIT_HEAD);
     size_t size = p->elements * ROUND_ELEMENT_BYTES;
     uint8_t *zeros = calloc(1, size);
     EXPECT(zeros != NULL);
@@ -61,7 +61,7 @@ static void send_sum(struct puppet *p, const uint8_t *to, const struct train_abo
     sh_put_u64(&w, about->unit.job);
     sh_put_u32(&w, about->unit.unit);
     sh_put_u32(&w, 0);
-    round_frame_encode(&frame, head + TRAIN_CHUNK_HEAD);
+    round_frame_encode(&frame, head + TRAIN_UNIT_HEAD);
     EXPECT_EQ(bulk_send(p->h->agents[1].bulk, to, FRAME_TRAIN_CHUNK,
                         (struct sh_span){.at = head, .size = sizeof head},
                         (struct sh_span){.at = zeros, .size = size}),

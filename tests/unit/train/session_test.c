@@ -39,15 +39,15 @@ static struct train_session *unprepared(struct service *s, struct bulk *bulk, co
     return x;
 }
 
-static size_t chunk_frame(uint8_t out[static TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES])
+static size_t chunk_frame(uint8_t out[static TRAIN_UNIT_HEAD + ROUND_FRAME_BYTES])
 {
-    struct sh_writer w = sh_writer_over(out, TRAIN_CHUNK_HEAD);
+    struct sh_writer w = sh_writer_over(out, TRAIN_UNIT_HEAD);
     struct round_frame header = {.kind = ROUND_FRAME_ASK_PART, .generation = 5, .sequence = 1};
     sh_put_u64(&w, UNIT.job);
     sh_put_u32(&w, UNIT.unit);
     sh_put_u32(&w, 0);
-    round_frame_encode(&header, out + TRAIN_CHUNK_HEAD);
-    return TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES;
+    round_frame_encode(&header, out + TRAIN_UNIT_HEAD);
+    return TRAIN_UNIT_HEAD + ROUND_FRAME_BYTES;
 }
 
 /* A member that was restarted is sent chunks of the round that it left, and hears of lost members,
@@ -57,8 +57,8 @@ TEST(what_others_send_to_a_session_that_is_not_prepared_changes_nothing)
     struct memory_net_config plain = {.seed = 1};
     struct kn_diag diag;
     struct service_status other;
-    uint8_t chunk[TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES];
-    uint8_t hello[TRAIN_CHUNK_HEAD] = {0};
+    uint8_t chunk[TRAIN_UNIT_HEAD + ROUND_FRAME_BYTES];
+    uint8_t hello[TRAIN_UNIT_HEAD] = {0};
     struct round_frame header;
     struct wire_unit unit;
     struct sh_span none;

@@ -226,7 +226,7 @@ static void gang_offer(struct gang *g, bool said)
 static void deliver(struct gang *g, uint32_t from, uint32_t to, struct sh_span head,
                     struct sh_span body)
 {
-    static uint8_t frame[TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES + SH_BULK_CHUNK_BYTES];
+    static uint8_t frame[TRAIN_UNIT_HEAD + ROUND_FRAME_BYTES + SH_BULK_CHUNK_BYTES];
     struct wire_unit unit;
     struct round_frame header;
     struct sh_span payload;
@@ -267,7 +267,7 @@ static bool turn(struct gang *g, uint32_t i)
     g->posted += posted;
     while (train_exchange_pop(x, g->now_us, &order)) {
         static uint8_t coded[TRAIN_CODED_MAX];
-        uint8_t head[TRAIN_CHUNK_HEAD + ROUND_FRAME_BYTES];
+        uint8_t head[TRAIN_UNIT_HEAD + ROUND_FRAME_BYTES];
         struct sh_span body;
         train_exchange_perform(x, &order, head, coded, &body);
         if (order.kind == ROUND_SEND) {
