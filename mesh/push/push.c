@@ -288,13 +288,13 @@ static void run_timers(struct push *p, struct push_update *u)
     }
 }
 
-static void close_to(struct push *p, uint32_t heir)
+static void close_to(struct push *p, uint32_t heir, struct push_update *u)
 {
     SH_CHECK_CMP(heir, <, p->members);
     p->closed = true;
     p->heir = heir;
     if (heir != p->me) {
-        push_drop(p, UINT32_MAX);
+        push_refuse(p, u);
     }
 }
 
@@ -329,7 +329,7 @@ void push_step(struct push *p, const struct push_event *e, struct push_update *u
         p->counters.ticks[u->tick]++;
         break;
     case PUSH_EV_CLOSE:
-        close_to(p, e->close);
+        close_to(p, e->close, u);
         break;
     case PUSH_EV_ABSORBED:
         absorbed(p, e->buffer);

@@ -103,7 +103,9 @@ void push_recall(struct push *p, uint32_t from, bool gone, struct push_update *u
 enum push_verdict push_hear_giver(struct push *p, uint16_t from, const struct push_frame *f,
                                   struct push_update *u);
 void push_in_timer(struct push *p, uint32_t buffer, struct push_update *u);
-/* Drops what is not held: of one member, or of all with UINT32_MAX. */
+/* Drops what comes from that member and is not held. */
 void push_drop(struct push *p, uint32_t from);
+/* Drops all that is not held, and tells those who gave it. */
+void push_refuse(struct push *p, struct push_update *u);
 
 #endif

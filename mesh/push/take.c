@@ -8,6 +8,11 @@ static bool has(const struct push_in *in, uint32_t chunk)
     return (in->have[chunk / 64] >> (chunk % 64) & 1) != 0;
 }
 
+static bool is_open(const struct push_in *in)
+{
+    return in->stage == PUSH_IN_FILLING || in->stage == PUSH_IN_WHOLE;
+}
+
 /* The buffer of this transfer; in_max: there is none. */
 static uint32_t find(const struct push *p, uint16_t from, uint64_t transfer)
 {
@@ -26,8 +31,7 @@ static uint64_t newest(const struct push *p, uint16_t from)
     uint64_t transfer = 0;
     for (uint32_t i = 0; i < p->config.in_max; i++) {
         const struct push_in *in = &p->in[i];
-        bool open = in->stage == PUSH_IN_FILLING || in->stage == PUSH_IN_WHOLE;
-        transfer = open && in->from == from ? in->transfer : transfer;
+        transfer = is_open(in) && in->from == from ? in->transfer : transfer;
     }
     return transfer;
 }
@@ -44,26 +48,35 @@ static void settle(struct push *p, uint16_t from, uint64_t transfer, bool taken)
 static void drop(struct push *p, uint32_t buffer)
 {
     struct push_in *in = &p->in[buffer];
-    SH_CHECK(in->stage == PUSH_IN_FILLING || in->stage == PUSH_IN_WHOLE);
+    SH_CHECK(is_open(in));
     settle(p, in->from, in->transfer, false);
     in->stage = PUSH_IN_FREE;
-}
-
-void push_drop(struct push *p, uint32_t from)
-{
-    for (uint32_t i = 0; i < p->config.in_max; i++) {
-        const struct push_in *in = &p->in[i];
-        bool open = in->stage == PUSH_IN_FILLING || in->stage == PUSH_IN_WHOLE;
-        if (open && (from == UINT32_MAX || in->from == from)) {
-            drop(p, i);
-        }
-    }
 }
 
 static void give_back(struct push *p, uint16_t from, uint64_t transfer, struct push_update *u)
 {
     bool for_good = p->closed && p->heir != p->me;
     push_say(p, u, PUSH_FRAME_RETURN, from, transfer)->count = for_good ? 1 : 0;
+}
+
+void push_drop(struct push *p, uint32_t from)
+{
+    for (uint32_t i = 0; i < p->config.in_max; i++) {
+        if (is_open(&p->in[i]) && p->in[i].from == from) {
+            drop(p, i);
+        }
+    }
+}
+
+void push_refuse(struct push *p, struct push_update *u)
+{
+    for (uint32_t i = 0; i < p->config.in_max; i++) {
+        struct push_in *in = &p->in[i];
+        if (is_open(in)) {
+            drop(p, i);
+            give_back(p, in->from, in->transfer, u);
+        }
+    }
 }
 
 static void hope(struct push *p, struct push_in *in)
@@ -233,7 +246,7 @@ enum push_verdict push_hear_giver(struct push *p, uint16_t from, const struct pu
 void push_in_timer(struct push *p, uint32_t buffer, struct push_update *u)
 {
     struct push_in *in = &p->in[buffer];
-    if (in->stage != PUSH_IN_FILLING && in->stage != PUSH_IN_WHOLE) {
+    if (!is_open(in)) {
         return;
     }
     if (p->now_us >= in->until_us) {

@@ -324,6 +324,25 @@ TEST(a_transfer_that_was_dropped_is_returned_and_never_taken)
     EXPECT_EQ(push_weight(o.push), PUSH_UNIT);
 }
 
+/* Else their weight is missing until they lose patience. */
+TEST(who_hands_in_returns_what_is_on_its_way_at_once)
+{
+    struct one o;
+    begin(&o, 2, true);
+    offer(&o, OTHER, 1);
+    step(&o, (struct push_event){.kind = PUSH_EV_CLOSE, .close = OTHER});
+    EXPECT(said(&o, PUSH_FRAME_RETURN));
+    EXPECT_EQ(o.u.actions[0].header.transfer, 1);
+    EXPECT_EQ(o.u.actions[0].header.count, 1); /* and nothing more is wanted */
+    begin(&o, 2, true);
+    offer(&o, OTHER, 1);
+    fill(&o, 1);
+    step(&o, (struct push_event){.kind = PUSH_EV_CLOSE, .close = OTHER});
+    EXPECT(said(&o, PUSH_FRAME_RETURN));
+    (void)hear(&o, gift(1, 5));
+    EXPECT(said(&o, PUSH_FRAME_RETURN));
+}
+
 TEST(missing_chunks_are_asked_for_again)
 {
     struct one o;

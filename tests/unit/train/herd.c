@@ -10,13 +10,14 @@
 #include "spec/fileset.h"
 #include "wire/frame.h"
 
+#include <math.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { SAMPLES = 320, FEATURES = 8, CLASSES = 3, THREADS = 2, POINTS = 4096 };
+enum { SAMPLES = 320, FEATURES = 8, CLASSES = 3, THREADS = 2 };
 
 static const char *const NAMES[HERD_AGENTS_MAX] = {"alpha",   "beta", "gamma", "delta",
                                                    "epsilon", "zeta", "eta",   "theta"};
@@ -315,23 +316,52 @@ void herd_await_checkpoint(struct herd *h, uint64_t step)
     }
 }
 
+static struct service_newest newest(struct herd *h, const char *name)
+{
+    struct service_newest found;
+    EXPECT_EQ(service_series_newest(h->agents[0].s, h->job, &name, 1, &found, 1000000), SH_OK);
+    return found;
+}
+
 uint64_t herd_step(struct herd *h)
 {
-    static struct service_point points[POINTS];
-    uint32_t count = herd_points(h, METRIC_LOSS, points, POINTS);
-    return count > 0 ? points[count - 1].step : 0;
+    struct service_newest found = newest(h, METRIC_LOSS);
+    return found.known ? found.point.step : 0;
+}
+
+/* One turn of waiting for something that only a job under way can show. */
+static void await_more(struct herd *h, uint64_t until_us)
+{
+    struct jobs_unit unit;
+    herd_unit(h, &unit);
+    EXPECT(!jobs_state_final(unit.state));
+    EXPECT(sh_now_us() < until_us);
+    (void)memory_net_wait(h->net, FRAME_TRAIN_HELLO, 1, 50000); /* one that is alone hears none */
 }
 
 void herd_await_step(struct herd *h, uint64_t step)
 {
     uint64_t until = sh_now_us() + HERD_WAIT_US;
     while (herd_step(h) < step) {
-        struct jobs_unit unit;
-        herd_unit(h, &unit);
-        EXPECT(!jobs_state_final(unit.state));
-        EXPECT(sh_now_us() < until);
-        (void)memory_net_wait(h->net, FRAME_TRAIN_HELLO, 1,
-                              50000); /* one that is alone hears none */
+        await_more(h, until);
+    }
+}
+
+void herd_await_company(struct herd *h, uint32_t agents)
+{
+    uint64_t until = sh_now_us() + HERD_WAIT_US;
+    struct service_newest found = newest(h, METRIC_AGENTS);
+    while (!found.known || fabs(found.point.value - agents) > 0.5) {
+        await_more(h, until);
+        found = newest(h, METRIC_AGENTS);
+    }
+}
+
+void herd_await_log(struct herd *h, const char *text)
+{
+    uint64_t until = sh_now_us() + HERD_WAIT_US;
+    while (!herd_logged(h, text)) {
+        await_more(h, until);
     }
 }
 
@@ -343,21 +373,26 @@ uint32_t herd_points(struct herd *h, const char *name, struct service_point *out
     return (uint32_t)count;
 }
 
-bool herd_logged(struct herd *h, const char *text)
+uint32_t herd_lines(struct herd *h, const char *text)
 {
     enum { LINES = 512 };
     struct service_log_line *lines = calloc(LINES, sizeof *lines);
     struct service_log_want want = {.before = UINT64_MAX, .unit = SERVICE_LINE_ALL};
     size_t count = 0;
-    bool found = false;
+    uint32_t found = 0;
     EXPECT(lines != NULL);
     EXPECT_EQ(service_log_read(h->agents[0].s, h->job, &want, lines, LINES, &count, 1000000),
               SH_OK);
     for (size_t i = 0; i < count; i++) {
-        found = found || strstr(lines[i].text, text) != NULL;
+        found += strstr(lines[i].text, text) != NULL ? 1 : 0;
     }
     free(lines);
     return found;
+}
+
+bool herd_logged(struct herd *h, const char *text)
+{
+    return herd_lines(h, text) > 0;
 }
 
 void herd_run(uint32_t agents, const struct memory_net_config *net, const struct herd_job *job,

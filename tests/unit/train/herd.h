@@ -78,9 +78,13 @@ void herd_await_checkpoint(struct herd *h, uint64_t step);
 /* Of the newest point of the loss; 0: there is none. */
 uint64_t herd_step(struct herd *h);
 void herd_await_step(struct herd *h, uint64_t step);
+/* Waits until that many agents are told to train, and until the log has the text. */
+void herd_await_company(struct herd *h, uint32_t agents);
+void herd_await_log(struct herd *h, const char *text);
 /* Points of a metric. */
 uint32_t herd_points(struct herd *h, const char *name, struct service_point *out, uint32_t max);
-/* True when a line of the log contains the text. */
+/* Lines of the log, and whether there are any, that contain the text. */
+uint32_t herd_lines(struct herd *h, const char *text);
 bool herd_logged(struct herd *h, const char *text);
 
 /* Trains to the end on that many agents and gives the outcome. */
