@@ -4,6 +4,7 @@
 #include "records_parts.h"
 
 #include "base/host/host.h"
+#include "base/text.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -16,11 +17,12 @@ static uint16_t put_line(uint8_t out[static RECORDS_LINE_HEAD_BYTES + SERVICE_LI
                          const struct service_log_line *line)
 {
     struct sh_writer w = sh_writer_over(out, RECORDS_LINE_HEAD_BYTES + SERVICE_LINE_BYTES);
+    char text[SERVICE_LINE_BYTES];
     sh_put_u64(&w, line->generation);
     sh_put_u32(&w, line->unit);
     sh_put_u16(&w, line->member);
     sh_put_u8(&w, line->own);
-    sh_put_bytes(&w, line->text, strnlen(line->text, SERVICE_LINE_BYTES - 1));
+    sh_put_bytes(&w, text, sh_text_copy(text, sizeof text, line->text));
     SH_CHECK(!w.full);
     return (uint16_t)w.used;
 }

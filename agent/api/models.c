@@ -33,7 +33,9 @@ static bool find_model(struct api_reply *reply, const struct sh_table *t, const 
     }
     enum sh_err err = api_reference_find(t, &ref, model);
     if (err == SH_ERR_NOT_FOUND || err == SH_ERR_INVALID) {
-        api_reply_error(reply, err, "model", text, "%s", api_reference_why(err));
+        char why[API_REFERENCE_WHY];
+        api_reference_why(t, &ref, err, why);
+        api_reply_error(reply, err, "model", text, "%s", why);
     } else if (err != SH_OK) {
         api_reply_err(reply, err);
     }

@@ -5,10 +5,12 @@
 #include "sweep/sweep.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PAGE_ROWS 16u
+#define TOLD_MAX  8u /* versions of an error */
 
 enum by { BY_SCORE, BY_TEST, BY_VALIDATION, BY_LOSS, BY_ACCURACY, BY_RMSE, BY_COUNT };
 
@@ -94,26 +96,24 @@ static bool is_better(const struct yardstick *y, const struct jobs_model *a,
                                     : mine > theirs);
 }
 
-static enum sh_err find_best(const struct sh_table *t, const char *name, struct jobs_model *best)
+/* ---- finding ---- */
+
+typedef void version_fn(void *ctx, const struct jobs_model *m);
+
+/* All versions of a model in their order. */
+static enum sh_err each_version(const struct sh_table *t, const char *name, version_fn *fn,
+                                void *ctx)
 {
-    struct yardstick y;
-    enum sh_err err = jobs_model_get(t, name, 0, best);
-    if (err != SH_OK) {
-        return err;
-    }
-    if (!choose(t, best, &y)) {
-        return SH_ERR_INVALID;
-    }
     struct jobs_model *page = malloc(PAGE_ROWS * sizeof *page);
     uint32_t count = PAGE_ROWS;
     uint32_t after = 0;
-    err = page != NULL ? SH_OK : SH_ERR_NO_MEMORY;
+    enum sh_err err = page != NULL ? SH_OK : SH_ERR_NO_MEMORY;
     while (err == SH_OK && count == PAGE_ROWS) {
         err = jobs_model_list(t, name, after, page, PAGE_ROWS, &count);
         for (uint32_t i = 0; err == SH_OK && i < count; i++) {
             bool same = strcmp(page[i].name, name) == 0;
-            if (same && is_better(&y, &page[i], best)) {
-                *best = page[i];
+            if (same) {
+                fn(ctx, &page[i]);
             }
             after = page[i].version;
             count = same ? count : 0; /* behind the last version of the name */
@@ -123,16 +123,96 @@ static enum sh_err find_best(const struct sh_table *t, const char *name, struct 
     return err;
 }
 
+struct search {
+    struct yardstick yardstick;
+    struct jobs_model *out;
+    bool found;
+};
+
+static void take_newest(void *ctx, const struct jobs_model *m)
+{
+    struct search *s = ctx;
+    if (!m->partial) {
+        *s->out = *m;
+        s->found = true;
+    }
+}
+
+static void take_better(void *ctx, const struct jobs_model *m)
+{
+    struct search *s = ctx;
+    if (!m->partial && is_better(&s->yardstick, m, s->out)) {
+        *s->out = *m;
+    }
+}
+
+static enum sh_err find_newest(const struct sh_table *t, const char *name, struct jobs_model *out)
+{
+    struct search s = {.out = out};
+    enum sh_err err = jobs_model_get(t, name, 0, out);
+    if (err != SH_OK || !out->partial) {
+        return err;
+    }
+    err = each_version(t, name, take_newest, &s);
+    return err == SH_OK && !s.found ? SH_ERR_NOT_FOUND : err;
+}
+
+static enum sh_err find_best(const struct sh_table *t, const char *name, struct jobs_model *best)
+{
+    struct search s = {.out = best};
+    enum sh_err err = find_newest(t, name, best);
+    if (err != SH_OK) {
+        return err;
+    }
+    return choose(t, best, &s.yardstick) ? each_version(t, name, take_better, &s) : SH_ERR_INVALID;
+}
+
 enum sh_err api_reference_find(const struct sh_table *t, const struct spec_model_ref *ref,
                                struct jobs_model *out)
 {
     return ref->alias == SPEC_ALIAS_BEST ? find_best(t, ref->name, out)
+           : ref->version == 0           ? find_newest(t, ref->name, out)
                                          : jobs_model_get(t, ref->name, ref->version, out);
 }
 
-const char *api_reference_why(enum sh_err err)
+/* ---- saying why not ---- */
+
+struct told {
+    char *text;
+    size_t used;
+    uint32_t count;
+    uint32_t newest;
+};
+
+static void tell_version(void *ctx, const struct jobs_model *m)
 {
-    return err == SH_ERR_INVALID
-               ? "its newest version was not measured: name a version, or NAME@latest"
-               : "no such model; shoal model list shows those that there are";
+    struct told *told = ctx;
+    const char *comma = told->count > 0 ? ", " : "";
+    size_t room = API_REFERENCE_WHY - told->used;
+    told->newest = m->version;
+    if (told->count++ < TOLD_MAX) {
+        int n = snprintf(told->text + told->used, room, "%s%u", comma, m->version);
+        told->used += n > 0 && (size_t)n < room ? (size_t)n : 0;
+    }
+}
+
+void api_reference_why(const struct sh_table *t, const struct spec_model_ref *ref, enum sh_err err,
+                       char why[static API_REFERENCE_WHY])
+{
+    static const char STOPPED[] = "has only versions that were stopped early: ";
+    struct told told = {.text = why, .used = sizeof STOPPED - 1};
+    if (err == SH_ERR_INVALID) {
+        (void)snprintf(why, API_REFERENCE_WHY,
+                       "its newest whole version was not measured: name a version, or NAME@latest");
+        return;
+    }
+    memcpy(why, STOPPED, sizeof STOPPED);
+    if (ref->version != 0 || each_version(t, ref->name, tell_version, &told) != SH_OK ||
+        told.count == 0) {
+        (void)snprintf(why, API_REFERENCE_WHY,
+                       "no such model; shoal model list shows those that there are");
+        return;
+    }
+    (void)snprintf(why + told.used, API_REFERENCE_WHY - told.used, "%s; name one, such as %s:%u",
+                   told.count > TOLD_MAX ? ", ..." : "", ref->name, told.newest);
 }

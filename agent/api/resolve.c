@@ -84,6 +84,13 @@ static bool refuse(struct resolve *r, enum sh_err err, const struct spec_model_r
     return false;
 }
 
+static bool refuse_reference(struct resolve *r, enum sh_err err, const struct spec_model_ref *ref)
+{
+    char why[API_REFERENCE_WHY];
+    api_reference_why(r->t, ref, err, why);
+    return refuse(r, err, ref, why);
+}
+
 static void take_row(struct spec_model_ref *ref, const struct jobs_model *row)
 {
     memcpy(ref->name, row->name, sizeof ref->name);
@@ -101,7 +108,7 @@ static bool resolve_ref(struct resolve *r, struct spec_model_ref *ref)
     struct spec_model_ref before = *ref;
     enum sh_err err = api_reference_find(r->t, ref, r->row);
     if (err == SH_ERR_NOT_FOUND || err == SH_ERR_INVALID) {
-        return refuse(r, err, ref, api_reference_why(err));
+        return refuse_reference(r, err, ref);
     }
     if (err != SH_OK) {
         api_reply_err(r->reply, err);
@@ -114,7 +121,7 @@ static bool resolve_ref(struct resolve *r, struct spec_model_ref *ref)
     return true;
 }
 
-/* All versions of the one model that is named, in their order. */
+/* All versions of the one model that is named, in their order, but what was stopped early. */
 static bool resolve_all(struct resolve *r)
 {
     struct spec_use *use = &r->job->use;
@@ -127,11 +134,12 @@ static bool resolve_all(struct resolve *r)
     while (more && count == PAGE_ROWS) {
         more = jobs_model_list(r->t, named.name, version, page, PAGE_ROWS, &count) == SH_OK;
         for (uint32_t i = 0; more && i < count; i++) {
-            more = strcmp(page[i].name, named.name) == 0 && use->count < SPEC_MODELS_MAX;
-            if (more) {
-                version = page[i].version;
+            more = strcmp(page[i].name, named.name) == 0;
+            bool member = more && !page[i].partial;
+            version = page[i].version;
+            if (member && use->count < SPEC_MODELS_MAX) {
                 take_row(&use->models[use->count++], &page[i]);
-            } else if (strcmp(page[i].name, named.name) == 0) {
+            } else if (member) {
                 free(page);
                 return refuse(r, SH_ERR_LIMIT, &named,
                               "has more versions than an ensemble has members: list some");
@@ -140,8 +148,7 @@ static bool resolve_all(struct resolve *r)
     }
     free(page);
     use->all = false;
-    return use->count > 0 ||
-           refuse(r, SH_ERR_NOT_FOUND, &named, api_reference_why(SH_ERR_NOT_FOUND));
+    return use->count > 0 || refuse_reference(r, SH_ERR_NOT_FOUND, &named);
 }
 
 static bool resolve_models(struct resolve *r)

@@ -3,17 +3,16 @@
 
 #include "exec/facts.h"
 
-#include <regex.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 struct exec_capture {
     const struct exec_pattern *patterns;
-    regex_t compiled[EXEC_PATTERNS_MAX]; /* those that are not literal */
-    size_t count;
     unsigned presets;
     struct exec_place place;
+    size_t count;
+    struct sh_ere compiled[]; /* count; none of those that are literal */
 };
 
 enum sh_err exec_preset_parse(const char *name, unsigned *out)
@@ -35,79 +34,6 @@ enum sh_err exec_preset_parse(const char *name, unsigned *out)
     return SH_ERR_INVALID;
 }
 
-/* Largest bound of "{m,n}" behind the brace; 1 where it is no interval. */
-static unsigned long interval(const char *at)
-{
-    char *end;
-    if (*at < '0' || *at > '9') {
-        return 1;
-    }
-    const unsigned long low = strtoul(at, &end, 10);
-    const unsigned long high = *end == ',' ? strtoul(end + 1, NULL, 10) : low;
-    const unsigned long most = high > low ? high : low;
-    return most > 0 ? most : 1;
-}
-
-/* Repetitions are written out by the compiler, nested ones multiplied: a few characters would ask
- * for gigabytes. Back-references, which glibc takes for an extension, cost exponential time. */
-static enum sh_err harmless(const char *text)
-{
-    unsigned long repeats = 1;
-    bool bracket = false;
-    for (size_t i = 0; text[i] != 0; i++) {
-        if (text[i] == '\\' && text[i + 1] != 0) {
-            i++;
-            if (!bracket && text[i] >= '1' && text[i] <= '9') {
-                return SH_ERR_INVALID;
-            }
-        } else if (text[i] == '[') {
-            bracket = true;
-        } else if (text[i] == ']') {
-            bracket = false;
-        } else if (text[i] == '{') {
-            const unsigned long bound = interval(text + i + 1);
-            if (bound > EXEC_REPEATS_MAX || repeats * bound > EXEC_REPEATS_MAX) {
-                return SH_ERR_LIMIT;
-            }
-            repeats *= bound;
-        }
-    }
-    return SH_OK;
-}
-
-static enum sh_err compile(const struct exec_pattern *pattern, regex_t *out, char *why, size_t size)
-{
-    char told[128];
-    const char *name = pattern->name;
-    if (pattern->kind == EXEC_PATTERN_METRIC &&
-        (name == NULL || name[0] == 0 || strlen(name) >= EXEC_NAME_BYTES)) {
-        (void)snprintf(why, size, "the pattern \"%.80s\" needs a name of at most %u bytes",
-                       pattern->text, EXEC_NAME_BYTES - 1);
-        return SH_ERR_INVALID;
-    }
-    if (pattern->text[0] == 0 || strlen(pattern->text) > EXEC_PATTERN_BYTES_MAX) {
-        (void)snprintf(why, size, "a pattern has 1 to %u bytes", EXEC_PATTERN_BYTES_MAX);
-        return SH_ERR_LIMIT;
-    }
-    if (pattern->literal) {
-        return SH_OK;
-    }
-    const enum sh_err err = harmless(pattern->text);
-    if (err != SH_OK) {
-        (void)snprintf(why, size, "the pattern \"%.80s\" has %s", pattern->text,
-                       err == SH_ERR_LIMIT ? "too many repetitions" : "a back-reference");
-        return err;
-    }
-    const int rc = regcomp(out, pattern->text, REG_EXTENDED);
-    if (rc != 0) {
-        (void)regerror(rc, out, told, sizeof told);
-        (void)snprintf(why, size, "the pattern \"%.80s\" is not well-formed: %s", pattern->text,
-                       told);
-        return rc == REG_ESPACE ? SH_ERR_NO_MEMORY : SH_ERR_INVALID;
-    }
-    return SH_OK;
-}
-
 enum sh_err exec_capture_open(struct exec_capture **out, const struct exec_pattern *patterns,
                               size_t count, unsigned presets, char *why, size_t size)
 {
@@ -115,19 +41,23 @@ enum sh_err exec_capture_open(struct exec_capture **out, const struct exec_patte
         (void)snprintf(why, size, "%zu patterns, at most %u", count, EXEC_PATTERNS_MAX);
         return SH_ERR_LIMIT;
     }
-    struct exec_capture *capture = calloc(1, sizeof *capture);
+    struct exec_capture *capture = calloc(1, sizeof *capture + count * sizeof(struct sh_ere));
     if (capture == NULL) {
         return SH_ERR_NO_MEMORY;
     }
     capture->patterns = patterns;
     capture->presets = presets;
+    capture->count = count;
+    uint32_t steps = 0;
     for (size_t i = 0; i < count; i++) {
-        const enum sh_err err = compile(&patterns[i], &capture->compiled[i], why, size);
+        char told[EXEC_TEXT_BYTES];
+        const enum sh_err err =
+            exec_pattern_compile(&patterns[i], &capture->compiled[i], &steps, told, sizeof told);
         if (err != SH_OK) {
-            exec_capture_close(capture);
+            (void)snprintf(why, size, "the pattern \"%.80s\" %s", patterns[i].text, told);
+            free(capture);
             return err;
         }
-        capture->count = i + 1;
     }
     *out = capture;
     return SH_OK;
@@ -135,14 +65,6 @@ enum sh_err exec_capture_open(struct exec_capture **out, const struct exec_patte
 
 void exec_capture_close(struct exec_capture *capture)
 {
-    if (capture == NULL) {
-        return;
-    }
-    for (size_t i = 0; i < capture->count; i++) {
-        if (!capture->patterns[i].literal) {
-            regfree(&capture->compiled[i]);
-        }
-    }
     free(capture);
 }
 
@@ -155,15 +77,13 @@ static bool matches(const struct exec_capture *capture, size_t index, struct exe
         return exec_text_find(&line, pattern->text);
     }
     const size_t size = line.size < EXEC_MATCH_BYTES_MAX ? line.size : EXEC_MATCH_BYTES_MAX;
-    regmatch_t groups[2] = {{.rm_so = 0, .rm_eo = (regoff_t)size}, {.rm_so = -1, .rm_eo = -1}};
-    if (regexec(&capture->compiled[index], line.at, SH_COUNT(groups), groups, REG_STARTEND) != 0) {
+    struct sh_ere_found at;
+    if (!sh_ere_search(&capture->compiled[index], line.at, size, &at)) {
         return false;
     }
-    const regmatch_t *group = groups[1].rm_so >= 0 ? &groups[1] : &groups[0];
-    SH_CHECK(group->rm_so >= 0);
-    SH_CHECK_CMP(group->rm_eo, <=, size);
-    *found = (struct exec_text){.at = line.at + group->rm_so,
-                                .size = (size_t)(group->rm_eo - group->rm_so)};
+    const size_t begin = at.grouped ? at.group_begin : at.begin;
+    *found = (struct exec_text){.at = line.at + begin,
+                                .size = (at.grouped ? at.group_end : at.end) - begin};
     return true;
 }
 

@@ -21,16 +21,13 @@
 #ifndef EXEC_CAPTURE_H
 #define EXEC_CAPTURE_H
 
+#include "exec/pattern.h"
 #include "exec/process.h"
 
-#define EXEC_PATTERNS_MAX      32u /* of one capture */
-#define EXEC_PATTERN_BYTES_MAX 512u
-#define EXEC_REPEATS_MAX       1024u /* product of the bounds of all {m,n} of one pattern */
-#define EXEC_MATCH_BYTES_MAX   4096u /* of a line that patterns with operators look at */
-#define EXEC_FACTS_MAX         64u   /* of one line; further ones are dropped */
-#define EXEC_NAME_BYTES        64u   /* of a metric, with its NUL */
-#define EXEC_PATH_BYTES        1024u /* of a checkpoint, with its NUL */
-#define EXEC_NESTING_MAX       16u   /* levels of an object that is left alone */
+#define EXEC_MATCH_BYTES_MAX 4096u /* of a line that patterns with operators look at */
+#define EXEC_FACTS_MAX       64u   /* of one line; further ones are dropped */
+#define EXEC_PATH_BYTES      1024u /* of a checkpoint, with its NUL */
+#define EXEC_NESTING_MAX     16u   /* levels of an object that is left alone */
 
 enum exec_preset {
     EXEC_PRESET_KERAS = 1,
@@ -41,19 +38,6 @@ enum exec_preset {
 };
 /* "keras", "sofe4790u", "mlagents", "conductor", "all". */
 SH_MUST_USE enum sh_err exec_preset_parse(const char *name, unsigned *out);
-
-enum exec_pattern_kind {
-    EXEC_PATTERN_METRIC,     /* the first group, else the whole match, is a number */
-    EXEC_PATTERN_PREDICTION, /* likewise */
-    EXEC_PATTERN_ABORT
-};
-
-struct exec_pattern { /* borrowed until exec_capture_close */
-    enum exec_pattern_kind kind;
-    bool literal;     /* ABORT: these very characters, anywhere in the line */
-    const char *text; /* else a POSIX extended regular expression, of bytes */
-    const char *name; /* METRIC */
-};
 
 enum exec_fact_kind {
     EXEC_FACT_METRIC,
@@ -84,13 +68,13 @@ struct exec_facts { /* of one line */
 
 struct exec_capture;
 
-/* INVALID (a pattern that is not well-formed, has a back-reference, or a metric without a name),
- * LIMIT (too many, too long, too many repetitions); then why (size bytes) names it. NO_MEMORY. */
+/* INVALID, LIMIT: as exec_pattern_compile, and too many; then why (size bytes) names the pattern.
+ * NO_MEMORY. */
 SH_MUST_USE enum sh_err exec_capture_open(struct exec_capture **out,
                                           const struct exec_pattern *patterns, size_t count,
                                           unsigned presets, char *why, size_t size);
 /* A line as the hook of exec/process.h gets it. A REDRAW tells progress only: its numbers are not
- * final. O(size) for each pattern, in bad cases O(EXEC_MATCH_BYTES_MAX squared). */
+ * final. O(size), and O(EXEC_MATCH_BYTES_MAX x EXEC_STEPS_MAX) for the patterns. */
 void exec_capture_line(struct exec_capture *capture, enum exec_channel channel, unsigned flags,
                        const char *text, size_t size, struct exec_facts *out);
 void exec_capture_close(struct exec_capture *capture);

@@ -24,9 +24,4 @@ void exec_lines_push(struct exec_lines *lines, const char *bytes, size_t size, e
 /* What is left without a newline is a line too (LAST). */
 void exec_lines_end(struct exec_lines *lines, exec_line_fn *line, void *context);
 
-/* Makes bytes harmless in place and NUL-terminates them (text has size + 1 bytes); answers the new
- * size, at most the old. Escape sequences go; control characters but tab, and what is not
- * well-formed UTF-8, become "?". */
-size_t exec_lines_clean(char *text, size_t size);
-
 #endif

@@ -17,6 +17,7 @@
 #include "exec/process.h"
 
 #include "base/host/host.h"
+#include "base/text.h"
 #include "exec/cgroup.h"
 #include "exec/command.h"
 #include "exec/lines.h"
@@ -116,7 +117,7 @@ static void blame(struct exec_process *p, enum exec_cause cause, const char *for
     (void)vsnprintf(p->result.text, sizeof p->result.text, format, args);
     va_end(args);
     /* A name or a line in it may have been cut inside a character. */
-    (void)exec_lines_clean(p->result.text, strlen(p->result.text));
+    (void)sh_text_clean(p->result.text, sh_text_fit(p->result.text, strlen(p->result.text)));
 }
 
 static void set_paused(struct exec_process *p, bool paused)

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "rounds/record.h"
 
+#include "base/text.h"
 #include "kernels/agg/client.h"
 #include "spec/json.h"
 
@@ -70,8 +71,9 @@ static json_t *row_json(const struct rounds_row *row)
         return json_null();
     }
     if (row->why[0] != '\0') {
-        json_t *why = json_string(row->why);
-        (void)json_object_set_new(out, "why", why != NULL ? why : json_string("?"));
+        char why[ROUNDS_TEXT_MAX + 1]; /* part of it is another agent's */
+        (void)sh_text_copy(why, sizeof why, row->why);
+        (void)json_object_set_new(out, "why", json_string(why));
     }
     if (row->counts) {
         put_number(out, "weight", (double)row->weight / KN_CLIENT_WEIGHT_UNIT);

@@ -6,6 +6,7 @@
 #include "script/inside.h"
 
 #include "base/host/host.h"
+#include "base/text.h"
 #include "spec/package.h"
 #include "train/clock.h"
 
@@ -69,7 +70,7 @@ static bool on_line(void *ctx, enum exec_channel channel, unsigned flags, const 
         }
     }
     if (channel != EXEC_METRICS) {
-        (void)snprintf(c->last, sizeof c->last, "%s", text);
+        (void)sh_text_copy(c->last, sizeof c->last, text);
     }
     SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
     if (channel != EXEC_METRICS) {
@@ -252,7 +253,8 @@ static enum sh_err run_commands(struct client *c, const struct run *run, uint8_t
             err = SH_ERR_CANCELLED;
         } else if (c->result.cause != EXEC_OK) {
             err = SH_ERR_CONFLICT;
-            (void)snprintf(why, ROUNDS_WHY_BYTES, "%.150s%s%s", c->result.text,
+            int what = (int)sh_text_fit(c->result.text, strnlen(c->result.text, 150));
+            (void)snprintf(why, ROUNDS_WHY_BYTES, "%.*s%s%s", what, c->result.text,
                            c->last[0] != '\0' ? ": " : "", c->last);
         }
     }

@@ -2,6 +2,7 @@
 #include "script/console.h"
 
 #include "base/host/host.h"
+#include "base/text.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -64,11 +65,7 @@ static void add(struct script_console *c, const char *text, size_t size)
 /* As much as fits one line, never half a character. */
 static size_t piece(const char *text, size_t size)
 {
-    size_t n = size < SERVICE_LINE_BYTES ? size : SERVICE_LINE_BYTES - 1;
-    while (n < size && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80) {
-        n--;
-    }
-    return n > 0 ? n : (size < SERVICE_LINE_BYTES ? size : SERVICE_LINE_BYTES - 1);
+    return size < SERVICE_LINE_BYTES ? size : sh_text_fit(text, SERVICE_LINE_BYTES - 1);
 }
 
 void script_console_line(struct script_console *console, const char *text, size_t size)

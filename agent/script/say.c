@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+_Static_assert(2 * SPEC_PATTERNS_MAX <= EXEC_PATTERNS_MAX,
+               "a capture takes as many patterns as a job file may have");
+
 struct script_say {
     struct script_console *console;
     char prefix[16]; /* of the names of series */

@@ -7,6 +7,7 @@
 #include "script/use.h"
 
 #include "base/host/host.h"
+#include "base/text.h"
 #include "spec/package.h"
 #include "train/clock.h"
 
@@ -16,6 +17,8 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
+
+#define ENDED_BYTES 110u /* of how commands ended; the rest is for their last words */
 
 const struct scripts_config *script_config(const struct script_unit *x)
 {
@@ -169,14 +172,9 @@ static void on_console(void *ctx)
 /* What a person would look for first when the commands fail. */
 static void keep_last(struct script_unit *x, const char *text, size_t size)
 {
-    size_t n = size < SCRIPT_LAST_BYTES - 1 ? size : SCRIPT_LAST_BYTES - 1;
-    while (n < size && n > 0 && ((unsigned char)text[n] & 0xc0) == 0x80) {
-        n--;
-    }
-    if (strspn(text, " \t") < n) {
+    if (strspn(text, " \t") < size) {
         lock(x);
-        memcpy(x->last, text, n);
-        x->last[n] = '\0';
+        (void)sh_text_copy(x->last, sizeof x->last, text);
         unlock(x);
     }
 }
@@ -439,8 +437,9 @@ static void conclude(struct script_unit *x)
     }
     char text[SCRIPT_WHY_BYTES];
     bool told = r->cause == EXEC_EXIT || r->cause == EXEC_SIGNAL;
+    int what = (int)sh_text_fit(r->text, strnlen(r->text, ENDED_BYTES));
     lock(x);
-    int n = snprintf(text, sizeof text, "%s: %.110s%s%s", x->w.node, r->text,
+    int n = snprintf(text, sizeof text, "%s: %.*s%s%s", x->w.node, what, r->text,
                      told && x->last[0] != '\0' ? ": " : "", told ? x->last : "");
     unlock(x);
     SH_CHECK(n > 0);

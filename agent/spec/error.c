@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "base/text.h"
 #include "spec/tree.h"
 
 #include <stdarg.h>
@@ -15,10 +16,7 @@ static void copy_line(char *out, size_t size, const char *text)
         used++;
     }
     if (text[used] != '\0') {
-        used = size - 4;
-        while (used > 0 && ((unsigned char)out[used] & 0xc0) == 0x80) {
-            used--; /* never cut inside a UTF-8 sequence */
-        }
+        used = sh_text_fit(out, size - 4);
         memcpy(out + used, "...", 3);
         used += 3;
     }

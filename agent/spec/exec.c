@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
  *
  * The keys of an exec job. */
+#include "exec/pattern.h"
 #include "spec/exec_words.h"
+#include "spec/glob.h"
 #include "spec/measure.h"
 #include "spec/schema.h"
 #include "spec/source.h"
 #include "spec/sweep_parts.h"
 
 #include <ctype.h>
-#include <regex.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -68,57 +69,79 @@ static void take_env(struct spec_decode *d, const struct spec_node *node, void *
                     "SHOAL_, which shoal sets itself");
 }
 
-/* A path or a glob that stays in the working folder. */
-static bool stays_inside(const char *path)
-{
-    bool good = path[0] != '/' && strchr(path, '\\') == NULL;
-    for (const char *at = path; good && *at != '\0';) {
-        size_t n = strcspn(at, "/");
-        good = n > 0 && !(n == 1 && at[0] == '.') && !(n == 2 && at[0] == '.' && at[1] == '.');
-        at += n + (at[n] == '/' ? 1 : 0);
-    }
-    return good;
-}
+typedef void check_word_fn(struct spec_decode *d, const struct spec_node *node,
+                           struct spec_exec *exec, const char *word);
 
-static void check_inside(struct spec_decode *d, const struct spec_node *node,
-                         const struct spec_exec *exec, struct spec_words words)
+/* Each of the words that were read from node, a list or one text, with its place in the file. */
+static void check_words(struct spec_decode *d, const struct spec_node *node, struct spec_exec *exec,
+                        struct spec_words words, check_word_fn *check)
 {
+    bool list = node->kind == SPEC_NODE_LIST;
+    const struct spec_node *n = list ? spec_tree_first(d->tree, node) : node;
     for (uint32_t i = 0; i < words.count; i++) {
-        const char *word = spec_word(exec, words, i);
-        if (!stays_inside(word)) {
-            spec_note(d->errors, node->at, d->path, word,
-                      "must be a path inside the working folder, without empty, '.' and '..' "
-                      "parts");
+        size_t mark = list ? spec_decode_enter(d, NULL, i) : 0;
+        check(d, n, exec, spec_word(exec, words, i));
+        if (list) {
+            spec_decode_leave(d, mark);
+            n = spec_tree_next(d->tree, n);
         }
     }
+}
+
+/* As it will be looked for when the commands have ended. */
+static void check_glob(struct spec_decode *d, const struct spec_node *node, struct spec_exec *exec,
+                       const char *word)
+{
+    struct spec_glob glob;
+    const char *why;
+    (void)exec;
+    if (spec_glob_compile(&glob, word, strlen(word), &why) != SH_OK) {
+        spec_note(d->errors, node->at, d->path, word,
+                  "must be a path inside the working folder, or a pattern of some: %s", why);
+    }
+}
+
+static void check_file(struct spec_decode *d, const struct spec_node *node, struct spec_exec *exec,
+                       const char *word)
+{
+    check_glob(d, node, exec, word);
+    if (strpbrk(word, "*?") != NULL) {
+        spec_note(d->errors, node->at, d->path, word,
+                  "must be the name of one file, without wildcards");
+    }
+}
+
+/* The one file that a field names. */
+static void take_file(struct spec_decode *d, const struct spec_node *node, struct spec_exec *exec,
+                      struct spec_words *words)
+{
+    spec_take_words(d, node, exec, words, 1);
+    check_words(d, node, exec, *words, check_file);
 }
 
 static void take_outputs(struct spec_decode *d, const struct spec_node *node, void *base)
 {
     struct spec_exec *exec = exec_of(base);
     spec_take_words(d, node, exec, &exec->outputs, OUTPUTS_MAX);
-    check_inside(d, node, exec, exec->outputs);
+    check_words(d, node, exec, exec->outputs, check_glob);
 }
 
 static void take_model(struct spec_decode *d, const struct spec_node *node, void *base)
 {
     struct spec_exec *exec = exec_of(base);
-    spec_take_words(d, node, exec, &exec->model, 1);
-    check_inside(d, node, exec, exec->model);
+    take_file(d, node, exec, &exec->model);
 }
 
 static void take_predictions(struct spec_decode *d, const struct spec_node *node, void *base)
 {
     struct spec_exec *exec = exec_of(base);
-    spec_take_words(d, node, exec, &exec->predictions, 1);
-    check_inside(d, node, exec, exec->predictions);
+    take_file(d, node, exec, &exec->predictions);
 }
 
 static void take_results_file(struct spec_decode *d, const struct spec_node *node, void *base)
 {
     struct spec_exec *exec = exec_of(base);
-    spec_take_words(d, node, exec, &exec->results, 1);
-    check_inside(d, node, exec, exec->results);
+    take_file(d, node, exec, &exec->results);
 }
 
 /* {file: results.csv, bucketing: cargo2000}, or the file alone. */
@@ -153,32 +176,31 @@ static void take_evaluate(struct spec_decode *d, const struct spec_node *node, v
     spec_take_commands(d, node, exec, exec->evaluate, &exec->evaluate_count);
 }
 
-static void check_pattern(struct spec_decode *d, const struct spec_node *node, const char *pattern,
-                          size_t groups)
+/* As the unit will take it, whose commands would else have run for nothing. */
+static void check_pattern(struct spec_decode *d, const struct spec_node *node,
+                          struct spec_exec *exec, struct exec_pattern pattern)
 {
-    regex_t compiled;
-    char why[96];
-    int err = regcomp(&compiled, pattern, REG_EXTENDED);
-    if (err != 0) {
-        (void)regerror(err, &compiled, why, sizeof why);
-        spec_note(d->errors, node->at, d->path, pattern, "no POSIX extended regular expression: %s",
-                  why);
-        return;
-    }
-    if (compiled.re_nsub < groups) {
-        spec_note(d->errors, node->at, d->path, pattern,
+    struct sh_ere compiled;
+    char why[256];
+    if (exec_pattern_compile(&pattern, &compiled, &exec->pattern_steps, why, sizeof why) != SH_OK) {
+        spec_note(d->errors, node->at, d->path, pattern.text, "%s", why);
+    } else if (pattern.kind == EXEC_PATTERN_METRIC && compiled.groups == 0) {
+        spec_note(d->errors, node->at, d->path, pattern.text,
                   "must have a group for the number, such as loss: ([0-9.]+)");
     }
-    regfree(&compiled);
+}
+
+static void check_abort(struct spec_decode *d, const struct spec_node *node, struct spec_exec *exec,
+                        const char *word)
+{
+    check_pattern(d, node, exec, (struct exec_pattern){.kind = EXEC_PATTERN_ABORT, .text = word});
 }
 
 static void take_abort(struct spec_decode *d, const struct spec_node *node, void *base)
 {
     struct spec_exec *exec = exec_of(base);
     spec_take_words(d, node, exec, &exec->abort, SPEC_PATTERNS_MAX);
-    for (uint32_t i = 0; i < exec->abort.count; i++) {
-        check_pattern(d, node, spec_word(exec, exec->abort, i), 0);
-    }
+    check_words(d, node, exec, exec->abort, check_abort);
 }
 
 static void take_patterns(struct spec_decode *d, const struct spec_node *node, void *base)
@@ -186,9 +208,13 @@ static void take_patterns(struct spec_decode *d, const struct spec_node *node, v
     struct spec_exec *exec = exec_of(base);
     spec_take_pairs(d, node, exec, &exec->patterns, SPEC_PATTERNS_MAX, spec_is_name,
                     "must be a name: letters, digits, '.', '_' and '-'");
-    for (uint32_t i = 0; i < exec->patterns.count; i++) {
-        const char *pair = spec_word(exec, exec->patterns, i);
-        check_pattern(d, node, strchr(pair, '=') + 1, 1);
+    for (const struct spec_node *n = spec_tree_first(d->tree, node);
+         n != NULL && exec->patterns.count == node->count; n = spec_tree_next(d->tree, n)) {
+        size_t mark = spec_decode_enter(d, n->key, 0);
+        check_pattern(
+            d, n, exec,
+            (struct exec_pattern){.kind = EXEC_PATTERN_METRIC, .text = n->text, .name = n->key});
+        spec_decode_leave(d, mark);
     }
 }
 
@@ -255,7 +281,7 @@ void spec_take_checkpoint_files(struct spec_decode *d, const struct spec_node *n
 {
     struct spec_exec *exec = exec_of(base);
     spec_take_words(d, node, exec, &exec->checkpoint, OUTPUTS_MAX);
-    check_inside(d, node, exec, exec->checkpoint);
+    check_words(d, node, exec, exec->checkpoint, check_glob);
 }
 
 void spec_take_checkpoint_every(struct spec_decode *d, const struct spec_node *node, void *base)
@@ -328,7 +354,7 @@ static void check_data_prep(struct spec_decode *d, const struct spec_job *job)
     const struct spec_node *root = &d->tree->nodes[SPEC_ROOT];
     const struct spec_words outputs = job->exec.outputs;
     const char *path = outputs.count > 0 ? spec_word(&job->exec, outputs, 0) : "";
-    if (outputs.count != 1 || strpbrk(path, "*?[") != NULL) {
+    if (outputs.count != 1 || strpbrk(path, "*?") != NULL) {
         spec_note(d->errors, root->at, "outputs", path,
                   "must be one file or folder, without wildcards: it becomes the data set");
     }
@@ -338,6 +364,34 @@ static void check_data_prep(struct spec_decode *d, const struct spec_job *job)
     }
     if (job->units != 1) {
         spec_note(d->errors, root->at, "replicas", NULL, "must be 1 with kind: data-prep");
+    }
+}
+
+/* Is the file one of what patterns take: itself, or in a folder that they take? */
+static bool is_taken(const struct spec_exec *exec, struct spec_words patterns, const char *file)
+{
+    const size_t size = strlen(file);
+    bool taken = false;
+    for (uint32_t i = 0; i < patterns.count && !taken; i++) {
+        struct spec_glob glob;
+        const char *why;
+        const char *pattern = spec_word(exec, patterns, i);
+        bool good = spec_glob_compile(&glob, pattern, strlen(pattern), &why) == SH_OK;
+        for (size_t n = 0; good && !taken && n < size; n++) {
+            n += strcspn(file + n, "/");
+            taken = spec_glob_match(&glob, file, n);
+        }
+    }
+    return taken;
+}
+
+static void check_model(struct spec_decode *d, const struct spec_exec *exec)
+{
+    const char *model = exec->model.count > 0 ? spec_word(exec, exec->model, 0) : NULL;
+    bool judged = d->errors->count == 0; /* else both may not be what was meant */
+    if (judged && model != NULL && !is_taken(exec, exec->outputs, model)) {
+        spec_note(d->errors, d->tree->nodes[SPEC_ROOT].at, "model_file", model,
+                  "must be one of outputs: name it, its folder or a pattern for it there too");
     }
 }
 
@@ -364,6 +418,7 @@ void spec_check_exec(struct spec_decode *d, struct spec_job *job)
     if (job->exec.model.count > 0 && job->exec.outputs.count == 0) {
         job->exec.outputs = job->exec.model; /* the same word: the only output */
     }
+    check_model(d, &job->exec);
     check_evaluate(d, job);
     if (job->kind == SPEC_DATA_PREP) {
         check_data_prep(d, job);

@@ -125,11 +125,12 @@ struct spec_exec {
     enum spec_bucketing bucketing; /* of results */
     enum spec_compat compat;
     double beta;
-    struct spec_words abort;      /* patterns (POSIX ERE): a line that matches fails the unit */
+    struct spec_words abort;      /* patterns (base/ere.h): a line that matches fails the unit */
     struct spec_words checkpoint; /* globs: what a checkpoint is made of; none: what lies in
                                    * SHOAL_CHECKPOINT_DIR */
     uint32_t checkpoint_every_s;  /* look for new ones this often; 0: when the commands say so */
     struct spec_words patterns;   /* "NAME=ERE": group 1 is a number, a point of metric NAME */
+    uint32_t pattern_steps;       /* of abort and patterns (exec/pattern.h) */
     uint32_t extract;             /* bits of enum spec_extract */
     uint32_t timeout_s;           /* of all commands together */
     uint32_t silence_s;           /* without a line; 0: for ever */

@@ -4,6 +4,7 @@
 #include "journal.h"
 
 #include "base/host/host.h"
+#include "base/text.h"
 #include "train/clock.h"
 
 #include <pthread.h>
@@ -183,7 +184,7 @@ static void fill_fail(struct train_clerk *c, const struct train_result *r)
     fail->fence = r->fence;
     fail->reason = r->reason;
     fail->final = r->final;
-    memcpy(fail->text, r->text, sizeof fail->text);
+    (void)sh_text_copy(fail->text, sizeof fail->text, r->text);
     memcpy(fail->node, r->node, sizeof fail->node);
 }
 

@@ -2,6 +2,7 @@
  *
  * Any bytes as what a command prints: the first chooses the channel and how the stream is cut.
  * Lines are harmless, facts are within what their header promises. */
+#include "base/text.h"
 #include "exec/capture.h"
 #include "exec/lines.h"
 
@@ -25,7 +26,7 @@ static void look(void *context, unsigned flags, char *text, size_t size)
         SH_CHECK(c >= 0x20 || c == '\t');
         SH_CHECK(c != 0x7f);
     }
-    SH_CHECK_CMP(exec_lines_clean(text, size), ==, size); /* nothing is left to clean */
+    SH_CHECK_CMP(sh_text_clean(text, size), ==, size); /* nothing is left to clean */
     exec_capture_line(run->capture, run->channel, flags, text, size, &facts);
     SH_CHECK(SH_IMPLIES(facts.malformed, facts.count == 0));
     SH_CHECK_CMP(strlen(facts.checkpoint), <, EXEC_PATH_BYTES);

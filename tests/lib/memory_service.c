@@ -262,12 +262,13 @@ struct wire_fence memory_service_place(struct service *s, uint64_t job)
     return memory_service_place_gang(s, job, &s, 1, WIRE_CAUSE_PLACED);
 }
 
-void memory_service_commit(struct service *s, uint64_t job, struct wire_fence fence,
-                           const void *file, size_t size)
+static void commit_file(struct service *s, uint64_t job, struct wire_fence fence, const void *file,
+                        size_t size, bool partial)
 {
     struct jobs_result result;
     struct jobs_cmd cmd = {.type = JOBS_COMMIT};
     struct jobs_commit *commit = &cmd.u.commit;
+    commit->partial = partial;
     commit->unit = (struct wire_unit){.job = job, .unit = 0};
     commit->fence = fence;
     if (file != NULL) {
@@ -280,6 +281,21 @@ void memory_service_commit(struct service *s, uint64_t job, struct wire_fence fe
         memcpy(commit->holders[0], s->node_id, sizeof s->node_id);
     }
     memory_service_apply(s, &cmd, &result);
+}
+
+void memory_service_commit(struct service *s, uint64_t job, struct wire_fence fence,
+                           const void *file, size_t size)
+{
+    commit_file(s, job, fence, file, size, false);
+}
+
+void memory_service_stop(struct service *s, uint64_t job, struct wire_fence fence, const void *file,
+                         size_t size)
+{
+    struct jobs_result result;
+    struct jobs_cmd cmd = {.type = JOBS_STOP, .u.stop.job = job};
+    memory_service_apply(s, &cmd, &result);
+    commit_file(s, job, fence, file, size, true);
 }
 
 void service_status(struct service *s, struct service_status *out)

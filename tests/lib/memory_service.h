@@ -50,6 +50,9 @@ struct wire_fence memory_service_place_gang(struct service *s, uint64_t job,
 /* Commits it with a model file of those bytes (NULL: none). */
 void memory_service_commit(struct service *s, uint64_t job, struct wire_fence fence,
                            const void *file, size_t size);
+/* Asks it to stop, and commits what it left, likewise. */
+void memory_service_stop(struct service *s, uint64_t job, struct wire_fence fence, const void *file,
+                         size_t size);
 /* What later commits have measured, instead of 98 right of 100. */
 void memory_service_measures(struct service *s, const struct jobs_metrics *measures);
 /* Points of one series, as a session tells them. */

@@ -3,7 +3,8 @@
 """Models by name and version, told to a follower of three agents: listed with what they measured, shown
 with the job, the job file's digest and the digests of the data that they come from and with who holds
 them now, fetched byte for byte, removed. A model that an unfinished job needs is not removed; a
-removed version is not given again; a model outlives the job that made it.
+removed version is not given again; a model outlives the job that made it. What a job left that was
+stopped early is a version that only its number means.
 """
 import hashlib
 import os
@@ -37,6 +38,25 @@ def make(follower, count):
         jobs.append(follower.submit(script(f"weights-{number}"))["id"])
         finished(follower, jobs[-1], 60)
     return jobs
+
+
+def stop_early(follower, name):
+    """A version of what a script had made when it was stopped."""
+    job = follower.submit(script("half", name=name, run=["echo half > net.bin; echo ready; exec sleep 1000"]))["id"]
+    until(f"job {job} is at work", 60, lambda: "ready" in str(follower.get(f"/jobs/{job}/logs").body))
+    require(follower.call("POST", f"/jobs/{job}/stop").status == 202, "stopping")
+    finished(follower, job, 20, "stopped")
+
+
+def halves(follower):
+    stop_early(follower, "net")
+    require(follower.read("/models/net:5")["partial"], "net:5 is whole")
+    for name in ("net", "net@latest"):
+        require(follower.read(f"/models/{name}")["version"] == 4, f"{name} is one that was stopped early")
+    stop_early(follower, "half")
+    answer = follower.get("/models/half")
+    require(answer.status == 404 and "half:1" in answer.json["error"]["message"], f"{answer}")
+    require(b"half" in follower.get("/models/half:1/file").body, "half:1 is not what the script left")
 
 
 def main(mesh):
@@ -74,6 +94,8 @@ def main(mesh):
     finished(follower, again, 60)
     require(follower.read("/models/net")["version"] == 4, "a version was given again")
 
+    halves(follower)
+
     require(follower.call("DELETE", f"/jobs/{jobs[1]}").status == 200, "removing the job")
     orphan = leader.read("/models/net:2")
     require(orphan["job"] == jobs[1] and orphan["job_removed"], f"{orphan}")
@@ -81,7 +103,7 @@ def main(mesh):
     mesh.must(["model", "remove", "net", "--peer", follower.api])
     left = [m for m in leader.read("/models")["models"] if m["name"] == "net"]
     require(not left, f"{left}")
-    print("4 versions: listed, shown, fetched from 3 agents, kept while needed, removed")
+    print("4 versions, and two halves: listed, shown, fetched from 3 agents, kept while needed, removed")
 
 
 if __name__ == "__main__":

@@ -69,9 +69,13 @@ GOOD = {
                   "dataset": "points"},
 }
 # Values that are free text, or as many as one likes: only a map is wrong there.
-FREE = ("data.label", "train.classes[", "run[", "predict[", "env.", "abort[", "metrics.patterns.",
-        "outputs[", "checkpoint.files[", "model_file[", "sweep.parameters.", "sweep.resource",
-        "sweep.metric")
+FREE = ("data.label", "train.classes[", "run[", "predict[", "env.", "sweep.parameters.",
+        "sweep.resource", "sweep.metric")
+# Texts that would fail the unit at its end, or cost its agent dearly, where any other text is right.
+FILES = ["model[0].h5", "../model", "/model", "a//b", "a\\b", "x" * 300]
+PATTERNS = ["(loss", "loss: {", "(a)\\1 (b)", "([0-9]{1,1025})", "(a{40}){40}", "(\\d+)", "*(a)"]
+TEXTS = {"outputs[": FILES, "checkpoint.files[": FILES, "model_file[": FILES + ["*.h5", "model?"],
+         "abort[": PATTERNS, "metrics.patterns.": PATTERNS + ["loss", "", "(a{500})" * 5]}
 OF_MODELS = ("fine-tune", "evaluate", "predict", "ensemble")
 OF_DATASETS = ("speech", "text")
 SOURCES = ("data.train", "data.validation", "data.test", "input")
@@ -177,7 +181,8 @@ class Examiner:
             if number and not free:
                 wrong += [-1, "many"]
             elif not free:
-                wrong.append("no such: \u00e4")
+                named = next((texts for begin, texts in TEXTS.items() if path.startswith(begin)), None)
+                wrong += named or ["no such: \u00e4"]
             for bad in wrong:
                 self.refused(edited(spec, path, put(bad)), path, f"{kind}: {path} = {bad!r}")
 

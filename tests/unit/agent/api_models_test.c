@@ -101,3 +101,54 @@ TEST(the_best_and_the_latest_version_of_a_model_can_be_asked_for)
     json_decref(v);
     stop();
 }
+
+/* Of a job that was stopped: the best of all, if it counted. */
+static void stop_version(void)
+{
+    const struct jobs_metrics measures = {.test_correct = 100, .test_total = 100};
+    memory_service_measures(service, &measures);
+    uint64_t id = submit(TRAIN);
+    memory_service_stop(service, id, memory_service_place(service, id), "half", 4);
+}
+
+#define ENSEMBLE_OF_ALL                                                                            \
+    "api: shoal/v1\nkind: ensemble\nname: e\nmodels: t\ninput: builtin:digits-test\n"
+
+static void expect_refused(json_t *answer, const char *field)
+{
+    const json_t *error = json_object_get(answer, "error");
+    EXPECT_STR(text_of(error, "field"), field);
+    EXPECT_STR(text_of(error, "message"),
+               "has only versions that were stopped early: 1, 2; name one, such as t:2");
+    json_decref(answer);
+}
+
+TEST(what_a_stopped_job_left_is_meant_by_its_number_alone)
+{
+    start();
+    stop_version();
+    stop_version();
+    expect_refused(call("GET", "/api/v1/models/t", NULL, 404), "model");
+    expect_refused(call("GET", "/api/v1/models/t@best", NULL, 404), "model");
+    expect_refused(call("POST", "/api/v1/jobs", ENSEMBLE, 404), "models");
+    expect_refused(call("POST", "/api/v1/jobs", ENSEMBLE_OF_ALL, 404), "models");
+    EXPECT_EQ(version_of("t:2", 200), 2);
+    make_version(90, 100, 0.5);
+    make_version(80, 100, 0.5);
+    stop_version();
+    EXPECT_EQ(version_of("t", 200), 4);
+    EXPECT_EQ(version_of("t@latest", 200), 4);
+    EXPECT_EQ(version_of("t@best", 200), 3);
+    EXPECT_EQ(version_of("t:5", 200), 5);
+    json_t *v = call("POST", "/api/v1/jobs", ENSEMBLE_OF_ALL, 201);
+    char path[64];
+    (void)snprintf(path, sizeof path, "/api/v1/jobs/%lld", number_of(v, "id"));
+    json_decref(v);
+    v = call("GET", path, NULL, 200);
+    const json_t *models = json_object_get(json_object_get(v, "spec"), "models");
+    EXPECT_EQ(json_array_size(models), 2);
+    EXPECT_EQ(number_of(json_array_get(models, 0), "version"), 3);
+    EXPECT_EQ(number_of(json_array_get(models, 1), "version"), 4);
+    json_decref(v);
+    stop();
+}

@@ -96,6 +96,9 @@ TEST(the_model_file_is_an_output_where_no_others_are_named)
     EXPECT_STR(spec_word(&job.exec, job.exec.outputs, 0), "m.bin");
 }
 
+#define FIFTY "logs-0123456789-0123456789-0123456789-0123456789-x"
+#define LONG  FIFTY FIFTY FIFTY FIFTY FIFTY FIFTY
+
 static const struct {
     const char *from;
     const char *to;
@@ -116,17 +119,48 @@ static const struct {
      "job.yaml:8:7: env.SHOAL_UNIT: SHOAL_UNIT: must be letters, digits and '_', the first no "
      "digit, and not begin with SHOAL_, which shoal sets itself"},
     {"logs/**", "../logs",
-     "job.yaml:9:10: outputs: ../logs: must be a path inside the working folder, without empty, "
-     "'.' and '..' parts"},
+     "job.yaml:9:21: outputs[1]: ../logs: must be a path inside the working folder, or a pattern "
+     "of "
+     "some: a pattern is relative, without empty, \".\" and \"..\" parts"},
     {"logs/**", "/etc/passwd",
-     "job.yaml:9:10: outputs: /etc/passwd: must be a path inside the working folder, without "
-     "empty, '.' and '..' parts"},
+     "job.yaml:9:21: outputs[1]: /etc/passwd: must be a path inside the working folder, or a "
+     "pattern "
+     "of some: a pattern is relative"},
+    {"logs/**", "\"logs[0]\"",
+     "job.yaml:9:21: outputs[1]: logs[0]: must be a path inside the working folder, or a pattern "
+     "of "
+     "some: only *, ** and ? are wild cards; write ? for a bracket or a backslash"},
+    {"logs/**", LONG, "job.yaml:9:21: outputs[1]: " FIFTY},
+    {"model_file: model.h5", "model_file: model.*",
+     "job.yaml:10:13: model_file: model.*: must be the name of one file, without wildcards"},
+    {"model_file: model.h5", "model_file: a/model.h5",
+     "job.yaml:1:1: model_file: a/model.h5: must be one of outputs: name it, its folder or a "
+     "pattern for it there too"},
+    {"{keep: 1}", "{keep: 1, files: [\"a[1]\"]}",
+     "job.yaml:18:31: checkpoint.files[0]: a[1]: must be a path inside the working folder"},
+    {"grace: 5s", "grace: 5s\npredictions: \"p?\"",
+     "job.yaml:15:14: predictions: p?: must be the name of one file, without wildcards"},
+    {"grace: 5s", "grace: 5s\nresults: /r.csv",
+     "job.yaml:15:10: results: /r.csv: must be a path inside the working folder"},
     {"model_file: model.h5", "model_file: [a, b]",
      "job.yaml:10:17: model_file[1]: b: there may be at most 1"},
     {"\"loss: nan\"", "\"loss: (nan\"",
-     "job.yaml:11:8: abort: loss: (nan: no POSIX extended regular expression: Unmatched ( or \\("},
+     "job.yaml:11:9: abort[0]: loss: (nan: has a ( without its ); write \\( for the character"},
+    {"\"loss: nan\"", "'(a+)\\1'", "job.yaml:11:9: abort[0]: (a+)\\1: has a back-reference"},
+    {"\"loss: nan\"", "\"a{1,1025}\"",
+     "job.yaml:11:9: abort[0]: a{1,1025}: is too large: at most 512"},
+    {"\"loss: nan\"", "\"a{400}\", \"b{400}\", \"c{400}\", \"d{400}\", \"e{450}\"",
+     "job.yaml:11:49: abort[4]: e{450}: is too much: all patterns of a job together "
+     "may have 2048 characters"},
+    {"f1: \"f1=",
+     "\""
+     "a23456789-123456789-123456789-123456789-123456789-123456789-1234"
+     "\": \"f1=",
+     "job.yaml:12:51: "
+     "metrics.patterns.a23456789-123456789-123456789-123456789-123456789-123456789-1234: a2345"},
+    {"\"f1=([0-9.]+)\"", "\"\"", "job.yaml:12:55: metrics.patterns.f1: must have 1 to 512 bytes"},
     {"f1=([0-9.]+)", "f1=[0-9.]+",
-     "job.yaml:12:50: metrics.patterns: f1=[0-9.]+: must have a group for the number, such as "
+     "job.yaml:12:55: metrics.patterns.f1: f1=[0-9.]+: must have a group for the number, such as "
      "loss: ([0-9.]+)"},
     {"[sofe4790u, keras]", "[sofe4790u, torch]",
      "job.yaml:12:32: metrics.extract[1]: torch: must be one of: keras, sofe4790u, mlagents, "

@@ -99,11 +99,16 @@ TEST(a_line_beyond_the_limit_is_cut_and_the_next_is_whole)
     EXPECT(strstr(said, "][next]") != NULL);
 }
 
-TEST(a_nul_is_harmless)
+TEST(a_line_that_is_cut_ends_with_a_whole_character)
 {
-    char text[] = "a\0b";
-    EXPECT_EQ(exec_lines_clean(text, 3), 3);
-    EXPECT_STR(text, "a?b");
+    struct exec_lines lines;
+    static char much[EXEC_LINE_BYTES_MAX + 2];
+    memset(much, 'x', sizeof much);
+    memcpy(much + EXEC_LINE_BYTES_MAX - 1, "\xc3\xa4\n", 3);
+    exec_lines_init(&lines, buffer);
+    exec_lines_push(&lines, much, sizeof much, gather, NULL);
+    EXPECT_EQ(longest, EXEC_LINE_BYTES_MAX - 1);
+    EXPECT(strchr(said, '?') == NULL);
 }
 
 static const char *const ARGV[] = {"a", "", "b c", NULL};

@@ -379,6 +379,35 @@ TEST(a_line_that_matches_an_abort_pattern_ends_the_run)
     stop();
 }
 
+/* Wherever its text was cut. */
+TEST(the_text_of_a_failure_has_whole_characters_only)
+{
+    static char text[1024];
+    struct jobs_unit unit;
+    struct jobs_event events[8];
+    struct service_view *view;
+    uint32_t count = 0;
+    size_t used = (size_t)snprintf(text, sizeof text, "run: [\"echo '");
+    for (unsigned i = 0; i < 200; i++) {
+        used += (size_t)snprintf(text + used, sizeof text - used, "\xc3\xa4");
+    }
+    (void)snprintf(text + used, sizeof text - used, "'; sleep 1000\"]\nabort: [\"\xc3\xa4\"]\n");
+    start(true);
+    submit_rest(text, 1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await(has_failed, &unit);
+    EXPECT_EQ(service_view_open(agents[0].s, &view), SH_OK);
+    EXPECT_EQ(jobs_history_list(service_view_table(view), job, 0, events, 8, &count), SH_OK);
+    service_view_close(view);
+    const char *at = strstr(events[count - 1].text, "aborted by its output: ");
+    EXPECT(at != NULL);
+    at += strlen("aborted by its output: ");
+    EXPECT(strlen(at) > 60);
+    EXPECT_EQ(strlen(at) % 2, 0);
+    EXPECT(strchr(at, '?') == NULL);
+    stop();
+}
+
 TEST(a_stop_ends_the_commands_and_keeps_what_there_is)
 {
     struct jobs_unit unit;
