@@ -97,6 +97,11 @@ uint8_t *rounds_make_state(const struct rounds_lead *x, const struct fed_resume 
 
 /* ---- committing one ---- */
 
+static bool is_interrupted(void *ctx)
+{
+    return train_worker_is_interrupted(ctx);
+}
+
 static void wait_a_moment(struct rounds_lead *x)
 {
     train_worker_lock(x->w);
@@ -109,7 +114,9 @@ bool rounds_commit_state(struct rounds_lead *x, const uint8_t *bytes, size_t siz
 {
     enum sh_err err = SH_ERR_NO_MEMORY;
     for (uint32_t tries = 0; tries < COMMIT_TRIES; tries++) {
-        err = train_clerk_keep(x->w->clerk, x->w->at.placement.fence, step, bytes, size, digest);
+        err = train_clerk_keep(x->w->clerk, x->w->at.placement.fence, step,
+                               (struct sh_span){.at = bytes, .size = size}, digest, is_interrupted,
+                               x->w);
         if (err == SH_OK) {
             uint64_t rounds = x->w->job->federated.rounds;
             uint64_t part = step < rounds ? step * 1000 / rounds : 999;
