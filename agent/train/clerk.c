@@ -4,6 +4,7 @@
 #include "journal.h"
 
 #include "base/host/host.h"
+#include "train/blob.h"
 #include "train/clock.h"
 
 #include <pthread.h>
@@ -93,8 +94,7 @@ static enum sh_err propose(struct train_clerk *c)
 /* Nobody can say yet whether it will be applied: worth another try. */
 static bool is_passing(enum sh_err err)
 {
-    return err == SH_ERR_NO_QUORUM || err == SH_ERR_TIMEOUT || err == SH_ERR_UNREACHABLE ||
-           err == SH_ERR_FULL || err == SH_ERR_NOT_LEADER || err == SH_ERR_CANCELLED;
+    return train_is_passing(err) || err == SH_ERR_CANCELLED;
 }
 
 /* ---- checkpoints ---- */

@@ -5,6 +5,7 @@
 
 #include "base/host/host.h"
 #include "spec/sweep.h"
+#include "train/blob.h"
 #include "train/clock.h"
 
 #include <stdio.h>
@@ -61,6 +62,72 @@ void train_worker_finish(struct train_worker *w, const struct train_result *resu
     SH_CHECK(!result->failed);
     w->finished = true;
     train_clerk_result(w->clerk, result);
+}
+
+/* ---- what it needs ---- */
+
+static bool is_over(void *ctx)
+{
+    return train_worker_is_interrupted(ctx);
+}
+
+/* False: interrupted. */
+static bool wait_again(struct train_worker *w)
+{
+    uint64_t until = sh_now_us() + TRAIN_AGAIN_US;
+    train_worker_lock(w);
+    while (!train_worker_has_news(w) && sh_now_us() < until) {
+        train_clock_wait(&w->changed, &w->lock, until);
+    }
+    bool interrupted = train_worker_has_news(w);
+    train_worker_unlock(w);
+    return !interrupted;
+}
+
+enum sh_err train_worker_resume(struct train_worker *w, struct train_resume *r)
+{
+    const struct service_patience patience = {
+        .quiet_us = TRAIN_FETCH_US, .is_over = is_over, .ctx = w};
+    r->s = w->s;
+    r->scribe = w->scribe;
+    r->node = w->node;
+    r->unit = w->config.unit;
+    r->goes_on = w->config.goes_on;
+    r->before = w->config.before;
+    r->patience = &patience;
+    enum sh_err err = train_resume(r);
+    while (train_is_passing(err) && !w->at.stopping) {
+        err = wait_again(w) ? train_resume(r) : SH_ERR_CANCELLED;
+    }
+    r->patience = NULL;
+    return err;
+}
+
+static enum sh_err read_once(struct train_worker *w, const uint8_t *digest, uint64_t bytes_max,
+                             uint8_t **bytes, size_t *size)
+{
+    const struct service_patience patience = {
+        .quiet_us = TRAIN_FETCH_US, .is_over = is_over, .ctx = w};
+    enum sh_err err = train_blob_read_patient(w->s, digest, bytes_max, &patience, bytes, size);
+    bool gone = err == SH_ERR_NOT_FOUND || err == SH_ERR_CORRUPT;
+    return gone && train_blob_may_come(w->s, NULL, 0) ? SH_ERR_UNREACHABLE : err;
+}
+
+enum sh_err train_worker_blob(struct train_worker *w, const char *what,
+                              const uint8_t digest[static SH_DIGEST_BYTES], uint64_t bytes_max,
+                              uint8_t **bytes, size_t *size)
+{
+    uint64_t say_at_us = 0;
+    enum sh_err err = read_once(w, digest, bytes_max, bytes, size);
+    while (train_is_passing(err)) {
+        if (sh_now_us() >= say_at_us) {
+            train_scribe_line(w->scribe, "unit %u on %s waits for %s: %s", w->config.unit.unit,
+                              w->node, what, sh_err_text(err));
+            say_at_us = sh_now_us() + TRAIN_SAY_US;
+        }
+        err = wait_again(w) ? read_once(w, digest, bytes_max, bytes, size) : SH_ERR_CANCELLED;
+    }
+    return err;
 }
 
 /* ---- the thread ---- */
