@@ -4,7 +4,9 @@
  */
 #include "unit_rig.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
+#include <string.h>
 
 /* The newest one, of the unit as read. */
 static void newest_checkpoint(struct jobs_checkpoint *out)
@@ -112,5 +114,43 @@ TEST(a_package_that_does_not_come_is_waited_for_and_costs_no_retry)
     rig_await(rig_is_final, &unit);
     EXPECT_EQ(unit.state, JOBS_COMPLETED);
     EXPECT_EQ(unit.failures, 0);
+    rig_stop();
+}
+
+static atomic_uint refused;
+
+static enum sh_err refuse(void *ctx, struct train_part **out,
+                          const struct train_part_config *config,
+                          const struct train_assignment *first)
+{
+    (void)ctx;
+    (void)config;
+    (void)first;
+    *out = NULL;
+    atomic_fetch_add(&refused, 1);
+    return SH_ERR_NO_MEMORY;
+}
+
+TEST(a_unit_that_cannot_begin_fails_there_with_the_reason_and_is_tried_again)
+{
+    static const struct train_runner REFUSES = {.open = refuse};
+    struct jobs_unit unit;
+    struct jobs_event events[8];
+    struct service_view *view;
+    uint32_t count = 0;
+    atomic_store(&refused, 0);
+    rig_runner = &REFUSES;
+    rig_start(true);
+    rig_submit_rest("run: [\"true\"]\n", 1);
+    (void)rig_place(0, 1, WIRE_CAUSE_PLACED);
+    rig_await(rig_has_failed, &unit);
+    EXPECT_EQ(unit.state, JOBS_WAITING);
+    EXPECT_EQ(unit.fail_reason, SH_ERR_NO_MEMORY);
+    EXPECT_EQ(atomic_load(&refused), TRAIN_OPEN_TRIES);
+    EXPECT_EQ(service_view_open(rig_agents[0].s, &view), SH_OK);
+    EXPECT_EQ(jobs_history_list(service_view_table(view), rig_job, 0, events, 8, &count), SH_OK);
+    service_view_close(view);
+    EXPECT(count > 0);
+    EXPECT(strstr(events[count - 1].text, "alpha cannot begin: out of memory") != NULL);
     rig_stop();
 }

@@ -13,6 +13,7 @@ static struct memory_net *net;
 struct rig_agent rig_agents[RIG_AGENTS];
 uint64_t rig_job;
 uint32_t rig_run_as; /* of the agents that start next */
+const struct train_runner *rig_runner;
 struct service_log_line rig_lines[512];
 static size_t line_count;
 static pthread_mutex_t lost_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -63,7 +64,8 @@ void rig_start_train(uint32_t i, bool allowed)
                                  .bulk = a->bulk,
                                  .threads = 1,
                                  .cache = cache,
-                                 .exec = scripts_runner(a->scripts)};
+                                 .exec =
+                                     rig_runner != NULL ? rig_runner : scripts_runner(a->scripts)};
     EXPECT_EQ(train_open(&a->train, &train), SH_OK);
     EXPECT_EQ(train_start(a->train), SH_OK);
     memory_bulk_start(a->bulk);
