@@ -150,21 +150,32 @@ static bool take_assignment(struct train_worker *w, bool *anew)
     return go_on;
 }
 
-static enum sh_err parse(struct train_worker *w)
+/* The agent that took the job could read it, and may be newer than this one: the text names this
+ * one, so that several of them are no reason to give the job up. */
+static enum sh_err parse(struct train_worker *w, char *why, size_t size)
 {
     const struct sh_span spec = w->config.spec;
     struct spec_errors *errors = calloc(1, sizeof *errors);
+    char text[JOBS_TEXT_MAX + 1] = "";
     enum sh_err err = errors == NULL
                           ? SH_ERR_NO_MEMORY
                           : spec_parse_again((const char *)spec.at, spec.size, w->job, errors);
+    if (err != SH_OK) {
+        if (errors != NULL && errors->count > 0) {
+            (void)spec_error_text(&errors->at[0], "job", text, sizeof text);
+        }
+        (void)snprintf(why, size, "%s cannot read the job: %.160s", w->node,
+                       text[0] != '\0' ? text : sh_err_text(err));
+    }
     free(errors);
     return err;
 }
 
 static bool prepare(struct train_worker *w)
 {
-    char why[JOBS_TEXT_MAX + 1] = "the job cannot be read by this agent";
-    enum sh_err err = parse(w);
+    char why[JOBS_TEXT_MAX + 1] = "";
+    enum sh_err err = parse(w, why, sizeof why);
+    bool read = err == SH_OK;
     if (err == SH_OK && w->duty->prepare != NULL) {
         err = w->duty->prepare(w, why, sizeof why);
     }
@@ -173,7 +184,7 @@ static bool prepare(struct train_worker *w)
         w->at = w->next;
         w->failed = true;
         train_worker_unlock(w);
-        train_worker_fail(w, err, err != SH_ERR_NO_MEMORY, false, why);
+        train_worker_fail(w, err, read && err != SH_ERR_NO_MEMORY, false, why);
     }
     return err == SH_OK;
 }

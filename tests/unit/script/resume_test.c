@@ -131,26 +131,43 @@ static enum sh_err refuse(void *ctx, struct train_part **out,
     return SH_ERR_NO_MEMORY;
 }
 
-TEST(a_unit_that_cannot_begin_fails_there_with_the_reason_and_is_tried_again)
+/* The unit has failed, not for good, with that text. */
+static void expect_tried_again(enum sh_err reason, const char *text)
 {
-    static const struct train_runner REFUSES = {.open = refuse};
     struct jobs_unit unit;
     struct jobs_event events[8];
     struct service_view *view;
     uint32_t count = 0;
+    rig_await(rig_has_failed, &unit);
+    EXPECT_EQ(unit.state, JOBS_WAITING);
+    EXPECT_EQ(unit.fail_reason, reason);
+    EXPECT_EQ(service_view_open(rig_agents[0].s, &view), SH_OK);
+    EXPECT_EQ(jobs_history_list(service_view_table(view), rig_job, 0, events, 8, &count), SH_OK);
+    service_view_close(view);
+    EXPECT(count > 0);
+    EXPECT(strstr(events[count - 1].text, text) != NULL);
+}
+
+TEST(a_unit_that_cannot_begin_fails_there_with_the_reason_and_is_tried_again)
+{
+    static const struct train_runner REFUSES = {.open = refuse};
     atomic_store(&refused, 0);
     rig_runner = &REFUSES;
     rig_start(true);
     rig_submit_rest("run: [\"true\"]\n", 1);
     (void)rig_place(0, 1, WIRE_CAUSE_PLACED);
-    rig_await(rig_has_failed, &unit);
-    EXPECT_EQ(unit.state, JOBS_WAITING);
-    EXPECT_EQ(unit.fail_reason, SH_ERR_NO_MEMORY);
+    expect_tried_again(SH_ERR_NO_MEMORY, "alpha cannot begin: out of memory");
     EXPECT_EQ(atomic_load(&refused), TRAIN_OPEN_TRIES);
-    EXPECT_EQ(service_view_open(rig_agents[0].s, &view), SH_OK);
-    EXPECT_EQ(jobs_history_list(service_view_table(view), rig_job, 0, events, 8, &count), SH_OK);
-    service_view_close(view);
-    EXPECT(count > 0);
-    EXPECT(strstr(events[count - 1].text, "alpha cannot begin: out of memory") != NULL);
+    rig_stop();
+}
+
+TEST(a_job_file_of_a_newer_agent_fails_only_where_it_cannot_be_read)
+{
+    rig_newer = true;
+    rig_start(true);
+    rig_submit_rest("run: [\"true\"]\n", 1);
+    (void)rig_place(0, 1, WIRE_CAUSE_PLACED);
+    expect_tried_again(SH_ERR_INVALID,
+                       "alpha cannot read the job: job:1:2: a_newer_key: unknown key");
     rig_stop();
 }

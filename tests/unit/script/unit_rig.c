@@ -14,6 +14,7 @@ struct rig_agent rig_agents[RIG_AGENTS];
 uint64_t rig_job;
 uint32_t rig_run_as; /* of the agents that start next */
 const struct train_runner *rig_runner;
+bool rig_newer;
 struct service_log_line rig_lines[512];
 static size_t line_count;
 static pthread_mutex_t lost_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -116,8 +117,14 @@ void rig_submit(const char *text, uint32_t members)
     static struct spec_job parsed;
     static struct jobs_cmd cmd;
     struct jobs_result result;
+    static char spec[SH_SPEC_BYTES_MAX];
     job_text_submit(text, &cmd, &parsed);
     struct jobs_submit *s = &cmd.u.submit;
+    if (rig_newer) {
+        int n = snprintf(spec, sizeof spec, "{\"a_newer_key\":1,%.*s", (int)s->spec.size - 1,
+                         (const char *)s->spec.at + 1);
+        s->spec = (struct sh_span){.at = (const uint8_t *)spec, .size = (size_t)n};
+    }
     s->kind = WIRE_KIND_EXEC;
     s->need = (struct wire_need){.ranks = (uint16_t)members,
                                  .agents_min = 1,
