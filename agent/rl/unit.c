@@ -201,10 +201,17 @@ static enum sh_err take_checkpoint(void *ctx, const struct jobs_checkpoint *c, s
     struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
     (void)c;
     rl_curve_get(&r, x->curve);
-    bool good =
-        !r.bad && kn_rl_decode(&x->trainer, bytes.at + r.used, bytes.size - r.used, &diag) == KN_OK;
+    enum kn_err err =
+        r.bad ? KN_ERR_CORRUPT
+              : kn_rl_decode(&x->trainer, bytes.at + r.used, bytes.size - r.used, &diag);
     (void)snprintf(why, size, "%s", diag.text);
-    return good ? SH_OK : SH_ERR_CORRUPT;
+    if (err == KN_ERR_MEMORY) {
+        return SH_ERR_NO_MEMORY;
+    }
+    if (err == KN_ERR_UNSUPPORTED) {
+        return SH_ERR_VERSION; /* another agent may be able to read it */
+    }
+    return err == KN_OK ? SH_OK : SH_ERR_CORRUPT;
 }
 
 /* The newest checkpoint, else the beginning. */
