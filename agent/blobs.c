@@ -269,14 +269,61 @@ static uint64_t left_until(uint64_t deadline_us)
     return now >= deadline_us ? 0 : deadline_us - now;
 }
 
-static uint64_t piece_timeout(uint64_t deadline_us)
+/* How long one blob is waited for, whoever gives or gets it. */
+struct limit {
+    uint64_t deadline_us;
+    const struct service_patience *patience; /* NULL: the deadline stands */
+    /* How far each agent came: a byte that it had before is no reason to wait on. */
+    uint32_t count;
+    struct {
+        uint8_t node[SH_NODE_ID_BYTES];
+        uint64_t offset;
+    } far[BLOBS_HOLDERS_MAX];
+};
+
+static struct limit limit_of(uint64_t timeout_us)
 {
-    uint64_t left = left_until(deadline_us);
+    return (struct limit){.deadline_us = sh_now_us() + timeout_us};
+}
+
+static struct limit limit_of_patient(const struct service_patience *patience)
+{
+    return (struct limit){.deadline_us = sh_now_us() + patience->quiet_us, .patience = patience};
+}
+
+static void note_bytes(struct limit *l, const uint8_t *node, uint64_t offset)
+{
+    uint32_t i = 0;
+    while (i < l->count && memcmp(l->far[i].node, node, SH_NODE_ID_BYTES) != 0) {
+        i++;
+    }
+    if (i == l->count && i < SH_COUNT(l->far)) {
+        memcpy(l->far[i].node, node, SH_NODE_ID_BYTES);
+        l->far[i].offset = 0;
+        l->count++;
+    }
+    if (i < l->count && offset > l->far[i].offset) {
+        l->far[i].offset = offset;
+        if (l->patience != NULL) {
+            l->deadline_us = sh_now_us() + l->patience->quiet_us;
+        }
+    }
+}
+
+static bool is_over(struct blobs *b, const struct limit *l)
+{
+    return atomic_load(&b->stopping) || (l->patience != NULL && l->patience->is_over != NULL &&
+                                         l->patience->is_over(l->patience->ctx));
+}
+
+static uint64_t piece_timeout(const struct limit *l)
+{
+    uint64_t left = left_until(l->deadline_us);
     return left < BLOBS_CALL_US ? left : BLOBS_CALL_US;
 }
 
 static enum sh_err ask_has(struct blobs *b, const uint8_t *node, const struct blob_id *id,
-                           uint64_t deadline_us, bool *has, uint64_t *size)
+                           const struct limit *limit, bool *has, uint64_t *size)
 {
     uint8_t request[64];
     uint8_t reply[16];
@@ -284,7 +331,7 @@ static enum sh_err ask_has(struct blobs *b, const uint8_t *node, const struct bl
     struct sh_writer w = sh_writer_over(request, sizeof request);
     begin_request(&w, OP_HAS, id);
     enum sh_err err = calls_ask(b->config.calls, CALLS_BULK, node, SERVICE_CALL_BLOB, request,
-                                w.used, reply, sizeof reply, &got, piece_timeout(deadline_us));
+                                w.used, reply, sizeof reply, &got, piece_timeout(limit));
     struct sh_reader r = sh_reader_over(reply, got);
     *has = err == SH_OK && sh_get_u8(&r) == 1;
     *size = *has ? sh_get_u64(&r) : 0;
@@ -296,7 +343,7 @@ struct push { /* one blob on its way to one agent */
     struct blob_reader *reader;
     uint8_t *piece;   /* BLOBS_PIECE_BYTES */
     uint8_t *request; /* REQUEST_MAX */
-    uint64_t deadline_us;
+    struct limit limit;
     uint64_t keep_us;  /* that the receiver keeps it at least; 0: as it likes */
     enum sh_err local; /* not OK: reading it here failed, so no other agent helps */
 };
@@ -320,7 +367,7 @@ static enum sh_err push_piece(struct blobs *b, const uint8_t *node, struct push 
     uint8_t reply[16];
     size_t size = 0;
     enum sh_err err = calls_ask(b->config.calls, CALLS_BULK, node, SERVICE_CALL_BLOB, p->request,
-                                w.used, reply, sizeof reply, &size, piece_timeout(p->deadline_us));
+                                w.used, reply, sizeof reply, &size, piece_timeout(&p->limit));
     if (err != SH_OK) {
         return err;
     }
@@ -330,6 +377,7 @@ static enum sh_err push_piece(struct blobs *b, const uint8_t *node, struct push 
     if (r.bad || *offset > total) {
         return SH_ERR_CORRUPT;
     }
+    note_bytes(&p->limit, node, *offset);
     return *offset > before || *offset == total ? SH_OK : SH_ERR_IN_USE; /* others write it */
 }
 
@@ -340,7 +388,7 @@ static enum sh_err push(struct blobs *b, const uint8_t *node, struct push *p)
     uint64_t offset = 0;
     enum sh_err err = SH_OK;
     do {
-        err = atomic_load(&b->stopping) ? SH_ERR_CANCELLED : push_piece(b, node, p, &offset);
+        err = is_over(b, &p->limit) ? SH_ERR_CANCELLED : push_piece(b, node, p, &offset);
     } while (err == SH_OK && offset < total);
     return err;
 }
@@ -413,20 +461,21 @@ static enum sh_err copy_until(struct blobs *b, struct push *p, unsigned copies, 
         if (held->count >= wanted || p->local != SH_OK) {
             return p->local;
         }
-        if (atomic_load(&b->stopping)) {
+        if (is_over(b, &p->limit)) {
             return SH_ERR_CANCELLED;
         }
-        if (left_until(p->deadline_us) == 0) {
+        if (left_until(p->limit.deadline_us) == 0) {
             return SH_ERR_TIMEOUT;
         }
-        wait_for_change(b, seen, p->deadline_us);
+        wait_for_change(b, seen, p->limit.deadline_us);
     }
 }
 
 static enum sh_err copy_for(struct blobs *blobs, const struct blob_id *id, unsigned copies,
-                            uint64_t keep_us, struct service_holders *holders, uint64_t timeout_us)
+                            uint64_t keep_us, struct service_holders *holders,
+                            const struct limit *limit)
 {
-    struct push p = {.id = id, .deadline_us = sh_now_us() + timeout_us, .keep_us = keep_us};
+    struct push p = {.id = id, .limit = *limit, .keep_us = keep_us};
     struct held held = {.count = 1};
     memcpy(held.ids[0], blobs->config.me, SH_NODE_ID_BYTES);
     enum sh_err err = blob_read_open(blobs->config.store, id, &p.reader);
@@ -451,18 +500,19 @@ static enum sh_err copy_for(struct blobs *blobs, const struct blob_id *id, unsig
 enum sh_err blobs_copy(struct blobs *blobs, const struct blob_id *id, unsigned copies,
                        struct service_holders *holders, uint64_t timeout_us)
 {
-    return copy_for(blobs, id, copies, 0, holders, timeout_us);
+    struct limit limit = limit_of(timeout_us);
+    return copy_for(blobs, id, copies, 0, holders, &limit);
 }
 
 static enum sh_err put_for(struct blobs *blobs, const struct sh_span *bytes, unsigned copies,
                            uint64_t keep_us, struct blob_id *id, struct service_holders *holders,
-                           uint64_t timeout_us)
+                           const struct limit *limit)
 {
     enum sh_err err = blob_put(blobs->config.store, bytes->at, bytes->size, id);
     if (err == SH_OK && keep_us > 0) {
         err = blob_keep(blobs->config.store, id, keep_us);
     }
-    err = err == SH_OK ? copy_for(blobs, id, copies, keep_us, holders, timeout_us) : err;
+    err = err == SH_OK ? copy_for(blobs, id, copies, keep_us, holders, limit) : err;
     if (err == SH_OK && blobs->on_put != NULL) {
         blobs->on_put(blobs->on_put_ctx, id);
     }
@@ -473,14 +523,25 @@ enum sh_err blobs_put(struct blobs *blobs, const void *bytes, size_t size, unsig
                       struct blob_id *id, struct service_holders *holders, uint64_t timeout_us)
 {
     struct sh_span span = {.at = bytes, .size = size};
-    return put_for(blobs, &span, copies, 0, id, holders, timeout_us);
+    struct limit limit = limit_of(timeout_us);
+    return put_for(blobs, &span, copies, 0, id, holders, &limit);
+}
+
+enum sh_err blobs_put_patient(struct blobs *blobs, const void *bytes, size_t size, unsigned copies,
+                              struct blob_id *id, struct service_holders *holders,
+                              const struct service_patience *patience)
+{
+    struct sh_span span = {.at = bytes, .size = size};
+    struct limit limit = limit_of_patient(patience);
+    return put_for(blobs, &span, copies, 0, id, holders, &limit);
 }
 
 enum sh_err blobs_upload(struct blobs *blobs, const void *bytes, size_t size, unsigned copies,
                          uint64_t keep_us, struct blob_id *id, uint64_t timeout_us)
 {
     struct sh_span span = {.at = bytes, .size = size};
-    return put_for(blobs, &span, copies, keep_us, id, NULL, timeout_us);
+    struct limit limit = limit_of(timeout_us);
+    return put_for(blobs, &span, copies, keep_us, id, NULL, &limit);
 }
 
 void blobs_on_put(struct blobs *blobs, void (*fn)(void *ctx, const struct blob_id *id), void *ctx)
@@ -517,7 +578,7 @@ enum sh_err blobs_ask_held(struct blobs *blobs, const uint8_t node[SH_NODE_ID_BY
 
 /* Pulls from one holder until it fails or the blob is complete. *resumed: others gave a part. */
 static enum sh_err pull_once(struct blobs *b, const uint8_t *node, const struct blob_id *id,
-                             uint64_t total, uint64_t deadline_us, bool *resumed)
+                             uint64_t total, struct limit *limit, bool *resumed)
 {
     struct blob_writer *writer;
     uint64_t offset = 0;
@@ -529,7 +590,7 @@ static enum sh_err pull_once(struct blobs *b, const uint8_t *node, const struct 
     *resumed = offset > 0;
     uint8_t *piece = malloc(BLOBS_PIECE_BYTES);
     err = piece == NULL ? SH_ERR_NO_MEMORY : SH_OK;
-    while (err == SH_OK && offset < total && !atomic_load(&b->stopping)) {
+    while (err == SH_OK && offset < total && !is_over(b, limit)) {
         uint8_t request[64];
         size_t got = 0;
         struct sh_writer w = sh_writer_over(request, sizeof request);
@@ -537,7 +598,7 @@ static enum sh_err pull_once(struct blobs *b, const uint8_t *node, const struct 
         sh_put_u64(&w, offset);
         sh_put_u32(&w, BLOBS_PIECE_BYTES);
         err = calls_ask(b->config.calls, CALLS_BULK, node, SERVICE_CALL_BLOB, request, w.used,
-                        piece, BLOBS_PIECE_BYTES, &got, piece_timeout(deadline_us));
+                        piece, BLOBS_PIECE_BYTES, &got, piece_timeout(limit));
         if (err == SH_OK && (got == 0 || got > total - offset)) {
             err = SH_ERR_CORRUPT;
         }
@@ -545,6 +606,7 @@ static enum sh_err pull_once(struct blobs *b, const uint8_t *node, const struct 
             err = blob_write(writer, piece, got);
             offset += got;
             atomic_fetch_add(&b->fetched, got);
+            note_bytes(limit, node, offset);
         }
     }
     free(piece);
@@ -559,12 +621,12 @@ static enum sh_err pull_once(struct blobs *b, const uint8_t *node, const struct 
 /* The part that was there may be the lie of another holder: it is dropped with the damage, and this
  * holder gives the whole. */
 static enum sh_err pull(struct blobs *b, const uint8_t *node, const struct blob_id *id,
-                        uint64_t total, uint64_t deadline_us)
+                        uint64_t total, struct limit *limit)
 {
     bool resumed = false;
-    enum sh_err err = pull_once(b, node, id, total, deadline_us, &resumed);
+    enum sh_err err = pull_once(b, node, id, total, limit, &resumed);
     if (err == SH_ERR_CORRUPT && resumed) {
-        err = pull_once(b, node, id, total, deadline_us, &resumed);
+        err = pull_once(b, node, id, total, limit, &resumed);
     }
     return err;
 }
@@ -613,21 +675,21 @@ struct search {
 };
 
 static void search_pass(struct blobs *b, const struct blob_id *id, bool damaged_here,
-                        uint64_t deadline_us, struct search *found)
+                        struct limit *limit, struct search *found)
 {
     uint8_t alive[BLOBS_HOLDERS_MAX][SH_NODE_ID_BYTES];
     size_t count = members_alive(b->config.members, alive, SH_COUNT(alive));
     *found = (struct search){.damaged = damaged_here};
-    for (size_t i = 0; i < count && !found->fetched && !atomic_load(&b->stopping); i++) {
+    for (size_t i = 0; i < count && !found->fetched && !is_over(b, limit); i++) {
         bool has = false;
         uint64_t total = 0;
-        enum sh_err err = ask_has(b, alive[i], id, deadline_us, &has, &total);
+        enum sh_err err = ask_has(b, alive[i], id, limit, &has, &total);
         if (err == SH_OK && has && damaged_here) {
             err = blob_delete(b->config.store, id); /* a sound copy may take its place */
             err = err == SH_ERR_NOT_FOUND ? SH_OK : err;
         }
         if (err == SH_OK && has) {
-            err = pull(b, alive[i], id, total, deadline_us);
+            err = pull(b, alive[i], id, total, limit);
             found->fetched = err == SH_OK;
         }
         found->damaged = found->damaged || err == SH_ERR_CORRUPT;
@@ -635,10 +697,9 @@ static void search_pass(struct blobs *b, const struct blob_id *id, bool damaged_
     }
 }
 
-enum sh_err blobs_fetch(struct blobs *blobs, const struct blob_id *id, uint64_t *size,
-                        uint64_t timeout_us)
+static enum sh_err fetch_for(struct blobs *blobs, const struct blob_id *id, uint64_t *size,
+                             struct limit *limit)
 {
-    uint64_t deadline = sh_now_us() + timeout_us;
     for (;;) {
         enum sh_err err = check_here(blobs, id, size);
         if (err != SH_ERR_NOT_FOUND && err != SH_ERR_CORRUPT) {
@@ -646,19 +707,33 @@ enum sh_err blobs_fetch(struct blobs *blobs, const struct blob_id *id, uint64_t 
         }
         struct search found;
         uint64_t seen = members_version(blobs->config.members);
-        search_pass(blobs, id, err == SH_ERR_CORRUPT, deadline, &found);
+        search_pass(blobs, id, err == SH_ERR_CORRUPT, limit, &found);
         if (found.fetched) {
             continue;
         }
-        if (atomic_load(&blobs->stopping)) {
+        if (is_over(blobs, limit)) {
             return SH_ERR_CANCELLED;
         }
         if (found.unanswered == 0) {
             return found.damaged ? SH_ERR_CORRUPT : SH_ERR_NOT_FOUND;
         }
-        if (left_until(deadline) == 0) {
+        if (left_until(limit->deadline_us) == 0) {
             return SH_ERR_TIMEOUT;
         }
-        wait_for_change(blobs, seen, deadline);
+        wait_for_change(blobs, seen, limit->deadline_us);
     }
+}
+
+enum sh_err blobs_fetch(struct blobs *blobs, const struct blob_id *id, uint64_t *size,
+                        uint64_t timeout_us)
+{
+    struct limit limit = limit_of(timeout_us);
+    return fetch_for(blobs, id, size, &limit);
+}
+
+enum sh_err blobs_fetch_patient(struct blobs *blobs, const struct blob_id *id, uint64_t *size,
+                                const struct service_patience *patience)
+{
+    struct limit limit = limit_of_patient(patience);
+    return fetch_for(blobs, id, size, &limit);
 }

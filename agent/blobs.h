@@ -43,7 +43,13 @@ void blobs_close(struct blobs *blobs); /* after calls_stop */
 SH_MUST_USE enum sh_err blobs_put(struct blobs *blobs, const void *bytes, size_t size,
                                   unsigned copies, struct blob_id *id,
                                   struct service_holders *holders, uint64_t timeout_us);
-/* The same, and nobody of those that have it collects it for keep_us. */
+/* The same with the deadline of one that can wait: TIMEOUT when no byte got anywhere for so long.
+ */
+SH_MUST_USE enum sh_err blobs_put_patient(struct blobs *blobs, const void *bytes, size_t size,
+                                          unsigned copies, struct blob_id *id,
+                                          struct service_holders *holders,
+                                          const struct service_patience *patience);
+/* As put, and nobody of those that have it collects it for keep_us. */
 SH_MUST_USE enum sh_err blobs_upload(struct blobs *blobs, const void *bytes, size_t size,
                                      unsigned copies, uint64_t keep_us, struct blob_id *id,
                                      uint64_t timeout_us);
@@ -63,5 +69,8 @@ uint64_t blobs_fetched_bytes(const struct blobs *blobs);
  * is damaged. TIMEOUT: some did not answer. */
 SH_MUST_USE enum sh_err blobs_fetch(struct blobs *blobs, const struct blob_id *id, uint64_t *size,
                                     uint64_t timeout_us);
+SH_MUST_USE enum sh_err blobs_fetch_patient(struct blobs *blobs, const struct blob_id *id,
+                                            uint64_t *size,
+                                            const struct service_patience *patience);
 
 #endif

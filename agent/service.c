@@ -481,6 +481,19 @@ enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size, 
     return err;
 }
 
+enum sh_err service_blob_put_patient(struct service *s, const void *bytes, size_t size,
+                                     unsigned copies, uint8_t digest[SH_DIGEST_BYTES],
+                                     struct service_holders *holders,
+                                     const struct service_patience *patience)
+{
+    struct blob_id id;
+    enum sh_err err = blobs_put_patient(s->blobs, bytes, size, copies, &id, holders, patience);
+    if (err == SH_OK) {
+        memcpy(digest, id.digest, SH_DIGEST_BYTES);
+    }
+    return err;
+}
+
 static struct blob_id id_of(const uint8_t digest[SH_DIGEST_BYTES])
 {
     struct blob_id id;
@@ -532,6 +545,13 @@ enum sh_err service_blob_fetch(struct service *s, const uint8_t digest[SH_DIGEST
 {
     struct blob_id id = id_of(digest);
     return blobs_fetch(s->blobs, &id, size, timeout_us);
+}
+
+enum sh_err service_blob_fetch_patient(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
+                                       uint64_t *size, const struct service_patience *patience)
+{
+    struct blob_id id = id_of(digest);
+    return blobs_fetch_patient(s->blobs, &id, size, patience);
 }
 
 enum sh_err service_blob_read(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],

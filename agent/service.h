@@ -138,6 +138,20 @@ struct service_holders { /* agents that have a blob durable, the one that was as
 SH_MUST_USE enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size,
                                          unsigned copies, uint8_t digest[SH_DIGEST_BYTES],
                                          struct service_holders *holders, uint64_t timeout_us);
+/* How long an agent that can wait goes on with a blob on its way: as long as it comes on. */
+struct service_patience {
+    uint64_t quiet_us;          /* since the last byte that arrived, or the beginning: TIMEOUT */
+    bool (*is_over)(void *ctx); /* NULL: never. True: nobody wants it any more, CANCELLED */
+    void *ctx;
+};
+SH_MUST_USE enum sh_err service_blob_put_patient(struct service *s, const void *bytes, size_t size,
+                                                 unsigned copies, uint8_t digest[SH_DIGEST_BYTES],
+                                                 struct service_holders *holders,
+                                                 const struct service_patience *patience);
+SH_MUST_USE enum sh_err service_blob_fetch_patient(struct service *s,
+                                                   const uint8_t digest[SH_DIGEST_BYTES],
+                                                   uint64_t *size,
+                                                   const struct service_patience *patience);
 /* What a person uploads, to name it in a job file later: kept for a day or as long as this agent is
  * told, named or not. What put keeps has to be named in a command within minutes. */
 SH_MUST_USE enum sh_err service_blob_upload(struct service *s, const void *bytes, size_t size,

@@ -233,8 +233,7 @@ static enum sh_err answer(struct answer_unit *x, struct train_result *result)
     spec_model_ref_write(ref, name);
     train_scribe_line(x->w.scribe, "unit %u asks %s on %s", x->w.config.unit.unit, name,
                       x->w.at.names[0]);
-    enum sh_err err =
-        train_blob_read(x->w.s, ref->file, MODEL_BYTES_MAX, ANSWER_FETCH_US, &bytes, &size);
+    enum sh_err err = train_worker_blob(&x->w, name, ref->file, MODEL_BYTES_MAX, &bytes, &size);
     if (err != SH_OK) {
         say(x, name,
             err == SH_ERR_NOT_FOUND ? "no agent that is alive holds its file" : sh_err_text(err));

@@ -8,7 +8,6 @@
 
 #define LIMIT_DEFAULT 50u
 #define LIMIT_MAX     500u
-#define UNITS_SHOWN   256u
 #define OWNER_LOOK    65536u /* jobs that one page of an owner's looks at, at most */
 #define LIVE_SHOWN    8u     /* running jobs of one page whose series are read */
 #define WHY_BYTES     65536u
@@ -156,13 +155,14 @@ void api_get_jobs(const struct api_request *request, struct api_reply *reply)
     }
 }
 
-static json_t *units_json(const struct sh_table *t, const struct jobs_job *job)
+static json_t *units_json(const struct sh_table *t, const struct jobs_job *job,
+                          const struct api_units_page *page)
 {
     json_t *list = json_array();
-    uint32_t most = job->units < UNITS_SHOWN ? job->units : UNITS_SHOWN;
-    struct jobs_unit *units = malloc(most * sizeof *units);
+    struct jobs_unit *units = malloc(API_UNITS_MAX * sizeof *units);
     uint32_t count = 0;
-    if (units != NULL && jobs_unit_list(t, job->id, 0, units, most, &count) == SH_OK) {
+    if (units != NULL &&
+        jobs_unit_list(t, job->id, page->from, units, page->count, &count) == SH_OK) {
         for (uint32_t i = 0; i < count; i++) {
             (void)json_array_append_new(list, api_unit_json(t, &units[i]));
         }
@@ -199,16 +199,18 @@ void api_get_job(const struct api_request *request, struct api_reply *reply)
 {
     struct service_view *view = NULL;
     struct jobs_job job;
+    struct api_units_page page;
     if (!api_open_view(request, reply, &view)) {
         return;
     }
     const struct sh_table *t = service_view_table(view);
-    if (!api_find_job(request, reply, t, &job)) {
+    if (!api_find_job(request, reply, t, &job) || !api_units_page(request, reply, &job, &page)) {
         service_view_close(view);
         return;
     }
     json_t *out = api_job_json(&job);
-    (void)json_object_set_new(out, "unit_list", units_json(t, &job));
+    (void)json_object_set_new(out, "unit_list", units_json(t, &job, &page));
+    api_put_page(out, &job, &page);
     (void)json_object_set_new(out, "history", api_history_json(t, &job));
     (void)json_object_set_new(out, "spec", spec_json(t, job.id));
     service_view_close(view);

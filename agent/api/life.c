@@ -13,8 +13,7 @@
 
 #define SECOND_US   UINT64_C(1000000)
 #define UNITS_PAGE  256u
-#define UNITS_SHOWN 256u /* whose checkpoints are listed */
-#define COMMAND_MAX 64u  /* bytes of one of these commands */
+#define COMMAND_MAX 64u /* bytes of one of these commands */
 
 /* Proposes the command. What it came to, with result->code. */
 static enum sh_err propose(const struct api_request *request, const struct jobs_cmd *cmd,
@@ -465,11 +464,12 @@ static json_t *checkpoint_json(const struct sh_table *t, uint32_t unit,
                      (json_int_t)c->stamp_us, "holders", holders);
 }
 
-static json_t *checkpoints_json(const struct sh_table *t, const struct jobs_job *job)
+static json_t *checkpoints_json(const struct sh_table *t, const struct jobs_job *job,
+                                const struct api_units_page *page)
 {
     struct jobs_checkpoint rows[JOBS_KEEP_MAX];
     json_t *list = json_array();
-    for (uint32_t i = 0; i < job->units && i < UNITS_SHOWN; i++) {
+    for (uint32_t i = page->from; i < page->from + page->count; i++) {
         struct wire_unit id = {.job = job->id, .unit = i};
         uint32_t count = 0;
         if (jobs_checkpoint_list(t, id, rows, JOBS_KEEP_MAX, &count) != SH_OK) {
@@ -486,14 +486,16 @@ void api_get_checkpoints(const struct api_request *request, struct api_reply *re
 {
     struct service_view *view = NULL;
     struct jobs_job job;
+    struct api_units_page page;
     if (!api_open_view(request, reply, &view)) {
         return;
     }
     const struct sh_table *t = service_view_table(view);
-    if (api_find_job(request, reply, t, &job)) {
-        api_reply_json(reply, 200,
-                       json_pack("{s:I, s:s, s:o}", "job", (json_int_t)job.id, "name", job.name,
-                                 "checkpoints", checkpoints_json(t, &job)));
+    if (api_find_job(request, reply, t, &job) && api_units_page(request, reply, &job, &page)) {
+        json_t *out = json_pack("{s:I, s:s, s:o}", "job", (json_int_t)job.id, "name", job.name,
+                                "checkpoints", checkpoints_json(t, &job, &page));
+        api_put_page(out, &job, &page);
+        api_reply_json(reply, 200, out);
     }
     service_view_close(view);
 }

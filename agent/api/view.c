@@ -316,6 +316,35 @@ enum sh_err api_series_names(struct service *s, uint64_t job,
     return err;
 }
 
+bool api_units_page(const struct api_request *request, struct api_reply *reply,
+                    const struct jobs_job *job, struct api_units_page *out)
+{
+    uint64_t from = 0;
+    uint64_t limit = 0;
+    if (!api_query_u64(request, "from", JOBS_UNITS_MAX, 0, &from)) {
+        api_reply_error(reply, SH_ERR_INVALID, "from", api_query(request, "from"),
+                        "must be the number of a unit, such as the next of an earlier page");
+        return false;
+    }
+    if (!api_query_u64(request, "limit", API_UNITS_MAX, API_UNITS_MAX, &limit) || limit == 0) {
+        api_reply_error(reply, SH_ERR_INVALID, "limit", api_query(request, "limit"),
+                        "must be a whole number from 1 to %u", API_UNITS_MAX);
+        return false;
+    }
+    uint32_t rest = from < job->units ? job->units - (uint32_t)from : 0;
+    *out = (struct api_units_page){.from = (uint32_t)from,
+                                   .count = rest < limit ? rest : (uint32_t)limit};
+    return true;
+}
+
+void api_put_page(json_t *out, const struct jobs_job *job, const struct api_units_page *page)
+{
+    uint32_t next = page->from + page->count;
+    uint32_t left_off = next < job->units ? job->units - next : 0;
+    (void)json_object_set_new(out, "next", json_integer(left_off > 0 ? next : 0));
+    (void)json_object_set_new(out, "left_off", json_integer(left_off));
+}
+
 json_t *api_line_json(const struct service_log_line *l)
 {
     json_t *text = json_string(l->text);

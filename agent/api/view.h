@@ -39,6 +39,19 @@ size_t api_job_print(const struct jobs_job *job, const bool *duplicate,
 /* The same as a tree. */
 json_t *api_job_json(const struct jobs_job *job);
 json_t *api_unit_json(const struct sh_table *t, const struct jobs_unit *unit);
+
+/* Units of a job that one answer tells of. */
+#define API_UNITS_MAX 256u
+struct api_units_page {
+    uint32_t from;
+    uint32_t count;
+};
+/* What from and limit of the query ask for; false with the reply made. */
+SH_MUST_USE bool api_units_page(const struct api_request *request, struct api_reply *reply,
+                                const struct jobs_job *job, struct api_units_page *out);
+/* next: the from of the page behind this one, 0 where this is the last; left_off: units behind it.
+ */
+void api_put_page(json_t *out, const struct jobs_job *job, const struct api_units_page *page);
 json_t *api_event_json(const struct sh_table *t, const struct jobs_event *event);
 /* What there is of a job's history, oldest first. */
 json_t *api_history_json(const struct sh_table *t, const struct jobs_job *job);

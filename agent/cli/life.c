@@ -171,6 +171,31 @@ static int get_checkpoint(struct cli *c, uint64_t step)
     return status;
 }
 
+/* Of all units, page by page; NULL: it was told what is wrong. */
+static json_t *read_checkpoints(struct cli *c, int *status)
+{
+    json_t *all = cli_get(c, "/jobs/", c->args[0], "/checkpoints", status);
+    long long next = all != NULL ? cli_integer(all, "next") : 0;
+    while (next > 0) {
+        char rest[64];
+        (void)snprintf(rest, sizeof rest, "/checkpoints?from=%lld", next);
+        json_t *page = cli_get(c, "/jobs/", c->args[0], rest, status);
+        if (page == NULL) {
+            json_decref(all);
+            return NULL;
+        }
+        (void)json_array_extend(json_object_get(all, "checkpoints"),
+                                json_object_get(page, "checkpoints"));
+        next = cli_integer(page, "next");
+        json_decref(page);
+    }
+    if (all != NULL) {
+        (void)json_object_set_new(all, "next", json_integer(0));
+        (void)json_object_set_new(all, "left_off", json_integer(0));
+    }
+    return all;
+}
+
 int cli_run_checkpoints(struct cli *c)
 {
     static const char *const NAMES[] = {">UNIT", ">STEP", "DIGEST", "HOLDERS", NULL};
@@ -182,7 +207,7 @@ int cli_run_checkpoints(struct cli *c)
     if (step != UINT64_MAX) {
         return get_checkpoint(c, step);
     }
-    json_t *all = cli_get(c, "/jobs/", c->args[0], "/checkpoints", &status);
+    json_t *all = read_checkpoints(c, &status);
     if (all == NULL || c->json) {
         return all == NULL ? status : cli_print_json(c, all);
     }

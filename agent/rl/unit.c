@@ -5,7 +5,6 @@
 #include "rl/curve.h"
 
 #include "base/host/host.h"
-#include "jobs/view.h"
 #include "kernels/rl/trainer.h"
 #include "spec/json.h"
 #include "spec/rl.h"
@@ -185,80 +184,48 @@ static void keep_checkpoint(struct rl_unit *x)
 /* The unit was asked to leave a checkpoint and to wait again. */
 static void give_way(struct rl_unit *x)
 {
-    struct train_last last = {
-        .fence = x->w.at.placement.fence, .step = kn_rl_iterations(x->trainer), .yields = true};
+    struct train_last last = {.fence = x->w.at.placement.fence, .yields = true};
     write_waiting(x);
-    last.bytes = encode(x, &last.size);
+    if (x->trainer != NULL) { /* else what is kept is as good */
+        last.step = kn_rl_iterations(x->trainer);
+        last.bytes = encode(x, &last.size);
+    }
     train_clerk_last(x->w.clerk, &last);
 }
 
-/* The blob in memory; given (free). */
-static enum sh_err read_blob(struct rl_unit *x, const uint8_t *digest, uint8_t **bytes,
-                             size_t *size)
+static enum sh_err take_checkpoint(void *ctx, const struct jobs_checkpoint *c, struct sh_span bytes,
+                                   char *why, size_t size)
 {
-    uint64_t total = 0;
-    size_t done = 0;
-    enum sh_err err = service_blob_fetch(x->w.s, digest, &total, RL_LOAD_US);
-    *bytes = err == SH_OK ? malloc(total + 1) : NULL;
-    err = err == SH_OK && *bytes == NULL ? SH_ERR_NO_MEMORY : err;
-    while (err == SH_OK && done < total) {
-        size_t got = 0;
-        err = service_blob_read(x->w.s, digest, done, *bytes + done, total - done, &got);
-        err = err == SH_OK && got == 0 ? SH_ERR_CORRUPT : err;
-        done += got;
-    }
-    *size = done;
-    return err;
-}
-
-static enum sh_err load_checkpoint(struct rl_unit *x, const struct jobs_checkpoint *c)
-{
-    uint8_t *bytes = NULL;
-    size_t size = 0;
+    struct rl_unit *x = ctx;
     struct kn_diag diag = {.text = ""};
-    enum sh_err err = read_blob(x, c->manifest, &bytes, &size);
-    if (err == SH_OK) {
-        struct sh_reader r = sh_reader_over(bytes, size);
-        rl_curve_get(&r, x->curve);
-        bool good =
-            !r.bad && kn_rl_decode(&x->trainer, bytes + r.used, size - r.used, &diag) == KN_OK;
-        err = good ? SH_OK : SH_ERR_CORRUPT;
+    struct sh_reader r = sh_reader_over(bytes.at, bytes.size);
+    (void)c;
+    rl_curve_get(&r, x->curve);
+    enum kn_err err =
+        r.bad ? KN_ERR_CORRUPT
+              : kn_rl_decode(&x->trainer, bytes.at + r.used, bytes.size - r.used, &diag);
+    (void)snprintf(why, size, "%s", diag.text);
+    if (err == KN_ERR_MEMORY) {
+        return SH_ERR_NO_MEMORY;
     }
-    free(bytes);
-    return err;
+    if (err == KN_ERR_UNSUPPORTED) {
+        return SH_ERR_VERSION; /* another agent may be able to read it */
+    }
+    return err == KN_OK ? SH_OK : SH_ERR_CORRUPT;
 }
 
-static uint32_t list_checkpoints(struct rl_unit *x, struct jobs_checkpoint *list)
-{
-    struct service_view *view;
-    uint32_t count = 0;
-    if (service_view_open(x->w.s, &view) != SH_OK) {
-        return 0;
-    }
-    enum sh_err err = jobs_checkpoint_list(service_view_table(view), x->w.config.unit, list,
-                                           JOBS_KEEP_MAX, &count);
-    service_view_close(view);
-    return err == SH_OK ? count : 0;
-}
-
-/* The newest checkpoint that can be had, else the beginning. */
+/* The newest checkpoint, else the beginning. */
 static enum sh_err load(struct rl_unit *x)
 {
-    struct jobs_checkpoint *list = calloc(JOBS_KEEP_MAX, sizeof *list);
-    uint32_t count = list != NULL ? list_checkpoints(x, list) : 0;
-    for (uint32_t i = 0; i < count && x->trainer == NULL; i++) {
-        unsigned long long step = list[i].step;
-        enum sh_err err = load_checkpoint(x, &list[i]);
-        if (err == SH_OK) {
-            train_scribe_line(x->w.scribe, "%s goes on from the checkpoint after iteration %llu",
-                              x->w.node, step);
-        } else {
-            train_scribe_line(x->w.scribe, "%s cannot use the checkpoint after iteration %llu: %s",
-                              x->w.node, step, sh_err_text(err));
-        }
-    }
-    free(list);
-    if (x->trainer == NULL) {
+    struct train_resume r = {.name = "checkpoint after iteration",
+                             .bytes_max = RL_STATE_BYTES_MAX,
+                             .take = take_checkpoint,
+                             .ctx = x};
+    enum sh_err err = train_worker_resume(&x->w, &r);
+    if (err == SH_OK) {
+        train_scribe_line(x->w.scribe, "%s goes on from the checkpoint after iteration %llu",
+                          x->w.node, (unsigned long long)kn_rl_iterations(x->trainer));
+    } else if (err == SH_ERR_NOT_FOUND) {
         const struct kn_rl_config config = spec_rl_config(&x->w.job->rl);
         struct kn_diag diag = {.text = ""};
         x->curve->count = 0;
@@ -266,6 +233,8 @@ static enum sh_err load(struct rl_unit *x)
             return SH_ERR_NO_MEMORY; /* the schema has checked the rest */
         }
         train_scribe_line(x->w.scribe, "%s begins", x->w.node);
+    } else {
+        return err;
     }
     for (uint32_t i = 0; i < x->curve->count; i++) {
         tell_point(x, &x->curve->at[i]);
@@ -359,8 +328,12 @@ static struct rl_unit *unit_of(struct train_worker *w)
 static void follow(struct train_worker *w, bool anew)
 {
     struct rl_unit *x = unit_of(w);
-    enum sh_err err = x->trainer == NULL ? load(x) : SH_OK;
+    bool loads = x->trainer == NULL && (w->at.stopping || !w->at.yielding);
+    enum sh_err err = loads ? load(x) : SH_OK;
     (void)anew; /* the trainer goes on where it stands, whatever the generation */
+    if (err == SH_ERR_CANCELLED) {
+        return;
+    }
     if (err != SH_OK) {
         fail(x, err, false, sh_err_text(err));
         return;

@@ -9,11 +9,11 @@
 
 #include "train/runner.h"
 
-#define RL_LOAD_US  UINT64_C(30000000) /* for a checkpoint to come from another agent */
-#define RL_NICE     10                 /* training gives way to everything else */
-#define RL_LINES    64u                /* of the log in one write */
-#define RL_MEASURES 192u               /* points of series in one write */
-#define RL_WRITE_US UINT64_C(250000)   /* lines and points wait for others at most so long */
+#define RL_STATE_BYTES_MAX (UINT64_C(1) << 30) /* of a checkpoint */
+#define RL_NICE            10                  /* training gives way to everything else */
+#define RL_LINES           64u                 /* of the log in one write */
+#define RL_MEASURES        192u                /* points of series in one write */
+#define RL_WRITE_US        UINT64_C(250000) /* lines and points wait for others at most so long */
 
 /* Runs units; s is borrowed for as long as any of them. */
 struct train_runner rl_runner(struct service *s);

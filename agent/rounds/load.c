@@ -3,8 +3,6 @@
 #include "rounds/inside.h"
 
 #include "base/host/host.h"
-#include "jobs/view.h"
-#include "train/blob.h"
 #include "train/clock.h"
 
 #include <stdio.h>
@@ -97,6 +95,11 @@ uint8_t *rounds_make_state(const struct rounds_lead *x, const struct fed_resume 
 
 /* ---- committing one ---- */
 
+static bool is_interrupted(void *ctx)
+{
+    return train_worker_is_interrupted(ctx);
+}
+
 static void wait_a_moment(struct rounds_lead *x)
 {
     train_worker_lock(x->w);
@@ -109,7 +112,9 @@ bool rounds_commit_state(struct rounds_lead *x, const uint8_t *bytes, size_t siz
 {
     enum sh_err err = SH_ERR_NO_MEMORY;
     for (uint32_t tries = 0; tries < COMMIT_TRIES; tries++) {
-        err = train_clerk_keep(x->w->clerk, x->w->at.placement.fence, step, bytes, size, digest);
+        err = train_clerk_keep(x->w->clerk, x->w->at.placement.fence, step,
+                               (struct sh_span){.at = bytes, .size = size}, digest, is_interrupted,
+                               x->w);
         if (err == SH_OK) {
             uint64_t rounds = x->w->job->federated.rounds;
             uint64_t part = step < rounds ? step * 1000 / rounds : 999;
@@ -130,39 +135,19 @@ bool rounds_commit_state(struct rounds_lead *x, const uint8_t *bytes, size_t siz
 
 /* ---- where to begin ---- */
 
-static uint32_t list_checkpoints(struct rounds_lead *x, struct jobs_checkpoint *list)
+static enum sh_err take_checkpoint(void *ctx, const struct jobs_checkpoint *c, struct sh_span bytes,
+                                   char *why, size_t size)
 {
-    struct service_view *view;
-    uint32_t count = 0;
-    if (service_view_open(x->w->s, &view) != SH_OK) {
-        return 0;
-    }
-    enum sh_err err = jobs_checkpoint_list(service_view_table(view), x->w->config.unit, list,
-                                           JOBS_KEEP_MAX, &count);
-    service_view_close(view);
-    return err == SH_OK ? count : 0;
-}
-
-static bool load_checkpoint(struct rounds_lead *x, const struct jobs_checkpoint *c)
-{
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    char why[ROUNDS_WHY_BYTES] = "";
-    enum sh_err err =
-        train_blob_read(x->w->s, c->manifest, STATE_BYTES_MAX, ROUNDS_STATE_US, &bytes, &size);
-    if (err == SH_OK) {
-        struct sh_span span = {.at = bytes, .size = size};
-        err = rounds_take_state(x, span, why);
-    }
-    free(bytes);
+    struct rounds_lead *x = ctx;
+    char text[ROUNDS_WHY_BYTES] = "";
+    enum sh_err err = rounds_take_state(x, bytes, text);
     if (err != SH_OK) {
-        train_scribe_line(x->w->scribe, "cannot use the state after round %llu: %.150s",
-                          (unsigned long long)c->step, why[0] != '\0' ? why : sh_err_text(err));
-        return false;
+        (void)snprintf(why, size, "%.150s", text);
+        return err;
     }
     memcpy(x->digest, c->manifest, sizeof x->digest);
     train_scribe_line(x->w->scribe, "goes on after round %llu", (unsigned long long)c->step);
-    return true;
+    return SH_OK;
 }
 
 /* The model of the first round, which the own trainer makes. */
@@ -203,16 +188,20 @@ static bool begin(struct rounds_lead *x)
 
 bool rounds_load(struct rounds_lead *x)
 {
-    struct jobs_checkpoint *list = calloc(JOBS_KEEP_MAX, sizeof *list);
-    uint32_t count = list != NULL ? list_checkpoints(x, list) : 0;
-    bool loaded = false;
-    for (uint32_t i = 0; i < count && !loaded; i++) {
-        loaded = load_checkpoint(x, &list[i]);
-    }
-    free(list);
-    if (!loaded) {
+    struct train_resume r = {.name = "state after round",
+                             .bytes_max = STATE_BYTES_MAX,
+                             .take = take_checkpoint,
+                             .ctx = x};
+    enum sh_err err = train_worker_resume(x->w, &r);
+    bool loaded = err == SH_OK;
+    if (err == SH_ERR_NOT_FOUND) {
         rounds_unload(x);
         loaded = begin(x);
+    } else if (!loaded && err != SH_ERR_CANCELLED) {
+        char text[ROUNDS_WHY_BYTES];
+        (void)snprintf(text, sizeof text, "the state of the newest round cannot be had: %s",
+                       sh_err_text(err));
+        train_worker_fail(x->w, err, false, true, text);
     }
     if (!loaded) {
         rounds_unload(x);

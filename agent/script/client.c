@@ -8,6 +8,7 @@
 #include "base/host/host.h"
 #include "base/text.h"
 #include "spec/package.h"
+#include "train/blob.h"
 #include "train/clock.h"
 
 #include <math.h>
@@ -103,12 +104,32 @@ static void clear(struct client *c)
     SH_MAY_FAIL(spec_fileset_remove(c->dir)); /* what is left goes when the agent starts */
 }
 
+static enum sh_err make_folder(struct client *c, char why[static SCRIPT_WHY_BYTES])
+{
+    const struct spec_source *package = &c->job->exec.package;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    if (package->kind == SPEC_SOURCE_NONE) {
+        return script_files_folder(NULL, c->dir, why);
+    }
+    enum sh_err err = train_blob_read(c->all->config.s, package->digest, SPEC_FILESET_BYTES_MAX,
+                                      SCRIPT_PACKAGE_US, &bytes, &size);
+    if (err != SH_OK) {
+        (void)snprintf(why, SCRIPT_WHY_BYTES, "the package cannot be had: %s", sh_err_text(err));
+        return err;
+    }
+    const struct sh_span blob = {.at = bytes, .size = size};
+    err = script_files_folder(&blob, c->dir, why);
+    free(bytes);
+    return err;
+}
+
 static enum sh_err lay_out(struct client *c, const struct run *run, char *why)
 {
     char text[SCRIPT_WHY_BYTES] = "";
     char path[TRAIN_PATH_MAX + sizeof MODEL_IN];
     clear(c);
-    enum sh_err err = script_files_folder(c->all->config.s, &c->job->exec.package, c->dir, text);
+    enum sh_err err = make_folder(c, text);
     (void)snprintf(path, sizeof path, "%s/%s", c->dir, MODEL_IN);
     if (err == SH_OK && run->model.size > 0) {
         err = script_files_write(path, run->model.at, run->model.size);

@@ -5,9 +5,7 @@
 #include "script/use.h"
 
 #include "base/host/host.h"
-#include "jobs/view.h"
 #include "spec/package.h"
-#include "train/blob.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,11 +40,11 @@ static enum sh_err make_dir(const char *dir, const char *below, char why[static 
     return SH_OK;
 }
 
-static enum sh_err read_blob(struct script_unit *x, const uint8_t digest[static SH_DIGEST_BYTES],
-                             uint8_t **bytes, size_t *size)
+static enum sh_err read_blob(struct script_unit *x, const char *what,
+                             const uint8_t digest[static SH_DIGEST_BYTES], uint8_t **bytes,
+                             size_t *size)
 {
-    return train_blob_read(script_config(x)->s, digest, SPEC_FILESET_BYTES_MAX, SCRIPT_PACKAGE_US,
-                           bytes, size);
+    return train_worker_blob(&x->w, what, digest, SPEC_FILESET_BYTES_MAX, bytes, size);
 }
 
 static enum sh_err extract(struct sh_span blob, const char *dir, char why[static SCRIPT_WHY_BYTES])
@@ -55,54 +53,35 @@ static enum sh_err extract(struct sh_span blob, const char *dir, char why[static
     return spec_fileset_extract(blob, true, dir, path, sizeof path, why, SCRIPT_WHY_BYTES);
 }
 
-static enum sh_err unpack_package(struct service *s, const struct spec_source *package,
-                                  const char *dir, char why[static SCRIPT_WHY_BYTES])
+enum sh_err script_files_folder(const struct sh_span *package, const char *dir,
+                                char why[static SCRIPT_WHY_BYTES])
 {
-    uint8_t *bytes = NULL;
-    size_t size = 0;
-    if (package->kind == SPEC_SOURCE_NONE) {
-        return make_dir(dir, "", why);
-    }
-    enum sh_err err = train_blob_read(s, package->digest, SPEC_FILESET_BYTES_MAX, SCRIPT_PACKAGE_US,
-                                      &bytes, &size);
-    if (err != SH_OK) {
-        (void)snprintf(why, SCRIPT_WHY_BYTES, "the package cannot be had: %s", sh_err_text(err));
-        return err;
-    }
-    err = extract((struct sh_span){.at = bytes, .size = size}, dir, why);
-    free(bytes);
-    return err;
-}
-
-enum sh_err script_files_folder(struct service *s, const struct spec_source *package,
-                                const char *dir, char why[static SCRIPT_WHY_BYTES])
-{
-    enum sh_err err = unpack_package(s, package, dir, why);
+    enum sh_err err = package == NULL ? make_dir(dir, "", why) : extract(*package, dir, why);
     err = err != SH_OK ? err : make_dir(dir, ".shoal", why);
     err = err != SH_OK ? err : make_dir(dir, SCRIPT_CHECKPOINT_DIR, why);
     return err != SH_OK ? err : make_dir(dir, SCRIPT_TMP_DIR, why);
 }
 
-/* ---- checkpoints ---- */
-
-/* Its own, else, in a later rung of a sweep, that of the unit it goes on from. */
-static enum sh_err newest_checkpoint(struct script_unit *x, struct jobs_checkpoint *out)
+static enum sh_err make_folder(struct script_unit *x, char why[static SCRIPT_WHY_BYTES])
 {
-    struct service_view *view;
-    uint32_t count = 0;
-    enum sh_err err = service_view_open(script_config(x)->s, &view);
+    const struct spec_source *package = &x->job->exec.package;
+    uint8_t *bytes = NULL;
+    size_t size = 0;
+    if (package->kind == SPEC_SOURCE_NONE) {
+        return script_files_folder(NULL, x->dir, why);
+    }
+    enum sh_err err = read_blob(x, "its package", package->digest, &bytes, &size);
     if (err != SH_OK) {
+        (void)snprintf(why, SCRIPT_WHY_BYTES, "the package cannot be had: %s", sh_err_text(err));
         return err;
     }
-    struct wire_unit unit = x->w.config.unit;
-    err = jobs_checkpoint_list(service_view_table(view), unit, out, 1, &count);
-    if (err == SH_OK && count == 0 && x->w.config.goes_on) {
-        unit.unit = x->w.config.before;
-        err = jobs_checkpoint_list(service_view_table(view), unit, out, 1, &count);
-    }
-    service_view_close(view);
-    return err == SH_OK && count == 0 ? SH_ERR_NOT_FOUND : err;
+    const struct sh_span blob = {.at = bytes, .size = size};
+    err = script_files_folder(&blob, x->dir, why);
+    free(bytes);
+    return err;
 }
+
+/* ---- checkpoints ---- */
 
 static bool make_parents(const char *root, const char *path)
 {
@@ -139,34 +118,44 @@ static enum sh_err put_in_place(struct script_unit *x, struct sh_span blob, cons
     return err == SH_ERR_NOT_FOUND ? SH_OK : err;
 }
 
-/* A checkpoint that cannot be had is no reason to fail: the commands begin anew. */
-static bool resume(struct script_unit *x)
+static enum sh_err take_checkpoint(void *ctx, const struct jobs_checkpoint *c, struct sh_span bytes,
+                                   char *why, size_t size)
 {
-    struct jobs_checkpoint c;
+    struct script_unit *x = ctx;
     char from[TRAIN_PATH_MAX];
-    char why[SCRIPT_WHY_BYTES] = "";
-    uint8_t *bytes = NULL;
-    size_t size = 0;
+    char text[SCRIPT_WHY_BYTES] = "";
+    if (!join(from, x->dir, RESUME_DIR)) {
+        (void)snprintf(why, size, "the name of the working folder is too long");
+        return SH_ERR_NO_SPACE;
+    }
+    enum sh_err err = extract(bytes, from, text);
+    err = err != SH_OK ? err : put_in_place(x, bytes, from);
+    (void)snprintf(why, size, "%s", text);
+    if (err == SH_OK) {
+        x->step = c->step;
+        sh_blake2b(x->saved, sizeof x->saved, bytes.at, bytes.size);
+        train_scribe_line(x->w.scribe, "goes on from checkpoint %llu", (unsigned long long)c->step);
+    }
+    return err;
+}
+
+/* Its own checkpoint, else, in a later rung of a sweep, one of the unit it goes on from. */
+static enum sh_err resume(struct script_unit *x, bool *resumes, char why[static SCRIPT_WHY_BYTES])
+{
+    struct train_resume r = {.name = "checkpoint",
+                             .bytes_max = SPEC_FILESET_BYTES_MAX,
+                             .take = take_checkpoint,
+                             .ctx = x};
     x->step = 0;
     memset(x->saved, 0, sizeof x->saved);
-    enum sh_err err = newest_checkpoint(x, &c);
-    if (err == SH_ERR_NOT_FOUND || !join(from, x->dir, RESUME_DIR)) {
-        return false;
+    enum sh_err err = train_worker_resume(&x->w, &r);
+    *resumes = err == SH_OK;
+    if (err != SH_OK && err != SH_ERR_NOT_FOUND) {
+        (void)snprintf(why, SCRIPT_WHY_BYTES, "the newest checkpoint cannot be taken: %s",
+                       sh_err_text(err));
+        return err;
     }
-    err = err != SH_OK ? err : read_blob(x, c.manifest, &bytes, &size);
-    struct sh_span blob = {.at = bytes, .size = size};
-    err = err != SH_OK ? err : extract(blob, from, why);
-    err = err != SH_OK ? err : put_in_place(x, blob, from);
-    if (err == SH_OK) {
-        x->step = c.step;
-        sh_blake2b(x->saved, sizeof x->saved, bytes, size);
-        train_scribe_line(x->w.scribe, "goes on from checkpoint %llu", (unsigned long long)c.step);
-    } else {
-        train_scribe_line(x->w.scribe, "the newest checkpoint cannot be had (%s): begins anew",
-                          why[0] != '\0' ? why : sh_err_text(err));
-    }
-    free(bytes);
-    return err == SH_OK;
+    return SH_OK;
 }
 
 enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes, size_t *size,
@@ -217,7 +206,7 @@ enum sh_err script_files_put(struct script_unit *x, const uint8_t digest[static 
     uint8_t *bytes = NULL;
     size_t size = 0;
     enum sh_err err = join(path, x->dir, below) ? SH_OK : SH_ERR_LIMIT;
-    err = err == SH_OK ? read_blob(x, digest, &bytes, &size) : err;
+    err = err == SH_OK ? read_blob(x, "its model", digest, &bytes, &size) : err;
     if (err == SH_OK && (!make_parents(x->dir, below) || !spec_fileset_remove(path))) {
         err = sh_err_from_errno(errno);
     }
@@ -237,7 +226,7 @@ enum sh_err script_files_unpack(struct script_unit *x, const uint8_t digest[stat
     uint8_t *bytes = NULL;
     size_t size = 0;
     enum sh_err err = join(dir, x->dir, INPUT_DIR) ? SH_OK : SH_ERR_LIMIT;
-    err = err == SH_OK ? read_blob(x, digest, &bytes, &size) : err;
+    err = err == SH_OK ? read_blob(x, "its input", digest, &bytes, &size) : err;
     if (err != SH_OK) {
         (void)snprintf(why, SCRIPT_WHY_BYTES, "the input cannot be had: %s", sh_err_text(err));
         return err;
@@ -414,11 +403,11 @@ enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
         (void)snprintf(why, SCRIPT_WHY_BYTES, "the name of the working folder is too long");
         return SH_ERR_LIMIT;
     }
-    enum sh_err err = script_files_folder(script_config(x)->s, &x->job->exec.package, x->dir, why);
+    enum sh_err err = make_folder(x, why);
     if (err == SH_OK && x->use != NULL) {
         err = script_use_place(x, why);
     } else if (err == SH_OK) {
-        *resumes = resume(x);
+        err = resume(x, resumes, why);
     }
     return err == SH_OK && x->user != 0 ? script_files_own(x->dir, x->user, why) : err;
 }

@@ -18,10 +18,10 @@ SH_MUST_USE enum sh_err script_files_unpack(struct script_unit *x,
                                             char path[static TRAIN_PATH_MAX],
                                             char why[static SCRIPT_WHY_BYTES]);
 
-/* A new folder with the package in it, and those below it that commands are told of. OK, or why
- * says what to tell, as of all of these. */
-SH_MUST_USE enum sh_err script_files_folder(struct service *s, const struct spec_source *package,
-                                            const char *dir, char why[static SCRIPT_WHY_BYTES]);
+/* A new folder with the package (NULL: none) in it, and those below it that commands are told of.
+ * OK, or why says what to tell, as of all of these. */
+SH_MUST_USE enum sh_err script_files_folder(const struct sh_span *package, const char *dir,
+                                            char why[static SCRIPT_WHY_BYTES]);
 /* The folder and all in it become that user's, who has run nothing in it yet. */
 SH_MUST_USE enum sh_err script_files_own(char *dir, uint32_t user,
                                          char why[static SCRIPT_WHY_BYTES]);

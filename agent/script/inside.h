@@ -64,7 +64,8 @@ struct script_unit {
 };
 
 /* files.c. All on the unit's thread; OK, or why says what to tell. The working folder with the
- * package and the newest checkpoint in it: */
+ * package and the newest checkpoint in it, which are waited for; CANCELLED: interrupted meanwhile.
+ */
 SH_MUST_USE enum sh_err script_files_prepare(struct script_unit *x, bool *resumes,
                                              char why[static SCRIPT_WHY_BYTES]);
 void script_files_remove(struct script_unit *x);

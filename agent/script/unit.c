@@ -517,6 +517,9 @@ static void follow(struct train_worker *w, bool anew)
     script_console_begin(x->console, x->w.at.placement.fence.index, (uint16_t)x->index);
     enum sh_err err = script_files_prepare(x, &resumes, why);
     script_say_begin(x->say, x->index == 0, x->step);
+    if (err == SH_ERR_CANCELLED) {
+        return;
+    }
     if (err != SH_OK) {
         fail(x, err, err == SH_ERR_CORRUPT, why[0] != '\0' ? why : sh_err_text(err));
         return;

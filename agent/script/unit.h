@@ -14,7 +14,7 @@
 #include "exec/sandbox.h"
 #include "train/runner.h"
 
-#define SCRIPT_PACKAGE_US UINT64_C(60000000) /* for the package to come */
+#define SCRIPT_PACKAGE_US UINT64_C(60000000) /* for the package of a federated script to come */
 #define SCRIPT_MEET_US    UINT64_C(30000000) /* for the first member to answer before it is lost */
 #define SCRIPT_AGAIN_US   UINT64_C(200000)   /* between two questions to it */
 #define SCRIPT_CALL_US    UINT64_C(1000000)  /* of one question */

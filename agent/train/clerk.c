@@ -5,6 +5,7 @@
 
 #include "base/host/host.h"
 #include "base/text.h"
+#include "train/blob.h"
 #include "train/clock.h"
 
 #include <pthread.h>
@@ -41,6 +42,7 @@ struct train_clerk {
     uint32_t told;     /* of it, the furthest */
     uint64_t tell_at_us;
     uint64_t serial; /* of the newest result or drop: what is older is given up */
+    uint64_t drops;  /* gangs that were superseded */
     bool closing;
 };
 
@@ -50,6 +52,30 @@ static bool is_superseded(struct train_clerk *c, uint64_t serial)
     bool superseded = c->closing || c->serial != serial;
     SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
     return superseded;
+}
+
+/* What is on its way to other agents, and until when anybody wants it. */
+struct errand {
+    struct train_clerk *c;
+    uint64_t serial;
+    uint64_t drops;
+};
+
+static bool result_is_over(void *ctx)
+{
+    const struct errand *errand = ctx;
+    return is_superseded(errand->c, errand->serial);
+}
+
+/* Not by a result: one that failed goes on from it, and so may another job. */
+static bool checkpoint_is_over(void *ctx)
+{
+    const struct errand *errand = ctx;
+    struct train_clerk *c = errand->c;
+    SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
+    bool over = c->closing || c->drops != errand->drops;
+    SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
+    return over;
 }
 
 static enum sh_err propose_from(struct train_clerk *c, struct jobs_cmd *cmd, uint8_t *encoded)
@@ -69,14 +95,14 @@ static enum sh_err propose(struct train_clerk *c)
 /* Nobody can say yet whether it will be applied: worth another try. */
 static bool is_passing(enum sh_err err)
 {
-    return err == SH_ERR_NO_QUORUM || err == SH_ERR_TIMEOUT || err == SH_ERR_UNREACHABLE ||
-           err == SH_ERR_FULL || err == SH_ERR_NOT_LEADER || err == SH_ERR_CANCELLED;
+    return train_is_passing(err) || err == SH_ERR_CANCELLED;
 }
 
 /* ---- checkpoints ---- */
 
 /* cmd and encoded are the caller's for the call. */
 static enum sh_err store_checkpoint_from(struct train_clerk *c, const struct checkpoint *p,
+                                         const struct service_patience *patience,
                                          struct jobs_cmd *cmd, uint8_t *encoded)
 {
     uint64_t start = sh_now_us();
@@ -86,8 +112,8 @@ static enum sh_err store_checkpoint_from(struct train_clerk *c, const struct che
     add->fence = p->fence;
     add->step = p->step;
     struct service_holders holders = {0};
-    enum sh_err err = service_blob_put(c->s, p->bytes, p->size, TRAIN_COPIES, add->manifest,
-                                       &holders, TRAIN_BLOB_US);
+    enum sh_err err = service_blob_put_patient(c->s, p->bytes, p->size, TRAIN_COPIES, add->manifest,
+                                               &holders, patience);
     if (err == SH_OK) {
         add->holder_count = holders.count;
         add->cost_us = p->work_us + (sh_now_us() - start);
@@ -105,22 +131,30 @@ static enum sh_err store_checkpoint_from(struct train_clerk *c, const struct che
     return err;
 }
 
-static enum sh_err store_checkpoint(struct train_clerk *c, const struct checkpoint *p)
+static enum sh_err store_checkpoint(struct train_clerk *c, const struct checkpoint *p,
+                                    uint64_t drops)
 {
-    return store_checkpoint_from(c, p, c->cmd, c->encoded);
+    struct errand errand = {.c = c, .drops = drops};
+    const struct service_patience patience = {
+        .quiet_us = TRAIN_BLOB_US, .is_over = checkpoint_is_over, .ctx = &errand};
+    return store_checkpoint_from(c, p, &patience, c->cmd, c->encoded);
 }
 
 enum sh_err train_clerk_keep(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
-                             const uint8_t *bytes, size_t size,
-                             uint8_t digest[static SH_DIGEST_BYTES])
+                             struct sh_span bytes, uint8_t digest[static SH_DIGEST_BYTES],
+                             bool (*is_over)(void *ctx), void *ctx)
 {
     struct jobs_cmd *cmd = malloc(sizeof *cmd);
     uint8_t *encoded = malloc(JOBS_CMD_BYTES_MAX);
     enum sh_err err = SH_ERR_NO_MEMORY;
     if (cmd != NULL && encoded != NULL) {
-        const struct checkpoint p = {
-            .fence = fence, .step = step, .bytes = (uint8_t *)(uintptr_t)bytes, .size = size};
-        err = store_checkpoint_from(clerk, &p, cmd, encoded);
+        const struct checkpoint p = {.fence = fence,
+                                     .step = step,
+                                     .bytes = (uint8_t *)(uintptr_t)bytes.at,
+                                     .size = bytes.size};
+        const struct service_patience patience = {
+            .quiet_us = TRAIN_BLOB_US, .is_over = is_over, .ctx = ctx};
+        err = store_checkpoint_from(clerk, &p, &patience, cmd, encoded);
         memcpy(digest, cmd->u.checkpoint.manifest, SH_DIGEST_BYTES);
     }
     free(cmd);
@@ -152,17 +186,18 @@ static void wait_before_next(struct train_clerk *c, uint64_t serial)
 
 /* A unit that yields is not given back before its checkpoint is kept: where that cannot be, the
  * coordinator ends it when its time is over. CONFLICT: there is one of this step. */
-static void bring_last(struct train_clerk *c, const struct train_last *last, uint64_t serial)
+static void bring_last(struct train_clerk *c, const struct train_last *last, uint64_t serial,
+                       uint64_t drops)
 {
     const struct checkpoint p = {.fence = last->fence,
                                  .step = last->step,
                                  .work_us = last->work_us,
                                  .bytes = last->bytes,
                                  .size = last->size};
-    enum sh_err err = last->bytes != NULL ? store_checkpoint(c, &p) : SH_OK;
+    enum sh_err err = last->bytes != NULL ? store_checkpoint(c, &p, drops) : SH_OK;
     while (last->yields && is_passing(err) && !is_superseded(c, serial)) {
         wait_before_next(c, serial);
-        err = store_checkpoint(c, &p);
+        err = store_checkpoint(c, &p, drops);
     }
     if (!last->yields || (err != SH_OK && err != SH_ERR_CONFLICT)) {
         return;
@@ -202,17 +237,20 @@ static void fill_commit(struct train_clerk *c, const struct train_result *r,
 }
 
 /* The holders are those of what was stored last: the model, where there is one. */
-static enum sh_err store_result(struct train_clerk *c, struct train_result *r,
+static enum sh_err store_result(struct train_clerk *c, struct train_result *r, uint64_t serial,
                                 struct service_holders *holders)
 {
+    struct errand errand = {.c = c, .serial = serial};
+    const struct service_patience patience = {
+        .quiet_us = TRAIN_BLOB_US, .is_over = result_is_over, .ctx = &errand};
     enum sh_err err = SH_OK;
     if (r->outputs != NULL) {
-        err = service_blob_put(c->s, r->outputs, r->outputs_size, TRAIN_COPIES, r->outcome.state,
-                               holders, TRAIN_BLOB_US);
+        err = service_blob_put_patient(c->s, r->outputs, r->outputs_size, TRAIN_COPIES,
+                                       r->outcome.state, holders, &patience);
     }
     if (err == SH_OK && r->file != NULL) {
-        err = service_blob_put(c->s, r->file, r->file_size, TRAIN_COPIES, r->outcome.file, holders,
-                               TRAIN_BLOB_US);
+        err = service_blob_put_patient(c->s, r->file, r->file_size, TRAIN_COPIES, r->outcome.file,
+                                       holders, &patience);
     }
     if (err == SH_OK && r->file_is_model) {
         memcpy(r->outcome.model, r->outcome.file, sizeof r->outcome.model);
@@ -221,11 +259,11 @@ static enum sh_err store_result(struct train_clerk *c, struct train_result *r,
 }
 
 /* One try. OK: acknowledged. */
-static enum sh_err carry(struct train_clerk *c, struct train_result *r)
+static enum sh_err carry(struct train_clerk *c, struct train_result *r, uint64_t serial)
 {
     if (!r->failed) {
         struct service_holders holders = {0};
-        enum sh_err err = store_result(c, r, &holders);
+        enum sh_err err = store_result(c, r, serial, &holders);
         if (err != SH_OK) {
             return err;
         }
@@ -266,7 +304,7 @@ static void bring_result(struct train_clerk *c, struct train_result *r, uint64_t
     /* What it wrote is with others before its end is known; where they are slow it stays here. */
     SH_MAY_FAIL(service_records_settle(c->s, TRAIN_SETTLE_US));
     for (uint32_t tries = 1; !is_superseded(c, serial); tries++) {
-        enum sh_err err = carry(c, r);
+        enum sh_err err = carry(c, r, serial);
         if (err == SH_OK) {
             note_end(c, r);
             return;
@@ -322,18 +360,20 @@ static void *run(void *arg)
         if (c->last_waits) {
             struct train_last last = c->last;
             uint64_t serial = c->serial;
+            uint64_t drops = c->drops;
             c->last_waits = false;
             SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
-            bring_last(c, &last, serial);
+            bring_last(c, &last, serial, drops);
             free(last.bytes);
             SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
         } else if (c->checkpoint.bytes != NULL) {
             struct checkpoint checkpoint = c->checkpoint;
+            uint64_t drops = c->drops;
             c->checkpoint.bytes = NULL;
             c->checkpoint_busy = true;
             SH_CHECK(pthread_mutex_unlock(&c->lock) == 0);
             /* What could not be kept is told; there will be a next one. */
-            SH_MAY_FAIL(store_checkpoint(c, &checkpoint) == SH_OK);
+            SH_MAY_FAIL(store_checkpoint(c, &checkpoint, drops) == SH_OK);
             free(checkpoint.bytes);
             SH_CHECK(pthread_mutex_lock(&c->lock) == 0);
             c->checkpoint_busy = false;
@@ -487,6 +527,7 @@ void train_clerk_drop(struct train_clerk *clerk)
     SH_CHECK(pthread_mutex_lock(&clerk->lock) == 0);
     forget(clerk);
     forget_last(clerk);
+    clerk->drops++;
     free(clerk->checkpoint.bytes);
     clerk->checkpoint.bytes = NULL;
     SH_CHECK(pthread_cond_signal(&clerk->changed) == 0);

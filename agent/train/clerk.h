@@ -11,7 +11,7 @@
 #include "jobs/cmd.h"
 
 #define TRAIN_COPIES     2u                 /* agents that hold a blob, where there are as many */
-#define TRAIN_BLOB_US    UINT64_C(10000000) /* for a blob to be on them */
+#define TRAIN_BLOB_US    UINT64_C(10000000) /* without another byte of a blob that got to one */
 #define TRAIN_CMD_US     UINT64_C(2000000)  /* for one try of a command */
 #define TRAIN_SETTLE_US  UINT64_C(1000000)  /* for the last lines and points to be with others */
 #define TRAIN_REFUSAL_US UINT64_C(300000)   /* before the next try */
@@ -57,16 +57,19 @@ void train_clerk_close(struct train_clerk *clerk);
 
 /* Stores and announces a checkpoint. work_us: what it took so far, a step and putting the state in
  * bytes; with what storing takes it says how long a gang needs to give way. Takes bytes (free).
- * False: the one before is still under way; bytes stay the caller's. A checkpoint that cannot be
- * stored is logged and forgotten. A result that comes meanwhile waits for it. */
+ * False: the one before is still under way; bytes stay the caller's. Storing goes on as long as
+ * bytes get to other agents and the gang is not superseded. A checkpoint that cannot be stored is
+ * logged and forgotten. A result that comes meanwhile waits for it. */
 bool train_clerk_checkpoint(struct train_clerk *clerk, struct wire_fence fence, uint64_t step,
                             uint64_t work_us, uint8_t *bytes, size_t size);
-/* The same on the caller's thread, which waits; bytes are borrowed, digest is that of their blob.
- * OK only once it is committed; STALE: the fence is; else what storing or proposing answers, and it
- * may be tried again with the same bytes. */
+/* The same on the caller's thread, which waits; is_over (of ctx) says that it is not to wait any
+ * longer: CANCELLED. bytes are borrowed, digest is that of their blob. OK only once it is
+ * committed; STALE: the fence is; else what storing or proposing answers, and it may be tried again
+ * with the same bytes. */
 SH_MUST_USE enum sh_err train_clerk_keep(struct train_clerk *clerk, struct wire_fence fence,
-                                         uint64_t step, const uint8_t *bytes, size_t size,
-                                         uint8_t digest[static SH_DIGEST_BYTES]);
+                                         uint64_t step, struct sh_span bytes,
+                                         uint8_t digest[static SH_DIGEST_BYTES],
+                                         bool (*is_over)(void *ctx), void *ctx);
 /* How far the unit is: told now and then, under the newest fence. permille: below 1000. Cheap. */
 void train_clerk_progress(struct train_clerk *clerk, struct wire_fence fence, uint32_t permille);
 /* Stores and announces the last checkpoint of a gang, before any result and instead of one that

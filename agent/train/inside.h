@@ -86,7 +86,9 @@ struct train_session {
     float *vector;                  /* gossip: their sum */
     uint32_t company;               /* gossip: members that are heard, this one among them */
     uint64_t hello_at_us;
-    uint64_t met_us; /* when this generation began to meet */
+    uint64_t load_at_us; /* when a checkpoint that could not be had is asked for again */
+    uint64_t say_at_us;  /* of struct train_resume */
+    uint64_t met_us;     /* when this generation began to meet */
     uint64_t pace_us[TRAIN_PACE_STEPS];
     uint32_t pace_count;
 
@@ -149,9 +151,9 @@ enum train_turn train_meet(struct train_session *x, uint64_t until_us);
 enum train_turn train_begin_rounds(struct train_session *x);
 void train_serve(struct train_session *x, const struct train_asked *asked);
 /* The newest checkpoint that can be had and is ahead of the state that this member holds, else that
- * state, else the beginning. False: the job begins with a state that cannot be had, which was told,
- * or there is a new assignment. */
-SH_MUST_USE bool train_load(struct train_session *x);
+ * state, else the beginning. What train_is_passing says: not yet, x->load_at_us is when to try
+ * again. Others: it cannot be had, which was told. */
+SH_MUST_USE enum sh_err train_load(struct train_session *x);
 /* It holds a state that it may stand for: none that the newest checkpoint has outlived. */
 bool train_may_stand(struct train_session *x);
 /* With the lock, on the bulk thread: */

@@ -22,6 +22,8 @@ static enum sh_err refuse(char *why, const char *text)
     return SH_ERR_INVALID;
 }
 
+/* The agent that took the job could read it, and may be newer than this one: the text names this
+ * one, so that several of them are no reason to give the job up. */
 static enum sh_err parse(struct train_material *m, const struct train_material_source *source,
                          char *why)
 {
@@ -33,10 +35,13 @@ static enum sh_err parse(struct train_material *m, const struct train_material_s
     }
     if (err != SH_OK) {
         char text[TRAIN_WHY_BYTES] = "";
+        struct service_status status;
+        service_status(source->s, &status);
         if (errors != NULL && errors->count > 0) {
             (void)spec_error_text(&errors->at[0], "job", text, sizeof text);
         }
-        (void)snprintf(why, TRAIN_WHY_BYTES, "%s", text[0] != '\0' ? text : sh_err_text(err));
+        (void)snprintf(why, TRAIN_WHY_BYTES, "%s cannot read the job: %.120s", status.name,
+                       text[0] != '\0' ? text : sh_err_text(err));
     } else if (m->job->kind != SPEC_TRAIN && m->job->kind != SPEC_FINE_TUNE) {
         err = refuse(why, "not a training job");
     }
@@ -244,13 +249,14 @@ enum sh_err train_material_open(struct train_material **out,
     }
     memcpy(m->spec_digest, source->spec_digest, sizeof m->spec_digest);
     enum sh_err err = parse(m, source, why);
+    bool read = err == SH_OK;
     err = err != SH_OK ? err : build(m, why);
     err = err != SH_OK ? err : open_parent(m, source, why);
     err = err != SH_OK ? err : open_data(m, source, why);
     err = err != SH_OK ? err : plan(m, why);
     err = err != SH_OK ? err : verify_meta(m, why);
     if (err != SH_OK) {
-        *final = err == SH_ERR_INVALID || err == SH_ERR_LIMIT;
+        *final = read && (err == SH_ERR_INVALID || err == SH_ERR_LIMIT);
         if (why[0] == '\0') {
             (void)snprintf(why, TRAIN_WHY_BYTES, "%s", sh_err_text(err));
         }

@@ -5,6 +5,8 @@
 
 #include "base/host/host.h"
 #include "jobs/view.h"
+#include "train/blob.h"
+#include "train/resume.h"
 #include "wire/frame.h"
 
 #include <stdio.h>
@@ -318,55 +320,53 @@ static uint32_t list_checkpoints(struct train_session *x, struct jobs_checkpoint
     return count;
 }
 
-static enum sh_err load_checkpoint(struct train_session *x, const uint8_t *digest, bool any_job)
+static enum sh_err decode(struct train_session *x, bool any_job, struct sh_span bytes)
 {
-    size_t expected = train_state_size(x->m);
-    uint64_t size = 0;
-    size_t done = 0;
-    enum sh_err err = service_blob_fetch(x->config.s, digest, &size, TRAIN_LOAD_US);
-    if (err == SH_OK && size != expected) {
-        err = SH_ERR_CORRUPT;
-    }
-    uint8_t *bytes = malloc(expected);
-    if (err == SH_OK && bytes == NULL) {
-        err = SH_ERR_NO_MEMORY;
-    }
-    while (err == SH_OK && done < expected) {
-        size_t got = 0;
-        err = service_blob_read(x->config.s, digest, done, bytes + done, expected - done, &got);
-        err = err == SH_OK && got == 0 ? SH_ERR_CORRUPT : err;
-        done += got;
-    }
-    if (err == SH_OK) {
-        bool same = x->m->job->arithmetic == SPEC_ARITHMETIC_SAME;
-        err = train_state_decode(&x->state, same ? x->at.placement.class : NULL, any_job,
-                                 (struct sh_span){.at = bytes, .size = expected});
-    }
-    free(bytes);
-    return err;
+    bool same = x->m->job->arithmetic == SPEC_ARITHMETIC_SAME;
+    return train_state_decode(&x->state, same ? x->at.placement.class : NULL, any_job, bytes);
+}
+
+static enum sh_err take_checkpoint(void *ctx, const struct jobs_checkpoint *c, struct sh_span bytes,
+                                   char *why, size_t size)
+{
+    struct train_session *x = ctx;
+    (void)c;
+    (void)why;
+    (void)size;
+    return decode(x, false, bytes);
 }
 
 /* The state that the job starts from: that of its seed, unless the file names another one. */
-static bool load_start(struct train_session *x)
+static enum sh_err load_start(struct train_session *x)
 {
     const struct spec_start *start = &x->m->job->start;
     char text[TRAIN_WHY_BYTES];
+    uint8_t *bytes = NULL;
+    size_t size = 0;
     if (!start->set) {
         train_state_begin(&x->state);
-        return true;
+        return SH_OK;
     }
-    enum sh_err err = load_checkpoint(x, start->checkpoint, true);
+    enum sh_err err = train_blob_read(x->config.s, start->checkpoint, train_state_size(x->m),
+                                      TRAIN_LOAD_US, &bytes, &size);
+    err = err == SH_OK ? decode(x, true, (struct sh_span){.at = bytes, .size = size}) : err;
+    free(bytes);
     if (err == SH_OK) {
         train_scribe_line(x->scribe, "%s goes on from step %llu of job %llu", x->name,
                           (unsigned long long)start->step, (unsigned long long)start->job);
-        return true;
+        return SH_OK;
     }
-    bool alien = err == SH_ERR_CONFLICT || err == SH_ERR_CORRUPT;
+    if (err == SH_ERR_NOT_FOUND && train_blob_may_come(x->config.s, NULL, 0)) {
+        return SH_ERR_UNREACHABLE;
+    }
+    bool alien = err == SH_ERR_CONFLICT || err == SH_ERR_CORRUPT || err == SH_ERR_LIMIT;
     (void)snprintf(text, sizeof text, "start.checkpoint: %s: %s", x->name,
                    alien ? "it is of another model, batch, seed, split into ranks or class"
                          : sh_err_text(err));
-    train_fail(x, err, alien, text);
-    return false;
+    if (!train_is_passing(err)) {
+        train_fail(x, err, alien, text);
+    }
+    return err;
 }
 
 static bool is_behind(const struct train_session *x, uint64_t step)
@@ -374,32 +374,39 @@ static bool is_behind(const struct train_session *x, uint64_t step)
     return !x->state.set || train_course_at(&x->m->course, x->state.position).step < step;
 }
 
-bool train_load(struct train_session *x)
+enum sh_err train_load(struct train_session *x)
 {
-    struct jobs_checkpoint *list = calloc(JOBS_KEEP_MAX, sizeof *list);
-    uint32_t count = list != NULL ? list_checkpoints(x, list) : 0;
-    bool loaded = false;
-    bool interrupted = false;
-    for (uint32_t i = 0; i < count && !loaded && !interrupted; i++) {
-        unsigned long long step = list[i].step;
-        if (!is_behind(x, step)) {
-            continue; /* what it holds is as good */
-        }
-        enum sh_err err = load_checkpoint(x, list[i].manifest, false);
-        loaded = err == SH_OK;
-        if (loaded) {
-            train_scribe_line(x->scribe, "%s goes on from the checkpoint after step %llu", x->name,
-                              step);
-        } else {
-            train_scribe_line(x->scribe, "%s cannot use the checkpoint after step %llu: %s",
-                              x->name, step, sh_err_text(err));
-        }
-        train_lock(x);
-        interrupted = !loaded && train_interrupted(x);
-        train_unlock(x);
+    struct train_resume r = {.s = x->config.s,
+                             .scribe = x->scribe,
+                             .node = x->name,
+                             .name = "checkpoint after step",
+                             .unit = x->config.part.unit,
+                             .bytes_max = train_state_size(x->m),
+                             .whole_us = TRAIN_LOAD_US,
+                             .take = take_checkpoint,
+                             .ctx = x,
+                             .say_at_us = x->say_at_us};
+    if (x->state.set) { /* what it holds is as good as any that is not newer */
+        r.from = train_course_at(&x->m->course, x->state.position).step + 1;
     }
-    free(list);
-    return x->state.set || (!interrupted && load_start(x));
+    enum sh_err err = train_resume(&r);
+    x->say_at_us = r.say_at_us;
+    if (err == SH_OK) {
+        train_scribe_line(
+            x->scribe, "%s goes on from the checkpoint after step %llu", x->name,
+            (unsigned long long)train_course_at(&x->m->course, x->state.position).step);
+        return SH_OK;
+    }
+    if (x->state.set && (err == SH_ERR_NOT_FOUND || err == SH_ERR_UNREACHABLE)) {
+        return SH_OK;
+    }
+    if (err == SH_ERR_NOT_FOUND) {
+        err = load_start(x);
+    } else if (!train_is_passing(err)) {
+        train_fail(x, err, false, "the newest checkpoint cannot be taken");
+    }
+    x->load_at_us = train_is_passing(err) ? sh_now_us() + TRAIN_AGAIN_US : 0;
+    return err;
 }
 
 /* Who was frozen or cut off while others went on, and is met by new ones when those are gone, would
@@ -457,9 +464,14 @@ static bool ends(const struct train_session *x)
 /* Acts on a verdict other than GO. */
 static enum train_turn act(struct train_session *x, const struct train_verdict *v)
 {
+    enum sh_err err = SH_OK;
     switch (v->advice) {
     case TRAIN_LOAD:
-        if (!train_load(x)) {
+        err = train_load(x);
+        if (train_is_passing(err)) {
+            break; /* others may have got it meanwhile */
+        }
+        if (err != SH_OK) {
             return TRAIN_OVER;
         }
         if (!take_stand(x)) {
@@ -501,7 +513,8 @@ enum train_turn train_meet(struct train_session *x, uint64_t until_us)
         bool good = v.advice == TRAIN_GO || (ends(x) && train_gang_leads(&x->gang));
         bool interrupted = train_interrupted(x);
         uint64_t now = sh_now_us();
-        bool waits = v.advice == TRAIN_WAIT || v.advice == TRAIN_STRANGER;
+        bool waits = v.advice == TRAIN_WAIT || v.advice == TRAIN_STRANGER ||
+                     (v.advice == TRAIN_LOAD && now < x->load_at_us);
         if (!interrupted && !good && waits && now < x->hello_at_us && now < until_us) {
             train_turn(x, x->hello_at_us < until_us ? x->hello_at_us : until_us);
             train_unlock(x);
@@ -523,7 +536,7 @@ enum train_turn train_meet(struct train_session *x, uint64_t until_us)
             greet(x, false);
             report_silent(x);
         }
-        turn = act(x, &v);
+        turn = v.advice == TRAIN_LOAD && now < x->load_at_us ? TRAIN_GO_ON : act(x, &v);
     }
     return turn;
 }

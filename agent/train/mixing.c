@@ -15,6 +15,7 @@
 #include "base/host/host.h"
 #include "kernels/agg/tree.h"
 #include "kernels/kn.h"
+#include "train/blob.h"
 #include "wire/frame.h"
 
 #include <math.h>
@@ -415,7 +416,7 @@ static enum train_turn settle(struct train_session *x)
         train_lock(x);
         bool interrupted = train_interrupted(x);
         bool came = train_mix_gift(x->mix, &gift);
-        bool load = may_load(x);
+        bool load = may_load(x) && sh_now_us() >= x->load_at_us;
         if (!interrupted && !came && !load) {
             turn_once(x, sh_now_us() + LOOK_US);
         }
@@ -426,7 +427,11 @@ static enum train_turn settle(struct train_session *x)
         if (came) {
             add_gifts(x);
         } else if (load) {
-            if (!train_load(x)) {
+            enum sh_err err = train_load(x);
+            if (train_is_passing(err)) {
+                continue;
+            }
+            if (err != SH_OK) {
                 return TRAIN_OVER;
             }
             train_lock(x);

@@ -7,6 +7,7 @@
 
 #include "base/host/host.h"
 #include "kernels/kn.h"
+#include "train/blob.h"
 #include "wire/frame.h"
 
 #include <sched.h>
@@ -309,7 +310,14 @@ static void stop_unit(struct train_session *x)
         stand_by(x);
         return;
     }
-    if (!seek_state(x) || (!train_may_stand(x) && !train_load(x))) {
+    if (!seek_state(x)) {
+        return;
+    }
+    enum sh_err err = train_may_stand(x) ? SH_OK : train_load(x);
+    if (train_is_passing(err)) {
+        train_fail(x, err, false, "stopped, and its newest checkpoint cannot be had now");
+    }
+    if (err != SH_OK) {
         return;
     }
     train_finish(x, x->state.position < train_course_length(&x->m->course));

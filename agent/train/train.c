@@ -32,11 +32,21 @@ struct place { /* of one part */
     bool parked; /* this agent is no member, and the part keeps what it has */
 };
 
+struct stuck { /* a unit placed here whose part cannot be opened */
+    struct wire_unit unit;
+    struct wire_fence fence;
+    uint32_t tries; /* 0: free */
+    enum sh_err err;
+    uint64_t again_us;
+    bool wanted; /* seen in this pass */
+};
+
 struct train {
     struct train_config config;
     struct train_runner native;
     char cache[TRAIN_PATH_MAX];
     uint8_t me[SH_NODE_ID_BYTES];
+    char name[SH_NAME_MAX + 1]; /* of this agent */
     /* Of the supervisor's thread. */
     struct jobs_unit *units; /* TRAIN_UNITS_MAX */
     struct jobs_unit *noops; /* TRAIN_UNITS_MAX; placed here and to be committed */
@@ -44,6 +54,7 @@ struct train {
     struct jobs_open_mark open;
     struct jobs_event *events;
     struct train_assignment *assignment;
+    struct stuck stuck[TRAIN_SESSIONS_MAX];
     pthread_t thread;
     bool running;
     pthread_mutex_t table_lock; /* places: written by the supervisor, read by the bulk thread */
@@ -120,6 +131,101 @@ static bool commit_alike(struct train *t, const struct jobs_unit *u, uint32_t co
                      u->id.unit, sh_err_text(err));
     }
     return !passing;
+}
+
+/* ---- units that cannot begin ---- */
+
+/* NULL: none of this unit under this fence; with room, a free one. */
+static struct stuck *find_stuck(struct train *t, const struct jobs_unit *u, bool room)
+{
+    struct stuck *free_one = NULL;
+    for (size_t i = 0; i < SH_COUNT(t->stuck); i++) {
+        struct stuck *k = &t->stuck[i];
+        if (k->tries > 0 && wire_unit_equal(k->unit, u->id) &&
+            wire_fence_equal(k->fence, u->placement.fence)) {
+            return k;
+        }
+        free_one = k->tries == 0 ? k : free_one;
+    }
+    return room ? free_one : NULL;
+}
+
+/* Where there is no room it counts once others have been told of. */
+static void note_stuck(struct train *t, const struct jobs_unit *u, enum sh_err err)
+{
+    struct stuck *k = find_stuck(t, u, true);
+    journal_warn("job %llu unit %u: cannot begin: %s", (unsigned long long)u->id.job, u->id.unit,
+                 sh_err_text(err));
+    if (k != NULL) {
+        *k = (struct stuck){.unit = u->id,
+                            .fence = u->placement.fence,
+                            .tries = k->tries + 1,
+                            .err = err,
+                            .again_us = sh_now_us() + TRAIN_OPEN_US,
+                            .wanted = true};
+    }
+}
+
+/* Whether it is to be tried now. */
+static bool may_begin(struct train *t, const struct jobs_unit *u)
+{
+    struct stuck *k = find_stuck(t, u, false);
+    if (k != NULL) {
+        k->wanted = true;
+    }
+    return k == NULL || (k->tries < TRAIN_OPEN_TRIES && sh_now_us() >= k->again_us);
+}
+
+/* Not final: another agent may have what this one lacks. */
+static enum sh_err fail_stuck(struct train *t, const struct stuck *k)
+{
+    struct jobs_cmd *cmd = calloc(1, sizeof *cmd);
+    uint8_t *bytes = malloc(JOBS_CMD_BYTES_MAX);
+    struct jobs_result result;
+    enum sh_err err = SH_ERR_NO_MEMORY;
+    if (cmd != NULL && bytes != NULL) {
+        struct jobs_fail *fail = &cmd->u.fail;
+        cmd->type = JOBS_FAIL;
+        cmd->stamp_us = sh_wall_us();
+        *fail = (struct jobs_fail){.unit = k->unit, .fence = k->fence, .reason = k->err};
+        memcpy(fail->node, t->me, sizeof fail->node);
+        (void)snprintf(fail->text, sizeof fail->text, "%s cannot begin: %s", t->name,
+                       sh_err_text(k->err));
+        struct sh_writer w = sh_writer_over(bytes, JOBS_CMD_BYTES_MAX);
+        SH_CHECK(jobs_cmd_encode(cmd, &w) == SH_OK);
+        err = service_propose(t->config.s, bytes, w.used, TRAIN_PROPOSE_US, &result);
+    }
+    free(bytes);
+    free(cmd);
+    return err;
+}
+
+/* After a whole pass. */
+static void report_stuck(struct train *t)
+{
+    for (size_t i = 0; i < SH_COUNT(t->stuck); i++) {
+        struct stuck *k = &t->stuck[i];
+        if (k->tries > 0 && !k->wanted) { /* it ended, moved away, or has begun */
+            k->tries = 0;
+        }
+        if (k->tries == TRAIN_OPEN_TRIES && sh_now_us() >= k->again_us) {
+            enum sh_err err = fail_stuck(t, k);
+            bool told = err == SH_OK || err == SH_ERR_STALE || err == SH_ERR_CONFLICT;
+            k->tries = told ? 0 : k->tries;
+            k->again_us = sh_now_us() + TRAIN_OPEN_US;
+        }
+    }
+}
+
+/* When to look again though nothing was applied. */
+static uint64_t stuck_until(const struct train *t)
+{
+    uint64_t until = UINT64_MAX;
+    for (size_t i = 0; i < SH_COUNT(t->stuck); i++) {
+        bool sooner = t->stuck[i].tries > 0 && t->stuck[i].again_us < until;
+        until = sooner ? t->stuck[i].again_us : until;
+    }
+    return until;
 }
 
 static void commit_noops(struct train *t)
@@ -302,6 +408,9 @@ static void open_part(struct train *t, const struct sh_table *table, const struc
     const struct train_runner *runner = runner_of(t, job);
     struct train_part_config config = {
         .unit = u->id, .units = job->units, .ended = on_ended, .ctx = t};
+    if (!may_begin(t, u)) {
+        return;
+    }
     if (place == NULL) {
         leave_parked(t);
     }
@@ -320,7 +429,7 @@ static void open_part(struct train *t, const struct sh_table *table, const struc
     err = err != SH_OK ? err : runner->open(runner->ctx, &part, &config, t->assignment);
     free(derived);
     if (err != SH_OK) {
-        journal_warn("job %llu: cannot begin: %s", (unsigned long long)u->id.job, sh_err_text(err));
+        note_stuck(t, u, err);
         return;
     }
     table_lock(t);
@@ -426,6 +535,7 @@ static void pass(struct train *t)
     close_ended(t);
     for (size_t i = 0; i < TRAIN_SESSIONS_MAX; i++) {
         t->places[i].wanted = false;
+        t->stuck[i].wanted = false;
     }
     if (service_view_open(t->config.s, &view) != SH_OK) {
         return;
@@ -440,6 +550,9 @@ static void pass(struct train *t)
             leave(&t->places[i]);
         }
     }
+    if (complete) {
+        report_stuck(t);
+    }
     commit_noops(t);
 }
 
@@ -447,7 +560,7 @@ static bool wait_for_wake(struct train *t)
 {
     SH_CHECK(pthread_mutex_lock(&t->lock) == 0);
     if (!t->awake && !t->stopping) {
-        train_clock_wait(&t->changed, &t->lock, UINT64_MAX);
+        train_clock_wait(&t->changed, &t->lock, stuck_until(t));
     }
     t->awake = false;
     bool go_on = !t->stopping;
@@ -546,6 +659,7 @@ enum sh_err train_start(struct train *t)
     struct service_status status;
     service_status(t->config.s, &status);
     memcpy(t->me, status.node_id, SH_NODE_ID_BYTES);
+    (void)snprintf(t->name, sizeof t->name, "%s", status.name);
     if (pthread_create(&t->thread, NULL, run, t) != 0) {
         return SH_ERR_NO_MEMORY;
     }

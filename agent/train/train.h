@@ -11,6 +11,8 @@
 
 #define TRAIN_UNITS_MAX    1024u             /* open units looked at with one view of the tables */
 #define TRAIN_SESSIONS_MAX 8u                /* at a time; further units wait for one to end */
+#define TRAIN_OPEN_TRIES   5u                /* to begin a unit, then it has failed here */
+#define TRAIN_OPEN_US      UINT64_C(500000)  /* between two of them */
 #define TRAIN_PROPOSE_US   UINT64_C(2000000) /* of one command; tried again while its fence holds */
 
 struct bulk;

@@ -5,6 +5,7 @@
 
 #include "base/host/host.h"
 #include "spec/sweep.h"
+#include "train/blob.h"
 #include "train/clock.h"
 
 #include <stdio.h>
@@ -63,6 +64,72 @@ void train_worker_finish(struct train_worker *w, const struct train_result *resu
     train_clerk_result(w->clerk, result);
 }
 
+/* ---- what it needs ---- */
+
+static bool is_over(void *ctx)
+{
+    return train_worker_is_interrupted(ctx);
+}
+
+/* False: interrupted. */
+static bool wait_again(struct train_worker *w)
+{
+    uint64_t until = sh_now_us() + TRAIN_AGAIN_US;
+    train_worker_lock(w);
+    while (!train_worker_has_news(w) && sh_now_us() < until) {
+        train_clock_wait(&w->changed, &w->lock, until);
+    }
+    bool interrupted = train_worker_has_news(w);
+    train_worker_unlock(w);
+    return !interrupted;
+}
+
+enum sh_err train_worker_resume(struct train_worker *w, struct train_resume *r)
+{
+    const struct service_patience patience = {
+        .quiet_us = TRAIN_FETCH_US, .is_over = is_over, .ctx = w};
+    r->s = w->s;
+    r->scribe = w->scribe;
+    r->node = w->node;
+    r->unit = w->config.unit;
+    r->goes_on = w->config.goes_on;
+    r->before = w->config.before;
+    r->patience = &patience;
+    enum sh_err err = train_resume(r);
+    while (train_is_passing(err) && !w->at.stopping) {
+        err = wait_again(w) ? train_resume(r) : SH_ERR_CANCELLED;
+    }
+    r->patience = NULL;
+    return err;
+}
+
+static enum sh_err read_once(struct train_worker *w, const uint8_t *digest, uint64_t bytes_max,
+                             uint8_t **bytes, size_t *size)
+{
+    const struct service_patience patience = {
+        .quiet_us = TRAIN_FETCH_US, .is_over = is_over, .ctx = w};
+    enum sh_err err = train_blob_read_patient(w->s, digest, bytes_max, &patience, bytes, size);
+    bool gone = err == SH_ERR_NOT_FOUND || err == SH_ERR_CORRUPT;
+    return gone && train_blob_may_come(w->s, NULL, 0) ? SH_ERR_UNREACHABLE : err;
+}
+
+enum sh_err train_worker_blob(struct train_worker *w, const char *what,
+                              const uint8_t digest[static SH_DIGEST_BYTES], uint64_t bytes_max,
+                              uint8_t **bytes, size_t *size)
+{
+    uint64_t say_at_us = 0;
+    enum sh_err err = read_once(w, digest, bytes_max, bytes, size);
+    while (train_is_passing(err)) {
+        if (sh_now_us() >= say_at_us) {
+            train_scribe_line(w->scribe, "unit %u on %s waits for %s: %s", w->config.unit.unit,
+                              w->node, what, sh_err_text(err));
+            say_at_us = sh_now_us() + TRAIN_SAY_US;
+        }
+        err = wait_again(w) ? read_once(w, digest, bytes_max, bytes, size) : SH_ERR_CANCELLED;
+    }
+    return err;
+}
+
 /* ---- the thread ---- */
 
 /* Waits for an assignment that is not in force; false: it is to leave. */
@@ -83,21 +150,32 @@ static bool take_assignment(struct train_worker *w, bool *anew)
     return go_on;
 }
 
-static enum sh_err parse(struct train_worker *w)
+/* The agent that took the job could read it, and may be newer than this one: the text names this
+ * one, so that several of them are no reason to give the job up. */
+static enum sh_err parse(struct train_worker *w, char *why, size_t size)
 {
     const struct sh_span spec = w->config.spec;
     struct spec_errors *errors = calloc(1, sizeof *errors);
+    char text[JOBS_TEXT_MAX + 1] = "";
     enum sh_err err = errors == NULL
                           ? SH_ERR_NO_MEMORY
                           : spec_parse_again((const char *)spec.at, spec.size, w->job, errors);
+    if (err != SH_OK) {
+        if (errors != NULL && errors->count > 0) {
+            (void)spec_error_text(&errors->at[0], "job", text, sizeof text);
+        }
+        (void)snprintf(why, size, "%s cannot read the job: %.160s", w->node,
+                       text[0] != '\0' ? text : sh_err_text(err));
+    }
     free(errors);
     return err;
 }
 
 static bool prepare(struct train_worker *w)
 {
-    char why[JOBS_TEXT_MAX + 1] = "the job cannot be read by this agent";
-    enum sh_err err = parse(w);
+    char why[JOBS_TEXT_MAX + 1] = "";
+    enum sh_err err = parse(w, why, sizeof why);
+    bool read = err == SH_OK;
     if (err == SH_OK && w->duty->prepare != NULL) {
         err = w->duty->prepare(w, why, sizeof why);
     }
@@ -106,7 +184,7 @@ static bool prepare(struct train_worker *w)
         w->at = w->next;
         w->failed = true;
         train_worker_unlock(w);
-        train_worker_fail(w, err, err != SH_ERR_NO_MEMORY, false, why);
+        train_worker_fail(w, err, read && err != SH_ERR_NO_MEMORY, false, why);
     }
     return err == SH_OK;
 }

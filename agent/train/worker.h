@@ -9,11 +9,14 @@
 #define TRAIN_WORKER_H
 
 #include "train/clerk.h"
+#include "train/resume.h"
 #include "train/runner.h"
 
 #include "spec/spec.h"
 
 #include <pthread.h>
+
+#define TRAIN_FETCH_US UINT64_C(10000000) /* without another byte of what a unit needs */
 
 struct train_worker;
 
@@ -76,6 +79,16 @@ void train_worker_signal(struct train_worker *w); /* with the lock: something ch
 /* With the lock: what is in force is not what is wanted any more. */
 bool train_worker_has_news(const struct train_worker *w);
 bool train_worker_is_interrupted(struct train_worker *w); /* likewise, without the lock */
+
+/* From its thread, for the generation in force. As train_resume, and what is passing is waited for,
+ * but by a unit that is stopping. Sets whose and where in r. CANCELLED: interrupted. */
+SH_MUST_USE enum sh_err train_worker_resume(struct train_worker *w, struct train_resume *r);
+/* A blob that the unit cannot do without: waited for in the same way, with a line in the log that
+ * says for what. *bytes is given (free). CANCELLED: interrupted. NOT_FOUND: nobody has it and all
+ * are there; CORRUPT, LIMIT, NO_MEMORY. */
+SH_MUST_USE enum sh_err train_worker_blob(struct train_worker *w, const char *what,
+                                          const uint8_t digest[static SH_DIGEST_BYTES],
+                                          uint64_t bytes_max, uint8_t **bytes, size_t *size);
 
 /* Hands a failure of the unit to the clerk; mine: it may be this agent's fault. */
 void train_worker_fail(struct train_worker *w, enum sh_err reason, bool final, bool mine,

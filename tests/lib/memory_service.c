@@ -45,6 +45,8 @@ struct cluster {
     uint32_t held_count;
     struct held held[MEMORY_SERVICE_HELD_MAX];
     enum sh_err blob_error;
+    uint8_t faulty[SH_DIGEST_BYTES]; /* whose fetches answer fetch_error */
+    enum sh_err fetch_error;
     char why[512];
     struct service *agents[MEMORY_SERVICE_AGENTS_MAX];
     uint32_t agent_count;
@@ -209,6 +211,15 @@ void memory_service_quorum(struct service *s, bool on)
 {
     (void)pthread_mutex_lock(&s->c->lock);
     s->c->quorum = on;
+    (void)pthread_mutex_unlock(&s->c->lock);
+}
+
+void memory_service_fetch_error(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
+                                enum sh_err err)
+{
+    (void)pthread_mutex_lock(&s->c->lock);
+    memcpy(s->c->faulty, digest, SH_DIGEST_BYTES);
+    s->c->fetch_error = err;
     (void)pthread_mutex_unlock(&s->c->lock);
 }
 
@@ -540,6 +551,14 @@ enum sh_err service_blob_put(struct service *s, const void *bytes, size_t size, 
     return err;
 }
 
+enum sh_err service_blob_put_patient(struct service *s, const void *bytes, size_t size,
+                                     unsigned copies, uint8_t digest[SH_DIGEST_BYTES],
+                                     struct service_holders *holders,
+                                     const struct service_patience *patience)
+{
+    return service_blob_put(s, bytes, size, copies, digest, holders, patience->quiet_us);
+}
+
 enum sh_err service_blob_upload(struct service *s, const void *bytes, size_t size,
                                 uint8_t digest[SH_DIGEST_BYTES], uint64_t timeout_us)
 {
@@ -580,7 +599,17 @@ enum sh_err service_blob_fetch(struct service *s, const uint8_t digest[SH_DIGEST
     (void)timeout_us;
     struct blob_id id;
     memcpy(id.digest, digest, sizeof id.digest);
-    return blob_size(s->c->blob, &id, size);
+    (void)pthread_mutex_lock(&s->c->lock);
+    bool faulty = memcmp(s->c->faulty, digest, SH_DIGEST_BYTES) == 0;
+    enum sh_err err = faulty ? s->c->fetch_error : SH_OK;
+    (void)pthread_mutex_unlock(&s->c->lock);
+    return err != SH_OK ? err : blob_size(s->c->blob, &id, size);
+}
+
+enum sh_err service_blob_fetch_patient(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
+                                       uint64_t *size, const struct service_patience *patience)
+{
+    return service_blob_fetch(s, digest, size, patience->quiet_us);
 }
 
 enum sh_err service_blob_read(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],

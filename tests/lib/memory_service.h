@@ -38,6 +38,9 @@ void memory_service_await_held(struct service *s, uint32_t count);
 void memory_service_let_go(struct service *s);
 /* The next write to the blob store fails so. */
 void memory_service_blob_error(struct service *s, enum sh_err err);
+/* Every fetch of that blob, and of no other, answers so from now on; OK: no more. */
+void memory_service_fetch_error(struct service *s, const uint8_t digest[SH_DIGEST_BYTES],
+                                enum sh_err err);
 void memory_service_why(struct service *s, const char *text);
 /* Applies a command as the leader would; expects it to succeed. */
 void memory_service_apply(struct service *s, struct jobs_cmd *cmd, struct jobs_result *result);

@@ -152,3 +152,42 @@ TEST(what_a_stopped_job_left_is_meant_by_its_number_alone)
     json_decref(v);
     stop();
 }
+
+TEST(units_of_a_job_and_their_checkpoints_are_paged)
+{
+    static const char MANY[] = "api: shoal/v1\nkind: noop\nname: n\nunits: 600\n";
+    static const char *const SUFFIXES[] = {"", "/checkpoints"};
+    start();
+    uint64_t id = submit(MANY);
+    for (size_t i = 0; i < SH_COUNT(SUFFIXES); i++) {
+        long long from = 0;
+        long long seen = 0;
+        uint32_t pages = 0;
+        do {
+            char path[128];
+            (void)snprintf(path, sizeof path, "/api/v1/jobs/%llu%s?from=%lld",
+                           (unsigned long long)id, SUFFIXES[i], from);
+            json_t *v = call("GET", path, NULL, 200);
+            const json_t *units = json_object_get(v, "unit_list");
+            long long next = number_of(v, "next");
+            long long behind = next > 0 ? next : 600;
+            EXPECT_EQ(number_of(v, "left_off"), 600 - behind);
+            if (units != NULL) {
+                EXPECT_EQ((long long)json_array_size(units), behind - from);
+                EXPECT_EQ(number_of(json_array_get(units, 0), "unit"), from);
+            }
+            seen += behind - from;
+            from = next;
+            pages++;
+            json_decref(v);
+        } while (from > 0);
+        EXPECT_EQ(seen, 600);
+        EXPECT_EQ(pages, 3);
+    }
+    char path[128];
+    (void)snprintf(path, sizeof path, "/api/v1/jobs/%llu?limit=257", (unsigned long long)id);
+    json_t *v = call("GET", path, NULL, 400);
+    EXPECT_STR(text_of(json_object_get(v, "error"), "field"), "limit");
+    json_decref(v);
+    stop();
+}

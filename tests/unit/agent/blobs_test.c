@@ -6,8 +6,10 @@
 #include "tst.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define SECOND UINT64_C(1000000)
 
@@ -189,6 +191,125 @@ TEST(a_fetch_takes_the_second_holder_where_the_first_is_gone)
     EXPECT_EQ(blobs_fetch(blobs_of(0), &id, &size, 20 * SECOND), SH_OK);
     EXPECT_EQ(size, sizeof content);
     expect_content(0, &id, sizeof content);
+    cells_close(&cells);
+}
+
+/* ---- slow links ---- */
+
+#define SLOW_US  (SECOND / 4) /* of one piece over a slow link */
+#define QUIET_US SECOND       /* less than all of them take */
+
+static atomic_uint pieces; /* answered over a slow link */
+
+static void take_time(uint64_t us)
+{
+    struct timespec left = {.tv_sec = (time_t)(us / SECOND), .tv_nsec = (long)(us % SECOND) * 1000};
+    while (nanosleep(&left, &left) != 0) {
+    }
+}
+
+/* Takes and gives pieces of the content, each after its time on the way. */
+static enum sh_err answer_slowly(void *ctx, struct sh_span request, uint8_t *reply, size_t capacity,
+                                 size_t *reply_size)
+{
+    (void)ctx;
+    struct sh_reader r = sh_reader_over(request.at, request.size);
+    struct sh_writer w = sh_writer_over(reply, capacity);
+    struct blob_id id;
+    uint8_t op = sh_get_u8(&r);
+    sh_get_bytes(&r, id.digest, sizeof id.digest);
+    uint64_t first = sh_get_u64(&r);
+    if (op == OP_HAS) {
+        sh_put_u8(&w, 1);
+        sh_put_u64(&w, sizeof content);
+    } else if (op == OP_READ) {
+        size_t rest = sizeof content - (size_t)first;
+        sh_put_bytes(&w, content + first, rest < BLOBS_PIECE_BYTES ? rest : BLOBS_PIECE_BYTES);
+    } else {
+        uint64_t offset = sh_get_u64(&r);
+        (void)sh_get_u64(&r);
+        sh_put_u64(&w, offset + sh_get_blob(&r, BLOBS_PIECE_BYTES).size);
+    }
+    take_time(op == OP_HAS ? 0 : SLOW_US);
+    atomic_fetch_add(&pieces, 1);
+    *reply_size = w.used;
+    return SH_OK;
+}
+
+static void open_slow_link(service_call_fn answer)
+{
+    open_cells(1);
+    atomic_store(&pieces, 0);
+    calls_on(cells_add(&cells, 0)->s->calls, SERVICE_CALL_BLOB, answer, NULL);
+}
+
+TEST(a_put_goes_on_as_long_as_pieces_are_acknowledged_however_long_the_whole_takes)
+{
+    const struct service_patience patience = {.quiet_us = QUIET_US};
+    struct blob_id id;
+    struct service_holders held;
+    open_slow_link(answer_slowly);
+    EXPECT_EQ(blobs_put(blobs_of(0), content, sizeof content, 2, &id, NULL, QUIET_US),
+              SH_ERR_TIMEOUT);
+    EXPECT_EQ(blobs_put_patient(blobs_of(0), content, sizeof content, 2, &id, &held, &patience),
+              SH_OK);
+    EXPECT_EQ(held.count, 2);
+    cells_close(&cells);
+}
+
+TEST(a_fetch_goes_on_as_long_as_pieces_come_however_long_the_whole_takes)
+{
+    const struct service_patience patience = {.quiet_us = QUIET_US};
+    struct blob_id id;
+    uint64_t size = 0;
+    open_slow_link(answer_slowly);
+    sh_blake2b(id.digest, sizeof id.digest, content, sizeof content);
+    EXPECT_EQ(blobs_fetch_patient(blobs_of(0), &id, &size, &patience), SH_OK);
+    EXPECT_EQ(size, sizeof content);
+    expect_content(0, &id, sizeof content);
+    cells_close(&cells);
+}
+
+/* Takes the first piece each time anew, and fails at the second. */
+static enum sh_err forget_pieces(void *ctx, struct sh_span request, uint8_t *reply, size_t capacity,
+                                 size_t *reply_size)
+{
+    (void)ctx;
+    struct sh_reader r = sh_reader_over(request.at + 1, request.size - 1);
+    struct sh_writer w = sh_writer_over(reply, capacity);
+    struct blob_id id;
+    sh_get_bytes(&r, id.digest, sizeof id.digest);
+    (void)sh_get_u64(&r);
+    uint64_t offset = sh_get_u64(&r);
+    sh_put_u64(&w, BLOBS_PIECE_BYTES);
+    *reply_size = w.used;
+    return offset == 0 ? SH_OK : SH_ERR_NO_SPACE;
+}
+
+TEST(bytes_that_an_agent_had_acknowledged_before_do_not_prolong_a_put)
+{
+    const struct service_patience patience = {.quiet_us = SECOND / 2};
+    struct blob_id id;
+    open_slow_link(forget_pieces);
+    EXPECT_EQ(blobs_put_patient(blobs_of(0), content, sizeof content, 2, &id, NULL, &patience),
+              SH_ERR_TIMEOUT);
+    cells_close(&cells);
+}
+
+static bool two_pieces_came(void *ctx)
+{
+    (void)ctx;
+    return atomic_load(&pieces) >= 2;
+}
+
+TEST(a_put_that_nobody_wants_any_more_ends_at_the_next_piece)
+{
+    const struct service_patience patience = {.quiet_us = 20 * SECOND, .is_over = two_pieces_came};
+    struct blob_id id;
+    open_slow_link(answer_slowly);
+    EXPECT_EQ(blobs_put_patient(blobs_of(0), content, sizeof content, 2, &id, NULL, &patience),
+              SH_ERR_CANCELLED);
+    EXPECT_EQ(atomic_load(&pieces), 2);
     cells_close(&cells);
 }
 

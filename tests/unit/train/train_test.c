@@ -286,6 +286,51 @@ TEST(after_all_died_the_newest_checkpoint_is_where_it_goes_on)
     herd_close(&h);
 }
 
+static bool logged_wait(struct herd *h)
+{
+    uint64_t until = sh_now_us() + HERD_WAIT_US;
+    bool found = herd_logged(h, "gamma waits for the checkpoint after step ");
+    while (!found && sh_now_us() < until) {
+        struct service_status status; /* nothing tells of lines */
+        service_status(h->agents[0].s, &status);
+        (void)service_wait_applied(h->agents[0].s, status.applied_index, 20000);
+        found = herd_logged(h, "gamma waits for the checkpoint after step ");
+    }
+    return found;
+}
+
+TEST(the_newest_checkpoint_is_waited_for_where_it_cannot_be_had_now)
+{
+    const struct herd_job job = {.epochs = 40, .checkpoint_every = 10};
+    struct herd h;
+    struct jobs_unit alone;
+    struct jobs_unit unit;
+    struct jobs_checkpoint newest;
+    struct service_view *view;
+    uint32_t count = 0;
+    herd_reference(&job, &alone);
+    herd_open(&h, 3, NULL);
+    herd_submit(&h, &job);
+    (void)herd_place(&h, ALL, 1, WIRE_CAUSE_PLACED);
+    herd_await_checkpoint(&h, 30);
+    herd_stop(&h, 0);
+    EXPECT_EQ(service_view_open(h.agents[0].s, &view), SH_OK);
+    EXPECT_EQ(jobs_checkpoint_list(service_view_table(view), (struct wire_unit){.job = h.job},
+                                   &newest, 1, &count),
+              SH_OK);
+    service_view_close(view);
+    memory_service_fetch_error(h.agents[0].s, newest.manifest, SH_ERR_TIMEOUT);
+    (void)herd_place(&h, (const uint32_t[]){2}, 1, WIRE_CAUSE_MEMBER_DEAD);
+    EXPECT(logged_wait(&h));
+    EXPECT(!herd_logged(&h, "gamma begins"));
+    memory_service_fetch_error(h.agents[0].s, newest.manifest, SH_OK);
+    herd_await_end(&h, &unit);
+    EXPECT_EQ(unit.failures, 0);
+    herd_expect_same(&unit, &alone);
+    EXPECT(herd_logged(&h, "gamma goes on from the checkpoint after step "));
+    herd_close(&h);
+}
+
 static void report(void *ctx, struct wire_unit unit, struct wire_fence fence,
                    const uint8_t lost[SH_NODE_ID_BYTES])
 {
