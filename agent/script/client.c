@@ -99,7 +99,7 @@ struct run {
 
 static void clear(struct client *c)
 {
-    SH_MAY_FAIL(spec_fileset_remove(c->dir)); /* what is left goes when the agent starts */
+    script_files_clear(c->dir);
 }
 
 static enum sh_err lay_out(struct client *c, const struct run *run, char *why)

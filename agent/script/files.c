@@ -2,6 +2,7 @@
  *
  * The files of a unit: package, checkpoints, outputs. */
 #include "script/files.h"
+#include "journal.h"
 #include "script/use.h"
 
 #include "base/host/host.h"
@@ -218,7 +219,7 @@ enum sh_err script_files_put(struct script_unit *x, const uint8_t digest[static 
     size_t size = 0;
     enum sh_err err = join(path, x->dir, below) ? SH_OK : SH_ERR_LIMIT;
     err = err == SH_OK ? read_blob(x, digest, &bytes, &size) : err;
-    if (err == SH_OK && (!make_parents(x->dir, below) || !spec_fileset_remove(path))) {
+    if (err == SH_OK && (!make_parents(x->dir, below) || !spec_fileset_remove(path, NULL, 0))) {
         err = sh_err_from_errno(errno);
     }
     err = err == SH_OK ? script_files_write(path, bytes, size) : err;
@@ -445,10 +446,18 @@ enum sh_err script_files_own(char *dir, uint32_t user, char why[static SCRIPT_WH
     return err;
 }
 
+void script_files_clear(const char *dir)
+{
+    char why[SCRIPT_WHY_BYTES];
+    if (!spec_fileset_remove(dir, why, sizeof why)) {
+        journal_warn("%s cannot be removed (%s): tried again when the agent starts", dir, why);
+    }
+}
+
 void script_files_remove(struct script_unit *x)
 {
     if (x->dir[0] != '\0') {
-        SH_MAY_FAIL(spec_fileset_remove(x->dir)); /* what is left goes when the agent starts */
+        script_files_clear(x->dir);
         x->dir[0] = '\0';
     }
 }

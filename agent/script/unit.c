@@ -2,6 +2,7 @@
 #include "script/unit.h"
 
 #include "journal.h"
+#include "script/files.h"
 #include "script/inside.h"
 #include "script/say.h"
 #include "script/use.h"
@@ -639,14 +640,18 @@ static mode_t work_mode(const struct scripts *all)
 
 static enum sh_err clear_work(struct scripts *all, char *why)
 {
+    char aside[SPEC_FILESET_ASIDE_BYTES];
+    char text[SCRIPT_WHY_BYTES] = "";
     /* What an earlier run left: its commands ended with it. */
-    bool gone = access(all->work, F_OK) != 0 || spec_fileset_remove(all->work);
-    if (!gone || mkdir(all->work, work_mode(all)) != 0 || chmod(all->work, work_mode(all)) != 0) {
-        (void)snprintf(why, SCRIPT_OPEN_WHY + 1, "%.500s cannot be cleared: %s", all->work,
-                       strerror(errno));
-        return SH_ERR_IO;
+    enum sh_err err = spec_fileset_fresh(all->work, work_mode(all), aside, text, sizeof text);
+    if (err != SH_OK) {
+        (void)snprintf(why, SCRIPT_OPEN_WHY + 1, "%.500s cannot be cleared: %.400s", all->work,
+                       text[0] != '\0' ? text : sh_err_text(err));
+    } else if (aside[0] != '\0') {
+        journal_warn("%s cannot be cleared (%s): what was in it is in %s, to be removed by hand",
+                     all->work, text, aside);
     }
-    return SH_OK;
+    return err;
 }
 
 static enum sh_err look_at_machine(struct scripts *all, char *why)
@@ -662,7 +667,7 @@ static enum sh_err look_at_machine(struct scripts *all, char *why)
         return sh_err_from_errno(errno);
     }
     exec_sandbox_probe(&all->machine, all->config.keeper, NULL, dir, user, user);
-    SH_MAY_FAIL(spec_fileset_remove(dir)); /* goes when the agent starts */
+    script_files_clear(dir);
     if (user > 0 && !all->machine.has[EXEC_LEVEL_NONE]) {
         (void)snprintf(why, SCRIPT_OPEN_WHY + 1,
                        "commands cannot run as user %u in %.400s: %.300s; choose another --data "
