@@ -176,6 +176,7 @@ static int take_run_as(struct cli *c, const struct cli_settings *s, struct agent
                         "--run-as: %s: must be a user id up to %u, or 0: as the agent itself", text,
                         AGENT_RUN_AS_MAX);
     }
+    o->run_as_given = cli_settings_origin(s, "run-as") != CLI_FROM_DEFAULT;
     if (o->run_as > 0 && geteuid() != 0) {
         return cli_fail(c, CLI_USAGE, "USAGE",
                         "--run-as: %s: only an agent of root can run commands as others; must be 0",

@@ -179,14 +179,24 @@ int cli_settings_read(struct cli *c, struct cli_settings *settings)
     return status;
 }
 
-const char *cli_settings_value(const struct cli_settings *settings, const char *key)
+static const struct cli_setting *find(const struct cli_settings *settings, const char *key)
 {
     size_t i = 0;
     while (strcmp(settings->at[i].key, key) != 0) {
         i++;
         SH_CHECK_CMP(i, <, CLI_SETTINGS_COUNT);
     }
-    return settings->at[i].value;
+    return &settings->at[i];
+}
+
+const char *cli_settings_value(const struct cli_settings *settings, const char *key)
+{
+    return find(settings, key)->value;
+}
+
+enum cli_origin cli_settings_origin(const struct cli_settings *settings, const char *key)
+{
+    return find(settings, key)->origin;
 }
 
 static const char *origin_text(const struct cli_setting *s, char out[static 64])

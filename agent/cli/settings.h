@@ -25,5 +25,6 @@ struct cli_settings {
 /* CLI_OK or the exit status, printed. */
 int cli_settings_read(struct cli *c, struct cli_settings *settings);
 const char *cli_settings_value(const struct cli_settings *settings, const char *key);
+enum cli_origin cli_settings_origin(const struct cli_settings *settings, const char *key);
 
 #endif

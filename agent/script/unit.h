@@ -12,6 +12,7 @@
 #define SCRIPT_UNIT_H
 
 #include "exec/sandbox.h"
+#include "script/users.h"
 #include "train/runner.h"
 
 #define SCRIPT_PACKAGE_US UINT64_C(60000000) /* for the package to come */
@@ -22,7 +23,6 @@
 #define SCRIPT_BLAME_US   UINT64_C(30000000) /* for a member that is gone to be replaced */
 #define SCRIPT_GPUS_US    UINT64_C(60000000) /* for GPUs that an ending unit still has */
 #define SCRIPT_UNITS_MAX  64u                /* at a time on one agent */
-#define SCRIPT_USERS      65u                /* ids that units run as: one each, and one for more */
 
 #define SCRIPT_OPEN_WHY 1023u
 
@@ -34,7 +34,8 @@ struct scripts_config {
     const char *work;   /* folder for working folders, made where it is absent; copied */
     const char *keeper; /* exec/process.h; NULL: this program */
     /* Each unit runs its commands as a user and group of its own, the lowest free id of
-     * SCRIPT_USERS from here on; needs root. 0: as this program. */
+     * SCRIPT_USERS from here on, which this agent has taken (users.h); needs root. 0: as this
+     * program. */
     uint32_t run_as;
     uint32_t gpus;       /* of this machine; at most WIRE_GPUS_MAX */
     const char *visible; /* CUDA_VISIBLE_DEVICES of this agent, NULL: not set; borrowed */

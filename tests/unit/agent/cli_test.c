@@ -635,11 +635,12 @@ TEST(flags_beat_the_environment_which_beats_the_file_which_beats_defaults)
     EXPECT(strstr(out, geteuid() == 0 ? "run-as          60600" : "run-as          0 ") != NULL);
     RUN("agent --run-as 0", 42);
     EXPECT_EQ(agent_seen.run_as, 0);
+    EXPECT(agent_seen.run_as_given);
     RUN("agent --run-as 70000", geteuid() == 0 ? 42 : CLI_USAGE);
     RUN("agent --run-as nobody", CLI_USAGE);
     EXPECT(strstr(err, "--run-as: nobody: must be a user id up to 9999900, or 0") != NULL);
     RUN("agent --allow-commands", 42);
-    EXPECT(agent_seen.allow_commands);
+    EXPECT(agent_seen.allow_commands && !agent_seen.run_as_given);
     RUN("agent", 42);
     EXPECT(!agent_seen.allow_commands);
     write_file("commands.yaml", "allow-commands: maybe\n");
