@@ -574,6 +574,9 @@ uint32_t scripts_seat(struct scripts *all, struct script_unit *unit, uint32_t *u
 
 void scripts_unseat(struct scripts *all, uint32_t seat)
 {
+    if (seat < SCRIPT_UNITS_MAX && all->config.run_as > 0) {
+        script_users_clear(all->config.run_as + seat, 1); /* before it is another unit's */
+    }
     SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
     if (seat < SCRIPT_UNITS_MAX) {
         all->seated[seat] = false;
@@ -699,6 +702,9 @@ enum sh_err scripts_open(struct scripts **out, const struct scripts_config *conf
     int n = snprintf(all->work, sizeof all->work, "%s", config->work);
     all->config.work = all->work;
     enum sh_err err = n < (int)sizeof all->work ? clear_work(all, why) : SH_ERR_LIMIT;
+    if (config->run_as > 0) {
+        script_users_clear(config->run_as, SCRIPT_USERS);
+    }
     if (err == SH_OK && config->allowed) {
         err = look_at_machine(all, why);
     }

@@ -1,16 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "script/users.h"
 
-#include "base/host/host.h"
+#include "journal.h"
 
+#include "base/host/host.h"
+#include "spec/fileset.h"
+
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ipc.h>
+#include <sys/msg.h>
+#include <sys/sem.h>
+#include <sys/shm.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define LINE_BYTES 512u
 #define PATH_BYTES 512u
 
 /* ---- whose they are ---- */
@@ -99,4 +108,98 @@ void script_users_give(struct script_users *users)
         (void)close(users->lock); /* nothing was written */
     }
     *users = (struct script_users){.lock = -1};
+}
+
+/* ---- what they leave ---- */
+
+static bool is_theirs(uint32_t user, uint32_t first, uint32_t count)
+{
+    return user >= first && user - first < count;
+}
+
+static void clear_folder(const char *folder, uint32_t first, uint32_t count)
+{
+    DIR *dir = opendir(folder);
+    const struct dirent *entry;
+    while (dir != NULL && (entry = readdir(dir)) != NULL) {
+        char path[PATH_BYTES];
+        char why[PATH_BYTES];
+        struct stat st;
+        bool dots = strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0;
+        if (dots || fstatat(dirfd(dir), entry->d_name, &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+            !is_theirs(st.st_uid, first, count)) {
+            continue;
+        }
+        (void)snprintf(path, sizeof path, "%s/%s", folder, entry->d_name);
+        if (!spec_fileset_remove(path, why, sizeof why)) {
+            journal_warn("%s of user %u cannot be removed: %s", path, (unsigned)st.st_uid, why);
+        }
+    }
+    if (dir != NULL) {
+        (void)closedir(dir); /* was read only */
+    }
+}
+
+/* Of a line of /proc/sysvipc: the id, and the user that made the object. */
+static bool parse_line(char *line, int creator, int *id, uint32_t *user)
+{
+    char *rest = line;
+    int field = 0;
+    for (char *word = strtok_r(line, " \t\n", &rest); word != NULL;
+         word = strtok_r(NULL, " \t\n", &rest), field++) {
+        if (field == 1 && sscanf(word, "%d", id) != 1) {
+            return false; /* the head of the table */
+        }
+        if (field == creator) {
+            return sscanf(word, "%" SCNu32, user) == 1;
+        }
+    }
+    return false;
+}
+
+static bool remove_memory(int id)
+{
+    return shmctl(id, IPC_RMID, NULL) == 0;
+}
+
+static bool remove_semaphores(int id)
+{
+    return semctl(id, 0, IPC_RMID) == 0;
+}
+
+static bool remove_queue(int id)
+{
+    return msgctl(id, IPC_RMID, NULL) == 0;
+}
+
+static void clear_ipc(uint32_t first, uint32_t count)
+{
+    static const struct {
+        const char *table;
+        int creator; /* column of cuid, from 0 */
+        bool (*remove)(int id);
+    } KINDS[] = {{"/proc/sysvipc/shm", 9, remove_memory},
+                 {"/proc/sysvipc/sem", 6, remove_semaphores},
+                 {"/proc/sysvipc/msg", 9, remove_queue}};
+    for (size_t i = 0; i < SH_COUNT(KINDS); i++) {
+        char line[LINE_BYTES];
+        FILE *file = fopen(KINDS[i].table, "re"); /* absent where the kernel has none */
+        while (file != NULL && fgets(line, sizeof line, file) != NULL) {
+            int id = -1;
+            uint32_t user = 0;
+            if (parse_line(line, KINDS[i].creator, &id, &user) && is_theirs(user, first, count)) {
+                SH_MAY_FAIL(KINDS[i].remove(id)); /* it may have gone meanwhile */
+            }
+        }
+        if (file != NULL) {
+            (void)fclose(file); /* was read only */
+        }
+    }
+}
+
+void script_users_clear(uint32_t first, uint32_t count)
+{
+    clear_folder("/dev/shm", first, count);
+    clear_folder("/dev/mqueue", first, count);
+    clear_ipc(first, count);
 }

@@ -30,4 +30,8 @@ SH_MUST_USE enum sh_err script_users_take(struct script_users *out, const char *
                                           uint32_t first, bool only, char *why, size_t why_size);
 void script_users_give(struct script_users *users);
 
+/* Removes what `count` users from `first` on, who run nothing any more, left where all may write:
+ * their files in /dev/shm and /dev/mqueue, and shared memory, semaphores and queues of System V. */
+void script_users_clear(uint32_t first, uint32_t count);
+
 #endif

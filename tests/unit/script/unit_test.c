@@ -673,6 +673,7 @@ TEST(of_an_agent_of_root_each_unit_runs_as_a_user_of_its_own)
         "package: \"files:%s\"\n"
         "run:\n"
         "  - echo user $(id -u) group $(id -g) groups $(id -G).\n"
+        "  - echo kept > /dev/shm/shoal-unit-test\n"
         "  - cat lib/words && printf made > lib/words && mkdir made && > made/file\n"
         "  - \"! ls %s/work0/%llu-* && ! touch %s/work0/x && ! ls %s/work0 && echo closed\"\n"
         "outputs: [lib/**, made/**]\n",
@@ -686,6 +687,7 @@ TEST(of_an_agent_of_root_each_unit_runs_as_a_user_of_its_own)
     EXPECT(said("closed"));
     let_end(first, "a");
     stop();
+    EXPECT(access("/dev/shm/shoal-unit-test", F_OK) != 0); /* went with its seat */
 }
 
 TEST(an_agent_whose_folder_is_closed_to_the_users_of_units_says_so_and_does_not_start)
