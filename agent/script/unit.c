@@ -152,6 +152,7 @@ static enum sh_err err_of(enum exec_cause cause)
     case EXEC_SIGNAL:
     case EXEC_SPAWN:
     case EXEC_LOST:
+    case EXEC_BUSY:
     case EXEC_CAUSE_COUNT:
         break;
     }
