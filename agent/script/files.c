@@ -22,6 +22,9 @@
 #define RESUME_DIR ".shoal/resume"
 #define INPUT_DIR  ".shoal/input"
 
+/* Where the agent and programs put what is of no use later. */
+static const char *const OWN_DIRS[] = {SCRIPT_TMP_DIR, RESUME_DIR, INPUT_DIR, NULL};
+
 static bool join(char out[static TRAIN_PATH_MAX], const char *dir, const char *below)
 {
     int n = snprintf(out, TRAIN_PATH_MAX, "%s/%s", dir, below);
@@ -175,7 +178,8 @@ enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes, size
 {
     const struct spec_exec *exec = &x->job->exec;
     const char *patterns[SPEC_PACKAGE_PATTERNS_MAX] = {SCRIPT_CHECKPOINT_DIR "/**"};
-    struct spec_outputs outputs = {.dir = x->dir, .patterns = patterns, .pattern_count = 1};
+    struct spec_outputs outputs = {
+        .dir = x->dir, .patterns = patterns, .pattern_count = 1, .leave = OWN_DIRS};
     if (exec->checkpoint.count > 0) {
         outputs.pattern_count = exec->checkpoint.count;
         for (uint32_t i = 0; i < exec->checkpoint.count; i++) {
@@ -271,7 +275,8 @@ static enum sh_err copy_entry(struct sh_span blob, const char *path, uint8_t **b
 static enum sh_err collect(struct script_unit *x, const char *const *patterns, size_t count,
                            struct train_result *result, char why[static SCRIPT_WHY_BYTES])
 {
-    struct spec_outputs outputs = {.dir = x->dir, .patterns = patterns, .pattern_count = count};
+    struct spec_outputs outputs = {
+        .dir = x->dir, .patterns = patterns, .pattern_count = count, .leave = OWN_DIRS};
     return spec_package_collect(&outputs, &result->outputs, &result->outputs_size, why,
                                 SCRIPT_WHY_BYTES);
 }

@@ -46,6 +46,7 @@ struct script_unit {
     char dir[TRAIN_PATH_MAX];       /* working folder of this generation; "": none */
     uint64_t step;                  /* of the newest checkpoint */
     uint8_t saved[SH_DIGEST_BYTES]; /* digest of the newest checkpoint's blob */
+    bool unsettled;                 /* files changed all the time one was taken: again, soon */
     struct script_gpu_set gpus;     /* that its commands have */
     char gpu_list[SCRIPT_GPU_TEXT_BYTES];
     char gpu_names[SCRIPT_GPU_TEXT_BYTES];

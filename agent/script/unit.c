@@ -220,9 +220,11 @@ static uint8_t *read_checkpoint(struct script_unit *x, size_t *size)
     if (x->use != NULL) {
         return NULL; /* an answer is made in one go */
     }
+    bool again = x->unsettled;
     enum sh_err err = script_files_checkpoint(x, &bytes, size, why);
-    if (err != SH_OK && err != SH_ERR_NOT_FOUND) {
-        train_scribe_line(x->w.scribe, "no checkpoint: %s",
+    x->unsettled = err == SH_ERR_IO;
+    if (err != SH_OK && err != SH_ERR_NOT_FOUND && !(again && x->unsettled)) {
+        train_scribe_line(x->w.scribe, "no checkpoint%s: %s", x->unsettled ? " yet" : "",
                           why[0] != '\0' ? why : sh_err_text(err));
     }
     if (bytes != NULL) {
@@ -251,9 +253,9 @@ static bool checkpoint_due(struct script_unit *x, uint64_t *next_us)
 {
     uint64_t every = (uint64_t)x->job->exec.checkpoint_every_s * 1000000;
     bool asked = script_say_checkpoint(x->say);
-    bool due = every > 0 && sh_now_us() >= *next_us;
+    bool due = sh_now_us() >= *next_us;
     if (due) {
-        *next_us = sh_now_us() + every;
+        *next_us = every > 0 ? sh_now_us() + every : UINT64_MAX;
     }
     return x->index == 0 && (asked || due);
 }
@@ -308,6 +310,8 @@ static void attend(struct script_unit *x, struct exec_process *process)
         train_clerk_progress(x->w.clerk, x->w.at.placement.fence, script_say_permille(x->say));
         if (!ending.stopped && checkpoint_due(x, &checkpoint_us)) {
             take_checkpoint(x);
+            uint64_t settled_us = sh_now_us() + SCRIPT_SETTLE_US;
+            checkpoint_us = x->unsettled && settled_us < checkpoint_us ? settled_us : checkpoint_us;
         }
         checkpoint_us = ending.stopped ? UINT64_MAX : checkpoint_us;
         lock(x);
@@ -408,7 +412,8 @@ static bool run_commands(struct script_unit *x, bool resumes)
 static void leave_checkpoint(struct script_unit *x)
 {
     struct train_last last = {.fence = x->w.at.placement.fence};
-    if (x->index > 0 || !script_say_checkpoint(x->say)) {
+    bool asked = script_say_checkpoint(x->say) || x->unsettled;
+    if (x->index > 0 || !asked) {
         return;
     }
     last.bytes = read_checkpoint(x, &last.size);
@@ -516,6 +521,7 @@ static void follow(struct train_worker *w, bool anew)
         return;
     }
     x->last[0] = '\0';
+    x->unsettled = false;
     x->result = (struct exec_result){.code = -1};
     script_console_begin(x->console, x->w.at.placement.fence.index, (uint16_t)x->index);
     enum sh_err err = script_files_prepare(x, &resumes, why);

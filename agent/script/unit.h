@@ -22,6 +22,7 @@
 #define SCRIPT_LEAVE_US   UINT64_C(3000000)  /* for commands to end when the agent does */
 #define SCRIPT_BLAME_US   UINT64_C(30000000) /* for a member that is gone to be replaced */
 #define SCRIPT_GPUS_US    UINT64_C(60000000) /* for GPUs that an ending unit still has */
+#define SCRIPT_SETTLE_US  UINT64_C(2000000)  /* until a checkpoint that changed is taken again */
 #define SCRIPT_UNITS_MAX  64u                /* at a time on one agent */
 
 #define SCRIPT_OPEN_WHY 1023u

@@ -508,6 +508,23 @@ TEST(files_of_a_script_that_knows_nothing_of_shoal_are_checkpoints_too)
     stop();
 }
 
+TEST(a_checkpoint_that_still_changes_when_it_is_announced_is_taken_once_it_has_settled)
+{
+    struct jobs_unit unit;
+    start(true);
+    submit_rest(
+        "run:\n"
+        "  - 'timeout 1 sh -c \"while :; do echo x; done\" >> $SHOAL_CHECKPOINT_DIR/state & "
+        "while ! [ -s $SHOAL_CHECKPOINT_DIR/state ]; do sleep 0.01; done; "
+        "echo SHOAL {\\\"step\\\": 7, \\\"checkpoint\\\": \\\"state\\\"}; sleep 1000'\n"
+        "outputs: [out]\n",
+        1);
+    (void)place(0, 1, WIRE_CAUSE_PLACED);
+    await(has_checkpoint, &unit);
+    EXPECT_EQ(unit.checkpoint_step, 7);
+    stop();
+}
+
 TEST(members_meet_and_the_first_commits_when_all_are_done)
 {
     struct jobs_unit unit;
