@@ -26,6 +26,20 @@ static enum sh_err take_users(struct service *s, char *why, size_t why_size)
     return err;
 }
 
+static enum exec_level level_of(enum wire_sandbox sandbox)
+{
+    switch (sandbox) {
+    case WIRE_SANDBOX_STRICT:
+        return EXEC_LEVEL_STRICT;
+    case WIRE_SANDBOX_BASIC:
+        return EXEC_LEVEL_BASIC;
+    case WIRE_SANDBOX_NONE:
+    case WIRE_SANDBOX_OFF:
+        break;
+    }
+    return EXEC_LEVEL_NONE;
+}
+
 enum sh_err runners_open(struct service *s, char text[static SCRIPT_OPEN_WHY + 1])
 {
     char cache[DIR_PATH_MAX + 1];
@@ -42,9 +56,11 @@ enum sh_err runners_open(struct service *s, char text[static SCRIPT_OPEN_WHY + 1
                                      .allowed = s->options->allow_commands,
                                      .work = work,
                                      .run_as = s->self.run_as,
+                                     .sandbox_min = level_of(s->options->sandbox_min),
                                      .gpus = s->self.gpus,
                                      .visible = getenv("CUDA_VISIBLE_DEVICES")};
     err = err != SH_OK ? err : scripts_open(&s->scripts, &scripts, text);
+    s->self.sandbox_min = s->options->allow_commands ? s->options->sandbox_min : WIRE_SANDBOX_OFF;
     s->self.sandbox = err == SH_OK ? scripts_sandbox(s->scripts) : WIRE_SANDBOX_OFF;
     err = err != SH_OK ? err : answer_open(&s->answer, s);
     struct rounds_config federated = {.s = s,

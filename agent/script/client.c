@@ -177,7 +177,8 @@ static enum sh_err execute(struct client *c, const struct run *run)
     char in[TRAIN_PATH_MAX + sizeof MODEL_IN];
     char out[TRAIN_PATH_MAX + sizeof MODEL_OUT];
     const char *reads[] = {c->dataset, NULL};
-    struct exec_sandbox sandbox = {.level = script_level_of(c->job->exec.sandbox),
+    struct exec_sandbox sandbox = {.level = script_level_of(c->all, c->job->exec.sandbox),
+                                   .bwrap = c->all->config.bwrap,
                                    .network = c->job->exec.network,
                                    .read_only = reads};
     struct exec_spec spec = {.commands = c->plan->commands,
@@ -268,7 +269,8 @@ static enum sh_err prepare(void *ctx, char *why)
     struct client *c = ctx;
     struct service *s = c->all->config.s;
     if (!c->all->config.allowed) {
-        (void)snprintf(why, ROUNDS_WHY_BYTES, "this agent runs no commands (--allow-commands)");
+        (void)snprintf(why, ROUNDS_WHY_BYTES,
+                       "this agent runs no commands (--allow-commands, --sandbox-min)");
         return SH_ERR_DENIED;
     }
     enum sh_err err =

@@ -97,7 +97,8 @@ SH_MUST_USE enum sh_err script_request_unit(struct sh_span request, struct wire_
  * it, as long as there are as many; unit may be NULL. */
 uint32_t scripts_seat(struct scripts *all, struct script_unit *unit, uint32_t *user);
 void scripts_unseat(struct scripts *all, uint32_t seat);
-enum exec_level script_level_of(enum spec_sandbox sandbox);
+/* In which the commands of a job run here: what it asks for, or the agent's minimum. */
+enum exec_level script_level_of(const struct scripts *all, enum spec_sandbox sandbox);
 struct exec_limits script_limits_of(const struct spec_job *job);
 const struct scripts_config *script_config(const struct script_unit *x);
 

@@ -321,7 +321,7 @@ static void attend(struct script_unit *x, struct exec_process *process)
     script_console_write(x->console);
 }
 
-enum exec_level script_level_of(enum spec_sandbox sandbox)
+static enum exec_level asked_level(enum spec_sandbox sandbox)
 {
     switch (sandbox) {
     case SPEC_SANDBOX_STRICT:
@@ -332,6 +332,12 @@ enum exec_level script_level_of(enum spec_sandbox sandbox)
         return EXEC_LEVEL_NONE;
     }
     SH_UNREACHABLE();
+}
+
+enum exec_level script_level_of(const struct scripts *all, enum spec_sandbox sandbox)
+{
+    enum exec_level asked = asked_level(sandbox);
+    return asked > all->config.sandbox_min ? asked : all->config.sandbox_min;
 }
 
 struct exec_limits script_limits_of(const struct spec_job *job)
@@ -377,7 +383,8 @@ static bool run_commands(struct script_unit *x, bool resumes)
     if (has_input(x) && x->use->outside) {
         reads[0] = x->use->input; /* a model is asked on one agent */
     }
-    struct exec_sandbox sandbox = {.level = script_level_of(x->job->exec.sandbox),
+    struct exec_sandbox sandbox = {.level = script_level_of(x->all, x->job->exec.sandbox),
+                                   .bwrap = x->all->config.bwrap,
                                    .network = x->job->exec.network || place.members > 1,
                                    .read_only = reads[0] != NULL ? reads : NULL,
                                    .devices = gpus_wanted(x) > 0 ? x->devices.paths : NULL};
@@ -517,7 +524,8 @@ static void follow(struct train_worker *w, bool anew)
     }
     script_files_remove(x);
     if (!x->all->config.allowed) {
-        fail(x, SH_ERR_DENIED, false, "this agent runs no commands (--allow-commands)");
+        fail(x, SH_ERR_DENIED, false,
+             "this agent runs no commands (--allow-commands, --sandbox-min)");
         return;
     }
     x->last[0] = '\0';
@@ -676,7 +684,7 @@ static enum sh_err look_at_machine(struct scripts *all, char *why)
         (void)snprintf(why, SCRIPT_OPEN_WHY + 1, "%.500s: %s", dir, strerror(errno));
         return sh_err_from_errno(errno);
     }
-    exec_sandbox_probe(&all->machine, all->config.keeper, NULL, dir, user, user);
+    exec_sandbox_probe(&all->machine, all->config.keeper, all->config.bwrap, dir, user, user);
     script_files_clear(dir);
     if (user > 0 && !all->machine.has[EXEC_LEVEL_NONE]) {
         (void)snprintf(why, SCRIPT_OPEN_WHY + 1,
@@ -685,12 +693,20 @@ static enum sh_err look_at_machine(struct scripts *all, char *why)
                        user, all->work, all->machine.why[EXEC_LEVEL_NONE]);
         return SH_ERR_DENIED;
     }
+    enum exec_level best = exec_machine_best(&all->machine);
+    enum exec_level least = all->config.sandbox_min;
+    if (best < least) {
+        all->config.allowed = false;
+        journal_warn("no commands run here: sandbox-min is %s, and this machine gives %s (%.300s)",
+                     exec_level_name(least), exec_level_name(best), all->machine.why[least]);
+        return SH_OK;
+    }
     char as[64] = "";
     if (user > 0) {
         (void)snprintf(as, sizeof as, ", as users %u to %u", user, user + SCRIPT_USERS - 1);
     }
-    journal_info("commands are allowed here, in a sandbox of level %s%s",
-                 exec_level_name(exec_machine_best(&all->machine)), as);
+    journal_info("commands are allowed here, in a sandbox of level %s, at least %s%s",
+                 exec_level_name(best), exec_level_name(least), as);
     return SH_OK;
 }
 

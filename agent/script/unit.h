@@ -38,6 +38,10 @@ struct scripts_config {
      * SCRIPT_USERS from here on, which this agent has taken (users.h); needs root. 0: as this
      * program. */
     uint32_t run_as;
+    /* Commands run in this level where their job asks for less; a machine that gives less runs
+     * none. */
+    enum exec_level sandbox_min;
+    const char *bwrap;   /* exec/sandbox.h; NULL: EXEC_BWRAP; borrowed */
     uint32_t gpus;       /* of this machine; at most WIRE_GPUS_MAX */
     const char *visible; /* CUDA_VISIBLE_DEVICES of this agent, NULL: not set; borrowed */
 };
@@ -48,7 +52,7 @@ struct scripts_config {
 SH_MUST_USE enum sh_err scripts_open(struct scripts **out, const struct scripts_config *config,
                                      char why[static SCRIPT_OPEN_WHY + 1]);
 void scripts_close(struct scripts *scripts); /* after the last part was closed */
-/* The strongest level that commands can have here. */
+/* The strongest level that commands can have here; OFF: none run, not allowed or too weak. */
 enum wire_sandbox scripts_sandbox(const struct scripts *scripts);
 /* Runs units; borrowed from scripts. */
 const struct train_runner *scripts_runner(const struct scripts *scripts);

@@ -643,6 +643,11 @@ TEST(flags_beat_the_environment_which_beats_the_file_which_beats_defaults)
     EXPECT(agent_seen.allow_commands && !agent_seen.run_as_given);
     RUN("agent", 42);
     EXPECT(!agent_seen.allow_commands);
+    EXPECT_EQ(agent_seen.sandbox_min, WIRE_SANDBOX_BASIC);
+    RUN("agent --sandbox-min none", 42);
+    EXPECT_EQ(agent_seen.sandbox_min, WIRE_SANDBOX_NONE);
+    RUN("agent --sandbox-min off", CLI_USAGE);
+    EXPECT(strstr(err, "--sandbox-min: off: must be none, basic or strict") != NULL);
     write_file("commands.yaml", "allow-commands: maybe\n");
     RUN("agent --config commands.yaml", CLI_USAGE);
     EXPECT(strstr(err, "allow-commands: maybe: must be true or false") != NULL);
