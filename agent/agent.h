@@ -53,6 +53,8 @@ struct agent_options {
     uint32_t log_entries;                    /* --log-entries */
     bool allow_commands;                     /* --allow-commands */
     uint32_t run_as;                         /* --run-as; 0: commands run as the agent does */
+    bool run_as_given;                       /* that range or none */
+    enum wire_sandbox sandbox_min;           /* --sandbox-min; not OFF where commands are allowed */
     uint32_t copies;                         /* --copies */
     uint64_t keep_uploads_us;                /* --keep-uploads */
     uint64_t collect_every_us;               /* --collect-every */

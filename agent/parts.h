@@ -14,6 +14,7 @@
 #include "proposals.h"
 #include "reads.h"
 #include "replica.h"
+#include "script/users.h"
 #include "service.h"
 #include "snapshots.h"
 #include "train/runner.h"
@@ -65,7 +66,8 @@ struct service {
     struct bulk *bulk;           /* posted to by any thread */
     struct planner *planner;     /* woken by any thread */
     struct housekeeping *housekeeping;
-    struct vitals *vitals; /* read and woken by any thread */
+    struct vitals *vitals;     /* read and woken by any thread */
+    struct script_users users; /* that its units run as */
     struct scripts *scripts;
     struct answer *answer;
     struct rounds *rounds;

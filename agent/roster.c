@@ -135,6 +135,7 @@ static void describe(const struct service_member *m, struct place_node *n)
                              .gpu_bytes = m->node.gpu_bytes,
                              .disk_bytes = m->node.disk_bytes,
                              .commands = m->node.sandbox != WIRE_SANDBOX_OFF,
+                             .too_weak = m->node.sandbox < m->node.sandbox_min,
                              .sandbox = (uint8_t)m->node.sandbox,
                              .policy = (uint8_t)m->node.policy};
     memcpy(n->id, m->node.id, SH_NODE_ID_BYTES);

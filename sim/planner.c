@@ -293,6 +293,7 @@ static uint32_t collect_nodes(struct sim *sim, const struct sim_agent *a,
                                  .slots = node.slots,
                                  .speed = node.speed,
                                  .commands = node.sandbox != WIRE_SANDBOX_OFF,
+                                 .too_weak = node.sandbox < node.sandbox_min,
                                  .sandbox = (uint8_t)node.sandbox};
         memcpy(n->id, node.id, SH_NODE_ID_BYTES);
         memcpy(n->class, node.class, WIRE_CLASS_BYTES);

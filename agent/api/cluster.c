@@ -235,6 +235,7 @@ static json_t *member_json(const struct sh_table *t, const struct service_member
     (void)json_object_set_new(out, "zone", json_string(n->zone));
     (void)json_object_set_new(out, "commands", json_boolean(n->sandbox != WIRE_SANDBOX_OFF));
     (void)json_object_set_new(out, "sandbox", json_string(sandbox_text(n->sandbox)));
+    (void)json_object_set_new(out, "sandbox_min", json_string(sandbox_text(n->sandbox_min)));
     (void)json_object_set_new(out, "run_as", json_integer(n->run_as));
     (void)json_object_set_new(out, "fsync_p99_us", json_integer(n->fsync_p99_us));
     (void)json_object_set_new(out, "rtt_p99_us", json_integer(m->rtt_p99_us));

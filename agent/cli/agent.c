@@ -168,6 +168,25 @@ static int take_policy(struct cli *c, const struct cli_settings *s, struct agent
     return take_labels(c, s, o);
 }
 
+static int take_sandbox_min(struct cli *c, const struct cli_settings *s, struct agent_options *o)
+{
+    static const struct {
+        const char *name;
+        enum wire_sandbox level;
+    } LEVELS[] = {{"none", WIRE_SANDBOX_NONE},
+                  {"basic", WIRE_SANDBOX_BASIC},
+                  {"strict", WIRE_SANDBOX_STRICT}};
+    const char *text = cli_settings_value(s, "sandbox-min");
+    for (size_t i = 0; i < SH_COUNT(LEVELS); i++) {
+        if (strcmp(text, LEVELS[i].name) == 0) {
+            o->sandbox_min = LEVELS[i].level;
+            return CLI_OK;
+        }
+    }
+    return cli_fail(c, CLI_USAGE, "USAGE", "--sandbox-min: %s: must be none, basic or strict",
+                    text);
+}
+
 static int take_run_as(struct cli *c, const struct cli_settings *s, struct agent_options *o)
 {
     const char *text = cli_settings_value(s, "run-as");
@@ -176,6 +195,7 @@ static int take_run_as(struct cli *c, const struct cli_settings *s, struct agent
                         "--run-as: %s: must be a user id up to %u, or 0: as the agent itself", text,
                         AGENT_RUN_AS_MAX);
     }
+    o->run_as_given = cli_settings_origin(s, "run-as") != CLI_FROM_DEFAULT;
     if (o->run_as > 0 && geteuid() != 0) {
         return cli_fail(c, CLI_USAGE, "USAGE",
                         "--run-as: %s: only an agent of root can run commands as others; must be 0",
@@ -215,6 +235,7 @@ static int take_options(struct cli *c, const struct cli_settings *s, struct agen
                         cli_settings_value(s, "allow-commands"));
     }
     int status = take_run_as(c, s, o);
+    status = status == CLI_OK ? take_sandbox_min(c, s, o) : status;
     if (status != CLI_OK) {
         return status;
     }

@@ -16,7 +16,7 @@ static const char *const KEYS[CLI_SETTINGS_COUNT] = {
     "data",           "secret", "join",         "listen",        "advertise",     "api",
     "api-token",      "name",   "threads",      "zone",          "voters",        "log-entries",
     "allow-commands", "copies", "keep-uploads", "collect-every", "collect-grace", "label",
-    "slots",          "hours",  "busy",         "on-mains",      "run-as"};
+    "slots",          "hours",  "busy",         "on-mains",      "run-as",        "sandbox-min"};
 
 /* Root keeps its state where services do, others in their home. */
 static void default_data(char *out, size_t size)
@@ -77,6 +77,8 @@ static void set_default(struct cli_setting *s)
         (void)snprintf(s->value, sizeof s->value, "%u", AGENT_SLOTS);
     } else if (strcmp(s->key, "run-as") == 0) {
         (void)snprintf(s->value, sizeof s->value, "%u", geteuid() == 0 ? AGENT_RUN_AS : 0);
+    } else if (strcmp(s->key, "sandbox-min") == 0) {
+        (void)snprintf(s->value, sizeof s->value, "basic");
     } else if (strcmp(s->key, "busy") == 0) {
         (void)snprintf(s->value, sizeof s->value, "0");
     }
@@ -179,14 +181,24 @@ int cli_settings_read(struct cli *c, struct cli_settings *settings)
     return status;
 }
 
-const char *cli_settings_value(const struct cli_settings *settings, const char *key)
+static const struct cli_setting *find(const struct cli_settings *settings, const char *key)
 {
     size_t i = 0;
     while (strcmp(settings->at[i].key, key) != 0) {
         i++;
         SH_CHECK_CMP(i, <, CLI_SETTINGS_COUNT);
     }
-    return settings->at[i].value;
+    return &settings->at[i];
+}
+
+const char *cli_settings_value(const struct cli_settings *settings, const char *key)
+{
+    return find(settings, key)->value;
+}
+
+enum cli_origin cli_settings_origin(const struct cli_settings *settings, const char *key)
+{
+    return find(settings, key)->origin;
 }
 
 static const char *origin_text(const struct cli_setting *s, char out[static 64])

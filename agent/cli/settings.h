@@ -9,7 +9,7 @@
 
 enum cli_origin { CLI_FROM_DEFAULT, CLI_FROM_FILE, CLI_FROM_ENV, CLI_FROM_FLAG };
 
-#define CLI_SETTINGS_COUNT 23u
+#define CLI_SETTINGS_COUNT 24u
 
 struct cli_setting {
     const char *key; /* "data"; the flag is --KEY, the variable SHOAL_KEY with '_' for '-' */
@@ -25,5 +25,6 @@ struct cli_settings {
 /* CLI_OK or the exit status, printed. */
 int cli_settings_read(struct cli *c, struct cli_settings *settings);
 const char *cli_settings_value(const struct cli_settings *settings, const char *key);
+enum cli_origin cli_settings_origin(const struct cli_settings *settings, const char *key);
 
 #endif

@@ -19,6 +19,7 @@ static const struct cli_option AGENT[] = {
     {"--log-entries", 0, "N", "keep N to 2N entries of the log for those who are behind (8192)"},
     {"--allow-commands", 0, NULL, "run commands of jobs of kind exec on this machine"},
     {"--run-as", 0, "ID", "first id of the users that they run as, 0: as the agent (root: 60600)"},
+    {"--sandbox-min", 0, "LEVEL", "the least they run in: none, basic or strict (basic)"},
     {"--label", 0, "KEY=VALUE", "a label that jobs may ask for; may be repeated"},
     {"--slots", 0, "N", "units that run here at a time (4)"},
     {"--hours", 0, "HH:MM-HH:MM", "take new work at these hours only, by the local clock"},

@@ -20,6 +20,7 @@
 #include "base/text.h"
 #include "exec/cgroup.h"
 #include "exec/command.h"
+#include "exec/keeper.h"
 #include "exec/lines.h"
 #include "exec/sandbox.h"
 #include "exec/watch.h"
@@ -365,6 +366,53 @@ static void turn(struct exec_process *p)
     look_at_clock(p);
 }
 
+/* What a machine may have again in a moment: processes, memory, descriptors, room. */
+static const int LACKS[] = {EAGAIN, ENOMEM, EMFILE, ENFILE, ENOSPC, EDQUOT, EBUSY, EINTR, EIO};
+
+static bool is_lack(int error)
+{
+    for (size_t i = 0; i < SH_COUNT(LACKS); i++) {
+        if (LACKS[i] == error) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* bwrap ends what it says with the text of errno, or, of namespaces, with its name. */
+static bool complains_of_lack(const char *text)
+{
+    const size_t size = strlen(text);
+    for (size_t i = 0; i < SH_COUNT(LACKS); i++) {
+        const char *what = strerrordesc_np(LACKS[i]);
+        const size_t length = strlen(what);
+        if (size >= length && strcmp(text + size - length, what) == 0) {
+            return true;
+        }
+    }
+    return strstr(text, "(ENOSPC)") != NULL;
+}
+
+/* What could not be done before the command ran. Only what the machine refuses for a reason that
+ * stays is its sandbox; without a process, a cgroup or a limit another attempt may fare better. */
+static enum exec_cause cause_of(enum exec_stage stage, int error)
+{
+    switch (stage) {
+    case EXEC_STAGE_EXEC:
+    case EXEC_STAGE_DIR:
+        return EXEC_SPAWN;
+    case EXEC_STAGE_FORK:
+    case EXEC_STAGE_CGROUP:
+    case EXEC_STAGE_RLIMIT:
+        return EXEC_BUSY;
+    case EXEC_STAGE_USER:
+    case EXEC_STAGE_SANDBOX:
+    case EXEC_STAGE_WRAPPER:
+        return is_lack(error) ? EXEC_BUSY : EXEC_SANDBOX;
+    }
+    SH_UNREACHABLE();
+}
+
 /* What bwrap said about itself: it tells an exit code only of a command that it has started. */
 static bool blame_wrapper(struct exec_process *p, int code)
 {
@@ -372,7 +420,8 @@ static bool blame_wrapper(struct exec_process *p, int code)
         return false;
     }
     const bool absent = strncmp(p->complaint, "bwrap: execvp ", 14) == 0;
-    blame(p, absent ? EXEC_SPAWN : EXEC_SANDBOX, "%s: %s",
+    const enum exec_cause sandbox = complains_of_lack(p->complaint) ? EXEC_BUSY : EXEC_SANDBOX;
+    blame(p, absent ? EXEC_SPAWN : sandbox, "%s: %s",
           absent ? "cannot start the command" : "the sandbox cannot be set up", p->complaint);
     return true;
 }
@@ -417,8 +466,7 @@ static void judge(struct exec_process *p)
     } else if (p->failed.kind != 0) {
         const uint32_t stage = p->failed.stage;
         SH_CHECK_CMP(stage, <, SH_COUNT(STAGES));
-        const bool its_own = stage == EXEC_STAGE_EXEC || stage == EXEC_STAGE_DIR;
-        blame(p, its_own ? EXEC_SPAWN : EXEC_SANDBOX, "%s %.200s: %s", STAGES[stage],
+        blame(p, cause_of(stage, p->failed.error), "%s %.200s: %s", STAGES[stage],
               stage == EXEC_STAGE_DIR ? p->spec->dir : p->spec->commands[p->result.command].argv[0],
               strerror(p->failed.error));
     } else if (WIFSIGNALED(p->last.status)) {
@@ -533,7 +581,7 @@ static void run_command(struct exec_process *p, size_t index)
         const enum sh_err err =
             exec_cgroup_open(p->spec->cgroup, &p->leaf, limits->memory_bytes, limits->tasks);
         if (err != SH_OK) {
-            blame(p, EXEC_SANDBOX, "cannot make a cgroup: %s", sh_err_text(err));
+            blame(p, EXEC_BUSY, "cannot make a cgroup: %s", sh_err_text(err));
             return;
         }
         exec_cgroup_procs(&p->leaf, procs);

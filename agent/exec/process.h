@@ -44,10 +44,11 @@
     X(ABORTED, "aborted") /* the line hook said no */                                              \
     X(STOPPED, "stopped") /* exec_stop */                                                          \
     X(SPAWN, "spawn")     /* a command could not be started: absent, not executable, ... */        \
-    X(SANDBOX, "sandbox") /* the sandbox or a limit could not be set up */                         \
+    X(SANDBOX, "sandbox") /* this machine cannot set up the sandbox, now or later */               \
     X(DISK, "disk")       /* more disk than allowed, or the disk is nearly full */                 \
     X(TASKS, "tasks")     /* more processes and threads than allowed */                            \
-    X(LOST, "lost")       /* the keeper was killed, or what it kept cannot be killed */
+    X(LOST, "lost")       /* the keeper was killed, or what it kept cannot be killed */            \
+    X(BUSY, "busy")       /* this machine lacks for now what it takes to start, or looks so */
 
 enum exec_cause {
 #define X(name, text) EXEC_##name,

@@ -101,7 +101,7 @@ struct run {
 
 static void clear(struct client *c)
 {
-    SH_MAY_FAIL(spec_fileset_remove(c->dir)); /* what is left goes when the agent starts */
+    script_files_clear(c->dir);
 }
 
 static enum sh_err make_folder(struct client *c, char why[static SCRIPT_WHY_BYTES])
@@ -199,7 +199,8 @@ static enum sh_err execute(struct client *c, const struct run *run)
     char in[TRAIN_PATH_MAX + sizeof MODEL_IN];
     char out[TRAIN_PATH_MAX + sizeof MODEL_OUT];
     const char *reads[] = {c->dataset, NULL};
-    struct exec_sandbox sandbox = {.level = script_level_of(c->job->exec.sandbox),
+    struct exec_sandbox sandbox = {.level = script_level_of(c->all, c->job->exec.sandbox),
+                                   .bwrap = c->all->config.bwrap,
                                    .network = c->job->exec.network,
                                    .read_only = reads};
     struct exec_spec spec = {.commands = c->plan->commands,
@@ -291,7 +292,8 @@ static enum sh_err prepare(void *ctx, char *why)
     struct client *c = ctx;
     struct service *s = c->all->config.s;
     if (!c->all->config.allowed) {
-        (void)snprintf(why, ROUNDS_WHY_BYTES, "this agent runs no commands (--allow-commands)");
+        (void)snprintf(why, ROUNDS_WHY_BYTES,
+                       "this agent runs no commands (--allow-commands, --sandbox-min)");
         return SH_ERR_DENIED;
     }
     enum sh_err err =

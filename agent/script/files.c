@@ -2,6 +2,7 @@
  *
  * The files of a unit: package, checkpoints, outputs. */
 #include "script/files.h"
+#include "journal.h"
 #include "script/use.h"
 
 #include "base/host/host.h"
@@ -18,6 +19,9 @@
 
 #define RESUME_DIR ".shoal/resume"
 #define INPUT_DIR  ".shoal/input"
+
+/* Where the agent and programs put what is of no use later. */
+static const char *const OWN_DIRS[] = {SCRIPT_TMP_DIR, RESUME_DIR, INPUT_DIR, NULL};
 
 static bool join(char out[static TRAIN_PATH_MAX], const char *dir, const char *below)
 {
@@ -163,7 +167,8 @@ enum sh_err script_files_checkpoint(struct script_unit *x, uint8_t **bytes, size
 {
     const struct spec_exec *exec = &x->job->exec;
     const char *patterns[SPEC_PACKAGE_PATTERNS_MAX] = {SCRIPT_CHECKPOINT_DIR "/**"};
-    struct spec_outputs outputs = {.dir = x->dir, .patterns = patterns, .pattern_count = 1};
+    struct spec_outputs outputs = {
+        .dir = x->dir, .patterns = patterns, .pattern_count = 1, .leave = OWN_DIRS};
     if (exec->checkpoint.count > 0) {
         outputs.pattern_count = exec->checkpoint.count;
         for (uint32_t i = 0; i < exec->checkpoint.count; i++) {
@@ -207,7 +212,7 @@ enum sh_err script_files_put(struct script_unit *x, const uint8_t digest[static 
     size_t size = 0;
     enum sh_err err = join(path, x->dir, below) ? SH_OK : SH_ERR_LIMIT;
     err = err == SH_OK ? read_blob(x, "its model", digest, &bytes, &size) : err;
-    if (err == SH_OK && (!make_parents(x->dir, below) || !spec_fileset_remove(path))) {
+    if (err == SH_OK && (!make_parents(x->dir, below) || !spec_fileset_remove(path, NULL, 0))) {
         err = sh_err_from_errno(errno);
     }
     err = err == SH_OK ? script_files_write(path, bytes, size) : err;
@@ -259,7 +264,8 @@ static enum sh_err copy_entry(struct sh_span blob, const char *path, uint8_t **b
 static enum sh_err collect(struct script_unit *x, const char *const *patterns, size_t count,
                            struct train_result *result, char why[static SCRIPT_WHY_BYTES])
 {
-    struct spec_outputs outputs = {.dir = x->dir, .patterns = patterns, .pattern_count = count};
+    struct spec_outputs outputs = {
+        .dir = x->dir, .patterns = patterns, .pattern_count = count, .leave = OWN_DIRS};
     return spec_package_collect(&outputs, &result->outputs, &result->outputs_size, why,
                                 SCRIPT_WHY_BYTES);
 }
@@ -434,10 +440,18 @@ enum sh_err script_files_own(char *dir, uint32_t user, char why[static SCRIPT_WH
     return err;
 }
 
+void script_files_clear(const char *dir)
+{
+    char why[SCRIPT_WHY_BYTES];
+    if (!spec_fileset_remove(dir, why, sizeof why)) {
+        journal_warn("%s cannot be removed (%s): tried again when the agent starts", dir, why);
+    }
+}
+
 void script_files_remove(struct script_unit *x)
 {
     if (x->dir[0] != '\0') {
-        SH_MAY_FAIL(spec_fileset_remove(x->dir)); /* what is left goes when the agent starts */
+        script_files_clear(x->dir);
         x->dir[0] = '\0';
     }
 }

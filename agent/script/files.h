@@ -25,6 +25,8 @@ SH_MUST_USE enum sh_err script_files_folder(const struct sh_span *package, const
 /* The folder and all in it become that user's, who has run nothing in it yet. */
 SH_MUST_USE enum sh_err script_files_own(char *dir, uint32_t user,
                                          char why[static SCRIPT_WHY_BYTES]);
+/* Removes a working folder; what is left, which the journal tells, goes when the agent starts. */
+void script_files_clear(const char *dir);
 /* A file that was not there. IO, and what opening it answers. */
 SH_MUST_USE enum sh_err script_files_write(const char *path, const uint8_t *bytes, size_t size);
 

@@ -46,6 +46,7 @@ struct script_unit {
     char dir[TRAIN_PATH_MAX];       /* working folder of this generation; "": none */
     uint64_t step;                  /* of the newest checkpoint */
     uint8_t saved[SH_DIGEST_BYTES]; /* digest of the newest checkpoint's blob */
+    bool unsettled;                 /* files changed all the time one was taken: again, soon */
     struct script_gpu_set gpus;     /* that its commands have */
     char gpu_list[SCRIPT_GPU_TEXT_BYTES];
     char gpu_names[SCRIPT_GPU_TEXT_BYTES];
@@ -97,7 +98,8 @@ SH_MUST_USE enum sh_err script_request_unit(struct sh_span request, struct wire_
  * it, as long as there are as many; unit may be NULL. */
 uint32_t scripts_seat(struct scripts *all, struct script_unit *unit, uint32_t *user);
 void scripts_unseat(struct scripts *all, uint32_t seat);
-enum exec_level script_level_of(enum spec_sandbox sandbox);
+/* In which the commands of a job run here: what it asks for, or the agent's minimum. */
+enum exec_level script_level_of(const struct scripts *all, enum spec_sandbox sandbox);
 struct exec_limits script_limits_of(const struct spec_job *job);
 const struct scripts_config *script_config(const struct script_unit *x);
 

@@ -2,6 +2,7 @@
 #include "script/unit.h"
 
 #include "journal.h"
+#include "script/files.h"
 #include "script/inside.h"
 #include "script/say.h"
 #include "script/use.h"
@@ -154,6 +155,7 @@ static enum sh_err err_of(enum exec_cause cause)
     case EXEC_SIGNAL:
     case EXEC_SPAWN:
     case EXEC_LOST:
+    case EXEC_BUSY:
     case EXEC_CAUSE_COUNT:
         break;
     }
@@ -216,9 +218,11 @@ static uint8_t *read_checkpoint(struct script_unit *x, size_t *size)
     if (x->use != NULL) {
         return NULL; /* an answer is made in one go */
     }
+    bool again = x->unsettled;
     enum sh_err err = script_files_checkpoint(x, &bytes, size, why);
-    if (err != SH_OK && err != SH_ERR_NOT_FOUND) {
-        train_scribe_line(x->w.scribe, "no checkpoint: %s",
+    x->unsettled = err == SH_ERR_IO;
+    if (err != SH_OK && err != SH_ERR_NOT_FOUND && !(again && x->unsettled)) {
+        train_scribe_line(x->w.scribe, "no checkpoint%s: %s", x->unsettled ? " yet" : "",
                           why[0] != '\0' ? why : sh_err_text(err));
     }
     if (bytes != NULL) {
@@ -247,9 +251,9 @@ static bool checkpoint_due(struct script_unit *x, uint64_t *next_us)
 {
     uint64_t every = (uint64_t)x->job->exec.checkpoint_every_s * 1000000;
     bool asked = script_say_checkpoint(x->say);
-    bool due = every > 0 && sh_now_us() >= *next_us;
+    bool due = sh_now_us() >= *next_us;
     if (due) {
-        *next_us = sh_now_us() + every;
+        *next_us = every > 0 ? sh_now_us() + every : UINT64_MAX;
     }
     return x->index == 0 && (asked || due);
 }
@@ -304,6 +308,8 @@ static void attend(struct script_unit *x, struct exec_process *process)
         train_clerk_progress(x->w.clerk, x->w.at.placement.fence, script_say_permille(x->say));
         if (!ending.stopped && checkpoint_due(x, &checkpoint_us)) {
             take_checkpoint(x);
+            uint64_t settled_us = sh_now_us() + SCRIPT_SETTLE_US;
+            checkpoint_us = x->unsettled && settled_us < checkpoint_us ? settled_us : checkpoint_us;
         }
         checkpoint_us = ending.stopped ? UINT64_MAX : checkpoint_us;
         lock(x);
@@ -313,7 +319,7 @@ static void attend(struct script_unit *x, struct exec_process *process)
     script_console_write(x->console);
 }
 
-enum exec_level script_level_of(enum spec_sandbox sandbox)
+static enum exec_level asked_level(enum spec_sandbox sandbox)
 {
     switch (sandbox) {
     case SPEC_SANDBOX_STRICT:
@@ -324,6 +330,12 @@ enum exec_level script_level_of(enum spec_sandbox sandbox)
         return EXEC_LEVEL_NONE;
     }
     SH_UNREACHABLE();
+}
+
+enum exec_level script_level_of(const struct scripts *all, enum spec_sandbox sandbox)
+{
+    enum exec_level asked = asked_level(sandbox);
+    return asked > all->config.sandbox_min ? asked : all->config.sandbox_min;
 }
 
 struct exec_limits script_limits_of(const struct spec_job *job)
@@ -369,7 +381,8 @@ static bool run_commands(struct script_unit *x, bool resumes)
     if (has_input(x) && x->use->outside) {
         reads[0] = x->use->input; /* a model is asked on one agent */
     }
-    struct exec_sandbox sandbox = {.level = script_level_of(x->job->exec.sandbox),
+    struct exec_sandbox sandbox = {.level = script_level_of(x->all, x->job->exec.sandbox),
+                                   .bwrap = x->all->config.bwrap,
                                    .network = x->job->exec.network || place.members > 1,
                                    .read_only = reads[0] != NULL ? reads : NULL,
                                    .devices = gpus_wanted(x) > 0 ? x->devices.paths : NULL};
@@ -404,7 +417,8 @@ static bool run_commands(struct script_unit *x, bool resumes)
 static void leave_checkpoint(struct script_unit *x)
 {
     struct train_last last = {.fence = x->w.at.placement.fence};
-    if (x->index > 0 || !script_say_checkpoint(x->say)) {
+    bool asked = script_say_checkpoint(x->say) || x->unsettled;
+    if (x->index > 0 || !asked) {
         return;
     }
     last.bytes = read_checkpoint(x, &last.size);
@@ -509,10 +523,12 @@ static void follow(struct train_worker *w, bool anew)
     }
     script_files_remove(x);
     if (!x->all->config.allowed) {
-        fail(x, SH_ERR_DENIED, false, "this agent runs no commands (--allow-commands)");
+        fail(x, SH_ERR_DENIED, false,
+             "this agent runs no commands (--allow-commands, --sandbox-min)");
         return;
     }
     x->last[0] = '\0';
+    x->unsettled = false;
     x->result = (struct exec_result){.code = -1};
     script_console_begin(x->console, x->w.at.placement.fence.index, (uint16_t)x->index);
     enum sh_err err = script_files_prepare(x, &resumes, why);
@@ -575,6 +591,9 @@ uint32_t scripts_seat(struct scripts *all, struct script_unit *unit, uint32_t *u
 
 void scripts_unseat(struct scripts *all, uint32_t seat)
 {
+    if (seat < SCRIPT_UNITS_MAX && all->config.run_as > 0) {
+        script_users_clear(all->config.run_as + seat, 1); /* before it is another unit's */
+    }
     SH_CHECK(pthread_mutex_lock(&all->lock) == 0);
     if (seat < SCRIPT_UNITS_MAX) {
         all->seated[seat] = false;
@@ -641,14 +660,18 @@ static mode_t work_mode(const struct scripts *all)
 
 static enum sh_err clear_work(struct scripts *all, char *why)
 {
+    char aside[SPEC_FILESET_ASIDE_BYTES];
+    char text[SCRIPT_WHY_BYTES] = "";
     /* What an earlier run left: its commands ended with it. */
-    bool gone = access(all->work, F_OK) != 0 || spec_fileset_remove(all->work);
-    if (!gone || mkdir(all->work, work_mode(all)) != 0 || chmod(all->work, work_mode(all)) != 0) {
-        (void)snprintf(why, SCRIPT_OPEN_WHY + 1, "%.500s cannot be cleared: %s", all->work,
-                       strerror(errno));
-        return SH_ERR_IO;
+    enum sh_err err = spec_fileset_fresh(all->work, work_mode(all), aside, text, sizeof text);
+    if (err != SH_OK) {
+        (void)snprintf(why, SCRIPT_OPEN_WHY + 1, "%.500s cannot be cleared: %.400s", all->work,
+                       text[0] != '\0' ? text : sh_err_text(err));
+    } else if (aside[0] != '\0') {
+        journal_warn("%s cannot be cleared (%s): what was in it is in %s, to be removed by hand",
+                     all->work, text, aside);
     }
-    return SH_OK;
+    return err;
 }
 
 static enum sh_err look_at_machine(struct scripts *all, char *why)
@@ -663,8 +686,8 @@ static enum sh_err look_at_machine(struct scripts *all, char *why)
         (void)snprintf(why, SCRIPT_OPEN_WHY + 1, "%.500s: %s", dir, strerror(errno));
         return sh_err_from_errno(errno);
     }
-    exec_sandbox_probe(&all->machine, all->config.keeper, NULL, dir, user, user);
-    SH_MAY_FAIL(spec_fileset_remove(dir)); /* goes when the agent starts */
+    exec_sandbox_probe(&all->machine, all->config.keeper, all->config.bwrap, dir, user, user);
+    script_files_clear(dir);
     if (user > 0 && !all->machine.has[EXEC_LEVEL_NONE]) {
         (void)snprintf(why, SCRIPT_OPEN_WHY + 1,
                        "commands cannot run as user %u in %.400s: %.300s; choose another --data "
@@ -672,12 +695,20 @@ static enum sh_err look_at_machine(struct scripts *all, char *why)
                        user, all->work, all->machine.why[EXEC_LEVEL_NONE]);
         return SH_ERR_DENIED;
     }
+    enum exec_level best = exec_machine_best(&all->machine);
+    enum exec_level least = all->config.sandbox_min;
+    if (best < least) {
+        all->config.allowed = false;
+        journal_warn("no commands run here: sandbox-min is %s, and this machine gives %s (%.300s)",
+                     exec_level_name(least), exec_level_name(best), all->machine.why[least]);
+        return SH_OK;
+    }
     char as[64] = "";
     if (user > 0) {
         (void)snprintf(as, sizeof as, ", as users %u to %u", user, user + SCRIPT_USERS - 1);
     }
-    journal_info("commands are allowed here, in a sandbox of level %s%s",
-                 exec_level_name(exec_machine_best(&all->machine)), as);
+    journal_info("commands are allowed here, in a sandbox of level %s, at least %s%s",
+                 exec_level_name(best), exec_level_name(least), as);
     return SH_OK;
 }
 
@@ -696,6 +727,9 @@ enum sh_err scripts_open(struct scripts **out, const struct scripts_config *conf
     int n = snprintf(all->work, sizeof all->work, "%s", config->work);
     all->config.work = all->work;
     enum sh_err err = n < (int)sizeof all->work ? clear_work(all, why) : SH_ERR_LIMIT;
+    if (config->run_as > 0) {
+        script_users_clear(config->run_as, SCRIPT_USERS);
+    }
     if (err == SH_OK && config->allowed) {
         err = look_at_machine(all, why);
     }

@@ -12,6 +12,7 @@
 #define SCRIPT_UNIT_H
 
 #include "exec/sandbox.h"
+#include "script/users.h"
 #include "train/runner.h"
 
 #define SCRIPT_PACKAGE_US UINT64_C(60000000) /* for the package of a federated script to come */
@@ -21,8 +22,8 @@
 #define SCRIPT_LEAVE_US   UINT64_C(3000000)  /* for commands to end when the agent does */
 #define SCRIPT_BLAME_US   UINT64_C(30000000) /* for a member that is gone to be replaced */
 #define SCRIPT_GPUS_US    UINT64_C(60000000) /* for GPUs that an ending unit still has */
+#define SCRIPT_SETTLE_US  UINT64_C(2000000)  /* until a checkpoint that changed is taken again */
 #define SCRIPT_UNITS_MAX  64u                /* at a time on one agent */
-#define SCRIPT_USERS      65u                /* ids that units run as: one each, and one for more */
 
 #define SCRIPT_OPEN_WHY 1023u
 
@@ -34,8 +35,13 @@ struct scripts_config {
     const char *work;   /* folder for working folders, made where it is absent; copied */
     const char *keeper; /* exec/process.h; NULL: this program */
     /* Each unit runs its commands as a user and group of its own, the lowest free id of
-     * SCRIPT_USERS from here on; needs root. 0: as this program. */
+     * SCRIPT_USERS from here on, which this agent has taken (users.h); needs root. 0: as this
+     * program. */
     uint32_t run_as;
+    /* Commands run in this level where their job asks for less; a machine that gives less runs
+     * none. */
+    enum exec_level sandbox_min;
+    const char *bwrap;   /* exec/sandbox.h; NULL: EXEC_BWRAP; borrowed */
     uint32_t gpus;       /* of this machine; at most WIRE_GPUS_MAX */
     const char *visible; /* CUDA_VISIBLE_DEVICES of this agent, NULL: not set; borrowed */
 };
@@ -46,7 +52,7 @@ struct scripts_config {
 SH_MUST_USE enum sh_err scripts_open(struct scripts **out, const struct scripts_config *config,
                                      char why[static SCRIPT_OPEN_WHY + 1]);
 void scripts_close(struct scripts *scripts); /* after the last part was closed */
-/* The strongest level that commands can have here. */
+/* The strongest level that commands can have here; OFF: none run, not allowed or too weak. */
 enum wire_sandbox scripts_sandbox(const struct scripts *scripts);
 /* Runs units; borrowed from scripts. */
 const struct train_runner *scripts_runner(const struct scripts *scripts);

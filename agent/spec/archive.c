@@ -290,7 +290,9 @@ static enum sh_err fill(void *context, const char *path, const struct spec_item 
     (void)path;
     const struct unpack *u = context;
     SH_CHECK_CMP(item->from + item->size, <=, u->used);
-    memcpy(out, u->data + item->from, item->size);
+    if (item->size > 0) {
+        memcpy(out, u->data + item->from, item->size);
+    }
     return SH_OK;
 }
 

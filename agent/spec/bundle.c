@@ -179,8 +179,9 @@ static enum sh_err write_blob(struct spec_bundle *b, const char *root, size_t in
         sh_put_u64(&w, offset);
         sh_put_u64(&w, item->size);
         sh_put_str(&w, spec_bundle_path(b, item));
-        enum sh_err err =
-            item->size > 0 ? fill(context, spec_bundle_path(b, item), item, blob + offset) : SH_OK;
+        enum sh_err err = item->kind != SPEC_FOLDER
+                              ? fill(context, spec_bundle_path(b, item), item, blob + offset)
+                              : SH_OK;
         if (err != SH_OK) {
             return err;
         }

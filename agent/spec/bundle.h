@@ -29,7 +29,7 @@ struct spec_bundle {
     size_t why_size;
 };
 
-/* Writes the size bytes of an entry; on an error it has told why. */
+/* Writes the size bytes of an entry, no folder; on an error it has told why. */
 typedef enum sh_err (*spec_bundle_fill)(void *context, const char *path,
                                         const struct spec_item *item, uint8_t *out);
 

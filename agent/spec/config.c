@@ -12,7 +12,7 @@ static const char *const KEYS[SPEC_CONFIG_KEYS] = {
     "data",           "secret", "join",         "listen",        "advertise",     "api",
     "api-token",      "name",   "threads",      "zone",          "voters",        "log-entries",
     "allow-commands", "copies", "keep-uploads", "collect-every", "collect-grace", "label",
-    "slots",          "hours",  "busy",         "on-mains",      "run-as"};
+    "slots",          "hours",  "busy",         "on-mains",      "run-as",        "sandbox-min"};
 
 static char *value_of(struct spec_config *config, const char *key)
 {

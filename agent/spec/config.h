@@ -7,7 +7,7 @@
 
 #include "spec/spec.h"
 
-#define SPEC_CONFIG_KEYS      23u
+#define SPEC_CONFIG_KEYS      24u
 #define SPEC_CONFIG_VALUE_MAX 1023u
 
 struct spec_config {

@@ -22,6 +22,7 @@
 #include "base/limits.h"
 
 #include <stdbool.h>
+#include <sys/types.h>
 
 #define SPEC_FILESET_MAGIC       UINT32_C(0x32464853) /* "SHF2" */
 #define SPEC_FILESET_ENTRIES_MAX 1000000u             /* and folders that lead to them */
@@ -98,9 +99,17 @@ SH_MUST_USE enum sh_err spec_fileset_check(struct sh_span blob, bool one_case, c
 SH_MUST_USE enum sh_err spec_fileset_extract(struct sh_span blob, bool one_case, const char *dir,
                                              char *path, size_t path_size, char *why,
                                              size_t why_size);
-/* Removes dir and what is below it, following no link; false when something is left. Ours, or
- * nobody's: what others add meanwhile may stay. */
-bool spec_fileset_remove(const char *dir);
+/* Removes dir and what is below it, however deep and whatever its modes, following no link and
+ * crossing no mount. Goes on after what cannot be removed; false where something is left: errno and
+ * why, "NAME: what is wrong", are of the first. why may be NULL with why_size 0. */
+bool spec_fileset_remove(const char *dir, char *why, size_t why_size);
+#define SPEC_FILESET_ASIDE_BYTES 4096u
+/* An empty folder dir of that mode: what was there is removed. Where it cannot be, it is moved to
+ * aside (beside dir, "": nothing was) and why says what is wrong with it. IO, DENIED and the like:
+ * neither could be done; LIMIT: the name is too long. */
+SH_MUST_USE enum sh_err spec_fileset_fresh(const char *dir, mode_t mode,
+                                           char aside[static SPEC_FILESET_ASIDE_BYTES], char *why,
+                                           size_t why_size);
 
 /* What is wrong with a path, or with the target of a link at that path, of so many bytes: static
  * text, NULL where nothing is. */

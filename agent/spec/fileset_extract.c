@@ -5,7 +5,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,7 +12,6 @@
 #include <unistd.h>
 
 #define PATH_BYTES 4096u
-#define OPEN_MAX   16 /* folders that a removal keeps open */
 
 static enum sh_err write_bytes(int fd, struct sh_span bytes)
 {
@@ -115,19 +113,6 @@ static enum sh_err write_all(struct sh_span blob, const char *fresh, char *why, 
     return err;
 }
 
-static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-bool spec_fileset_remove(const char *dir)
-{
-    return nftw(dir, remove_one, OPEN_MAX, FTW_DEPTH | FTW_PHYS) == 0 || errno == ENOENT;
-}
-
 /* fresh, complete, becomes dir; where another did that first, theirs has the same bytes. */
 static enum sh_err publish(const char *fresh, const char *dir, char *why, size_t why_size)
 {
@@ -135,7 +120,7 @@ static enum sh_err publish(const char *fresh, const char *dir, char *why, size_t
         return SH_OK;
     }
     int error = errno;
-    (void)spec_fileset_remove(fresh); /* what stays is nobody's */
+    (void)spec_fileset_remove(fresh, NULL, 0); /* what stays is nobody's */
     bool raced = error == EEXIST || error == ENOTEMPTY;
     return raced ? SH_OK : tell(sh_err_from_errno(error), dir, why, why_size);
 }
@@ -165,7 +150,7 @@ enum sh_err spec_fileset_extract(struct sh_span blob, bool one_case, const char 
     }
     err = write_all(blob, fresh, why, why_size);
     if (err != SH_OK) {
-        (void)spec_fileset_remove(fresh); /* what stays is nobody's */
+        (void)spec_fileset_remove(fresh, NULL, 0); /* what stays is nobody's */
         return err;
     }
     return publish(fresh, dir, why, why_size);

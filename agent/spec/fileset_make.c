@@ -7,7 +7,9 @@ static enum sh_err fill(void *context, const char *path, const struct spec_item 
 {
     const struct spec_fileset_member *members = context;
     (void)path;
-    memcpy(out, members[item->from].bytes.at, item->size);
+    if (item->size > 0) {
+        memcpy(out, members[item->from].bytes.at, item->size);
+    }
     return SH_OK;
 }
 

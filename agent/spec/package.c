@@ -113,6 +113,12 @@ struct collection {
 static enum spec_choice_of choose_output(void *context, const char *path, bool folder, bool inside)
 {
     struct collection *c = context;
+    const char *const *leave = c->outputs->leave;
+    for (size_t i = 0; folder && leave != NULL && leave[i] != NULL; i++) {
+        if (strcmp(path, leave[i]) == 0) {
+            return SPEC_LEAVE;
+        }
+    }
     bool taken = inside || c->outputs->pattern_count == 0;
     for (size_t i = 0; i < c->outputs->pattern_count; i++) {
         if (spec_glob_match(&c->globs[i], path, strlen(path))) {
@@ -236,7 +242,7 @@ static enum sh_err check_outputs(struct collection *c)
     return SH_OK;
 }
 
-static enum sh_err collect(struct collection *c, uint8_t **bytes, size_t *size)
+static enum sh_err collect_once(struct collection *c, uint8_t **bytes, size_t *size)
 {
     const struct spec_outputs *outputs = c->outputs;
     int root = -1;
@@ -257,6 +263,19 @@ static enum sh_err collect(struct collection *c, uint8_t **bytes, size_t *size)
         err = spec_bundle_seal(&c->bundle, "", true, spec_walk_fill, &c->walk, bytes, size);
     }
     spec_walk_end(&c->walk);
+    return err;
+}
+
+static enum sh_err collect(struct collection *c, uint8_t **bytes, size_t *size)
+{
+    enum sh_err err = collect_once(c, bytes, size);
+    for (uint32_t take = 1; err != SH_OK && c->walk.changed && take < SPEC_PACKAGE_TAKES; take++) {
+        c->bundle.count = 0;
+        c->bundle.paths_used = 0;
+        c->bundle.bytes = 0;
+        memset(c->took, 0, SPEC_PACKAGE_PATTERNS_MAX * sizeof c->took[0]);
+        err = collect_once(c, bytes, size);
+    }
     return err;
 }
 

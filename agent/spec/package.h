@@ -8,8 +8,8 @@
  * is left half-written. Refused are devices, sockets, pipes, programs with set-user-id or
  * set-group-id, links that leave the tree, names that fileset.h rules out, names that differ by
  * case alone, more than SPEC_FILESET_ENTRIES_MAX entries, more than the byte limit. Links are
- * packed as links and never followed, also where somebody changes the tree meanwhile; a file that
- * changes while it is read is IO.
+ * packed as links and never followed, also where somebody changes the tree meanwhile; a file whose
+ * size or time of change is another after it was read is IO.
  *
  * Every blob is in memory, given to the caller (free); packing an archive takes up to twice its
  * unpacked bytes meanwhile. All calls read and write disks: for no thread that keeps time. why may
@@ -23,6 +23,7 @@
 #define SPEC_PACKAGE_RATIO_MAX    200u                 /* unpacked to packed bytes of an archive, */
 #define SPEC_PACKAGE_RATIO_BYTES  (UINT64_C(64) << 20) /* from so many unpacked bytes on */
 #define SPEC_PACKAGE_PATTERNS_MAX 64u                  /* of declared outputs */
+#define SPEC_PACKAGE_TAKES        4u                   /* of outputs that change meanwhile */
 
 /* Packs the directory dir as a package: all of it but `models` and `evaluation` at its root and
  * what its .shoalignore says (spec/ignore.h). NOT_FOUND: no such directory. INVALID, LIMIT, IO,
@@ -41,12 +42,15 @@ struct spec_outputs {
     const char *dir;             /* the working directory */
     const char *const *patterns; /* spec/glob.h; one that matches a folder takes all below it */
     size_t pattern_count;        /* 0: what is new or changed against package */
-    struct sh_span package;      /* a blob of spec_package_pack, used where there is no pattern */
-    uint64_t bytes_max;          /* 0: SPEC_FILESET_BYTES_MAX */
+    const char *const *leave; /* folders that are not looked into, NULL-terminated; may be NULL */
+    struct sh_span package;   /* a blob of spec_package_pack, used where there is no pattern */
+    uint64_t bytes_max;       /* 0: SPEC_FILESET_BYTES_MAX */
 };
 /* Packs the outputs in a working directory: files and links, no empty folders. What no pattern
- * takes is not looked at. INVALID: also a pattern that is none. NOT_FOUND: a pattern took nothing
- * (why names it), or no such directory. LIMIT, IO, NO_MEMORY. */
+ * takes is not looked at. Where they change meanwhile they are taken again, SPEC_PACKAGE_TAKES
+ * times in all; then IO. What is given stood there together at one moment. INVALID: also a pattern
+ * that is none. NOT_FOUND: a pattern took nothing (why names it), or no such directory. LIMIT, IO,
+ * NO_MEMORY. */
 SH_MUST_USE enum sh_err spec_package_collect(const struct spec_outputs *outputs, uint8_t **bytes,
                                              size_t *size, char *why, size_t why_size);
 

@@ -35,6 +35,23 @@ static enum sh_err refuse(struct spec_walk *walk, enum sh_err err, const char *p
     return spec_bundle_refuse(walk->bundle, err, span_of(path), what);
 }
 
+static enum sh_err refuse_changed(struct spec_walk *walk, const char *path, const char *what)
+{
+    walk->changed = true;
+    return refuse(walk, SH_ERR_IO, path, what);
+}
+
+/* Of the last change, in nanoseconds. */
+static uint64_t stamp_of(const struct stat *st)
+{
+    return (uint64_t)st->st_mtim.tv_sec * UINT64_C(1000000000) + (uint64_t)st->st_mtim.tv_nsec;
+}
+
+static bool is_item(const struct stat *st, const struct spec_item *item)
+{
+    return (uint64_t)st->st_size == item->size && stamp_of(st) == item->from;
+}
+
 static enum sh_err refuse_errno(struct spec_walk *walk, const char *path, int error)
 {
     return refuse(walk, sh_err_from_errno(error), path, strerror(error));
@@ -50,7 +67,7 @@ void spec_walk_end(struct spec_walk *walk)
     spec_beneath_end(&walk->beneath);
 }
 
-/* Opens the folder at name in `above` and puts it on top. */
+/* Opens the folder at name in `above` and puts it on top, unless it has vanished. */
 static enum sh_err push(struct descent *d, int above, const char *name, bool inside)
 {
     int fd = openat(above, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
@@ -60,7 +77,7 @@ static enum sh_err push(struct descent *d, int above, const char *name, bool ins
         if (fd >= 0) {
             (void)close(fd); /* was only opened */
         }
-        return refuse_errno(d->walk, d->path, error);
+        return error == ENOENT ? SH_OK : refuse_errno(d->walk, d->path, error);
     }
     size_t length = strlen(d->path);
     if (length > 0) {
@@ -95,22 +112,24 @@ static enum sh_err take(struct descent *d, const struct stat *st)
     enum spec_fileset_kind kind = S_ISLNK(mode)           ? SPEC_LINK
                                   : (mode & S_IXUSR) != 0 ? SPEC_PROGRAM
                                                           : SPEC_FILE;
-    return spec_bundle_add(walk->bundle, span_of(d->path), kind, (uint64_t)st->st_size, 0);
+    return spec_bundle_add(walk->bundle, span_of(d->path), kind, (uint64_t)st->st_size,
+                           stamp_of(st));
 }
 
-/* The entry called name in the innermost folder. */
-static enum sh_err visit(struct descent *d, const char *name)
+/* Looked at only once it is chosen: all else may come and go as it likes. */
+static enum sh_err visit(struct descent *d, const struct dirent *entry)
 {
     struct level *level = &d->levels[d->count - 1];
+    const char *name = entry->d_name;
     size_t size = strlen(name);
     SH_CHECK_CMP(size, <=, SPEC_FILESET_NAME_MAX); /* NAME_MAX of Linux */
     memcpy(d->path + level->length, name, size + 1);
     int above = dirfd(level->dir);
     struct stat st;
-    if (fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
-        return refuse_errno(d->walk, d->path, errno);
+    bool folder = entry->d_type == DT_DIR;
+    if (entry->d_type == DT_UNKNOWN) { /* a file system that does not tell */
+        folder = fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
     }
-    bool folder = S_ISDIR(st.st_mode);
     enum spec_choice_of choice = d->walk->choose(d->walk->context, d->path, folder, level->inside);
     if (choice == SPEC_LEAVE || (choice == SPEC_ENTER && !folder)) {
         return SH_OK;
@@ -119,6 +138,12 @@ static enum sh_err visit(struct descent *d, const char *name)
         (level->length + size >= SPEC_FILESET_PATH_MAX || d->count > SPEC_FILESET_DEPTH_MAX)) {
         return refuse(d->walk, SH_ERR_INVALID, d->path,
                       "more than 64 folders deep, or a path of more than 1023 bytes");
+    }
+    if (fstatat(above, name, &st, AT_SYMLINK_NOFOLLOW) != 0) {
+        return errno == ENOENT ? SH_OK : refuse_errno(d->walk, d->path, errno);
+    }
+    if (S_ISDIR(st.st_mode) != folder) {
+        return refuse_changed(d->walk, d->path, "changed while being read");
     }
     enum sh_err err = choice == SPEC_TAKE ? take(d, &st) : SH_OK;
     return err == SH_OK && folder ? push(d, above, name, choice == SPEC_TAKE) : err;
@@ -137,7 +162,7 @@ enum sh_err spec_walk_all(struct spec_walk *walk)
         } else if (entry == NULL) {
             pop(&d);
         } else if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0) {
-            err = visit(&d, entry->d_name);
+            err = visit(&d, entry);
         }
     }
     while (d.count > 0) {
@@ -147,43 +172,43 @@ enum sh_err spec_walk_all(struct spec_walk *walk)
 }
 
 static enum sh_err read_link(struct spec_walk *walk, int folder, const char *name, const char *path,
-                             uint64_t size, uint8_t *out)
+                             const struct spec_item *item, uint8_t *out)
 {
     char target[SPEC_FILESET_PATH_MAX + 2]; /* room to see that it grew */
+    struct stat st;
+    if (item->size > SPEC_FILESET_PATH_MAX) {
+        return refuse(walk, SH_ERR_IO, path, "a link to more than 1023 bytes");
+    }
     ssize_t n = readlinkat(folder, name, target, sizeof target);
-    if (n < 0) {
-        return refuse_errno(walk, path, errno);
+    if (n < 0 || (uint64_t)n != item->size ||
+        fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) != 0 || !is_item(&st, item)) {
+        return refuse_changed(walk, path, "changed while being read");
     }
-    if ((uint64_t)n != size) {
-        return refuse(walk, SH_ERR_IO, path,
-                      size > SPEC_FILESET_PATH_MAX ? "a link to more than 1023 bytes"
-                                                   : "changed while being read");
-    }
-    memcpy(out, target, size);
+    memcpy(out, target, item->size);
     return SH_OK;
 }
 
-static enum sh_err read_file(struct spec_walk *walk, int fd, const char *path, uint64_t size,
-                             uint8_t *out)
+static bool still_is(int fd, const struct spec_item *item)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && is_item(&st, item);
+}
+
+static enum sh_err read_file(struct spec_walk *walk, int fd, const char *path,
+                             const struct spec_item *item, uint8_t *out)
 {
     uint64_t got = 0;
-    uint8_t more = 0;
-    struct stat st;
-    if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode)) {
-        return refuse(walk, SH_ERR_IO, path, "changed while being read");
-    }
-    for (;;) {
-        bool whole = got == size; /* then one byte more would be too many */
-        ssize_t n = read(fd, whole ? &more : out + got, whole ? 1 : size - got);
+    bool same = still_is(fd, item);
+    while (same && got < item->size) {
+        ssize_t n = read(fd, out + got, item->size - got);
         if (n < 0 && errno != EINTR) {
             return refuse_errno(walk, path, errno);
         }
-        if (n == 0 || (n > 0 && whole)) {
-            bool same = n == 0 && whole;
-            return same ? SH_OK : refuse(walk, SH_ERR_IO, path, "changed while being read");
-        }
+        same = n != 0;
         got += n > 0 ? (uint64_t)n : 0;
     }
+    same = same && still_is(fd, item);
+    return same ? SH_OK : refuse_changed(walk, path, "changed while being read");
 }
 
 enum sh_err spec_walk_fill(void *context, const char *path, const struct spec_item *item,
@@ -194,17 +219,18 @@ enum sh_err spec_walk_fill(void *context, const char *path, const struct spec_it
     const char *name = NULL;
     enum sh_err err = spec_beneath_folder(&walk->beneath, path, false, &folder, &name);
     if (err != SH_OK) {
-        return refuse(walk, SH_ERR_IO, path, "its folder changed while being read");
+        return refuse_changed(walk, path, "its folder changed while being read");
     }
     if (item->kind == SPEC_LINK) {
-        return read_link(walk, folder, name, path, item->size, out);
+        return read_link(walk, folder, name, path, item, out);
     }
     /* NONBLOCK: it may be a pipe by now. */
     int fd = openat(folder, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
     if (fd < 0) {
+        walk->changed = errno == ENOENT || errno == ELOOP || errno == ENXIO;
         return refuse_errno(walk, path, errno);
     }
-    err = read_file(walk, fd, path, item->size, out);
+    err = read_file(walk, fd, path, item, out);
     (void)close(fd); /* was read only */
     return err;
 }

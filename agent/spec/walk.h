@@ -25,15 +25,19 @@ struct spec_walk {
     spec_walk_choose choose;
     void *context;
     bool folders;                /* taken folders are entries, where empty */
+    bool changed;                /* an error came of a tree that changed since its walk */
     struct spec_beneath beneath; /* for spec_walk_fill */
 };
 
 /* Takes root, an open folder, until spec_walk_end. */
 void spec_walk_start(struct spec_walk *walk, int root);
 void spec_walk_end(struct spec_walk *walk);
-/* Adds what is chosen; tells why. INVALID, LIMIT, IO, NO_MEMORY. */
+/* Adds what is chosen; what vanishes meanwhile was not there. Tells why. INVALID, LIMIT, IO,
+ * NO_MEMORY. */
 SH_MUST_USE enum sh_err spec_walk_all(struct spec_walk *walk);
-/* A spec_bundle_fill with the walk as its context. */
+/* A spec_bundle_fill with the walk as its context. IO with changed set: the entry is not what the
+ * walk saw, by size or time of change, before or after its bytes were read. So what is read without
+ * an error stood there together when the walk had ended. */
 enum sh_err spec_walk_fill(void *context, const char *path, const struct spec_item *item,
                            uint8_t *out);
 

@@ -18,7 +18,7 @@ static void say(char *why, enum spec_role role, const char *text)
 static void remove_tree(const char *path)
 {
     /* What stays behind costs disk space only and is replaced by the next session of the unit. */
-    SH_MAY_FAIL(spec_fileset_remove(path));
+    SH_MAY_FAIL(spec_fileset_remove(path, NULL, 0));
 }
 
 /* The text of an error in an unpacked file names it as its owner knows it. */

@@ -5,6 +5,7 @@
 #include "journal.h"
 #include "sweep/sweep.h"
 #include "train/clock.h"
+#include "train/material.h"
 #include "train/message.h"
 #include "train/session.h"
 
@@ -643,9 +644,13 @@ enum sh_err train_open(struct train **out, const struct train_config *config)
         return err;
     }
     /* What an earlier run left is of no use to anybody. */
-    bool gone = access(t->cache, F_OK) != 0 || spec_fileset_remove(t->cache);
-    if (!gone || mkdir(t->cache, 0700) != 0) {
-        err = sh_err_from_errno(errno);
+    char aside[SPEC_FILESET_ASIDE_BYTES];
+    char why[TRAIN_WHY_BYTES] = "";
+    err = spec_fileset_fresh(t->cache, 0700, aside, why, sizeof why);
+    if (aside[0] != '\0') {
+        journal_warn("%s cannot be cleared (%s): what was in it is in %s", t->cache, why, aside);
+    }
+    if (err != SH_OK) {
         train_close(t);
         return err;
     }

@@ -160,7 +160,7 @@ static struct place_refusal lacks(const struct place *p, const struct place_unit
     case PLACE_TRAIT_DATASET:
         return because(WIRE_REASON_NO_DATASET, 0, 0);
     case PLACE_TRAIT_COMMANDS:
-        return because(WIRE_REASON_NO_COMMANDS, 0, 0);
+        return because(node->too_weak ? WIRE_REASON_SANDBOX_MIN : WIRE_REASON_NO_COMMANDS, 0, 0);
     case PLACE_TRAIT_SANDBOX:
         return because(WIRE_REASON_WEAK_SANDBOX, trait->number, node->sandbox);
     case PLACE_TRAIT_CONDITION:

@@ -81,6 +81,7 @@ struct place_node {
     uint64_t gpu_bytes;               /* of each */
     uint64_t disk_bytes;              /* that units may use */
     bool commands;                    /* runs the commands of job files */
+    bool too_weak;                    /* it would, in a stronger sandbox than it has */
     uint8_t sandbox;                  /* strongest level it has */
     uint8_t policy;                   /* enum wire_policy */
     uint64_t quarantined_until_us;    /* not now_us or before: none */

@@ -151,13 +151,14 @@ enum wire_cause {
     X(30, BACK_OFF, "waits a while before it is tried again")                                      \
     X(31, QUOTA, "its owner has as many units running as allowed")                                 \
     X(32, NEVER_FITS, "fewer agents than it needs could ever run it")                              \
-    X(33, PREEMPTS, "units of less priority give way to it")
+    X(33, PREEMPTS, "units of less priority give way to it")                                       \
+    X(34, SANDBOX_MIN, "gives commands no sandbox as strong as its owner wants (sandbox-min)")
 
 enum wire_reason {
 #define X(number, name, text) WIRE_REASON_##name = number,
     WIRE_REASON_MAP(X)
 #undef X
-        WIRE_REASON_COUNT = 34
+        WIRE_REASON_COUNT = 35
 };
 
 bool wire_unit_equal(struct wire_unit a, struct wire_unit b);

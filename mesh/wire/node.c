@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "wire/node.h"
 
-#define NODE_RECORD   1u /* first byte of the record */
-#define FLAG_DRAINING 1u
+#define NODE_RECORD       1u /* first byte of the record */
+#define FLAG_DRAINING     1u
+#define FLAGS_SANDBOX_MIN 6u /* a number of two bits */
+#define SHIFT_SANDBOX_MIN 1u
 
 /* version, id, class, seven strings, ports and numbers, data sets; policy, disk, labels, user */
 #define NODE_BYTES                                                                                 \
@@ -152,7 +154,8 @@ void wire_node_encode(const struct wire_node *node, struct sh_writer *w)
     sh_put_u16(w, node->slots);
     sh_put_u16(w, node->speed);
     sh_put_u16(w, node->load);
-    sh_put_u8(w, node->draining ? FLAG_DRAINING : 0);
+    unsigned flags = node->draining ? FLAG_DRAINING : 0;
+    sh_put_u8(w, (uint8_t)(flags | (unsigned)node->sandbox_min << SHIFT_SANDBOX_MIN));
     sh_put_u8(w, node->dataset_count);
     for (uint32_t i = 0; i < node->dataset_count; i++) {
         sh_put_u64(w, node->datasets[i]);
@@ -190,7 +193,9 @@ enum sh_err wire_node_decode(struct sh_reader *r, struct wire_node *node)
     node->slots = sh_get_u16(r);
     node->speed = sh_get_u16(r);
     node->load = sh_get_u16(r);
-    node->draining = (sh_get_u8(r) & FLAG_DRAINING) != 0;
+    unsigned flags = sh_get_u8(r);
+    node->draining = (flags & FLAG_DRAINING) != 0;
+    node->sandbox_min = (enum wire_sandbox)((flags & FLAGS_SANDBOX_MIN) >> SHIFT_SANDBOX_MIN);
     node->dataset_count = sh_get_u8(r);
     if (node->dataset_count > WIRE_NODE_DATASETS_MAX) {
         r->bad = true;

@@ -65,6 +65,9 @@ struct wire_node {
     uint32_t fsync_p99_us;        /* of its log's disk, over the newest writes; 0: not known */
     char zone[WIRE_ZONE_MAX + 1]; /* agents of one zone fail together; a wire_name_ok, or "" */
     enum wire_sandbox sandbox;    /* the strongest it has for commands */
+    /* The least that its owner lets commands run in, whatever a job asks for: with sandbox OFF its
+     * machine gives less. OFF: it is to run no commands. */
+    enum wire_sandbox sandbox_min;
     enum wire_policy policy;
     uint64_t disk_bytes; /* free for units where it keeps its files, as of late */
     /* "disk=nvme,fast": wire_labels_ok. What its owner says; what follows from other fields is not

@@ -103,7 +103,8 @@ def main(mesh):
     for name in ("alpha", "beta", "gamma"):
         env = {"LD_LIBRARY_PATH": folder} if name == "beta" else {}
         agents.append(mesh.add(name, join=agents[-1:], env=env,
-                               extra=["--allow-commands", "--slots", "8"]).start())
+                               extra=["--allow-commands", "--sandbox-min", "none",
+                                      "--slots", "8"]).start())
     mesh.wait_voters(agents)
     follower = next(a for a in agents if a is not agreed_leader(agents))
     until("the GPUs of beta are known", 30, lambda: follower.nodes()["beta"]["gpus"] == GPUS)

@@ -211,14 +211,14 @@ def labels(mesh, agents, follower, impossible):
     require(any("(disk=tape)" in line for line in lines), f"the log says {lines}")
     require(sum(line.startswith("waits since ") for line in lines) == 1, f"said twice: {lines}")
     mesh.add("epsilon", join=agents[:1],
-             extra=["--allow-commands", "--label", "disk=tape"]).start()
+             extra=["--allow-commands", "--sandbox-min", "none", "--label", "disk=tape"]).start()
     finished(follower, impossible, 20)
     require(not says(follower, impossible, "disk=tape"), "the reason stays")
 
 
 def policy(mesh, agents, follower):
-    mesh.add("delta", join=agents[:1], extra=["--allow-commands", "--hours",
-                                              away_from_now()]).start()
+    mesh.add("delta", join=agents[:1], extra=["--allow-commands", "--sandbox-min", "none",
+                                              "--hours", away_from_now()]).start()
     until("delta is listed", OPEN_S, lambda: follower.liveness("delta") == "alive")
     pinned = follower.submit(script("night", "true", nodes={"allow": ["delta"]}))["id"]
     await_why(follower, pinned, "delta: takes no work now by its owner's policy (off hours)")
@@ -279,7 +279,7 @@ def stage(name):
 
 
 def main(mesh):
-    extra = ["--allow-commands", "--slots", "2"]
+    extra = ["--allow-commands", "--sandbox-min", "none", "--slots", "2"]
     agents = [mesh.add("alpha", extra=extra).start()]
     agents.append(mesh.add("beta", join=agents[:1], extra=extra).start())
     agents.append(mesh.add("gamma", join=agents[:1], extra=extra + [

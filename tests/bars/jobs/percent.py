@@ -108,7 +108,7 @@ def resized(mesh, agent, watcher, job):
 
 
 def main(mesh):
-    agents = mesh.three(extra=["--allow-commands", "--slots", "8"])
+    agents = mesh.three(extra=["--allow-commands", "--sandbox-min", "none", "--slots", "8"])
     leader = agreed_leader(agents)
     others = [a for a in agents if a is not leader]
     watcher = Watcher(others)

@@ -6,9 +6,11 @@
 #include "tst.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/inotify.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
@@ -310,6 +312,9 @@ static void read_after(void (*change)(void))
     make("secret");
     put("secret/x", "root", 0644);
     put("s/d/x", "data", 0644);
+    /* Long ago: clocks of file systems go by milliseconds. */
+    const struct timespec then[] = {{.tv_sec = 1000000}, {.tv_sec = 1000000}};
+    EXPECT(utimensat(AT_FDCWD, "s/d/x", then, 0) == 0);
     spec_walk_start(&walk, open("s", O_RDONLY | O_DIRECTORY));
     spec_bundle_open(&bundle, 0, why, sizeof why);
     EXPECT_EQ(spec_walk_all(&walk), SH_OK);
@@ -378,7 +383,117 @@ TEST(a_file_that_shrinks_meanwhile_is_told)
     EXPECT_STR(why, "d/x: changed while being read");
 }
 
+static void rewrite(void)
+{
+    put("s/d/x", "DATA", 0644);
+}
+
+TEST(a_file_that_is_rewritten_in_place_meanwhile_is_told)
+{
+    read_after(rewrite);
+    EXPECT_STR(why, "d/x: changed while being read");
+}
+
+static void empty(void)
+{
+    put("s/d/x", "", 0644);
+}
+
+TEST(a_file_that_is_emptied_meanwhile_is_told)
+{
+    read_after(empty);
+    EXPECT_STR(why, "d/x: changed while being read");
+}
+
+/* What is offered and called "gone" is gone before it is looked at. */
+static enum spec_choice_of choose_and_remove(void *context, const char *path, bool folder,
+                                             bool inside)
+{
+    (void)context;
+    (void)inside;
+    char below[64];
+    (void)snprintf(below, sizeof below, "s/%s", path);
+    if (strstr(path, "gone") != NULL) {
+        EXPECT((folder ? rmdir(below) : unlink(below)) == 0);
+    }
+    return SPEC_TAKE;
+}
+
+TEST(what_vanishes_during_the_walk_was_not_there)
+{
+    struct spec_bundle bundle;
+    struct spec_walk walk = {.bundle = &bundle, .choose = choose_and_remove};
+    enter_dir();
+    make("s");
+    make("s/gone-folder");
+    put("s/gone", "x", 0644);
+    put("s/stays", "data", 0644);
+    EXPECT(symlink("stays", "s/gone-link") == 0);
+    spec_walk_start(&walk, open("s", O_RDONLY | O_DIRECTORY));
+    spec_bundle_open(&bundle, 0, why, sizeof why);
+    EXPECT_EQ(spec_walk_all(&walk), SH_OK);
+    EXPECT_EQ(bundle.count, 1);
+    EXPECT_STR(spec_bundle_path(&bundle, &bundle.items[0]), "stays");
+    spec_bundle_close(&bundle);
+    spec_walk_end(&walk);
+}
+
 /* ---- outputs ---- */
+
+#define LARGE_BYTES (64 << 20)
+
+/* As soon as somebody reads w/a, which takes a while, w/b becomes another and w/c goes. */
+static void *change_while_a_is_read(void *watch)
+{
+    struct inotify_event event;
+    EXPECT(read(*(int *)watch, &event, sizeof event) == (ssize_t)sizeof event);
+    put("w/new", "longer", 0644);
+    EXPECT(rename("w/new", "w/b") == 0 && unlink("w/c") == 0);
+    return NULL;
+}
+
+TEST(outputs_that_change_while_they_are_read_are_taken_again)
+{
+    static const char *const ALL[] = {"**"};
+    struct spec_outputs outputs = {.dir = "w", .patterns = ALL, .pattern_count = 1};
+    pthread_t thread;
+    enter_dir();
+    make("w");
+    put("w/a", "", 0644);
+    EXPECT(truncate("w/a", LARGE_BYTES) == 0);
+    put("w/b", "short", 0644);
+    put("w/c", "c", 0644);
+    int watch = inotify_init1(IN_CLOEXEC);
+    EXPECT(watch >= 0 && inotify_add_watch(watch, "w/a", IN_OPEN | IN_ONESHOT) >= 0);
+    EXPECT(pthread_create(&thread, NULL, change_while_a_is_read, &watch) == 0);
+    EXPECT_EQ(spec_package_collect(&outputs, &blob, &blob_size, why, sizeof why), SH_OK);
+    EXPECT(pthread_join(thread, NULL) == 0);
+    EXPECT(close(watch) == 0);
+    /* All of before, where the thread was late, or all of after. */
+    if (strstr(listing(), "f c") == NULL) {
+        EXPECT_STR(listing(), "f a\nf b\n");
+        struct sh_span b;
+        EXPECT_EQ(spec_fileset_find(whole(), "b", &b), SH_OK);
+        EXPECT_EQ(b.size, strlen("longer"));
+    }
+    free(blob);
+}
+
+TEST(folders_that_are_left_are_not_looked_into)
+{
+    static const char *const ALL[] = {"**"};
+    static const char *const LEAVE[] = {"own/tmp", NULL};
+    struct spec_outputs outputs = {.dir = "w", .patterns = ALL, .pattern_count = 1, .leave = LEAVE};
+    enter_dir();
+    make("w");
+    make("w/own");
+    make("w/own/tmp");
+    EXPECT(mkfifo("w/own/tmp/pipe", 0600) == 0); /* it would be refused */
+    put("w/own/kept", "x", 0644);
+    EXPECT_EQ(spec_package_collect(&outputs, &blob, &blob_size, why, sizeof why), SH_OK);
+    EXPECT_STR(listing(), "f own/kept\n");
+    free(blob);
+}
 
 static void make_work(void)
 {

@@ -71,6 +71,19 @@ TEST(labels_are_those_that_follow_and_those_that_were_given)
     stop();
 }
 
+TEST(a_node_with_less_than_its_own_minimum_is_too_weak_for_commands)
+{
+    start();
+    members[0].node.sandbox_min = WIRE_SANDBOX_BASIC;
+    const struct place_node *nodes = collect(2);
+    EXPECT(!nodes[0].commands && nodes[0].too_weak);
+    EXPECT(!nodes[1].commands && !nodes[1].too_weak);
+    members[0].node.sandbox = WIRE_SANDBOX_BASIC;
+    nodes = collect(2);
+    EXPECT(nodes[0].commands && !nodes[0].too_weak);
+    stop();
+}
+
 TEST(as_many_and_as_long_labels_as_there_may_be_are_all_there)
 {
     char text[ROSTER_LABELS_BYTES];

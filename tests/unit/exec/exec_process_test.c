@@ -4,6 +4,7 @@
 #include "exec_rig.h"
 
 #include "base/host/host.h"
+#include "exec/cgroup.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -11,11 +12,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #define SECOND UINT64_C(1000000)
+#define LONELY 64321u /* a user without processes */
 
 static struct rig rig; /* one test a process */
 
@@ -89,6 +92,45 @@ TEST(a_program_that_is_no_keeper_loses_the_command)
     rig.spec.keeper = "/usr/bin/true";
     rig_run(&rig);
     EXPECT_EQ(rig.result.cause, EXEC_LOST);
+}
+
+TEST(a_machine_without_a_process_to_spare_is_busy)
+{
+    if (geteuid() != 0) {
+        SKIP("only root can become a user who has no other process");
+    }
+    rig_open(&rig, "echo never", NULL);
+    EXPECT_EQ(chmod(tst_dir(), 0755), 0);
+    const pid_t pid = fork();
+    if (pid != 0) {
+        int status = -1;
+        EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid);
+        EXPECT_EQ(status, 0);
+        return;
+    }
+    /* This process and the keeper, and no third one. */
+    const struct rlimit two = {.rlim_cur = 2, .rlim_max = 2};
+    EXPECT_EQ(setrlimit(RLIMIT_NPROC, &two), 0);
+    EXPECT(setresgid(LONELY, LONELY, LONELY) == 0 && setresuid(LONELY, LONELY, LONELY) == 0);
+    rig_run(&rig);
+    EXPECT_STR(exec_cause_name(rig.result.cause), "busy");
+    EXPECT(strstr(rig.result.text, "cannot make a process") == rig.result.text);
+    _exit(0);
+}
+
+TEST(a_cgroup_that_cannot_be_made_or_entered_is_a_busy_machine)
+{
+    static struct exec_cgroup cgroup;
+    rig_open(&rig, "echo never", NULL);
+    rig.spec.cgroup = &cgroup;
+    (void)snprintf(cgroup.base, sizeof cgroup.base, "%s/absent", tst_dir());
+    rig_run(&rig);
+    EXPECT_EQ(rig.result.cause, EXEC_BUSY);
+    EXPECT(strstr(rig.result.text, "cannot make a cgroup") == rig.result.text);
+    EXPECT_EQ(mkdir(cgroup.base, 0755), 0); /* no file to enter one by appears in it */
+    rig_run(&rig);
+    EXPECT_EQ(rig.result.cause, EXEC_BUSY);
+    EXPECT(strstr(rig.result.text, "cannot enter its cgroup") == rig.result.text);
 }
 
 TEST(arguments_beyond_the_limit_are_refused)

@@ -247,6 +247,50 @@ TEST(strict_with_a_path_that_is_not_there_is_a_sandbox_error)
     EXPECT(strstr(rig.said, "never") == NULL);
 }
 
+/* Stands for bwrap, which says so where the machine lacks something for now, or for ever. */
+static const struct refusal {
+    const char *says;
+    enum exec_cause cause;
+} REFUSALS[] = {
+    {"Creating new namespace failed: Resource temporarily unavailable", EXEC_BUSY},
+    {"Creating new namespace failed: nesting depth or /proc/sys/user/max_*_namespaces exceeded "
+     "(ENOSPC)",
+     EXEC_BUSY},
+    {"Can't fork for pid 1: Cannot allocate memory", EXEC_BUSY},
+    {"Can't mount tmpfs on /newroot: No space left on device", EXEC_BUSY},
+    {"No permissions to create a new namespace", EXEC_SANDBOX},
+    {"setting up uid map: Permission denied", EXEC_SANDBOX},
+};
+
+TEST_ROWS(what_bwrap_cannot_do_now_is_told_from_what_it_never_can, REFUSALS)
+{
+    char program[600];
+    char text[512];
+    lay_out();
+    (void)snprintf(program, sizeof program, "%s/bwrap", tst_dir());
+    (void)snprintf(text, sizeof text, "#!/bin/sh\necho \"bwrap: %s\" >&2\nexit 1\n",
+                   REFUSALS[tst_row].says);
+    write_file(program, text, 0755);
+    rig_open(&rig, "echo never", NULL);
+    plan = (struct exec_sandbox){.level = EXEC_LEVEL_STRICT, .bwrap = program};
+    rig.spec.sandbox = &plan;
+    rig.spec.dir = work;
+    rig_run(&rig);
+    EXPECT_STR(exec_cause_name(rig.result.cause), exec_cause_name(REFUSALS[tst_row].cause));
+    EXPECT(strstr(rig.result.text, REFUSALS[tst_row].says) != NULL);
+}
+
+TEST(without_bwrap_there_is_no_strict_level)
+{
+    lay_out();
+    rig_open(&rig, "echo never", NULL);
+    plan = (struct exec_sandbox){.level = EXEC_LEVEL_STRICT, .bwrap = "/nonexistent/bwrap"};
+    rig.spec.sandbox = &plan;
+    rig.spec.dir = work;
+    rig_run(&rig);
+    EXPECT_EQ(rig.result.cause, EXEC_SANDBOX);
+}
+
 TEST(strict_counts_only_the_commands_processes)
 {
     at_level(EXEC_LEVEL_STRICT, "sleep 0.5 & sleep 0.5 & wait; sleep 0.5");

@@ -102,6 +102,16 @@ TEST(a_node_takes_units_until_nothing_it_has_is_left)
     EXPECT(refusal.need == 3 && refusal.have == 2);
 }
 
+TEST(a_machine_that_gives_less_than_its_own_minimum_says_so)
+{
+    scene_init(&s, 2);
+    scene_unit(&s, 7)->wants.commands = true;
+    scene_node(&s, 1)->too_weak = true;
+    scene_plan(&s);
+    EXPECT_EQ(scene_refusal(&s, 7, 1).reason, WIRE_REASON_SANDBOX_MIN);
+    EXPECT_EQ(scene_refusal(&s, 7, 2).reason, WIRE_REASON_NO_COMMANDS);
+}
+
 TEST(a_draining_member_stays_while_its_gang_would_be_too_small)
 {
     scene_init(&s, 3);

@@ -12,7 +12,9 @@
 static struct memory_net *net;
 struct rig_agent rig_agents[RIG_AGENTS];
 uint64_t rig_job;
-uint32_t rig_run_as; /* of the agents that start next */
+uint32_t rig_run_as;
+enum exec_level rig_sandbox_min;
+const char *rig_bwrap;
 const struct train_runner *rig_runner;
 bool rig_newer;
 struct service_log_line rig_lines[512];
@@ -58,6 +60,8 @@ void rig_start_train(uint32_t i, bool allowed)
                                      .work = work,
                                      .keeper = KEEPER,
                                      .run_as = rig_run_as,
+                                     .sandbox_min = rig_sandbox_min,
+                                     .bwrap = rig_bwrap,
                                      .gpus = 4};
     EXPECT_EQ(scripts_open(&a->scripts, &scripts, why), SH_OK);
     service_on_call(a->s, SERVICE_CALL_SCRIPT, scripts_answer, a->scripts);

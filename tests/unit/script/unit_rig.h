@@ -26,8 +26,10 @@ struct rig_agent {
 };
 
 extern struct rig_agent rig_agents[RIG_AGENTS];
-extern uint64_t rig_job;                      /* submitted last */
-extern uint32_t rig_run_as;                   /* of the agents that start next */
+extern uint64_t rig_job;    /* submitted last */
+extern uint32_t rig_run_as; /* of the agents that start next, as are these */
+extern enum exec_level rig_sandbox_min;
+extern const char *rig_bwrap;
 extern const struct train_runner *rig_runner; /* of such agents; NULL: the real one */
 extern bool rig_newer; /* jobs that are submitted have a key that these agents do not know */
 extern struct service_log_line rig_lines[512];

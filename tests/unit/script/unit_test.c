@@ -121,12 +121,12 @@ TEST(the_text_of_a_failure_has_whole_characters_only)
         used += (size_t)snprintf(text + used, sizeof text - used, "\xc3\xa4");
     }
     (void)snprintf(text + used, sizeof text - used, "'; sleep 1000\"]\nabort: [\"\xc3\xa4\"]\n");
-    start(true);
-    submit_rest(text, 1);
-    (void)place(0, 1, WIRE_CAUSE_PLACED);
-    await(has_failed, &unit);
-    EXPECT_EQ(service_view_open(agents[0].s, &view), SH_OK);
-    EXPECT_EQ(jobs_history_list(service_view_table(view), job, 0, events, 8, &count), SH_OK);
+    rig_start(true);
+    rig_submit_rest(text, 1);
+    (void)rig_place(0, 1, WIRE_CAUSE_PLACED);
+    rig_await(rig_has_failed, &unit);
+    EXPECT_EQ(service_view_open(rig_agents[0].s, &view), SH_OK);
+    EXPECT_EQ(jobs_history_list(service_view_table(view), rig_job, 0, events, 8, &count), SH_OK);
     service_view_close(view);
     const char *at = strstr(events[count - 1].text, "aborted by its output: ");
     EXPECT(at != NULL);
@@ -134,7 +134,7 @@ TEST(the_text_of_a_failure_has_whole_characters_only)
     EXPECT(strlen(at) > 60);
     EXPECT_EQ(strlen(at) % 2, 0);
     EXPECT(strchr(at, '?') == NULL);
-    stop();
+    rig_stop();
 }
 
 TEST(a_stop_ends_the_commands_and_keeps_what_there_is)
@@ -266,6 +266,22 @@ TEST(files_of_a_script_that_knows_nothing_of_shoal_are_checkpoints_too)
     (void)rig_place(1, 1, WIRE_CAUSE_MEMBER_DEAD);
     rig_await(rig_is_final, &unit);
     rig_expect_output(&unit, "out", "5");
+    rig_stop();
+}
+
+TEST(a_checkpoint_that_still_changes_when_it_is_announced_is_taken_once_it_has_settled)
+{
+    struct jobs_unit unit;
+    rig_start(true);
+    rig_submit_rest(
+        "run:\n"
+        "  - 'timeout 1 sh -c \"while :; do echo x; done\" >> $SHOAL_CHECKPOINT_DIR/state & "
+        "while ! [ -s $SHOAL_CHECKPOINT_DIR/state ]; do sleep 0.01; done; "
+        "echo SHOAL {\\\"step\\\": 7, \\\"checkpoint\\\": \\\"state\\\"}; sleep 1000'\n"
+        "outputs: [out]\n",
+        1);
+    (void)rig_place(0, 1, WIRE_CAUSE_PLACED);
+    rig_await(rig_has_checkpoint, &unit);
     rig_stop();
 }
 
@@ -436,6 +452,7 @@ TEST(of_an_agent_of_root_each_unit_runs_as_a_user_of_its_own)
         "package: \"files:%s\"\n"
         "run:\n"
         "  - echo user $(id -u) group $(id -g) groups $(id -G).\n"
+        "  - echo kept > /dev/shm/shoal-unit-test\n"
         "  - cat lib/words && printf made > lib/words && mkdir made && > made/file\n"
         "  - \"! ls %s/work0/%llu-* && ! touch %s/work0/x && ! ls %s/work0 && echo closed\"\n"
         "outputs: [lib/**, made/**]\n",
@@ -449,6 +466,7 @@ TEST(of_an_agent_of_root_each_unit_runs_as_a_user_of_its_own)
     EXPECT(rig_said("closed"));
     let_end(first, "a");
     rig_stop();
+    EXPECT(access("/dev/shm/shoal-unit-test", F_OK) != 0); /* went with its seat */
 }
 
 TEST(an_agent_whose_folder_is_closed_to_the_users_of_units_says_so_and_does_not_start)
@@ -469,6 +487,40 @@ TEST(an_agent_whose_folder_is_closed_to_the_users_of_units_says_so_and_does_not_
     EXPECT(strstr(why, "commands cannot run as user 60600 in ") == why);
     EXPECT(strstr(why, "cannot enter the working directory") != NULL);
     memory_service_close(s);
+}
+
+TEST(a_job_that_asks_for_less_than_the_agents_minimum_runs_at_the_minimum)
+{
+    char rest[512];
+    struct jobs_unit unit;
+    rig_sandbox_min = EXEC_LEVEL_BASIC;
+    rig_start(true);
+    if (scripts_sandbox(rig_agents[0].scripts) == WIRE_SANDBOX_OFF) {
+        tst_skip("this machine has no sandbox of level basic");
+    }
+    /* Level none, which submit_rest asks for, would let it. */
+    (void)snprintf(rest, sizeof rest, "run: [\"! touch %s/outside && echo kept inside\"]\n",
+                   tst_dir());
+    rig_submit_rest(rest, 1);
+    (void)rig_place(0, 1, WIRE_CAUSE_PLACED);
+    rig_await(rig_has_completed, &unit);
+    EXPECT(rig_said("kept inside"));
+    rig_stop();
+}
+
+TEST(a_machine_that_gives_less_than_its_own_minimum_runs_no_commands)
+{
+    struct jobs_unit unit;
+    rig_sandbox_min = EXEC_LEVEL_STRICT;
+    rig_bwrap = "/nonexistent/bwrap";
+    rig_start(true);
+    EXPECT_EQ(scripts_sandbox(rig_agents[0].scripts), WIRE_SANDBOX_OFF);
+    rig_submit_rest("run: [\"echo never\"]\n", 1);
+    (void)rig_place(0, 1, WIRE_CAUSE_PLACED);
+    rig_await(rig_has_failed, &unit);
+    EXPECT_EQ(unit.fail_reason, SH_ERR_DENIED);
+    EXPECT(!rig_said("never"));
+    rig_stop();
 }
 
 TEST(an_agent_that_allows_no_commands_runs_none)

@@ -27,6 +27,7 @@ static struct wire_node a_node(void)
                              .fsync_p99_us = 2500,
                              .zone = "rack-7",
                              .sandbox = WIRE_SANDBOX_BASIC,
+                             .sandbox_min = WIRE_SANDBOX_STRICT,
                              .run_as = 60600,
                              .policy = WIRE_POLICY_HOURS,
                              .disk_bytes = UINT64_C(1) << 40,
@@ -65,6 +66,7 @@ TEST(a_node_record_gives_back_what_was_put)
     EXPECT_EQ(got.speed, node.speed);
     EXPECT_EQ(got.load, node.load);
     EXPECT_EQ(got.sandbox, WIRE_SANDBOX_BASIC);
+    EXPECT_EQ(got.sandbox_min, WIRE_SANDBOX_STRICT);
     EXPECT_EQ(got.run_as, 60600);
     EXPECT(got.draining);
     EXPECT_EQ(got.policy, WIRE_POLICY_HOURS);
