@@ -1,79 +1,24 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "memory_service.h"
+#include "memory_inside.h"
 
 #include "base/host/host.h"
 #include "jobs/view.h"
-#include "store/blob/blob.h"
-#include "store/fsm/fsm.h"
 #include "store/kv_mem.h"
-#include "store/series/series.h"
 
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
-enum { CF_FSM, CF_BLOB, CF_SERIES, CF_COUNT };
-
 #define TERM 3u
-
-/* A proposal that waits for memory_service_let_go. */
-struct held {
-    const void *command;
-    size_t size;
-    service_proposed_fn fn;
-    void *ctx;
-};
-
-/* What all agents of one cluster see. */
-struct cluster {
-    pthread_mutex_t lock;
-    pthread_cond_t applied_changed;
-    struct kv *kv;
-    struct fsm *fsm;
-    struct blob *blob;
-    struct series series;
-    struct jobs *jobs;
-    void *memory;
-    struct sh_arena arena;
-    uint64_t index;
-    uint64_t line;
-    struct jobs_metrics measures; /* of what is committed */
-    bool quorum;
-    bool holding;
-    uint32_t held_count;
-    struct held held[MEMORY_SERVICE_HELD_MAX];
-    enum sh_err blob_error;
-    uint8_t faulty[SH_DIGEST_BYTES]; /* whose fetches answer fetch_error */
-    enum sh_err fetch_error;
-    char why[512];
-    struct service *agents[MEMORY_SERVICE_AGENTS_MAX];
-    uint32_t agent_count;
-};
-
-/* One agent. */
-struct service {
-    struct cluster *c;
-    uint8_t node_id[SH_NODE_ID_BYTES];
-    char name[SH_NAME_MAX + 1];
-    struct {
-        service_call_fn fn;
-        void *ctx;
-    } calls[SERVICE_CALL_KIND_COUNT];
-    memory_service_applied_fn applied; /* behind the lock */
-    void *applied_ctx;
-    memory_service_lost_fn lost;
-    void *lost_ctx;
-};
 
 struct service_view {
     struct fsm_view *view;
 };
 
-static void must(enum sh_err err)
+void memory_service_measures(struct service *s, const struct jobs_metrics *measures)
 {
-    SH_CHECK(err == SH_OK);
+    s->c->measures = *measures;
 }
 
 /* With the lock held. */
@@ -87,7 +32,7 @@ static enum sh_err apply(struct service *s, const void *bytes, size_t size, stru
     struct jobs_entry entry = {
         .index = s->c->index, .term = TERM, .bytes = {.at = copy, .size = size}};
     jobs_apply(s->c->jobs, fsm_begin(s->c->fsm), &entry, out);
-    must(fsm_commit(s->c->fsm, s->c->index, TERM, 0, KV_ALL, false));
+    memory_must(fsm_commit(s->c->fsm, s->c->index, TERM, 0, KV_ALL, false));
     free(copy);
     (void)pthread_cond_broadcast(&s->c->applied_changed);
     for (uint32_t i = 0; i < s->c->agent_count; i++) {
@@ -103,9 +48,9 @@ void memory_service_apply(struct service *s, struct jobs_cmd *cmd, struct jobs_r
 {
     uint8_t *bytes = malloc(JOBS_CMD_BYTES_MAX);
     struct sh_writer w = sh_writer_over(bytes, JOBS_CMD_BYTES_MAX);
-    must(jobs_cmd_encode(cmd, &w));
+    memory_must(jobs_cmd_encode(cmd, &w));
     (void)pthread_mutex_lock(&s->c->lock);
-    must(apply(s, bytes, w.used, result));
+    memory_must(apply(s, bytes, w.used, result));
     (void)pthread_mutex_unlock(&s->c->lock);
     free(bytes);
 }
@@ -120,9 +65,9 @@ static struct cluster *open_cluster(void)
     (void)pthread_cond_init(&c->applied_changed, NULL);
     c->quorum = true;
     c->measures = (struct jobs_metrics){.test_correct = 98, .test_total = 100, .train_loss = 0.5};
-    must(kv_mem_open(CFS, CF_COUNT, &c->kv));
-    must(fsm_open(c->kv, CF_FSM, NULL, &c->fsm, NULL));
-    must(blob_open(c->kv, CF_BLOB, &c->blob));
+    memory_must(kv_mem_open(CFS, CF_COUNT, &c->kv));
+    memory_must(fsm_open(c->kv, CF_FSM, NULL, &c->fsm, NULL));
+    memory_must(blob_open(c->kv, CF_BLOB, &c->blob));
     c->series = (struct series){.kv = c->kv, .cf = CF_SERIES};
     size_t bytes = (jobs_bytes() + 63) / 64 * 64;
     c->memory = aligned_alloc(64, bytes);
@@ -238,10 +183,10 @@ void memory_service_why(struct service *s, const char *text)
 static void read_unit(struct service *s, uint64_t job, struct jobs_unit *unit, struct jobs_job *row)
 {
     struct service_view *view = NULL;
-    must(service_view_open(s, &view));
+    memory_must(service_view_open(s, &view));
     struct wire_unit id = {.job = job, .unit = 0};
-    must(jobs_unit_get(service_view_table(view), id, unit));
-    must(jobs_job_get(service_view_table(view), job, row));
+    memory_must(jobs_unit_get(service_view_table(view), id, unit));
+    memory_must(jobs_job_get(service_view_table(view), job, row));
     service_view_close(view);
 }
 
@@ -283,7 +228,7 @@ static void commit_file(struct service *s, uint64_t job, struct wire_fence fence
     commit->unit = (struct wire_unit){.job = job, .unit = 0};
     commit->fence = fence;
     if (file != NULL) {
-        must(service_blob_put(s, file, size, 1, commit->outcome.file, NULL, 0));
+        memory_must(service_blob_put(s, file, size, 1, commit->outcome.file, NULL, 0));
         memset(commit->outcome.model, 0xaa, sizeof commit->outcome.model);
         memset(commit->outcome.state, 0xbb, sizeof commit->outcome.state);
         commit->outcome.steps = 40;
@@ -626,146 +571,6 @@ enum sh_err service_blob_read(struct service *s, const uint8_t digest[SH_DIGEST_
     return err;
 }
 
-static void write_batch(struct service *s, struct kv_batch *batch)
-{
-    must(kv_write(s->c->kv, batch, false));
-    kv_batch_fini(batch);
-}
-
-enum sh_err service_records_settle(struct service *s, uint64_t timeout_us)
-{
-    (void)s; /* nobody else is there */
-    (void)timeout_us;
-    return SH_OK;
-}
-
-void service_series_append(struct service *s, uint64_t job, const struct service_measure *measures,
-                           size_t count)
-{
-    struct kv_batch batch;
-    kv_batch_init(&batch);
-    for (size_t i = 0; i < count; i++) {
-        const struct service_point *point = &measures[i].point;
-        struct series_point p = {point->step, point->value, point->wall_us};
-        series_put_point(&s->c->series, &batch, job, measures[i].name, &p);
-    }
-    write_batch(s, &batch);
-}
-
-void memory_service_measures(struct service *s, const struct jobs_metrics *measures)
-{
-    s->c->measures = *measures;
-}
-
-void memory_service_points(struct service *s, uint64_t job, const char *name,
-                           const struct service_point *points, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        struct service_measure m = {.name = name, .point = points[i]};
-        service_series_append(s, job, &m, 1);
-    }
-}
-
-enum sh_err service_series_newest(struct service *s, uint64_t job, const char *const *names,
-                                  size_t count, struct service_newest *out, uint64_t timeout_us)
-{
-    (void)timeout_us;
-    for (size_t i = 0; i < count; i++) {
-        struct series_point p = {0};
-        enum sh_err err = series_newest(&s->c->series, job, names[i], &p);
-        if (err != SH_OK && err != SH_ERR_NOT_FOUND) {
-            return err;
-        }
-        out[i] =
-            (struct service_newest){.known = err == SH_OK, .point = {p.step, p.wall_us, p.value}};
-    }
-    return SH_OK;
-}
-
-/* Lines lie in the store as they are in memory. */
-void service_log_append(struct service *s, uint64_t job, const struct service_log_line *lines,
-                        size_t count)
-{
-    struct kv_batch batch;
-    kv_batch_init(&batch);
-    (void)pthread_mutex_lock(&s->c->lock);
-    for (size_t i = 0; i < count; i++) {
-        struct series_row row = {.seq = s->c->line++,
-                                 .wall_us = sh_wall_us(),
-                                 .text = {.at = (const uint8_t *)&lines[i], .size = sizeof *lines}};
-        series_put_line(&s->c->series, &batch, job, &row);
-    }
-    (void)pthread_mutex_unlock(&s->c->lock);
-    write_batch(s, &batch);
-}
-
-enum sh_err service_series_names(struct service *s, uint64_t job, struct service_series_name *out,
-                                 size_t capacity, size_t *count, uint64_t timeout_us)
-{
-    (void)timeout_us;
-    struct series_name *names = malloc(capacity * sizeof *names);
-    uint32_t got = 0;
-    enum sh_err err = names == NULL
-                          ? SH_ERR_NO_MEMORY
-                          : series_names(&s->c->series, job, names, (uint32_t)capacity, &got);
-    for (uint32_t i = 0; err == SH_OK && i < got; i++) {
-        memcpy(out[i].text, names[i].text, sizeof out[i].text);
-    }
-    free(names);
-    *count = got;
-    return err;
-}
-
-enum sh_err service_series_read(struct service *s, uint64_t job, const char *name, uint64_t from,
-                                struct service_point *out, size_t capacity, size_t *count,
-                                uint64_t timeout_us)
-{
-    (void)timeout_us;
-    struct series_point *points = malloc(capacity * sizeof *points);
-    uint32_t got = 0;
-    enum sh_err err = points == NULL ? SH_ERR_NO_MEMORY
-                                     : series_points(&s->c->series, job, name, from, points,
-                                                     (uint32_t)capacity, &got);
-    for (uint32_t i = 0; err == SH_OK && i < got; i++) {
-        out[i] = (struct service_point){points[i].step, points[i].wall_us, points[i].value};
-    }
-    free(points);
-    *count = got;
-    return err;
-}
-
-enum sh_err service_log_read(struct service *s, uint64_t job, const struct service_log_want *want,
-                             struct service_log_line *out, size_t capacity, size_t *count,
-                             uint64_t timeout_us)
-{
-    (void)timeout_us;
-    struct series_row row;
-    uint64_t from = want->from;
-    uint32_t got = 1;
-    enum sh_err err = SH_OK;
-    *count = 0;
-    while (err == SH_OK && got > 0) {
-        struct service_log_line line;
-        err = series_lines(&s->c->series, job, from, &row, 1, &line, sizeof line, &got);
-        if (err != SH_OK || got == 0 || (*count == capacity && !want->newest)) {
-            break;
-        }
-        from = row.seq + 1;
-        line.sequence = row.seq;
-        line.wall_us = row.wall_us;
-        bool unit = want->unit == SERVICE_LINE_ALL || line.unit == want->unit;
-        if (unit && row.seq < want->before &&
-            (want->generation == 0 || line.generation == want->generation)) {
-            if (*count == capacity) {
-                memmove(out, out + 1, (capacity - 1) * sizeof *out);
-                (*count)--;
-            }
-            out[(*count)++] = line;
-        }
-    }
-    return err;
-}
-
 enum sh_err service_backup(struct service *s, const char *dir, struct service_backup *out,
                            char *why, size_t size)
 {
@@ -791,7 +596,7 @@ enum sh_err service_dataset_path(struct service *s, const char *name, char *path
 {
     struct jobs_dataset_holder holder;
     struct service_view *view;
-    must(service_view_open(s, &view));
+    memory_must(service_view_open(s, &view));
     enum sh_err err = jobs_dataset_holder_get(service_view_table(view), name, s->node_id, &holder);
     service_view_close(view);
     if (err == SH_OK) {
