@@ -14,6 +14,6 @@ build() { # PRESET TARGET
 }
 build dev unsanitized
 build release programs
-build asan all
+build asan sanitized
 exec python3 tests/tools/run_tests.py --build build/dev --release build/release \
     --sanitized build/asan "$@"

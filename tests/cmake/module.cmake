@@ -65,7 +65,9 @@ function(shoal_test name)
     elseif(A_PLAIN)
         set(speed plain)
     endif()
-    if(NOT speed STREQUAL fast)
+    if(speed STREQUAL fast)
+        set_property(GLOBAL APPEND PROPERTY SHOAL_SANITIZED test_${name})
+    else()
         set_property(GLOBAL APPEND PROPERTY SHOAL_UNSANITIZED test_${name})
     endif()
     set_property(GLOBAL APPEND PROPERTY SHOAL_TESTS "${speed} tst ${name} $<TARGET_FILE:test_${name}>")
@@ -100,6 +102,7 @@ function(shoal_fuzz name)
         target_link_options(fuzz_${name} PRIVATE -fsanitize=fuzzer)
     else()
         add_executable(fuzz_${name} ${A_SOURCE} ${CMAKE_SOURCE_DIR}/tests/lib/replay.c)
+        set_property(GLOBAL APPEND PROPERTY SHOAL_SANITIZED fuzz_${name})
         set_property(GLOBAL APPEND PROPERTY SHOAL_TESTS
             "fast fuzz fuzz_${name} $<TARGET_FILE:fuzz_${name}> ${A_CORPUS}")
     endif()
@@ -114,7 +117,8 @@ endfunction()
 
 # build/<preset>/modules.list: "name pure|impure dir archive"; tests.list: "SPEED KIND name command",
 # SPEED one of fast, plain, slow, alone, KIND one of tst, fuzz, check, sanitized. Targets: programs,
-# all but the tests; unsanitized, those and the tests that a sanitizer's build does not run instead.
+# all but the tests; unsanitized, those and the tests that a sanitizer's build does not run instead;
+# sanitized, what that one runs.
 function(shoal_write_manifests)
     get_property(modules GLOBAL PROPERTY SHOAL_MODULES)
     get_property(tests GLOBAL PROPERTY SHOAL_TESTS)
@@ -124,6 +128,8 @@ function(shoal_write_manifests)
     file(GENERATE OUTPUT ${CMAKE_BINARY_DIR}/tests.list CONTENT "${tests}\n")
     get_property(programs GLOBAL PROPERTY SHOAL_PROGRAMS)
     get_property(unsanitized GLOBAL PROPERTY SHOAL_UNSANITIZED)
+    get_property(sanitized GLOBAL PROPERTY SHOAL_SANITIZED)
     add_custom_target(programs DEPENDS ${programs})
+    add_custom_target(sanitized DEPENDS shoal shoal-keeper ${sanitized})
     add_custom_target(unsanitized DEPENDS ${programs} ${unsanitized})
 endfunction()
