@@ -69,6 +69,21 @@ static long long version_of(const char *name, unsigned status)
     "api: shoal/v1\nkind: ensemble\nname: e\nmodels: [t@best, t@latest]\ninput: "                  \
     "builtin:digits-test\n"
 
+/* The ensemble is made of these versions. */
+static void expect_pair(const char *ensemble, long long first, long long second)
+{
+    char path[64];
+    json_t *v = call("POST", "/api/v1/jobs", ensemble, 201);
+    (void)snprintf(path, sizeof path, "/api/v1/jobs/%lld", number_of(v, "id"));
+    json_decref(v);
+    v = call("GET", path, NULL, 200);
+    const json_t *models = json_object_get(json_object_get(v, "spec"), "models");
+    EXPECT_EQ(json_array_size(models), 2);
+    EXPECT_EQ(number_of(json_array_get(models, 0), "version"), first);
+    EXPECT_EQ(number_of(json_array_get(models, 1), "version"), second);
+    json_decref(v);
+}
+
 TEST(the_best_and_the_latest_version_of_a_model_can_be_asked_for)
 {
     start();
@@ -81,22 +96,13 @@ TEST(the_best_and_the_latest_version_of_a_model_can_be_asked_for)
     EXPECT_EQ(version_of("t%40best", 200), 2);
     (void)version_of("t@worst", 400);
     (void)version_of("none@best", 404);
-    json_t *v = call("POST", "/api/v1/jobs", ENSEMBLE, 201);
-    char path[64];
-    (void)snprintf(path, sizeof path, "/api/v1/jobs/%lld", number_of(v, "id"));
-    json_decref(v);
-    v = call("GET", path, NULL, 200);
-    const json_t *models = json_object_get(json_object_get(v, "spec"), "models");
-    EXPECT_EQ(json_array_size(models), 2);
-    EXPECT_EQ(number_of(json_array_get(models, 0), "version"), 2);
-    EXPECT_EQ(number_of(json_array_get(models, 1), "version"), 3);
-    json_decref(v);
+    expect_pair(ENSEMBLE, 2, 3);
     make_version(0, 0, 0.3); /* no test set: of the losses the least */
     EXPECT_EQ(version_of("t@best", 200), 3);
     make_version(0, 0, 0);
     (void)version_of("t@best", 400);
     EXPECT_EQ(version_of("t@latest", 200), 5);
-    v = call("DELETE", "/api/v1/models/t@latest", NULL, 400);
+    json_t *v = call("DELETE", "/api/v1/models/t@latest", NULL, 400);
     EXPECT(strstr(text_of(json_object_get(v, "error"), "message"), "NAME:VERSION") != NULL);
     json_decref(v);
     stop();
@@ -140,16 +146,7 @@ TEST(what_a_stopped_job_left_is_meant_by_its_number_alone)
     EXPECT_EQ(version_of("t@latest", 200), 4);
     EXPECT_EQ(version_of("t@best", 200), 3);
     EXPECT_EQ(version_of("t:5", 200), 5);
-    json_t *v = call("POST", "/api/v1/jobs", ENSEMBLE_OF_ALL, 201);
-    char path[64];
-    (void)snprintf(path, sizeof path, "/api/v1/jobs/%lld", number_of(v, "id"));
-    json_decref(v);
-    v = call("GET", path, NULL, 200);
-    const json_t *models = json_object_get(json_object_get(v, "spec"), "models");
-    EXPECT_EQ(json_array_size(models), 2);
-    EXPECT_EQ(number_of(json_array_get(models, 0), "version"), 3);
-    EXPECT_EQ(number_of(json_array_get(models, 1), "version"), 4);
-    json_decref(v);
+    expect_pair(ENSEMBLE_OF_ALL, 3, 4);
     stop();
 }
 
